@@ -1,0 +1,216 @@
+"""A connection to the broker: scripts by content hash, errors in our own words, no blind retries."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from importlib.resources import files
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import redis
+from redis.backoff import NoBackoff
+from redis.retry import Retry
+from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+
+from common.errors import BrokerError
+
+OLDEST_VERSION = (6, 2)
+Argument = str | bytes | int | float
+
+
+class Disconnected(BrokerError):
+    """The broker cannot be reached, is starting, or is not the primary: try again."""
+
+
+class BrokerFull(BrokerError):
+    """The broker has reached its `maxmemory` and takes no new data."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One script call, to be sent alone or with others."""
+
+    script: str
+    keys: Sequence[str]
+    args: Sequence[Argument]
+
+
+@dataclass(frozen=True, slots=True)
+class ServerFacts:
+    """What the broker says of itself. `server_id` changes when another server process answers."""
+
+    server_id: str
+    version: str
+    maxmemory: int
+    used_memory: int
+    policy: str
+    append_only: bool
+
+
+@cache
+def script_text(name: str) -> tuple[str, str]:
+    """Source and content hash of a script."""
+    text = files("common").joinpath("scripts", f"{name}.lua").read_text()
+    return text, hashlib.sha1(text.encode()).hexdigest()
+
+
+def redact(url: str) -> str:
+    """The URL without its password, for messages and logs."""
+    parts = urlsplit(url)
+    if parts.password is None:
+        return url
+    user, _, host = parts.netloc.rpartition("@")
+    return urlunsplit(parts._replace(netloc=f"{user.split(':')[0]}:***@{host}"))
+
+
+class Connection:
+    """Calls of one process to one broker; safe to use from several threads.
+
+    Args:
+        url: `redis://`, `rediss://` or `unix://`, as redis-py takes it.
+        timeout: seconds that a reply may take, over and above the time that a blocking read asks for.
+    """
+
+    def __init__(self, url: str, timeout: float = 30.0) -> None:
+        self.url = url
+        self.shown_url = redact(url)
+        try:
+            self._client: Any = redis.Redis.from_url(
+                url,
+                protocol=2,
+                socket_timeout=timeout,
+                socket_connect_timeout=min(timeout, 10.0),
+                retry=Retry(NoBackoff(), 0),
+                retry_on_error=[],
+            )
+        except (ValueError, redis.RedisError) as error:
+            raise BrokerError(f"'{self.shown_url}' is not a broker's URL: {error}") from None
+
+    def close(self) -> None:
+        """Closes every socket."""
+        self._client.close()
+
+    def command(self, *args: Argument) -> Any:
+        """Sends one command.
+
+        Raises:
+            Disconnected, BrokerFull, BrokerError
+        """
+        try:
+            return self._client.execute_command(*args)
+        except redis.RedisError as error:
+            raise self._translate(error) from error
+
+    def pending(self, stream: str, group: str, count: int, consumer: str | None = None) -> list[tuple[str, str]]:
+        """The oldest entries that consumers of a group hold: (entry, consumer)."""
+        try:
+            rows = self._client.xpending_range(stream, group, "-", "+", count, consumer)
+        except redis.RedisError as error:
+            raise self._translate(error) from error
+        return [(row["message_id"].decode(), row["consumer"].decode()) for row in rows]
+
+    def call(self, script: str, keys: Sequence[str], *args: Argument) -> Any:
+        """Runs one script; see `command` for what it raises."""
+        (outcome,) = self.batch([Call(script, keys, args)])
+        if isinstance(outcome, BrokerError):
+            raise outcome
+        return outcome
+
+    def batch(self, calls: Sequence[Call | Sequence[Argument]]) -> list[Any]:
+        """Sends script calls and commands in one round trip; each stands alone.
+
+        Returns:
+            A reply per call; a BrokerError in the place of one that failed.
+
+        Raises:
+            Disconnected: the replies are lost; any of the calls may have run.
+        """
+        replies = self._send(calls)
+        missing = [place for place, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
+        if missing:
+            for script in {call.script for place in missing if isinstance(call := calls[place], Call)}:
+                self.command("SCRIPT", "LOAD", script_text(script)[0])
+            for place, reply in zip(missing, self._send([calls[place] for place in missing]), strict=True):
+                replies[place] = reply
+        return [self._translate(reply) if isinstance(reply, Exception) else reply for reply in replies]
+
+    def _send(self, calls: Sequence[Call | Sequence[Argument]]) -> list[Any]:
+        try:
+            pipeline = self._client.pipeline(transaction=False)
+            for call in calls:
+                if isinstance(call, Call):
+                    digest = script_text(call.script)[1]
+                    pipeline.execute_command("EVALSHA", digest, len(call.keys), *call.keys, *call.args)
+                else:
+                    pipeline.execute_command(*call)
+            replies: list[Any] = pipeline.execute(raise_on_error=False)
+        except redis.RedisError as error:
+            raise self._translate(error) from error
+        for reply in replies:
+            if isinstance(reply, redis.RedisError) and isinstance(self._translate(reply), Disconnected):
+                raise self._translate(reply) from reply
+        return replies
+
+    def facts(self) -> ServerFacts:
+        """Asks the broker who it is."""
+        info: dict[str, Any] = self.command("INFO")
+        return ServerFacts(
+            server_id=str(info.get("run_id", "")),
+            version=str(info.get("valkey_version") or info.get("redis_version", "0")),
+            maxmemory=int(info.get("maxmemory", 0)),
+            used_memory=int(info.get("used_memory", 0)),
+            policy=str(info.get("maxmemory_policy", "noeviction")),
+            append_only=bool(int(info.get("aof_enabled", 0))),
+        )
+
+    def check(self) -> ServerFacts:
+        """Refuses a broker that would lose work.
+
+        Raises:
+            BrokerError: it is too old, or it evicts keys.
+        """
+        facts = self.facts()
+        version = tuple(int(part) for part in facts.version.split(".")[:2])
+        if version < OLDEST_VERSION:
+            raise BrokerError(f"the broker at {self.shown_url} is version {facts.version}; Penstock needs 6.2 or newer")
+        if facts.policy != "noeviction":
+            raise BrokerError(
+                f"the broker at {self.shown_url} has maxmemory-policy {facts.policy}, so it would throw work away when "
+                "it is full; set it to noeviction (CONFIG SET maxmemory-policy noeviction, and in its configuration)"
+            )
+        return facts
+
+    def wait_until_reachable(self, patience: float) -> ServerFacts:
+        """Tries, with backoff, for `patience` seconds.
+
+        Raises:
+            Disconnected: with the last reason.
+        """
+        retrying = Retrying(
+            retry=retry_if_exception_type(Disconnected),
+            wait=wait_exponential_jitter(initial=0.05, max=2.0, jitter=0.1),
+            stop=stop_after_delay(patience),
+            reraise=True,
+        )
+        return retrying(self.facts)
+
+    def _translate(self, error: Exception) -> BrokerError:
+        text = str(error)
+        if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError):
+            return BrokerError(f"the broker at {self.shown_url} refuses this user: {text}")
+        if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in text:
+            return BrokerFull(f"the broker at {self.shown_url} is full (maxmemory reached)")
+        if isinstance(
+            error,
+            redis.exceptions.ConnectionError
+            | redis.exceptions.TimeoutError
+            | redis.exceptions.BusyLoadingError
+            | redis.exceptions.ReadOnlyError,
+        ):
+            return Disconnected(f"the broker at {self.shown_url} cannot be reached: {text or type(error).__name__}")
+        if text.startswith(("MISCONF", "LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN")):
+            return Disconnected(f"the broker at {self.shown_url} takes no writes at the moment: {text}")
+        return BrokerError(f"the broker at {self.shown_url} answered: {text}")

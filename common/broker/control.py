@@ -1,0 +1,301 @@
+"""What a coordinator does to the broker. Every write carries its epoch; a mismatch means that another took over."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.batch import Batch, DeadLetter, Entry, PartWritten, Payload
+from common.broker.connection import Argument, BrokerFull, Call, Connection
+from common.errors import BrokerError, Fenced, RunError
+from common.keys import GROUP, Keys
+from common.wire import decode_entry, decode_letter, encode_batch, encode_entry, encode_letter, encode_pointer
+
+KEYS_PER_CALL = 1_000
+"""Lua takes some thousand arguments at most."""
+
+
+@dataclass(frozen=True, slots=True)
+class Journaled:
+    """An entry of the journal and its position, dense from 1."""
+
+    position: int
+    entry: Entry
+
+
+@dataclass(slots=True)
+class Tick:
+    """What one round trip is to do.
+
+    Args:
+        dispatch: step -> batches, in seq order.
+        redo: batches to send again.
+        release: payloads in the broker to free.
+        cursor: position up to which every release has been done with this tick.
+    """
+
+    dispatch: dict[str, list[Batch]] = field(default_factory=dict)
+    redo: list[Batch] = field(default_factory=list)
+    release: list[Payload] = field(default_factory=list)
+    cursor: int = 0
+
+
+class Control:
+    """The coordinator's side of one run.
+
+    Args:
+        holder: who this coordinator is: token, host, pid; others are told so.
+        lease: seconds.
+    """
+
+    def __init__(self, connection: Connection, run_id: str, holder: Mapping[str, Any], lease: float) -> None:
+        self.keys = Keys(run_id)
+        self.epoch = ""
+        self._connection = connection
+        self._token = str(holder["token"])
+        self._holder = json.dumps(dict(holder))
+        self._lease_ms = round(lease * 1000)
+
+    # who coordinates
+
+    def take_over(self, dead_token: str = "") -> None:
+        """Becomes the coordinator.
+
+        Args:
+            dead_token: token of a holder that is known to be dead, whose lease need not be waited for.
+
+        Raises:
+            Fenced: another coordinator is alive; the message says who.
+        """
+        taken, answer = self._connection.call(
+            "take_over",
+            [self.keys.run, self.keys.lease],
+            self._token,
+            self._holder,
+            self._lease_ms,
+            dead_token,
+        )
+        if not taken:
+            holder = json.loads(answer)
+            raise Fenced(
+                f"run '{self.keys.run_id}' is coordinated by process {holder.get('pid')} on {holder.get('host')}; "
+                f"stop it with: pipeline-coordinator stop {self.keys.run_id}"
+            )
+        self.epoch = answer.decode()
+
+    def renew(self) -> None:
+        """Raises Fenced when another coordinator has the run."""
+        keys = [self.keys.run, self.keys.lease]
+        self._fence(self._connection.call("renew_lease", keys, self.epoch, self._holder, self._lease_ms))
+
+    def resign(self) -> None:
+        """Gives the lease back, so that the next coordinator need not wait."""
+        self._connection.call("renew_lease", [self.keys.run, self.keys.lease], self.epoch, self._holder, 0)
+
+    # the run
+
+    def update(self, **fields: Argument) -> None:
+        """Sets fields of the run hash."""
+        flat = [part for pair in fields.items() for part in pair]
+        self._fence(self._connection.call("update_run", [self.keys.run], self.epoch, *flat))
+
+    def ensure_groups(self, steps: Sequence[str]) -> None:
+        """Makes every step's stream and its group. Read from the start: what was dispatched before must be found."""
+        replies = self._connection.batch(
+            [("XGROUP", "CREATE", self.keys.inputs(step), GROUP, "0", "MKSTREAM") for step in steps]
+        )
+        for reply in replies:
+            if isinstance(reply, BrokerError) and "BUSYGROUP" not in str(reply):
+                raise reply
+
+    def marks(self, steps: Sequence[str]) -> tuple[int, int, dict[str, int]]:
+        """Position of the journal, cursor, and batches sent per step: what effects need not be done again."""
+        fields = ["position", "cursor", *(f"sent:{step}" for step in steps)]
+        position, cursor, *sent = self._connection.command("HMGET", self.keys.run, *fields)
+        return (
+            int(position or 0),
+            int(cursor or 0),
+            {step: int(number or 0) for step, number in zip(steps, sent, strict=True)},
+        )
+
+    def want(self) -> str:
+        """What was asked of the run: "stop" or nothing."""
+        return (self._connection.command("HGET", self.keys.run, "want") or b"").decode()
+
+    def finish(self, status: str, steps: Sequence[str], keep: float = 0.0) -> None:
+        """Ends the run; every key expires after `keep` seconds, never with 0."""
+        others = [self.keys.journal, self.keys.failed, self.keys.log, self.keys.workers]
+        others += [self.keys.inputs(step) for step in steps] + [self.keys.generator(step) for step in steps]
+        keys = [self.keys.run, self.keys.lease, *others]
+        self._fence(self._connection.call("finish", keys, self.epoch, status, round(keep * 1000)))
+
+    def in_hand(self, steps: Sequence[str]) -> int:
+        """Entries that workers have taken and neither committed nor handed back."""
+        replies = self._connection.batch([("XPENDING", self.keys.inputs(step), GROUP) for step in steps])
+        return sum(int(reply["pending"]) for reply in replies if isinstance(reply, dict))
+
+    def reclaim(self, steps: Sequence[str]) -> int:
+        """Gives everything that workers have taken back to the streams. Only where all of them are known to be dead."""
+        given = 0
+        for step in steps:
+            stream = self.keys.inputs(step)
+            while rows := self._connection.pending(stream, GROUP, KEYS_PER_CALL):
+                held: dict[str, list[str]] = {}
+                for entry, worker in rows:
+                    held.setdefault(worker, []).append(entry)
+                back = 0
+                for worker, entries in held.items():
+                    back += int(self._connection.call("hand_back", [stream], GROUP, worker, 0, *entries))
+                given += back
+                if not back:
+                    break
+        return given
+
+    def forget_workers(self) -> None:
+        """Drops what workers of an earlier execution left behind, such as why they could not serve."""
+        self._connection.command("DEL", self.keys.workers)
+
+    # the journal
+
+    def read(self, after: int, count: int, block: float = 0.0) -> list[Journaled]:
+        """Entries behind position `after`; waits up to `block` seconds for the first one.
+
+        Raises:
+            RunError: the journal has a gap, so the broker lost data.
+        """
+        waiting: list[Argument] = ["BLOCK", max(1, round(block * 1000))] if block else []
+        reply = self._connection.command("XREAD", "COUNT", count, *waiting, "STREAMS", self.keys.journal, f"{after}-0")
+        read = []
+        for entry_id, fields in reply[0][1] if reply else []:
+            position = int(entry_id.partition(b"-")[0])
+            after += 1
+            if position != after:
+                raise RunError(
+                    f"the journal of run '{self.keys.run_id}' has no entry {after}: the broker lost data; "
+                    "start over with --fresh"
+                )
+            read.append(Journaled(position, decode_entry(fields[b"m"])))
+        return read
+
+    def journal(self, entries: Sequence[Entry]) -> int:
+        """Appends decisions and returns the position of the last one."""
+        messages = [encode_entry(entry) for entry in entries]
+        keys = [self.keys.run, self.keys.journal]
+        return self._fence(self._connection.call("journal", keys, self.epoch, *messages))
+
+    def part_written(self, part: PartWritten, payloads: Sequence[Payload], letters: Sequence[DeadLetter]) -> int:
+        """Journals a part and frees its payloads in one script."""
+        keys = self._payload_keys(payloads)
+        return self._fence(
+            self._connection.call(
+                "part_written",
+                [self.keys.run, self.keys.journal, self.keys.failed, *keys],
+                self.epoch,
+                encode_entry(part),
+                *(encode_letter(letter) for letter in letters),
+            )
+        )
+
+    # work
+
+    def tick(self, tick: Tick) -> tuple[dict[str, int], bool]:
+        """Does all of it in one round trip.
+
+        Returns:
+            Per step in `dispatch` the number of batches sent so far in the run; is the broker too full for some?
+
+        Raises:
+            Fenced, Disconnected
+        """
+        calls: list[Call] = []
+        for step, batches in tick.dispatch.items():
+            messages = [self._message(batch, calls) for batch in batches]
+            calls.append(
+                Call(
+                    "dispatch",
+                    [self.keys.run, self.keys.inputs(step)],
+                    [self.epoch, f"sent:{step}", batches[0].seq, *messages],
+                )
+            )
+        for batch in tick.redo:
+            calls.append(
+                Call(
+                    "redo",
+                    [self.keys.run, self.keys.inputs(batch.step)],
+                    [self.epoch, f"redo:{batch.step}:{batch.seq}", batch.attempt, self._message(batch, calls)],
+                )
+            )
+        keys = self._payload_keys(tick.release)
+        for first in range(0, max(len(keys), 1), KEYS_PER_CALL):
+            some = keys[first : first + KEYS_PER_CALL]
+            calls.append(Call("release", [self.keys.run, *some], [self.epoch, tick.cursor]))
+        sent: dict[str, int] = {}
+        full = False
+        for call, reply in zip(calls, self._connection.batch(calls), strict=True):
+            if isinstance(reply, BrokerFull):
+                full = True
+            elif isinstance(reply, BrokerError):
+                raise reply
+            elif call.script == "dispatch":
+                step = str(call.args[1]).removeprefix("sent:")
+                sent[step] = self._sent(step, reply)
+            elif call.script == "redo":
+                self._fence(reply + 1)
+            elif call.script == "release":
+                self._fence(reply)
+        return sent, full
+
+    def _sent(self, step: str, reply: int) -> int:
+        if reply == -2:
+            raise RunError(f"batches of step '{step}' were skipped: the broker lost data; start over with --fresh")
+        return self._fence(reply + 1) - 1
+
+    def _message(self, batch: Batch, calls: list[Call]) -> bytes:
+        """A global step's inputs are stored first; the message points to them."""
+        message = encode_batch(batch)
+        if sum(len(source.slices) for source in batch.inputs) <= 1_000:
+            return message
+        calls.append(
+            Call("store", [self.keys.run, self.keys.manifest(batch.step, batch.attempt)], [self.epoch, message])
+        )
+        return encode_pointer(batch)
+
+    def _payload_keys(self, payloads: Sequence[Payload]) -> list[str]:
+        return [
+            self.keys.payload(payload.step, payload.seq, payload.attempt)
+            for payload in payloads
+            if payload.external is None
+        ]
+
+    # what workers report
+
+    def drain(self, stream: str, count: int = 1_000) -> list[tuple[str, dict[bytes, bytes]]]:
+        """Reads the head of a stream of reports: the log or the dead letters."""
+        return [
+            (entry.decode(), fields)
+            for entry, fields in self._connection.command("XRANGE", stream, "-", "+", "COUNT", count)
+        ]
+
+    def letters(self) -> tuple[list[DeadLetter], list[str]]:
+        """The oldest dead letters, and the entries to drop once they are kept elsewhere."""
+        entries = self.drain(self.keys.failed)
+        return [decode_letter(fields[b"m"]) for _, fields in entries], [entry for entry, _ in entries]
+
+    def drop(self, stream: str, entries: Sequence[str]) -> None:
+        """Deletes entries that were drained."""
+        if entries:
+            self._connection.command("XDEL", stream, *entries)
+
+    def payloads(self, payloads: Sequence[Payload]) -> list[bytes | None]:
+        """Bytes of payloads in the broker, in one round trip; None for one that is missing."""
+        keys = self._payload_keys(payloads)
+        return list(self._connection.command("MGET", *keys)) if keys else []
+
+    def _fence(self, reply: int) -> int:
+        if not reply:
+            raise Fenced(
+                f"another coordinator has taken over run '{self.keys.run_id}'; this one has stopped and lost nothing"
+            )
+        return reply

@@ -1,0 +1,172 @@
+"""Runs as the broker knows them: who they are, how they are doing, what is wanted of them."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from common.broker.connection import Connection
+from common.errors import RunError
+from common.keys import RUNS, Keys
+from common.wire import PROTOCOL
+
+Status = Literal["starting", "running", "stopped", "halted", "failed", "complete"]
+
+
+@dataclass(frozen=True, slots=True)
+class RunRecord:
+    """The run hash, read.
+
+    Args:
+        spec: the pipeline as `PipelineSpec.dump` gave it, overrides applied.
+        options: what the command line asked for and a worker must know: base_dir, limit, dry_run, payloads.
+        want: "stop" when a stop was asked for.
+        position: entries in the journal.
+    """
+
+    run_id: str
+    pipeline: str
+    signature: str
+    status: Status
+    want: str
+    spec: dict[str, Any]
+    options: dict[str, Any]
+    position: int
+    epoch: str
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerRecord:
+    """A worker that has joined a run.
+
+    Args:
+        alive: is its lease?
+        load_error: traceback of a `load` that raised.
+        refused: why it cannot serve the step.
+    """
+
+    worker_id: str
+    step: str
+    host: str
+    pid: int
+    loaded: bool
+    alive: bool
+    load_error: str
+    refused: str
+
+
+class RunRegistry:
+    """Reads runs and asks things of them. It writes nothing that a coordinator decides."""
+
+    def __init__(self, connection: Connection) -> None:
+        self._connection = connection
+
+    def run_ids(self) -> list[str]:
+        """All runs that the broker holds, sorted."""
+        return sorted(name.decode() for name in self._connection.command("SMEMBERS", RUNS))
+
+    def add(self, run_id: str) -> None:
+        """Makes a run known to workers that look for one."""
+        self._connection.command("SADD", RUNS, run_id)
+
+    def forget(self, run_id: str) -> None:
+        """Takes a run out of the set; its keys stay."""
+        self._connection.command("SREM", RUNS, run_id)
+
+    def read(self, run_id: str) -> RunRecord | None:
+        """The run, or None where the broker has none of this id.
+
+        Raises:
+            RunError: it was made by a version that speaks another protocol.
+        """
+        flat = self._connection.command("HGETALL", Keys(run_id).run)
+        fields = {key.decode(): value for key, value in flat.items()}
+        if b"spec" not in flat:
+            return None
+        protocol = int(fields.get("protocol", b"0"))
+        if protocol != PROTOCOL:
+            raise RunError(
+                f"run '{run_id}' was made by a version of Penstock that speaks protocol {protocol}; this one speaks "
+                f"{PROTOCOL}: finish it with that version, or start over with --fresh"
+            )
+        return RunRecord(
+            run_id=run_id,
+            pipeline=fields.get("pipeline", b"").decode(),
+            signature=fields.get("signature", b"").decode(),
+            status=fields.get("status", b"starting").decode(),
+            want=fields.get("want", b"").decode(),
+            spec=json.loads(fields["spec"]),
+            options=json.loads(fields.get("options", b"{}")),
+            position=int(fields.get("position", b"0")),
+            epoch=fields.get("epoch", b"").decode(),
+        )
+
+    def all(self) -> Iterator[RunRecord]:
+        """Every run that can be read; those whose keys have expired are forgotten."""
+        for run_id in self.run_ids():
+            record = self.read(run_id)
+            if record is None:
+                self.forget(run_id)
+            else:
+                yield record
+
+    def status(self, run_id: str) -> tuple[str, str]:
+        """(status, want); empty where there is no such run."""
+        status, want = self._connection.command("HMGET", Keys(run_id).run, "status", "want")
+        return (status or b"").decode(), (want or b"").decode()
+
+    def ask_to_stop(self, run_id: str) -> None:
+        """The coordinator of the run stops it as Ctrl-C would."""
+        self._connection.command("HSET", Keys(run_id).run, "want", "stop")
+
+    def lease_holder(self, run_id: str) -> dict[str, Any] | None:
+        """Who coordinates the run now."""
+        holder = self._connection.command("GET", Keys(run_id).lease)
+        return json.loads(holder) if holder else None
+
+    def workers(self, run_id: str) -> list[WorkerRecord]:
+        """Workers that have joined and not left, dead ones too."""
+        keys = Keys(run_id)
+        flat = self._connection.command("HGETALL", keys.workers)
+        found = {worker.decode(): json.loads(facts) for worker, facts in flat.items()}
+        if not found:
+            return []
+        leases = self._connection.batch([("EXISTS", keys.worker(worker)) for worker in found])
+        return [
+            WorkerRecord(
+                worker,
+                str(facts.get("step", "")),
+                str(facts.get("host", "")),
+                int(facts.get("pid", 0)),
+                bool(facts.get("loaded")),
+                bool(lease),
+                str(facts.get("load_error", "")),
+                str(facts.get("refused", "")),
+            )
+            for (worker, facts), lease in zip(found.items(), leases, strict=True)
+        ]
+
+    def loaded_steps(self, run_id: str, steps: list[str]) -> set[str]:
+        """Steps that some worker has loaded since the run began."""
+        marks = self._connection.command("HMGET", Keys(run_id).run, *(f"loaded:{step}" for step in steps))
+        return {step for step, mark in zip(steps, marks, strict=True) if mark}
+
+    def waiting(self, run_id: str, steps: list[str]) -> dict[str, int]:
+        """Entries in each step's stream: those that no worker has taken, and those in hand."""
+        lengths = self._connection.batch([("XLEN", Keys(run_id).inputs(step)) for step in steps])
+        return dict(zip(steps, map(int, lengths), strict=True))
+
+    def delete(self, run_id: str) -> int:
+        """Removes every key of the run and returns how many there were."""
+        removed = 0
+        cursor = b"0"
+        while True:
+            cursor, keys = self._connection.command("SCAN", cursor, "MATCH", Keys(run_id).everything, "COUNT", 1000)
+            if keys:
+                removed += int(self._connection.command("UNLINK", *keys))
+            if int(cursor) == 0:
+                break
+        self.forget(run_id)
+        return removed

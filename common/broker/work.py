@@ -1,0 +1,280 @@
+"""What a worker does to the broker: join, take, commit, leave. Ownership of an entry is decided here alone."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from common.batch import Batch, DeadLetter, Failure, Payload, Result
+from common.broker.connection import Argument, Call, Connection
+from common.errors import BrokerError, PayloadMissing
+from common.keys import GROUP, Keys
+from common.wire import decode_batch, decode_pointer, encode_entry, encode_letter, is_pointer
+
+LOG_LENGTH = 20_000
+"""Log records that wait for the coordinator, about; older ones are dropped."""
+
+
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """An entry that is pending for this worker.
+
+    Args:
+        entry: its id in the step's stream.
+        deliveries: workers that have had it, this one included.
+    """
+
+    entry: str
+    batch: Batch
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What is to be committed for an entry.
+
+    Args:
+        payload: encoded rows for the broker; None without rows, or where they are in the file store.
+        letters: rows that failed.
+    """
+
+    taken: Taken
+    result: Result | Failure
+    payload: bytes | None = None
+    letters: tuple[DeadLetter, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GeneratorState:
+    """Where a generator stands: its next seq, the rows before it, failed attempts at it, and whether it has ended."""
+
+    seq: int
+    offset: int
+    attempt: int
+    ended: bool
+
+
+class WorkQueue:
+    """One worker's side of one step of a run.
+
+    Args:
+        worker_id: random per process.
+        lease: seconds that the worker is taken to be alive after each renewal.
+    """
+
+    def __init__(self, connection: Connection, run_id: str, step: str, worker_id: str, lease: float) -> None:
+        self.keys = Keys(run_id)
+        self.step = step
+        self.worker_id = worker_id
+        self.connection = connection
+        self._stream = self.keys.inputs(step)
+        self._lease_ms = round(lease * 1000)
+
+    # membership
+
+    def join(self, facts: Mapping[str, Any]) -> None:
+        """Makes the worker known, with a first lease; its keeper renews it from then on."""
+        replies = self.connection.batch(
+            [
+                ("SET", self.keys.worker(self.worker_id), 1, "PX", self._lease_ms),
+                ("HSET", self.keys.workers, self.worker_id, json.dumps(dict(facts))),
+            ]
+        )
+        _raise_first(replies)
+
+    def tell(self, facts: Mapping[str, Any]) -> None:
+        """Leaves word about a worker that could not serve, for the coordinator to read."""
+        self.connection.command("HSET", self.keys.workers, self.worker_id, json.dumps(dict(facts)))
+
+    def note_loaded(self) -> None:
+        """From now on the step is known to be loadable: a worker that cannot load it is to blame, not the step."""
+        self.connection.command("HSET", self.keys.run, f"loaded:{self.step}", 1)
+
+    def leave(self) -> None:
+        """Takes the worker out; what is still pending for it can be claimed at once."""
+        self.connection.call(
+            "leave",
+            [self._stream, self.keys.workers, self.keys.worker(self.worker_id), self.keys.generator(self.step)],
+            GROUP,
+            self.worker_id,
+        )
+
+    # take
+
+    def read(self, count: int, block: float) -> list[Taken]:
+        """New entries, at most `count`; waits up to `block` seconds. Never to be retried: the reply may be lost.
+
+        Raises:
+            Disconnected: what was read is pending for this worker; `pending` finds it.
+        """
+        waiting: list[Argument] = ["BLOCK", max(1, round(block * 1000))] if block else []
+        reply = self.connection.command(
+            "XREADGROUP", "GROUP", GROUP, self.worker_id, "COUNT", count, *waiting, "STREAMS", self._stream, ">"
+        )
+        return self._taken(reply, 1)
+
+    def pending(self) -> list[Taken]:
+        """Everything that the broker holds for this worker to be its own."""
+        reply = self.connection.command(
+            "XREADGROUP", "GROUP", GROUP, self.worker_id, "COUNT", 1_000, "STREAMS", self._stream, "0"
+        )
+        return self._taken(reply, 1)
+
+    def silent_workers(self) -> dict[str, int]:
+        """Other workers whose lease is gone, with the number of entries that each holds."""
+        reply = self.connection.command("XPENDING", self._stream, GROUP)
+        held = {
+            consumer["name"].decode(): int(consumer["pending"])
+            for consumer in reply["consumers"] or ()
+            if consumer["name"].decode() != self.worker_id
+        }
+        leases = self.connection.batch([("EXISTS", self.keys.worker(worker)) for worker in held])
+        return {worker: held[worker] for worker, lease in zip(held, leases, strict=True) if not lease}
+
+    def dead_workers(self) -> set[str]:
+        """Workers whose keeper saw them end."""
+        return {worker.decode() for worker in self.connection.command("SMEMBERS", self.keys.dead)}
+
+    def claim(self, worker: str, count: int) -> list[Taken]:
+        """Takes over entries of a worker that is dead, or was found silent twice."""
+        entries = [entry for entry, _ in self.connection.pending(self._stream, GROUP, count, worker)]
+        if not entries:
+            return []
+        reply = self.connection.call(
+            "claim", [self._stream, self.keys.worker(worker)], GROUP, self.worker_id, worker, *entries
+        )
+        claimed = []
+        for entry, flat, deliveries in reply:
+            fields = dict(zip(flat[::2], flat[1::2], strict=True))
+            claimed.append(self._read_fields(entry.decode(), fields, int(deliveries)))
+        return claimed
+
+    def _taken(self, reply: Any, deliveries: int) -> list[Taken]:
+        entries = reply[0][1] if reply else []
+        return [self._read_fields(entry.decode(), fields, deliveries) for entry, fields in entries if fields]
+
+    def _read_fields(self, entry: str, fields: Mapping[bytes, bytes], deliveries: int) -> Taken:
+        message = fields[b"m"]
+        before = int(fields.get(b"d", b"0"))
+        if is_pointer(message):
+            batch = decode_pointer(self.step, message)
+            stored = self.connection.command("GET", self.keys.manifest(self.step, batch.attempt))
+            if stored is None:
+                raise PayloadMissing(self.keys.manifest(self.step, batch.attempt))
+            batch = decode_batch(self.step, stored)
+        else:
+            batch = decode_batch(self.step, message)
+        return Taken(entry, batch, deliveries + before)
+
+    # payloads
+
+    def payloads(self, payloads: Sequence[Payload]) -> list[bytes | None]:
+        """Bytes of payloads in the broker, in one round trip; None for one that is missing."""
+        if not payloads:
+            return []
+        keys = [self.keys.payload(payload.step, payload.seq, payload.attempt) for payload in payloads]
+        return list(self.connection.command("MGET", *keys))
+
+    def stage(self, payload: Payload, data: bytes) -> None:
+        """Stores one chunk of a global step's output ahead of the commit that links it."""
+        self.connection.command("SET", self.keys.payload(payload.step, payload.seq, payload.attempt), data)
+
+    # commit
+
+    def commit(self, done: Sequence[Done]) -> list[bool]:
+        """Commits results in one round trip, each by one script of its own.
+
+        Returns:
+            For each, whether it landed; False where the entry was no longer this worker's, and nothing was written.
+
+        Raises:
+            Disconnected: any of them may have landed; to commit again is safe.
+            BrokerError: one of them was refused.
+        """
+        replies = self.connection.batch([self._commit_call(one) for one in done])
+        _raise_first(replies)
+        return [bool(reply) for reply in replies]
+
+    def _commit_call(self, done: Done) -> Call:
+        batch = done.taken.batch
+        keys = [
+            self._stream,
+            self.keys.run,
+            self.keys.journal,
+            self.keys.failed,
+            self.keys.isolation(self.step, batch.seq, batch.attempt),
+            self.keys.manifest(self.step, batch.attempt),
+        ]
+        if done.payload is not None:
+            keys.append(self.keys.payload(self.step, batch.seq, batch.attempt))
+        args: list[Argument] = [GROUP, self.worker_id, done.taken.entry, encode_entry(done.result), done.payload or b""]
+        return Call("commit", keys, [*args, *(encode_letter(letter) for letter in done.letters)])
+
+    def commit_generated(self, made: Sequence[tuple[Done, int]]) -> list[bool]:
+        """Commits what a generator made, in order; each with the rows yielded up to then, its own included.
+
+        Returns:
+            For each, whether it landed. Where one did not, those after it did not either.
+        """
+        replies = self.connection.batch([self._generated_call(done, offset) for done, offset in made])
+        _raise_first(replies)
+        return [bool(reply) for reply in replies]
+
+    def _generated_call(self, done: Done, offset: int) -> Call:
+        entry = done.result
+        outcome = "failed" if isinstance(entry, Failure) else "last" if entry.last else "made"
+        keys = [self._stream, self.keys.run, self.keys.journal, self.keys.failed, self.keys.generator(self.step)]
+        if done.payload is not None:
+            keys.append(self.keys.payload(self.step, entry.seq, entry.attempt))
+        args: list[Argument] = [GROUP, self.worker_id, done.taken.entry, encode_entry(entry), done.payload or b""]
+        args += [entry.seq, entry.attempt, offset, outcome]
+        return Call("commit_generator", keys, [*args, *(encode_letter(letter) for letter in done.letters)])
+
+    def own_generator(self) -> GeneratorState | None:
+        """Becomes the one worker that serves the generator, or stays it; None while another one is alive."""
+        hash_key = self.keys.generator(self.step)
+        owner = (self.connection.command("HGET", hash_key, "owner") or b"").decode()
+        reply = self.connection.call("own_generator", [hash_key, self.keys.worker(owner)], self.worker_id, owner)
+        if not reply[0]:
+            return None
+        return GeneratorState(seq=reply[1], offset=reply[2], attempt=reply[3], ended=bool(reply[4]))
+
+    def void(self, entries: Sequence[str]) -> None:
+        """Takes tickets of a generator that has ended out of the stream."""
+        keys = [self._stream, self.keys.generator(self.step)]
+        self.connection.call("void_ticket", keys, GROUP, self.worker_id, *entries)
+
+    def hand_back(self, taken: Sequence[Taken]) -> None:
+        """Gives entries that were not run to whoever reads next; this delivery does not count."""
+        self.connection.call("hand_back", [self._stream], GROUP, self.worker_id, 1, *(one.entry for one in taken))
+
+    # isolation
+
+    def isolated(self, batch: Batch) -> dict[str, bytes]:
+        """What workers before this one noted about a batch that runs row by row."""
+        flat = self.connection.command("HGETALL", self.keys.isolation(self.step, batch.seq, batch.attempt))
+        return {key.decode(): value for key, value in flat.items()}
+
+    def note(self, taken: Taken, **fields: Argument) -> bool:
+        """Notes fields of an isolated batch; False when the entry is no longer this worker's."""
+        flat = [part for pair in fields.items() for part in pair]
+        batch = taken.batch
+        keys = [self._stream, self.keys.isolation(self.step, batch.seq, batch.attempt)]
+        return bool(self.connection.call("isolate", keys, GROUP, self.worker_id, taken.entry, *flat))
+
+    # reports
+
+    def report(self, lines: Sequence[bytes]) -> None:
+        """Sends log records on their way to the run directory."""
+        replies = self.connection.batch(
+            [("XADD", self.keys.log, "MAXLEN", "~", LOG_LENGTH, "*", "m", line) for line in lines]
+        )
+        _raise_first(replies)
+
+
+def _raise_first(replies: Sequence[Any]) -> None:
+    for reply in replies:
+        if isinstance(reply, BrokerError):
+            raise reply

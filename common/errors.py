@@ -1,0 +1,114 @@
+"""Every exception that Penstock raises on purpose.
+
+PenstockError
+├── UsageError            exit 2   a wrong option or environment
+│   └── SpecError         exit 2   a wrong pipeline: says file, line and the nearest right name
+├── RunError              exit 1   the run cannot go on; resumable unless it says otherwise
+│   ├── BrokerError       exit 1   the broker is missing, unsuitable or full
+│   ├── PayloadMissing    exit 1   rows that the journal promises are not in the store
+│   └── WireError         exit 1   an entry of a stream is not what this version writes
+├── Fenced                exit 75  another coordinator has the run
+├── CannotServe           exit 78  this worker cannot serve the step (version, digest, import)
+└── RowError                       one row failed; the engine turns it into a dead letter
+    └── RowTypeError               a value that rows cannot hold: names column and type
+"""
+
+from __future__ import annotations
+
+EXIT_COMPLETE = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_FAILED_ROWS = 3
+EXIT_FENCED = 75
+EXIT_CANNOT_SERVE = 78
+EXIT_STOPPED = 130
+
+
+class PenstockError(Exception):
+    """The root. `exit_code` is what a command ends with when this error ends it."""
+
+    exit_code = EXIT_FAILED
+
+
+class UsageError(PenstockError):
+    """A wrong option, argument or environment; nothing was started."""
+
+    exit_code = EXIT_USAGE
+
+
+class SpecError(UsageError):
+    """A pipeline that cannot run, found before anything was started.
+
+    Args:
+        message: what is wrong and, where there is one, the nearest right name.
+        file: the spec's path as the user gave it.
+        line: 1-based line in `file`.
+    """
+
+    def __init__(self, message: str, *, file: str | None = None, line: int | None = None) -> None:
+        self.message = message
+        self.file = file
+        self.line = line
+        where = f"{file}:{line}: " if file and line else f"{file}: " if file else ""
+        super().__init__(where + message)
+
+
+class RunError(PenstockError):
+    """The run cannot go on. What is done is kept: the same command goes on from there."""
+
+
+class BrokerError(RunError):
+    """The broker is missing, unsuitable (it evicts, it is too old) or full."""
+
+
+class PayloadMissing(RunError):
+    """Rows that the journal promises are not in the payload store.
+
+    Args:
+        name: the payload's key or file.
+    """
+
+    def __init__(self, name: str) -> None:
+        self.name = name
+        super().__init__(
+            f"payload {name} is missing from the store although the journal refers to it; "
+            "the broker lost data that it had acknowledged (eviction, a flush, another AOF): "
+            "start over with --fresh"
+        )
+
+
+class WireError(RunError):
+    """An entry of a stream does not have the shape that this version writes and reads."""
+
+
+class Fenced(PenstockError):
+    """Another coordinator has taken the run over; this one must not write any more."""
+
+    exit_code = EXIT_FENCED
+
+
+class CannotServe(PenstockError):
+    """This worker cannot serve the step: another version, another source, or an import that fails."""
+
+    exit_code = EXIT_CANNOT_SERVE
+
+
+class RowError(PenstockError):
+    """One row failed and the others of its batch did not."""
+
+
+class RowTypeError(RowError):
+    """A row holds a value that rows cannot hold.
+
+    Args:
+        column: path of the value, such as `answer` or `meta.scores[3]`.
+        found: name of the type found there.
+    """
+
+    def __init__(self, column: str, found: str, detail: str = "") -> None:
+        self.column = column
+        self.found = found
+        super().__init__(
+            f"column '{column}' holds a value of type {found}{f' ({detail})' if detail else ''}; rows hold "
+            "None, bool, int (64 bit), float, str, bytes, datetime, lists and dicts with string keys"
+        )

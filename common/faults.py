@@ -1,0 +1,119 @@
+"""What is wrong in a pipeline, said in words, with the place in the spec that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from difflib import get_close_matches
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
+
+from common.errors import SpecError
+
+Loc = tuple[str | int, ...]
+"""A place in a spec: keys and list indexes from the top, such as ("steps", "generate", "llm", "model")."""
+
+LISTED_NAMES = 12
+
+
+class SpecFault(SpecError):
+    """A SpecError that knows its place in the spec, but not yet the file and the line of that place.
+
+    Args:
+        message: what is wrong, and the next move.
+        loc: where; a place around it will do.
+    """
+
+    def __init__(self, message: str, loc: Loc = ()) -> None:
+        self.loc = loc
+        super().__init__(message)
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """The known name that `name` was most likely meant to be, or None."""
+    by_lower = {other.lower(): other for other in known}
+    close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
+    return by_lower[close[0]] if close else None
+
+
+def hint(name: str, known: Iterable[str], what: str) -> str:
+    """The end of a message about the wrong `name`: the nearest right one, else all of them if they are few.
+
+    Args:
+        what: the known names in words, such as "the steps are".
+    """
+    names = sorted(known)
+    if close := nearest(name, names):
+        return f"; did you mean '{close}'?"
+    if 0 < len(names) <= LISTED_NAMES:
+        return f"; {what} {', '.join(names)}"
+    return ""
+
+
+def validation_faults(
+    error: ValidationError, owner: str, fields: Mapping[Loc, Iterable[str]], data: Any
+) -> Iterator[SpecFault]:
+    """Each error of pydantic as a fault relative to what was validated, unknown names first: they explain others.
+
+    Args:
+        owner: whose parameters these are, such as "KeepColumns"; it begins the message.
+        fields: the known names at a place, for the hint about an unknown one.
+        data: what was validated; parts of pydantic's places that are not in it (tags of unions) are left out.
+    """
+    errors = error.errors(include_url=False)
+    for detail in sorted(errors, key=lambda detail: detail["type"] != "extra_forbidden"):
+        loc = _place(detail["loc"], data)
+        problem = _problem(detail, loc, fields)
+        if hasattr(detail.get("ctx", {}).get("error"), "type_name"):
+            loc += ("type",)  # a class that was not found: its name stands a level deeper
+        yield SpecFault(f"{owner} {problem}", loc)
+
+
+def dotted(loc: Loc) -> str:
+    """`("llm", "stop", 0)` as `llm.stop[0]`."""
+    text = ""
+    for part in loc:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text
+
+
+def known_fields(model: type[BaseModel]) -> set[str]:
+    """The names by which the fields of a model are given."""
+    return {field.alias or name for name, field in model.model_fields.items()}
+
+
+def shown(value: Any, limit: int = 60) -> str:
+    """A value in a message: its repr, cut."""
+    text = repr(value)
+    return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _place(loc: Loc, data: Any) -> Loc:
+    kept: list[str | int] = []
+    for index, part in enumerate(loc):
+        inside = part in data if isinstance(data, dict) else isinstance(data, list | tuple) and isinstance(part, int)
+        if inside and not (isinstance(part, int) and part >= len(data)):
+            kept.append(part)
+            data = data[part]
+        elif index == len(loc) - 1 and isinstance(data, dict):
+            kept.append(part)
+    return tuple(kept)
+
+
+def _problem(detail: ErrorDetails, loc: Loc, fields: Mapping[Loc, Iterable[str]]) -> str:
+    name = dotted(loc)
+    if detail["type"] == "extra_forbidden":
+        known = fields.get(loc[:-1], ())
+        return f"has no parameter '{name}'{hint(str(loc[-1]), known, 'it has')}"
+    if detail["type"] == "missing":
+        return f"needs the parameter '{name}'"
+    message = detail["msg"]
+    if cause := detail.get("ctx", {}).get("error"):
+        message = str(cause)
+    elif message.startswith("Input should"):
+        message = "it" + message.removeprefix("Input")
+    if not loc:
+        return f"cannot be used like this: {message}"
+    value = "" if isinstance(detail["input"], dict) else f", {shown(detail['input'])}"
+    return f"has a wrong value for '{name}'{value}: {message}"

@@ -1,0 +1,85 @@
+"""Every key in the broker. All keys of a run share a hash tag, so that its scripts are legal on a cluster."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+RUNS = "penstock:runs"
+"""Set of run ids."""
+GROUP = "workers"
+"""The consumer group of every step's stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Keys of one run."""
+
+    run_id: str
+
+    def _key(self, *parts: object) -> str:
+        return ":".join((f"penstock:{{{self.run_id}}}", *map(str, parts)))
+
+    @property
+    def run(self) -> str:
+        """Hash: spec, status, want, epoch, protocol, position, cursor, sent:<step>, redo:<step>:<seq>."""
+        return self._key("run")
+
+    @property
+    def lease(self) -> str:
+        """The coordinator's lease: a string with a time to live."""
+        return self._key("lease")
+
+    @property
+    def journal(self) -> str:
+        """Stream, the shared output of all workers: entry id = position."""
+        return self._key("out")
+
+    @property
+    def workers(self) -> str:
+        """Hash: worker id -> who it is."""
+        return self._key("workers")
+
+    @property
+    def dead(self) -> str:
+        """Set: ids of workers whose keeper saw them end."""
+        return self._key("dead")
+
+    @property
+    def log(self) -> str:
+        """Capped stream: log records on their way to the run directory."""
+        return self._key("log")
+
+    @property
+    def failed(self) -> str:
+        """Stream: dead letters on their way to the run directory."""
+        return self._key("failed")
+
+    def inputs(self, step: str) -> str:
+        """Stream of the step's input batches."""
+        return self._key("in", step)
+
+    def payload(self, step: str, seq: int, attempt: int) -> str:
+        """Rows of one output batch."""
+        return self._key("payload", step, seq, attempt)
+
+    def manifest(self, step: str, attempt: int) -> str:
+        """Inputs of a global step: too many for a stream entry."""
+        return self._key("manifest", step, attempt)
+
+    def worker(self, worker_id: str) -> str:
+        """A worker's lease: a string with a time to live."""
+        return self._key("worker", worker_id)
+
+    def generator(self, step: str) -> str:
+        """Hash of a generator: owner, next, offset, attempt, ended."""
+        return self._key("gen", step)
+
+    def isolation(self, step: str, seq: int, attempt: int) -> str:
+        """Hash of a batch that runs row by row: the row about to run, and what rows before it gave."""
+        return self._key("isolation", step, seq, attempt)
+
+    @property
+    def everything(self) -> str:
+        """Pattern that matches every key of the run."""
+        escaped = "".join(f"\\{mark}" if mark in "*?[]\\^" else mark for mark in self.run_id)
+        return f"penstock:{{{escaped}}}:*"

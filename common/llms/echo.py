@@ -1,0 +1,47 @@
+"""EchoLLM: tries a pipeline out with no model, no key and no network."""
+
+from __future__ import annotations
+
+import asyncio
+import re
+from typing import Any
+
+from pydantic import Field
+
+from common.llms.base import LLM, ChatMessage, Generation
+
+_SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
+_EXTRACT_WORDS = 24
+
+
+class EchoLLM(LLM):
+    """Not a model: it answers with the longest sentence of the last message, and says so.
+
+    The answer depends on the last message alone, so that a pipeline that is tried out with it gives the same dataset
+    each time; `generation_kwargs` are taken and ignored, and several generations for one prompt are all the same.
+    """
+
+    prefix: str = Field(default="", description="Begins every answer.")
+    latency: float = Field(default=0.0, ge=0, description="Seconds that each answer takes.")
+
+    @property
+    def model_name(self) -> str:
+        return "echo"
+
+    async def agenerate(self, messages: list[ChatMessage], **kwargs: Any) -> Generation:
+        if self.latency:
+            await asyncio.sleep(self.latency)
+        prompt = messages[-1]["content"] if messages else ""
+        text = self.prefix + _answer(prompt)
+        return Generation(
+            text=text,
+            finish_reason="stop",
+            input_tokens=sum(len(message["content"].split()) for message in messages),
+            output_tokens=len(text.split()),
+        )
+
+
+def _answer(prompt: str) -> str:
+    words = max(_SENTENCE_END.split(prompt), key=len).split()
+    extract = " ".join(words[:_EXTRACT_WORDS]) + (" ..." if len(words) > _EXTRACT_WORDS else "")
+    return f'Echo (no model was asked) of a prompt of {len(prompt.split())} words: "{extract}"'

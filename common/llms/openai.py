@@ -1,0 +1,185 @@
+"""OpenAILLM: any endpoint that speaks OpenAI's chat completions (OpenAI, vLLM, llama.cpp, Ollama, gateways...)."""
+
+from __future__ import annotations
+
+import os
+import re
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from pydantic import Field, PrivateAttr, SecretStr, field_validator
+
+from common.errors import RowError, RunError, UsageError
+from common.faults import hint
+from common.llms.base import LLM, ChatMessage, Generation
+
+if TYPE_CHECKING:
+    from openai import APIStatusError, AsyncOpenAI
+
+_OPENAI_URL = "https://api.openai.com/v1"
+_NO_KEY = "no-key"
+_CONNECT_TIMEOUT = 10.0
+_SHOWN_CHARACTERS = 500
+_OURS = {
+    "model": "give it as model, beside generation_kwargs",
+    "messages": "they are made from the template",
+    "n": "use num_generations of the step",
+    "stream": "answers are taken whole",
+}
+"""Options of a call that generation_kwargs cannot set, and what to do instead."""
+
+
+class OpenAILLM(LLM):
+    """Asks `model` at an endpoint that speaks OpenAI's chat completions API.
+
+    The key comes from the environment of the worker (`api_key_env`), never from a spec; an endpoint that is not
+    OpenAI's may need none. The client itself waits and asks again, `max_retries` times, where the endpoint is busy or
+    away (429, 5xx, no connection; it respects Retry-After); the step's `retries` come on top of that.
+    """
+
+    model: str = Field(min_length=1, description="The model's name at the endpoint.")
+    base_url: str | None = Field(
+        default=None, description="The endpoint, up to and with /v1; OPENAI_BASE_URL or OpenAI itself if not given."
+    )
+    api_key: SecretStr | None = Field(
+        default=None, exclude=True, description="For use in Python; left out of every dump. Else see api_key_env."
+    )
+    api_key_env: str = Field(default="OPENAI_API_KEY", description="Environment variable that holds the key.")
+    timeout: float = Field(
+        default=120.0, gt=0, description="Seconds that one attempt waits for the endpoint to answer."
+    )
+    max_retries: int = Field(default=2, ge=0, description="Times that the client asks a busy endpoint again.")
+
+    _client: AsyncOpenAI | None = PrivateAttr(default=None)
+
+    @field_validator("base_url")
+    @classmethod
+    def _is_a_url(cls, url: str | None) -> str | None:
+        if url is not None and not re.match(r"https?://[^/]", url):
+            raise ValueError("base_url must be a URL such as http://127.0.0.1:8000/v1")
+        return url
+
+    @field_validator("generation_kwargs")
+    @classmethod
+    def _leaves_ours_alone(cls, options: dict[str, Any]) -> dict[str, Any]:
+        for name in options:
+            if name in _OURS:
+                raise ValueError(f"generation_kwargs cannot set '{name}': {_OURS[name]}")
+        return options
+
+    @property
+    def model_name(self) -> str:
+        return self.model
+
+    @property
+    def endpoint(self) -> str:
+        """The endpoint for messages: without a user or password that the URL may carry."""
+        parts = urlsplit(self._url)
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    def load(self) -> None:
+        """Imports the client and checks the options and the key.
+
+        Raises:
+            UsageError: an option that the client does not have, or OpenAI's own endpoint and no key.
+        """
+        from inspect import signature
+
+        from openai.resources.chat.completions import AsyncCompletions
+
+        known = set(signature(AsyncCompletions.create).parameters)
+        for name in self.generation_kwargs:
+            if name not in known:
+                raise UsageError(
+                    f"generation_kwargs: the chat completions API has no option '{name}'{hint(name, known, '')}; what "
+                    f"only your endpoint knows goes under extra_body: {{extra_body: {{{name}: ...}}}}"
+                )
+        if not self._key and f".{urlsplit(self._url).hostname}".endswith(".openai.com"):
+            raise UsageError(
+                f"model '{self.model}' at {self.endpoint} needs a key: set the environment variable {self.api_key_env} "
+                "where this worker runs, or base_url for another endpoint"
+            )
+
+    async def aload(self) -> None:
+        from openai import DEFAULT_CONNECTION_LIMITS, AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
+
+        # By its type, since versions of the client rest on different HTTP packages.
+        unlimited = type(DEFAULT_CONNECTION_LIMITS)(max_connections=None, max_keepalive_connections=None)
+        self._client = AsyncOpenAI(
+            api_key=self._key or _NO_KEY,
+            base_url=self._url,
+            max_retries=self.max_retries,
+            timeout=Timeout(self.timeout, connect=min(self.timeout, _CONNECT_TIMEOUT)),
+            # The step bounds what is in flight (concurrency x num_generations); a limit here would only queue it.
+            http_client=DefaultAsyncHttpxClient(limits=unlimited),
+        )
+
+    async def aunload(self) -> None:
+        if self._client is not None:
+            await self._client.close()
+            self._client = None
+
+    async def agenerate(self, messages: list[ChatMessage], **kwargs: Any) -> Generation:
+        from openai import APIConnectionError, APIError, APIStatusError, APITimeoutError
+
+        if self._client is None:
+            raise RunError(f"the client of model '{self.model}' is not open: await aload() before agenerate()")
+        create: Any = self._client.chat.completions.create
+        try:
+            completion = await create(model=self.model, messages=messages, **{**self.generation_kwargs, **kwargs})
+        except APIStatusError as error:
+            raise RowError(self._explain(error)) from None
+        except APITimeoutError:
+            raise RowError(
+                f"{self.endpoint} gave no answer of model '{self.model}' within {self.timeout:g} s "
+                f"({self.max_retries + 1} attempts); a slow model needs a larger timeout or a smaller concurrency"
+            ) from None
+        except APIConnectionError as error:
+            why = error.__cause__ or error
+            raise RowError(
+                # A key with a character that headers cannot have is repeated in the error about it.
+                f"cannot reach {self.endpoint} for model '{self.model}': {type(why).__name__}: "
+                f"{self._hide_key(str(why))}; "
+                "is the server up, and base_url right as seen from this host?"
+            ) from None
+        except APIError as error:
+            raise RowError(self._hide_key(f"{self.endpoint}, model '{self.model}': {error}")) from None
+        return self._generation(completion)
+
+    def _generation(self, completion: Any) -> Generation:
+        choices = getattr(completion, "choices", None)
+        if not choices:
+            raise RowError(
+                f"{self.endpoint} answered model '{self.model}' with something that is not a chat completion "
+                f"(is base_url right? It mostly ends in /v1): {self._hide_key(str(completion))[:_SHOWN_CHARACTERS]}"
+            )
+        usage = completion.usage
+        return Generation(
+            text=choices[0].message.content,
+            finish_reason=choices[0].finish_reason,
+            input_tokens=usage.prompt_tokens if usage else None,
+            output_tokens=usage.completion_tokens if usage else None,
+        )
+
+    def _explain(self, error: APIStatusError) -> str:
+        status = error.status_code
+        said = self._hide_key(error.message)[:_SHOWN_CHARACTERS]
+        about = f"{self.endpoint} answered {status} for model '{self.model}'"
+        if status in (401, 403):
+            key = "was refused" if self._key else "is not set"
+            return f"{about}: the key of the environment variable {self.api_key_env} {key}: {said}"
+        if status == 404:
+            return f"{about}: no such model, or base_url is wrong (it mostly ends in /v1): {said}"
+        return f"{about}: {said}"
+
+    def _hide_key(self, message: str) -> str:
+        return message.replace(self._key, "***") if self._key else message
+
+    @property
+    def _url(self) -> str:
+        return self.base_url or os.environ.get("OPENAI_BASE_URL") or _OPENAI_URL
+
+    @property
+    def _key(self) -> str:
+        key = self.api_key.get_secret_value() if self.api_key else os.environ.get(self.api_key_env, "")
+        return key.strip()  # the end of a line that came with it from a file

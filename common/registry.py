@@ -1,0 +1,241 @@
+"""From the type name in a spec to a class. A spec names steps; what may be imported, the process that reads it decides.
+
+A name is one of
+- a built-in name, `TextGeneration`: its module is imported only when it is asked for;
+- the name of an entry point of an installed package, in the group `penstock.steps` or `penstock.llms`;
+- `module:Class` or `module.Class`, where the module is admitted by `allow`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import inspect
+import sys
+import traceback
+from collections.abc import Mapping, Sequence
+from importlib.metadata import entry_points
+from pathlib import Path
+from types import MappingProxyType, ModuleType
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import common
+from common.errors import PenstockError, UsageError
+from common.faults import nearest
+from common.steps.base import BaseStep
+
+if TYPE_CHECKING:
+    from common.llms.base import LLM
+
+T = TypeVar("T")
+
+STEPS: Mapping[str, str] = MappingProxyType(
+    {
+        "LoadDataFromDicts": "common.steps.data:LoadDataFromDicts",
+        "LoadDataFromFile": "common.steps.files:LoadDataFromFile",
+        "KeepColumns": "common.steps.columns:KeepColumns",
+        "ExpandColumns": "common.steps.columns:ExpandColumns",
+        "GroupColumns": "common.steps.columns:GroupColumns",
+        "CombineOutputs": "common.steps.columns:CombineOutputs",
+        "TextGeneration": "common.steps.tasks.text_generation:TextGeneration",
+    }
+)
+LLMS: Mapping[str, str] = MappingProxyType(
+    {"OpenAILLM": "common.llms.openai:OpenAILLM", "EchoLLM": "common.llms.echo:EchoLLM"}
+)
+STEPS_GROUP = "penstock.steps"
+LLMS_GROUP = "penstock.llms"
+
+OUR_PACKAGES = ("common", "coordinator", "worker")
+_CONTRACTS = frozenset({"common.steps.base", "common.llms.base"})
+
+
+class UnknownType(PenstockError, ValueError):
+    """A type name that does not lead to a class; the caller says where it stands. A ValueError, so that a validator of
+    pydantic may let it through.
+
+    Args:
+        message: why, and the next move.
+        type_name: as it was given.
+        nearest: the right name that is closest to it.
+    """
+
+    def __init__(self, message: str, type_name: str, nearest: str | None = None) -> None:
+        self.type_name = type_name
+        self.nearest = nearest
+        super().__init__(message)
+
+
+def resolve_step(type_name: str, allow: Sequence[str] = ()) -> type[BaseStep]:
+    """The step class that a spec calls `type_name`.
+
+    Args:
+        allow: modules whose classes may be used by `module:Class`; "pkg" admits "pkg" and all below it, "*" everything.
+
+    Raises:
+        UnknownType: no such name, module or class; not allowed; cannot be imported; not a step.
+    """
+    return _resolve(type_name, allow, "step", BaseStep, STEPS, STEPS_GROUP)
+
+
+def resolve_llm(type_name: str, allow: Sequence[str] = ()) -> type[LLM]:
+    """The LLM class that a spec calls `type_name`; like `resolve_step`."""
+    from common.llms.base import LLM
+
+    base: type[LLM] = LLM  # type: ignore[type-abstract]
+    return _resolve(type_name, allow, "LLM", base, LLMS, LLMS_GROUP)
+
+
+def source_digest(cls: type) -> str:
+    """Identifies the code of a class: 16 hex digits over the files of the class and of its bases.
+
+    The contracts of Penstock and what comes with Python or pydantic do not count. A class without a source file
+    (typed at a prompt) is identified by its name.
+    """
+    digest = hashlib.blake2b(digest_size=8)
+    for base in cls.__mro__:
+        if base.__module__ in _CONTRACTS or base.__module__.partition(".")[0] in _FOREIGN:
+            continue
+        digest.update(f"{base.__module__}:{base.__qualname__}\0".encode())
+        try:
+            digest.update(Path(inspect.getfile(base)).read_bytes())
+        except (TypeError, OSError):
+            digest.update(repr(base.__qualname__).encode())
+    return digest.hexdigest()
+
+
+def folder_modules(folder: Path) -> tuple[str, ...]:
+    """The modules and packages that a folder on `sys.path` offers."""
+    found = {path.stem for path in folder.glob("*.py")}
+    found |= {path.parent.name for path in folder.glob("*/*.py")}
+    return tuple(sorted(name for name in found if name.isidentifier()))
+
+
+def check_shadowing(folder: Path) -> None:
+    """Looks at a folder that is about to be put on `sys.path`.
+
+    Raises:
+        UsageError: it holds a module of the user's with the name of one of our packages. One of the two would be
+            imported in place of the other, without a word.
+    """
+    ours = Path(common.__file__).resolve().parent.parent
+    for name in OUR_PACKAGES:
+        module, package = folder / f"{name}.py", folder / name
+        found = module if module.exists() else package if any(package.glob("*.py")) else None
+        if found is not None and found.resolve() != ours / name:
+            raise UsageError(
+                f"{found} has the name of a package of Penstock's own, so that one of the two would be imported in "
+                f"place of the other: rename it, for example to my{name}{found.suffix}"
+            )
+
+
+_FOREIGN = sys.stdlib_module_names | {"pydantic", "pydantic_core"}
+
+
+def _resolve(
+    type_name: str, allow: Sequence[str], what: str, base: type[T], built_in: Mapping[str, str], group: str
+) -> type[T]:
+    if target := built_in.get(type_name):
+        module_name, _, class_name = target.partition(":")
+        return _as_kind(_attribute(_import(module_name, type_name), class_name, type_name, base), type_name, base, what)
+    module_name, separator, class_name = type_name.partition(":")
+    if not separator:
+        module_name, separator, class_name = type_name.rpartition(".")
+    if not separator:
+        return _from_entry_point(type_name, base, what, built_in, group)
+    if not module_name or not class_name:
+        raise UnknownType(f"'{type_name}' is not a type name; write module:Class", type_name)
+    if not _allowed(module_name, allow):
+        raise UnknownType(
+            f"'{type_name}' is not allowed here; to let this process import it: --allow {module_name}", type_name
+        )
+    return _as_kind(_attribute(_import(module_name, type_name), class_name, type_name, base), type_name, base, what)
+
+
+def _allowed(module_name: str, allow: Sequence[str]) -> bool:
+    return any(name in ("*", module_name) or module_name.startswith(f"{name}.") for name in allow)
+
+
+def _from_entry_point(type_name: str, base: type[T], what: str, built_in: Mapping[str, str], group: str) -> type[T]:
+    offered = entry_points(group=group)
+    for entry in offered.select(name=type_name):
+        try:
+            return _as_kind(entry.load(), type_name, base, what)
+        except UnknownType:
+            raise
+        except Exception as error:  # any error of the package's own code
+            raise UnknownType(
+                f"'{type_name}' of the package {entry.dist.name if entry.dist else entry.value} cannot be imported: "
+                f"{type(error).__name__}: {error}",
+                type_name,
+            ) from error
+    names = [*built_in, *offered.names]
+    close = nearest(type_name, names)
+    if close:
+        meant = f"did you mean '{close}'?"
+    else:
+        meant = f"there are {', '.join(sorted(names))}; a class of your own is written module:{type_name}"
+    raise UnknownType(f"no {what} has the type '{type_name}'; {meant}", type_name, close)
+
+
+def _import(module_name: str, type_name: str) -> ModuleType:
+    try:
+        return importlib.import_module(module_name)
+    except ModuleNotFoundError as error:
+        if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
+            raise UnknownType(_import_failed(module_name, type_name, error), type_name) from error
+        path = module_name.partition(".")[0]
+        raise UnknownType(
+            f"the module '{error.name}' of '{type_name}' was not found: neither an installed package nor "
+            f"{path}.py or {path}/ in {sys.path[-1]}",
+            type_name,
+        ) from None
+    except Exception as error:  # any error of the user's own code
+        raise UnknownType(_import_failed(module_name, type_name, error), type_name) from error
+
+
+def _import_failed(module_name: str, type_name: str, error: Exception) -> str:
+    if isinstance(error, SyntaxError):
+        problem, where, line = error.msg, error.filename, error.lineno
+    else:
+        frames = traceback.extract_tb(error.__traceback__)
+        users = [frame for frame in frames if not frame.filename.startswith("<") and frame.filename != __file__]
+        problem, where, line = str(error), users[-1].filename, users[-1].lineno
+    return (
+        f"the module '{module_name}' of '{type_name}' cannot be imported: {type(error).__name__}: {problem} "
+        f"({where}:{line})"
+    )
+
+
+def _attribute(module: ModuleType, class_name: str, type_name: str, base: type) -> object:
+    found: object = module
+    for part in class_name.split("."):
+        found = getattr(found, part, None)
+        if found is None:
+            break
+    else:
+        return found
+    classes = [
+        name
+        for name, value in vars(module).items()
+        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
+    ]
+    close = nearest(class_name, classes)
+    meant = f"; did you mean '{module.__name__}:{close}'?" if close else ""
+    place = f" ({module.__file__})" if module.__file__ else ""
+    message = f"the module '{module.__name__}'{place} has no class '{class_name}'{meant}"
+    raise UnknownType(message, type_name, close and f"{module.__name__}:{close}")
+
+
+def _as_kind(found: Any, type_name: str, base: type[T], what: str) -> type[T]:
+    if not isinstance(found, type) or not issubclass(found, base):
+        kinds = "Step, GeneratorStep, GlobalStep or AsyncStep" if what == "step" else base.__name__
+        raise UnknownType(
+            f"'{type_name}' is not the class of a{'n' if what == 'LLM' else ''} {what}; it must inherit from {kinds}",
+            type_name,
+        )
+    if missing := getattr(found, "__abstractmethods__", None):
+        raise UnknownType(
+            f"'{type_name}' cannot be used as it is: it does not define {', '.join(sorted(missing))}", type_name
+        )
+    return found

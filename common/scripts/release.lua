@@ -1,0 +1,13 @@
+-- Frees payloads that no one needs and notes how far the effects of the journal have been done.
+-- Starts with UNLINK, so that it goes through on a full broker.
+-- KEYS  1 run hash   2.. payloads
+-- ARGV  1 epoch   2 position in the journal
+-- returns 1, or 0 when another coordinator has the run
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then
+  return 0
+end
+for i = 2, #KEYS do
+  redis.call('UNLINK', KEYS[i])
+end
+redis.call('HSET', KEYS[1], 'cursor', ARGV[2])
+return 1

@@ -1,0 +1,13 @@
+-- Renews the coordinator's lease, or gives it back.
+-- KEYS  1 run hash   2 coordinator's lease
+-- ARGV  1 epoch   2 who the caller is (JSON)   3 lease in ms, 0 to give it back
+-- returns 1, or 0 when another coordinator has the run
+if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then
+  return 0
+end
+if ARGV[3] == '0' then
+  redis.call('DEL', KEYS[2])
+else
+  redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
+end
+return 1

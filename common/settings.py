@@ -1,0 +1,56 @@
+"""Times and limits of the engine, with the defaults of a real run. Tests shrink them; users may, by environment."""
+
+from __future__ import annotations
+
+import os
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+
+from common.errors import UsageError
+
+ENVIRONMENT_PREFIX = "PENSTOCK_"
+
+
+class Settings(BaseModel):
+    """Each field may be set by the environment variable `PENSTOCK_<FIELD>`. Times are in seconds, sizes in bytes."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    coordinator_lease: float = Field(default=15.0, gt=0, description="A coordinator silent for longer is dead.")
+    worker_lease: float = Field(default=30.0, gt=0, description="A worker silent for longer is dead.")
+    grace: float = Field(default=30.0, ge=0, description="Time that batches in hand get after a stop.")
+    patience: float = Field(default=600.0, ge=0, description="How long a full disk or broker is waited for.")
+    dispatch_slack: int = Field(default=64, ge=1, description="Batches that may wait in a step's stream.")
+    step_backlog: int = Field(default=512, ge=1, description="Outputs of a step that may wait for its successors.")
+    payload_budget: int = Field(default=512 << 20, ge=1, description="Bytes of payloads that may be in the broker.")
+    part_rows: int = Field(default=2_000, ge=1, description="Rows of a Parquet part, at least.")
+    part_bytes: int = Field(default=64 << 20, ge=1, description="Bytes of a Parquet part, about.")
+    flush_interval: float = Field(default=60.0, gt=0, description="Rows older than this are written to a part.")
+    row_bytes: int = Field(default=64 << 20, ge=1, description="A row larger than this is a failed row.")
+    keep_finished: float = Field(default=7 * 86_400.0, gt=0, description="How long the broker keeps a finished run.")
+    starting_hint: float = Field(default=5.0, ge=0, description="A step without worker is named after this time.")
+
+    @classmethod
+    def from_environment(cls) -> Settings:
+        """Raises UsageError for a value that does not fit."""
+        found = {
+            field: value
+            for field in cls.model_fields
+            if (value := os.environ.get(ENVIRONMENT_PREFIX + field.upper())) is not None
+        }
+        try:
+            return cls.model_validate(found)
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = ENVIRONMENT_PREFIX + str(first["loc"][0]).upper()
+            raise UsageError(f"{name}={first['input']}: {first['msg']}") from None
+
+    @property
+    def coordinator_renewal(self) -> float:
+        """Seconds between two renewals of the coordinator's lease."""
+        return self.coordinator_lease / 3
+
+    @property
+    def worker_renewal(self) -> float:
+        """Seconds between two renewals of a worker's lease."""
+        return self.worker_lease / 3

@@ -1,0 +1,200 @@
+"""A pipeline as data: the pydantic model of `spec.yaml`, and how the file is read.
+
+Reading keeps the place of everything, so that whoever finds a fault later (a class, the graph) can say file and line.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from common.distilabel_format import from_distilabel, is_distilabel
+from common.errors import SpecError
+from common.faults import Loc, SpecFault, hint, known_fields, shown, validation_faults
+from common.overrides import apply_override
+from common.secrets import refuse_secrets
+from common.yaml_source import YamlSource
+
+StepName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
+
+
+def _as_list(value: Any) -> Any:
+    if value is None:
+        return []
+    return [value] if isinstance(value, str) else value
+
+
+class _Open(BaseModel):
+    """A mapping of which some keys are ours; the others are the parameters of a class or a function."""
+
+    model_config = ConfigDict(extra="allow", protected_namespaces=())
+
+    @property
+    def params(self) -> dict[str, Any]:
+        """Everything but the fields of this model."""
+        return self.__pydantic_extra__ or {}
+
+
+class StepSpec(_Open):
+    """A step: its type, the steps that it comes after, and, beside them, the parameters of its class."""
+
+    type: str = Field(min_length=1, description="A built-in name such as TextGeneration, or module:Class.")
+    after: Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str] | None)] = Field(
+        default_factory=list,
+        description="The step, or the list of steps, whose rows this one takes. A generator step has none.",
+    )
+
+
+class RoutingSpec(_Open):
+    """Which successors get a batch of a step: a routing batch function and, beside it, its parameters."""
+
+    function: str = Field(min_length=1, description="sample_n_steps, or module:function.")
+
+
+class PipelineSpec(BaseModel):
+    """A pipeline: a graph of steps, from generator steps to the leaf steps whose rows are the dataset."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: str = Field(
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$", description="Name of the pipeline; its runs are found by it."
+    )
+    description: str | None = Field(default=None, description="What the pipeline is for; goes to the dataset's card.")
+    steps: dict[StepName, StepSpec] = Field(description="The steps by name.")
+    routing: dict[str, RoutingSpec] = Field(
+        default_factory=dict, description="Step -> the function that routes each of its batches to some successors."
+    )
+    enable_metadata: bool = Field(
+        default=False, description="Keep the column of raw inputs and outputs that tasks write about their rows."
+    )
+    load_groups: list[list[str]] | Literal["sequential_step_execution"] | None = Field(
+        default=None, description="Groups of steps that are loaded together, one group after the other."
+    )
+
+    @classmethod
+    def from_dict(cls, data: Any) -> PipelineSpec:
+        """The inverse of `dump`.
+
+        Raises:
+            SpecFault: unknown key, missing key, wrong value, or a secret in plain text.
+        """
+        if not isinstance(data, Mapping):
+            raise SpecFault(f"a pipeline is a mapping with 'name' and 'steps', not {shown(data)}")
+        try:
+            spec = cls.model_validate(data)
+        except ValidationError as error:
+            raise _first_fault(error, data) from None
+        for name, step in spec.steps.items():
+            refuse_secrets(step.params, ("steps", name))
+        return spec
+
+    def dump(self) -> dict[str, Any]:
+        """Plain data in the format of the file, without what is at its default."""
+        return self.model_dump(mode="json", exclude_defaults=True)
+
+
+@dataclass(frozen=True, slots=True)
+class SpecSource:
+    """Where a spec came from.
+
+    Args:
+        file: its path as the user gave it.
+        overrides: places that the command line set.
+        moved: place in our format -> place in the file, for a file in another format.
+    """
+
+    file: str
+    yaml: YamlSource
+    overrides: tuple[Loc, ...] = ()
+    moved: Mapping[Loc, Loc] | None = None
+
+    def line(self, loc: Loc) -> int | None:
+        """1-based line of a place of the spec, or of the nearest one around it."""
+        for length in range(len(loc), 0, -1):
+            if self.moved and (there := self.moved.get(loc[:length])):
+                return self.yaml.line(there + loc[length:])
+        return self.yaml.line(loc)
+
+    def error(self, fault: SpecFault) -> SpecError:
+        """The same fault, with its file and line, or with the option of the command line that brought it in."""
+        for override in self.overrides:
+            if fault.loc[: len(override)] == override:
+                return SpecError(f"--set {'.'.join(map(str, override[1:]))}: {fault.message}")
+        return SpecError(fault.message, file=self.file, line=self.line(fault.loc))
+
+
+@dataclass(frozen=True, slots=True)
+class LoadedSpec:
+    """A spec that was read from a file.
+
+    Args:
+        folder: the file's folder, absolute: paths in the spec are relative to it.
+    """
+
+    spec: PipelineSpec
+    source: SpecSource
+    folder: Path
+
+
+def load_spec(path: Path, overrides: Sequence[str] = ()) -> LoadedSpec:
+    """Reads a spec, in our format or in distilabel's.
+
+    Args:
+        overrides: `step.param=value`, the value in YAML; `param` may lead into mappings (`generate.llm.model`).
+
+    Raises:
+        SpecError: with file and line, or with the override that is wrong.
+    """
+    file = str(path)
+    try:
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise SpecError(f"byte {error.start} is not UTF-8; save the file as UTF-8", file=file) from None
+    except OSError as error:
+        raise SpecError(f"cannot read the spec: {error.strerror or error}", file=file) from None
+    yaml = YamlSource.parse(text, file)
+    source = SpecSource(file, yaml)
+    try:
+        data = yaml.data
+        if is_distilabel(data):
+            data, moved = from_distilabel(data)
+            source = SpecSource(file, yaml, moved=moved)
+        spec = PipelineSpec.from_dict(data)
+        for text in overrides:
+            data, loc = apply_override(spec.dump(), text)
+            source = SpecSource(file, yaml, (*source.overrides, loc), source.moved)
+            spec = PipelineSpec.from_dict(data)
+    except SpecFault as fault:
+        raise source.error(fault) from None
+    return LoadedSpec(spec, source, path.resolve().parent)
+
+
+def _first_fault(error: ValidationError, data: Mapping[str, Any]) -> SpecFault:
+    detail = min(error.errors(include_url=False), key=lambda detail: detail["type"] != "extra_forbidden")
+    match detail["type"], detail["loc"]:
+        case "extra_forbidden", (str(key),):
+            return SpecFault(f"unknown key '{key}'{hint(key, known_fields(PipelineSpec), 'the keys are')}", (key,))
+        case "missing", (str(key),):
+            return SpecFault(f"the pipeline has no '{key}'")
+        case "missing", ("steps", name, key):
+            return SpecFault(f"step '{name}' has no '{key}'", ("steps", name))
+        case "missing", (section, name, key):
+            return SpecFault(f"{section} of '{name}' has no '{key}'", (section, name))
+        case "string_pattern_mismatch", ("name",):
+            message = "use up to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit"
+            return SpecFault(f"the pipeline's name {shown(data['name'])} is not usable; {message}", ("name",))
+        case "string_pattern_mismatch", ("steps", name, "[key]"):
+            message = "use up to 64 letters, digits, '_' and '-'"
+            return SpecFault(f"the step name {shown(name)} is not usable; {message}", ("steps", name))
+        case "model_type", ("steps", name):
+            return SpecFault(
+                f"step '{name}' is {shown(detail['input'])}; it must be a mapping with a 'type'", ("steps", name)
+            )
+        case "dict_type", ("steps",):
+            return SpecFault(f"'steps' is {shown(detail['input'])}; it must map step names to steps", ("steps",))
+    fault = next(validation_faults(error, "the pipeline", {}, data))
+    return SpecFault(fault.message, fault.loc)

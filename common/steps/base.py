@@ -1,0 +1,197 @@
+"""The contract of a step: what a class declares, and what the engine calls, in which order.
+
+A worker builds the step from its parameters, calls `load()` once, then `process` for every batch, then `unload()`.
+The contract is distilabel's (`Step`, `GeneratorStep`, `GlobalStep`); `AsyncStep` is ours.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from typing import Annotated, Any, ClassVar, Literal, TypeVar
+
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+Row = dict[str, Any]
+StepInput = Annotated[list[Row], "StepInput"]
+"""The rows of one predecessor: the annotation by which validation finds the inputs of `process`."""
+StepOutput = Iterator[list[Row]]
+GeneratorStepOutput = Iterator[tuple[list[Row], bool]]
+StepColumns = list[str] | dict[str, bool]
+"""Column names, or column name -> is it required."""
+
+StepKind = Literal["step", "generator", "global", "async"]
+
+T = TypeVar("T")
+
+
+class RuntimeParameterMarker:
+    """Marks a field as a runtime parameter; the annotation's `description` documents it."""
+
+
+RuntimeParameter = Annotated[T | None, RuntimeParameterMarker()]
+"""`RuntimeParameter[int]`: a field that may be given when the pipeline is run."""
+
+
+class StepResources(BaseModel):
+    """What each worker of the step needs. None of it changes the rows, so none of it is in a run's signature."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    replicas: int = Field(default=1, ge=1, description="Workers of this step that local mode starts.")
+    gpus: int = Field(default=0, ge=0, description="Devices for each worker.")
+    cpus: float | None = Field(default=None, gt=0, description="Cores for each worker; for rendered deployments.")
+    memory: int | None = Field(default=None, gt=0, description="Bytes for each worker; for rendered deployments.")
+
+
+class BaseStep(BaseModel, ABC):
+    """Fields and hooks that every kind of step has. Inherit from one of the four kinds below, not from this."""
+
+    model_config = ConfigDict(
+        extra="forbid", validate_default=True, arbitrary_types_allowed=True, protected_namespaces=()
+    )
+
+    kind: ClassVar[StepKind]
+    path_fields: ClassVar[tuple[str, ...]] = ()
+    """Parameters that are paths: a relative one is resolved against the spec's folder."""
+
+    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$", description="Unique in the pipeline.")
+    input_mappings: dict[str, str] = Field(
+        default_factory=dict, description="Column that the step reads -> column of the row that holds it."
+    )
+    output_mappings: dict[str, str] = Field(
+        default_factory=dict, description="Column that the step writes -> name that the row gets."
+    )
+    resources: StepResources = Field(default_factory=StepResources)
+    on_error: Literal["skip", "nulls", "fail"] = Field(
+        default="skip",
+        description="A row that still fails after its retries: leave it out, give it None outputs, or halt the run.",
+    )
+    retries: int = Field(default=2, ge=0, description="Times that a failing batch, then a failing row, is tried again.")
+    backoff: tuple[float, float] = Field(
+        default=(0.5, 10.0),
+        description="Seconds before the first retry, and at most; doubled each time, with jitter.",
+    )
+    max_deliveries: int = Field(
+        default=3,
+        ge=1,
+        description="Workers that may die on a batch before it is run row by row in isolation.",
+    )
+    max_failure_rate: float = Field(
+        default=0.5,
+        ge=0,
+        le=1,
+        description="Share of failed rows, over the last 1,000, above which the run halts.",
+    )
+
+    _logger: logging.Logger = PrivateAttr(default_factory=lambda: logging.getLogger("penstock.step"))
+
+    def model_post_init(self, _context: Any) -> None:
+        """Gives the step a logger of its own name; its records go to the run's `pipeline.log`."""
+        self._logger = logging.getLogger(f"penstock.step.{self.name}")
+
+    @property
+    def inputs(self) -> StepColumns:
+        """Columns that `process` reads, under the step's own names (before `input_mappings`)."""
+        return []
+
+    @property
+    def outputs(self) -> StepColumns:
+        """Columns that `process` adds, under the step's own names (before `output_mappings`)."""
+        return []
+
+    def output_columns(self, available: set[str] | None) -> set[str] | None:
+        """Columns of the rows that leave the step, `available` being those that enter it, after all mappings.
+
+        None stands for "depends on the data". The default adds `outputs` to what came in; a step that drops columns
+        overrides this, so that a column dropped upstream is found before the run.
+        """
+        if available is None:
+            return None
+        mapped = {**self.input_mappings, **self.output_mappings}
+        return available | {mapped.get(column, column) for column in self.outputs}
+
+    def load(self) -> None:
+        """Called once per worker before the first batch: open clients, load models, import heavy packages here."""
+
+    def unload(self) -> None:
+        """Called once on an orderly end of the worker: give back what `load` took."""
+
+
+class GeneratorStep(BaseStep):
+    """Has no predecessor and makes rows. It must be able to start again at any `offset`."""
+
+    kind: ClassVar[StepKind] = "generator"
+
+    batch_size: int = Field(default=50, ge=1, description="Rows that each yield of `process` has.")
+
+    @abstractmethod
+    def process(self, offset: int = 0) -> GeneratorStepOutput:
+        """Yields `(rows, last)`, from row `offset` on; `last` is True with the last rows. To run out ends it as well.
+
+        Another worker may go on where this one stopped, so the same `offset` must give the same rows.
+        """
+
+    def fingerprint(self) -> str:
+        """What identifies the data behind the generator, beside its parameters; part of the run's signature.
+
+        A step that reads files gives their size, time and head here, so that changed data is a new run.
+        """
+        return ""
+
+
+class Step(BaseStep):
+    """Takes batches of rows, one list per predecessor, and yields lists of rows; every yield counts.
+
+    A step may return fewer rows, more, or none. When it returns as many as it took, row i of the output is
+    taken to come from row i of the input.
+    """
+
+    kind: ClassVar[StepKind] = "step"
+    splittable: ClassVar[bool] = True
+    """May a failing batch be bisected? False for a step whose rows of one batch depend on each other."""
+
+    input_batch_size: int = Field(default=50, ge=1, description="Rows per batch, taken from each predecessor.")
+
+    @abstractmethod
+    def process(self, *inputs: Any, **_: Any) -> StepOutput:
+        """Yields the output rows of one batch, given one `StepInput` per predecessor.
+
+        A step with one predecessor declares `process(self, inputs: StepInput)`, one with several
+        `process(self, *inputs: StepInput)`.
+
+        Raises:
+            Exception: the batch is retried, then bisected until only the rows that fail are left.
+        """
+
+
+class GlobalStep(Step):
+    """Takes all rows of each predecessor at once. Its `inputs` are lists of everything; it is never split."""
+
+    kind: ClassVar[StepKind] = "global"
+    splittable: ClassVar[bool] = False
+
+
+class AsyncStep(BaseStep):
+    """Takes one row at a time, many in flight at once across batches: a slow row holds up only its own batch."""
+
+    kind: ClassVar[StepKind] = "async"
+    splittable: ClassVar[bool] = True
+
+    input_batch_size: int = Field(default=50, ge=1, description="Rows per batch.")
+    concurrency: int = Field(default=50, ge=1, description="Rows in flight in each worker.")
+
+    @abstractmethod
+    async def process_row(self, row: Row) -> Row | list[Row] | None:
+        """Returns the output row, a list of rows, or None to leave the row out.
+
+        Raises:
+            Exception: the row, and no other, is retried, then fails.
+        """
+
+    async def aload(self) -> None:
+        """Like `load`, on the event loop that runs the rows: open asynchronous clients here."""
+
+    async def aunload(self) -> None:
+        """Like `unload`, on the event loop that ran the rows."""

@@ -1,0 +1,152 @@
+"""LoadDataFromFile: rows of files, wherever fsspec finds them."""
+
+from __future__ import annotations
+
+import codecs
+import hashlib
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, ClassVar, Literal, Self
+
+from pydantic import Field, field_validator, model_validator
+
+from common.errors import UsageError
+from common.faults import hint
+from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
+from common.steps.file_readers import READERS, SUFFIXES, ReadOptions, Skip
+from common.steps.file_sources import FileSource, find_files, format_suffix, is_pattern
+from common.steps.mappings import output_names
+
+_HEAD_ROWS = 1_000
+_HEAD_FILES = 8
+
+
+class LoadDataFromFile(GeneratorStep):
+    """Yields the rows of one or more files, in the order of `path` and sorted by name within each pattern.
+
+    Formats: `jsonl` (one object per line), `json` (an array of objects, or one object), `csv` (with a header; every
+    value stays a string), `parquet`, `txt` (one row per line, in the column `text`). Text formats may be compressed
+    (`.gz`, `.zst`). Memory does not grow with the size of the files. A line that cannot be read ends the run and is
+    named with its file; a file that changes is another run.
+    """
+
+    path_fields: ClassVar[tuple[str, ...]] = ("path",)
+
+    path: str | list[str] = Field(description="File, pattern (*, ?, **) or fsspec URL, or a list of them.")
+    format: Literal["jsonl", "json", "csv", "parquet", "txt"] | None = Field(
+        default=None, description="Format of all files; by the suffix of each if not given."
+    )
+    columns: list[str] | None = Field(
+        default=None, min_length=1, description="Columns to keep, in this order; None where a JSON object lacks one."
+    )
+    encoding: str = Field(default="utf-8", description="Encoding of text files; a byte order mark is dropped.")
+    delimiter: str | None = Field(
+        default=None, min_length=1, max_length=1, description="Between csv fields; a tab for .tsv, else a comma."
+    )
+    storage_options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the fsspec filesystem; credentials come from the environment."
+    )
+
+    @field_validator("encoding")
+    @classmethod
+    def _encoding_is_known(cls, encoding: str) -> str:
+        try:
+            codecs.lookup(encoding)
+        except LookupError:
+            raise ValueError("Python knows no such encoding; common ones are utf-8, latin-1, cp1252, utf-16") from None
+        return encoding
+
+    @model_validator(mode="after")
+    def _format_is_known(self) -> Self:
+        if not self._patterns:
+            raise ValueError("path names no file")
+        for pattern in self._patterns:
+            suffix = format_suffix(pattern)
+            if self.format is None and suffix not in SUFFIXES and not is_pattern(suffix or pattern):
+                raise ValueError(_unknown_format(pattern))
+        return self
+
+    @property
+    def outputs(self) -> list[str]:
+        """The columns as far as they can be known here: those of the first rows of the files."""
+        if self.columns is not None:
+            return self.columns
+        if self.format == "txt":
+            return ["text"]
+        try:
+            return self._head_columns()
+        except Exception:  # each filesystem has errors of its own
+            # The files may be there only for the workers; what is wrong with them, the run itself tells.
+            return []
+
+    def output_columns(self, available: set[str] | None) -> set[str] | None:
+        columns = self.outputs
+        return output_names(self, columns) if columns else None
+
+    def load(self) -> None:
+        """Finds a wrong path or column before the first batch.
+
+        Raises:
+            UsageError: no file, a format that is unknown, or a selected column that none of the first rows has.
+            RunError: the first rows cannot be read.
+        """
+        if self.columns is None:
+            self._files()
+            return
+        known = self._head_columns(ReadOptions(encoding=self.encoding, delimiter=self.delimiter))
+        for column in self.columns:
+            if known and column not in known:
+                raise UsageError(
+                    f"the first rows of {self.path} have no column '{column}'{hint(column, known, 'they have')}"
+                )
+
+    def process(self, offset: int = 0) -> GeneratorStepOutput:
+        """Yields the rows from row `offset` of all files together on.
+
+        Raises:
+            UsageError: no file matches, or a format is unknown.
+            RunError: a file cannot be read; names file and line.
+        """
+        rows = self._rows(self._files(), self._options, Skip(offset))
+        batch = list(islice(rows, self.batch_size))
+        while batch:
+            following = list(islice(rows, self.batch_size))
+            yield batch, not following
+            batch = following
+
+    def fingerprint(self) -> str:
+        """Digest of name, size, time and first bytes of each file, in their order. Raises UsageError for no file."""
+        lines = "\n".join(source.fingerprint() for source in self._files())
+        return hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()
+
+    @property
+    def _patterns(self) -> list[str]:
+        return [self.path] if isinstance(self.path, str) else self.path
+
+    @property
+    def _options(self) -> ReadOptions:
+        return ReadOptions(columns=self.columns, encoding=self.encoding, delimiter=self.delimiter)
+
+    def _files(self) -> list[FileSource]:
+        return find_files(self._patterns, self.storage_options)
+
+    def _rows(self, files: list[FileSource], options: ReadOptions, skip: Skip) -> Iterator[Row]:
+        for source in files:
+            name = self.format or SUFFIXES.get(source.suffix)
+            if name is None:
+                raise UsageError(_unknown_format(source.shown))
+            yield from READERS[name](source, options, skip)
+
+    def _head_columns(self, options: ReadOptions | None = None) -> list[str]:
+        """The columns of the first rows of the first files, in order."""
+        columns: dict[str, None] = {}
+        for source in self._files()[:_HEAD_FILES]:
+            for row in islice(self._rows([source], options or self._options, Skip(0)), _HEAD_ROWS):
+                columns.update(dict.fromkeys(row))
+        return list(columns)
+
+
+def _unknown_format(path: str) -> str:
+    suffix = format_suffix(path)
+    near = hint(suffix, SUFFIXES, "known suffixes are") if suffix else ""
+    return f"the name of '{path}' does not tell its format{near}; set format to jsonl, json, csv, parquet or txt"

@@ -1,0 +1,101 @@
+"""Input and output mappings: a step sees its own column names, the row keeps its own. Pure functions.
+
+With `input_mappings: {instruction: text}` the step finds the row's `text` as `instruction`; a column of the row that
+was called `instruction` already is set aside, unseen. After the step, `instruction` is called `text` again, the outputs
+are renamed by `output_mappings`, and what was set aside comes back. Where names collide, what the step wrote wins.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from common.steps.base import BaseStep, Row
+
+Aside = list[Row] | None
+"""For each input row, the columns that were set aside; None where the step has no input mappings."""
+
+
+def apply_input_mappings(step: BaseStep, rows: list[Row]) -> tuple[list[Row], Aside]:
+    """The rows as `step` reads them, and what was set aside. Without input mappings, `rows` itself and None.
+
+    A step with several predecessors maps each of its inputs; what the first one set aside is what the outputs get back.
+    """
+    if not step.input_mappings:
+        return rows, None
+    pairs = [apply_input_mappings_to_row(step, row) for row in rows]
+    return [mapped for mapped, _ in pairs], [aside for _, aside in pairs if aside is not None]
+
+
+def apply_output_mappings(step: BaseStep, rows: list[Row], aside: Aside) -> list[Row]:
+    """The rows that leave `step`, given all that it yielded for one batch. Without mappings, `rows` itself.
+
+    Row i of the output gets back what row i of the input had set aside, if there are as many of them; otherwise nobody
+    can say which row it belongs to, and it is gone.
+    """
+    if not step.input_mappings and not step.output_mappings:
+        return rows
+    kept: Sequence[Row | None] = aside if aside is not None and len(aside) == len(rows) else [None] * len(rows)
+    return [apply_output_mappings_to_row(step, row, own) for row, own in zip(rows, kept, strict=True)]
+
+
+def apply_input_mappings_to_row(step: BaseStep, row: Row) -> tuple[Row, Row | None]:
+    """`apply_input_mappings` for one row."""
+    mappings = step.input_mappings
+    if not mappings:
+        return row, None
+    readers: dict[str, list[str]] = {}
+    for column, source in mappings.items():
+        readers.setdefault(source, []).append(column)
+    mapped: Row = {}
+    aside: Row = {}
+    for name, value in row.items():
+        if columns := readers.get(name):
+            for column in columns:
+                mapped[column] = value
+                # The output mapping takes the column's name away, so nothing would be left to call `name` again.
+                if column in step.output_mappings:
+                    aside[name] = value
+        elif name in mappings:
+            aside[name] = value
+        else:
+            mapped[name] = value
+    return mapped, aside
+
+
+def apply_output_mappings_to_row(step: BaseStep, row: Row, aside: Row | None) -> Row:
+    """`apply_output_mappings` for one output row, `aside` being that of the input row it comes from."""
+    inputs, outputs = step.input_mappings, step.output_mappings
+    if not inputs and not outputs:
+        return row
+    claimed = {outputs[name] for name in row if name in outputs}
+    restored: Row = {}
+    for name, value in row.items():
+        if name in outputs:
+            restored[outputs[name]] = value
+        elif name not in inputs:
+            if name not in claimed:
+                restored[name] = value
+        elif inputs[name] not in claimed:
+            # The source was renamed away, so what has its name now was written by the step.
+            restored.setdefault(inputs[name], value)
+    for name, value in (aside or {}).items():
+        restored.setdefault(name, value)
+    return restored
+
+
+def output_names(step: BaseStep, columns: Iterable[str]) -> set[str]:
+    """The names, after all mappings, of columns that `step` writes or passes on under its own names."""
+    return {step.output_mappings.get(column, step.input_mappings.get(column, column)) for column in columns}
+
+
+def source_names(step: BaseStep, columns: Iterable[str]) -> set[str]:
+    """The row's names of columns that `step` reads under its own names."""
+    return {step.input_mappings.get(column, column) for column in columns}
+
+
+def hidden_columns(step: BaseStep, available: set[str]) -> set[str]:
+    """Those of the `available` columns that are set aside: the step cannot see them, so it cannot drop them either."""
+    sources = set(step.input_mappings.values())
+    hidden = {column for column in step.input_mappings if column not in sources}
+    hidden |= {source for column, source in step.input_mappings.items() if column in step.output_mappings}
+    return hidden & available

@@ -1,0 +1,264 @@
+"""Messages <-> the bytes of a stream entry. Pure; the only place that knows the shape of a message.
+
+A message is a msgpack array whose first two elements are the protocol version and the kind. What is read is checked:
+another version, size or shape is a `WireError`, never a crash further in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import msgpack
+
+from common.batch import (
+    Batch,
+    Chunk,
+    DeadLetter,
+    Entry,
+    Failure,
+    Input,
+    PartWritten,
+    Payload,
+    Reopened,
+    Result,
+    Routed,
+    Slice,
+)
+from common.codec import decode_rows, encode_rows
+from common.errors import RowError, WireError
+
+PROTOCOL = 1
+MESSAGE_LIMIT = 64 << 20
+"""Bytes that a message may have; the largest is the manifest of a global step."""
+ERROR_LIMIT = 4_000
+"""Characters of an error text that are kept."""
+
+T = TypeVar("T")
+
+
+def encode_batch(batch: Batch) -> bytes:
+    """An input batch: for a step's stream, or for the manifest of a global step."""
+    inputs = [[source.step, [_slice_out(piece) for piece in source.slices]] for source in batch.inputs]
+    return _pack("batch", batch.seq, batch.attempt, inputs)
+
+
+def decode_batch(step: str, message: bytes) -> Batch:
+    """The stream says for which step the batch is."""
+    return _read(message, {"batch": lambda seq, attempt, inputs: _batch_in(step, seq, attempt, inputs)})
+
+
+def encode_pointer(batch: Batch) -> bytes:
+    """A batch whose inputs are in a manifest."""
+    return _pack("manifest", batch.seq, batch.attempt)
+
+
+def is_pointer(message: bytes) -> bool:
+    """Does the message say that the batch is in a manifest?"""
+    return _read(message, {"manifest": lambda *_: True, "batch": lambda *_: False})
+
+
+def decode_pointer(step: str, message: bytes) -> Batch:
+    """The batch without its inputs."""
+    return _read(message, {"manifest": lambda seq, attempt: Batch(step, _count(seq), _count(attempt))})
+
+
+def encode_entry(entry: Entry) -> bytes:
+    """An entry of the journal."""
+    match entry:
+        case Result():
+            chunks = [[chunk.rows, chunk.size, *_some(chunk.external)] for chunk in entry.chunks]
+            return _pack(
+                "result",
+                entry.step,
+                entry.seq,
+                entry.attempt,
+                chunks,
+                entry.taken,
+                [entry.failed, entry.lost, entry.holes],
+                entry.last,
+                entry.routed,
+                entry.worker,
+                round(entry.seconds * 1e6),
+            )
+        case Failure():
+            return _pack("failure", entry.step, entry.seq, entry.attempt, entry.error[:ERROR_LIMIT], entry.worker)
+        case Routed():
+            return _pack("routed", entry.step, entry.seq, entry.successors)
+        case PartWritten():
+            return _pack(
+                "part",
+                entry.step,
+                entry.first_seq,
+                entry.last_seq,
+                entry.name,
+                entry.rows,
+                entry.failed,
+                entry.digest,
+                entry.schema,
+                entry.size,
+            )
+        case Reopened():
+            return _pack("reopened")
+
+
+def decode_entry(message: bytes) -> Entry:
+    """Raises WireError for anything that `encode_entry` does not write."""
+    readers: dict[str, Callable[..., Entry]] = {
+        "result": _result_in,
+        "failure": lambda step, seq, attempt, error, worker: Failure(
+            _text(step), _count(seq), _count(attempt), _text(error), _text(worker)
+        ),
+        "routed": lambda step, seq, successors: Routed(_text(step), _count(seq), _texts(successors)),
+        "part": lambda step, first, last, name, rows, failed, digest, schema, size: PartWritten(
+            _text(step),
+            _count(first),
+            _count(last),
+            _text(name),
+            _count(rows),
+            _count(failed),
+            _text(digest),
+            _bytes(schema),
+            _count(size),
+        ),
+        "reopened": Reopened,
+    }
+    return _read(message, readers)
+
+
+def encode_letter(letter: DeadLetter) -> bytes:
+    """A dead letter. A row that cannot be stored is left out of it."""
+    try:
+        row = encode_rows([letter.row]) if letter.row is not None else None
+    except RowError:
+        row = None
+    return _pack(
+        "letter",
+        letter.step,
+        letter.seq,
+        letter.attempt,
+        letter.position,
+        letter.error[:ERROR_LIMIT],
+        letter.attempts,
+        letter.worker,
+        row,
+    )
+
+
+def decode_letter(message: bytes) -> DeadLetter:
+    """Raises WireError for anything that `encode_letter` does not write."""
+    return _read(
+        message,
+        {
+            "letter": lambda step, seq, attempt, position, error, attempts, worker, row: DeadLetter(
+                _text(step),
+                _count(seq),
+                _count(attempt),
+                _count(position),
+                _text(error),
+                _count(attempts),
+                _text(worker),
+                None if row is None else decode_rows(_bytes(row))[0],
+            )
+        },
+    )
+
+
+def _pack(kind: str, *fields: object) -> bytes:
+    packed: bytes = msgpack.packb([PROTOCOL, kind, *fields])
+    return packed
+
+
+def _read(message: bytes, readers: dict[str, Callable[..., T]]) -> T:
+    if len(message) > MESSAGE_LIMIT:
+        raise WireError(f"a stream entry has {len(message)} bytes; at most {MESSAGE_LIMIT} are allowed")
+    try:
+        fields = msgpack.unpackb(message)
+        version, kind, *rest = fields
+    except (ValueError, TypeError, msgpack.UnpackException) as error:
+        raise WireError(f"a stream entry of {len(message)} bytes is not a message: {error}") from None
+    if version != PROTOCOL:
+        raise WireError(f"a stream entry has protocol {version!r}; this version of Penstock speaks {PROTOCOL}")
+    reader = readers.get(kind) if isinstance(kind, str) else None
+    if reader is None:
+        raise WireError(f"a stream entry is of kind {kind!r}, not one of {', '.join(readers)}")
+    try:
+        return reader(*rest)
+    except (ValueError, TypeError, IndexError) as error:
+        raise WireError(f"a stream entry of kind {kind!r} has another shape: {error}") from None
+
+
+def _slice_out(piece: Slice) -> list[object]:
+    payload = piece.payload
+    return [payload.seq, payload.attempt, piece.start, piece.stop, *_some(payload.external)]
+
+
+def _batch_in(step: str, seq: Any, attempt: Any, inputs: Any) -> Batch:
+    sources = tuple(
+        Input(_text(source), tuple(_slice_in(source, *piece) for piece in slices)) for source, slices in inputs
+    )
+    return Batch(step, _count(seq), _count(attempt), sources)
+
+
+def _slice_in(step: str, seq: Any, attempt: Any, start: Any, stop: Any, external: Any = None) -> Slice:
+    payload = Payload(step, _count(seq), _count(attempt), None if external is None else _text(external))
+    return Slice(payload, _count(start), _count(stop))
+
+
+def _result_in(
+    step: Any,
+    seq: Any,
+    attempt: Any,
+    chunks: Any,
+    taken: Any,
+    lost_rows: Any,
+    last: Any,
+    routed: Any,
+    worker: Any,
+    micros: Any,
+) -> Result:
+    failed, lost, holes = lost_rows
+    return Result(
+        _text(step),
+        _count(seq),
+        _count(attempt),
+        tuple(_chunk_in(*chunk) for chunk in chunks),
+        _count(taken),
+        _count(failed),
+        _count(lost),
+        _count(holes),
+        bool(last),
+        None if routed is None else _texts(routed),
+        _text(worker),
+        _count(micros) / 1e6,
+    )
+
+
+def _chunk_in(rows: Any, size: Any, external: Any = None) -> Chunk:
+    return Chunk(_count(rows), _count(size), None if external is None else _text(external))
+
+
+def _some(value: str | None) -> tuple[str, ...]:
+    return () if value is None else (value,)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or value < 0:
+        raise ValueError(f"{value!r} is not a count")
+    return value
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise ValueError(f"{type(value).__name__} is not text")
+    return value
+
+
+def _bytes(value: Any) -> bytes:
+    if type(value) is not bytes:
+        raise ValueError(f"{type(value).__name__} is not bytes")
+    return value
+
+
+def _texts(value: Any) -> tuple[str, ...]:
+    return tuple(_text(item) for item in value)
