@@ -1,0 +1,212 @@
+"""Runs `AsyncStep.process_row`: `concurrency` rows in flight across batches; a slow row holds up only its batch."""
+
+from __future__ import annotations
+
+import asyncio
+import copy
+import time
+from collections import deque
+from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import dataclass, field
+
+from common.errors import RowError
+from common.steps.base import AsyncStep, Row
+from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
+from worker.attempts import delays
+from worker.isolation import Isolation
+from worker.outcome import FailedRow, Outcome, StepFailed, describe, give_up
+from worker.runner import Bench, Runner
+from worker.work import Work
+
+MOST_OPEN = 32
+"""Batches that are open at once."""
+RowMade = list[Row] | FailedRow
+
+
+@dataclass(slots=True)
+class OpenBatch:
+    """A batch whose rows wait or are in flight. `made` is filled in any order; `left` rows are not through."""
+
+    work: Work
+    left: int
+    started: float = 0.0
+    made: dict[int, RowMade] = field(default_factory=dict)
+
+
+class AsyncRunner(Runner):
+    """For steps that take one row at a time. Rows are started in the order of their batches."""
+
+    def __init__(self, step: AsyncStep, bench: Bench) -> None:
+        super().__init__(step, bench)
+        self._step = step
+        self._isolation = Isolation(step, bench.queue, self._run_one_row)
+        self._loop: asyncio.AbstractEventLoop | None = None
+        self._delivered = 0
+        self._accepted = 0
+        self._waiting: deque[tuple[OpenBatch, int]] = deque()
+        self._running = 0
+        self._isolated: deque[Work] = deque()
+        self._isolating = False
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._ended = asyncio.Event()
+
+    def room(self) -> int:
+        """Another batch is wanted while fewer rows than `concurrency` wait to be started."""
+        arriving = self._delivered - self._accepted
+        missing = self._step.concurrency - len(self._waiting)
+        if missing <= 0 or self._isolated:
+            return 0
+        batches = -(-missing // self._step.input_batch_size)
+        return min(batches - arriving, MOST_OPEN - self.intake.held)
+
+    def deliver(self, work: Work) -> None:
+        """Hands a batch from the intake's thread to the event loop."""
+        self._delivered += 1
+        assert self._loop is not None
+        self._loop.call_soon_threadsafe(self._accept, work)
+
+    def stop(self) -> None:
+        """Lets the batches that have begun end."""
+        self.stopping.set()
+        if self._loop is not None and not self._loop.is_closed():
+            self._loop.call_soon_threadsafe(self._wake)
+
+    def work(self) -> None:
+        """Runs the event loop until stopped."""
+        asyncio.run(self._run_loop())
+
+    async def _run_loop(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        await self._step.aload()
+        try:
+            self.intake.start()
+            if not self.stopping.is_set():
+                await self._ended.wait()
+            self._give_up_waiting()
+            while self._running or self._waiting:
+                self._ended.clear()
+                await self._ended.wait()
+        finally:
+            await self._step.aunload()
+
+    def _wake(self) -> None:
+        self._ended.set()
+
+    def _give_up_waiting(self) -> None:
+        """Batches of which no row has begun go back."""
+        for batch in {id(batch): batch for batch, _ in self._waiting if not batch.started}.values():
+            self.inbox.put(batch.work)
+        for work in self._isolated:
+            self.inbox.put(work)
+        self._isolated.clear()
+        self._waiting = deque((batch, place) for batch, place in self._waiting if batch.started)
+
+    def _accept(self, work: Work) -> None:
+        self._accepted += 1
+        if self.stopping.is_set():
+            self.inbox.put(work)
+        elif refused := self.refuse(work):
+            self.outbox.put(refused)
+        elif work.taken.deliveries > self._step.max_deliveries:
+            self._isolated.append(work)
+        elif work.whole.count:
+            batch = OpenBatch(work, work.whole.count)
+            self._waiting.extend((batch, place) for place in range(work.whole.count))
+        else:
+            self._pack(work, Outcome(0), time.perf_counter())
+        self._start_rows()
+
+    def _start_rows(self) -> None:
+        """Keeps `concurrency` rows in flight; a batch that kills workers waits until it has the worker to itself."""
+        while self._waiting and self._running < self._step.concurrency and not self._isolating:
+            batch, place = self._waiting.popleft()
+            batch.started = batch.started or time.perf_counter()
+            self._running += 1
+            self._spawn(self._run_row(batch, place))
+        if self._isolated and not self._running and not self._waiting:
+            self._isolating = True
+            self._running += 1
+            self._spawn(self._isolate(self._isolated.popleft()))
+        self.intake.more_room()
+
+    def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._through)
+
+    def _through(self, task: asyncio.Task[None]) -> None:
+        self._tasks.discard(task)
+        self._running -= 1
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self.fail(error)
+        self._start_rows()
+        if self.stopping.is_set():
+            self._wake()
+
+    async def _run_row(self, batch: OpenBatch, place: int) -> None:
+        batch.made[place] = await self._attempt(batch.work.whole.inputs[0][place], place)
+        batch.left -= 1
+        if not batch.left:
+            outcome = Outcome(batch.work.whole.count)
+            try:
+                for number in range(batch.work.whole.count):
+                    self._collect(batch.made[number], outcome)
+            except StepFailed as error:
+                self.outbox.put(self.bench.packer.failure(batch.work.taken, str(error)))
+            else:
+                self._pack(batch.work, outcome, batch.started)
+
+    def _collect(self, made: RowMade, outcome: Outcome) -> None:
+        if isinstance(made, FailedRow):
+            give_up(self._step, outcome, [made])
+        else:
+            outcome.pieces.append((1, list(made)))
+
+    def _pack(self, work: Work, outcome: Outcome, started: float) -> None:
+        try:
+            self.outbox.put(self.bench.packer.result(work, outcome, time.perf_counter() - started))
+        except StepFailed as error:
+            self.outbox.put(self.bench.packer.failure(work.taken, str(error)))
+
+    async def _attempt(self, row: Row, place: int) -> RowMade:
+        """The row and its retries. A step may change what it is given, so each attempt gets a copy."""
+        retries = delays(self._step)
+        attempts = 1
+        while True:
+            try:
+                mapped, aside = apply_input_mappings_to_row(self._step, copy.deepcopy(row))
+                made = await self._step.process_row(mapped)
+                rows = [made] if isinstance(made, dict) else list(made or ())
+                for one in rows:
+                    if not isinstance(one, dict):
+                        raise RowError(f"process_row of step '{self._step.name}' returned a {type(one).__name__}")
+                return [apply_output_mappings_to_row(self._step, one, aside) for one in rows]
+            except (Exception, SystemExit) as error:
+                delay = next(retries, None)
+                if delay is None:
+                    return FailedRow(place, describe(error), attempts, row)
+                attempts += 1
+                await asyncio.sleep(delay)
+
+    async def _isolate(self, work: Work) -> None:
+        started = time.perf_counter()
+        try:
+            outcome = await asyncio.to_thread(self._isolation.run, work)
+        except StepFailed as error:
+            self.outbox.put(self.bench.packer.failure(work.taken, str(error)))
+        else:
+            if outcome is None:
+                self.intake.forget([work.taken.entry])
+            else:
+                self._pack(work, outcome, started)
+        finally:
+            self._isolating = False
+
+    def _run_one_row(self, fresh: Callable[[], Sequence[list[Row]]]) -> Outcome:
+        """For isolation, on its thread: one row, run on the event loop."""
+        assert self._loop is not None
+        row = fresh()[0][0]
+        made = asyncio.run_coroutine_threadsafe(self._attempt(row, 0), self._loop).result()
+        outcome = Outcome(1)
+        self._collect(made, outcome)
+        return outcome

@@ -1,0 +1,117 @@
+"""How a batch that raises is tried again: as a whole, then in halves, until only the rows that fail are left."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator, Sequence
+
+from common.errors import RowError
+from common.steps.base import BaseStep, GlobalStep, Row, Step
+from common.steps.mappings import apply_input_mappings, apply_output_mappings
+from worker.outcome import FailedRow, Outcome, StepFailed, describe, give_up
+
+Inputs = Sequence[list[Row]]
+Pause = Callable[[float], None]
+
+
+def delays(step: BaseStep) -> Iterator[float]:
+    """Seconds to wait before each retry: doubled each time, up to the step's maximum, with jitter."""
+    first, most = step.backoff
+    for retry in range(step.retries):
+        yield min(most, first * 2**retry) * random.uniform(0.5, 1.0)
+
+
+def call_step(step: Step, inputs: Inputs) -> list[Row]:
+    """Runs `process` on one batch, mappings applied; every yield counts.
+
+    Raises:
+        RowError: the step yields something else than lists of rows.
+        Exception: whatever the step raises.
+    """
+    mapped = [apply_input_mappings(step, rows) for rows in inputs]
+    made: list[Row] = []
+    for rows in step.process(*(rows for rows, _ in mapped)):
+        if not isinstance(rows, list):
+            raise RowError(f"process of step '{step.name}' yields a {type(rows).__name__}; it must yield lists of rows")
+        for row in rows:
+            if not isinstance(row, dict):
+                raise RowError(f"process of step '{step.name}' yields a {type(row).__name__} in the place of a row")
+        made.extend(rows)
+    return apply_output_mappings(step, made, mapped[0][1] if mapped else None)
+
+
+class Attempts:
+    """Runs batches of a synchronous step.
+
+    Args:
+        step: loaded.
+        pause: waits for some seconds; ends early when the worker must leave at once.
+    """
+
+    def __init__(self, step: Step, pause: Pause) -> None:
+        self._step = step
+        self._pause = pause
+
+    def run(self, fresh: Callable[[], Inputs]) -> Outcome:
+        """Runs one batch.
+
+        Args:
+            fresh: gives the batch's whole rows, new each time, since a step may change what it is given.
+
+        Raises:
+            StepFailed: the rows that fail may not be left out.
+        """
+        inputs = fresh()
+        taken = max((len(rows) for rows in inputs), default=0)
+        outcome = Outcome(taken)
+        made, error = self._try(inputs, fresh)
+        if error is None:
+            outcome.pieces.append((taken, made))
+        elif isinstance(self._step, GlobalStep):
+            raise StepFailed(describe(error)) from error
+        elif self._splittable(fresh()) and taken > 1:
+            self._bisect(fresh, 0, taken, outcome)
+        else:
+            attempts = 1 + self._step.retries
+            rows = fresh()[0]
+            failures = [FailedRow(place, describe(error), attempts, row) for place, row in enumerate(rows)]
+            give_up(self._step, outcome, failures)
+        return outcome
+
+    def _try(self, inputs: Inputs, fresh: Callable[[], Inputs]) -> tuple[list[Row | None], Exception | None]:
+        """The batch, and its retries."""
+        error = None
+        for delay in (0.0, *delays(self._step)):
+            if error is not None:
+                self._pause(delay)
+                inputs = fresh()
+            try:
+                return list(call_step(self._step, inputs)), None
+            except (Exception, SystemExit) as raised:
+                error = raised if isinstance(raised, Exception) else RuntimeError(f"the step called exit({raised})")
+        return [], error
+
+    def _splittable(self, inputs: Inputs) -> bool:
+        return self._step.splittable and len({len(rows) for rows in inputs}) == 1
+
+    def _bisect(self, fresh: Callable[[], Inputs], start: int, stop: int, outcome: Outcome) -> None:
+        """The rows from `start` to `stop` failed together: each half once, a single row with its own retries."""
+
+        def part(first: int, last: int) -> Callable[[], Inputs]:
+            return lambda: [rows[first:last] for rows in fresh()]
+
+        middle = (start + stop) // 2
+        for first, last in ((start, middle), (middle, stop)):
+            take = part(first, last)
+            if last - first == 1:
+                made, error = self._try(take(), take)
+                if error is None:
+                    outcome.pieces.append((1, made))
+                else:
+                    attempts = 1 + self._step.retries
+                    give_up(self._step, outcome, [FailedRow(first, describe(error), attempts, take()[0][0])])
+                continue
+            try:
+                outcome.pieces.append((last - first, list(call_step(self._step, take()))))
+            except (Exception, SystemExit):
+                self._bisect(fresh, first, last, outcome)

@@ -1,0 +1,111 @@
+"""`pipeline-worker`: the command on every host that runs steps."""
+
+from __future__ import annotations
+
+import logging
+import sys
+import threading
+from pathlib import Path
+
+import click
+
+from common.errors import EXIT_STOPPED, PenstockError, UsageError
+
+
+def check_packages() -> None:
+    """Our three packages have plain names: another `common` that comes first on the path would break us silently."""
+    import common
+
+    ours = Path(__file__).resolve().parent.parent
+    found = Path(str(common.__file__)).resolve().parent.parent
+    if found != ours:
+        raise UsageError(
+            f"the package 'common' was imported from {found}, not from {ours}: a folder named common, worker or "
+            "coordinator of your own comes first on the path; rename it, or take it out of PYTHONPATH"
+        )
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--step", help="The step to work on.")
+@click.option("--all-steps", is_flag=True, help="Work on every step: one process per step and replica, supervised.")
+@click.option("--broker", envvar="PENSTOCK_BROKER_URL", required=True, help="URL of the broker.", metavar="URL")
+@click.option("--run", "run_id", help="The run to join.", metavar="RUN")
+@click.option("--pipeline", help="Join the running run of this pipeline.", metavar="NAME")
+@click.option(
+    "--allow",
+    multiple=True,
+    metavar="MODULE",
+    help="A module that steps may be imported from; may be given several times.",
+)
+@click.option(
+    "--base-dir",
+    type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
+    help="Where relative paths of the spec start on this host, and where modules beside it are.",
+)
+@click.option("--local", is_flag=True, hidden=True, help="Started by a coordinator on this host: logs go to it alone.")
+@click.version_option(package_name="penstock")
+def command(
+    step: str | None,
+    all_steps: bool,
+    broker: str,
+    run_id: str | None,
+    pipeline: str | None,
+    allow: tuple[str, ...],
+    base_dir: Path | None,
+    local: bool,
+) -> None:
+    """Runs one step of a pipeline, batch by batch, until the run ends.
+
+    May be started before or after the coordinator, any number of times per step. SIGTERM finishes the batch in hand and
+    hands the rest back; a second one leaves at once. Nothing is lost either way.
+    """
+    # Imported here, so that --help does not wait for it.
+    from common.broker.connection import Connection
+    from common.settings import Settings
+    from common.signals import on_stop_signals
+    from worker.finder import find_run
+    from worker.service import Place, Worker
+    from worker.supervisor import Supervisor
+
+    if bool(step) == all_steps:
+        raise UsageError("say which step to work on: --step NAME, or --all-steps")
+    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    settings = Settings.from_environment()
+    connection = Connection(broker)
+    connection.wait_until_reachable(settings.patience)
+    connection.check()
+    stopped = threading.Event()
+    stop = stopped.set
+    if not all_steps:
+        on_stop_signals(lambda: stop())
+    record = find_run(connection, step=step, run_id=run_id, pipeline=pipeline, pause=stopped.wait)
+    if record is None:
+        return
+    place = Place(allow, base_dir, echo=not local)
+    if step is None:
+        connection.close()
+        sys.exit(Supervisor(broker, record, settings, place).run())
+    worker = Worker(connection, record, step, settings, place)
+    stop = worker.stop
+    if stopped.is_set():
+        sys.exit(EXIT_STOPPED)
+    sys.exit(worker.run())
+
+
+def main() -> None:
+    """Entry point: errors of ours are one message and an exit code, never a traceback."""
+    try:
+        check_packages()
+        command(standalone_mode=False)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except click.Abort:
+        sys.exit(EXIT_STOPPED)
+    except PenstockError as error:
+        click.echo(f"pipeline-worker: {error}", err=True)
+        sys.exit(error.exit_code)
+
+
+if __name__ == "__main__":
+    main()

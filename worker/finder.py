@@ -1,0 +1,64 @@
+"""Which run a worker joins."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from common.broker.connection import Connection
+from common.broker.runs import RunRecord, RunRegistry
+from common.errors import UsageError
+
+POLL_SECONDS = 0.5
+WORKABLE = ("starting", "running")
+
+logger = logging.getLogger("penstock.worker")
+
+
+def find_run(
+    connection: Connection,
+    *,
+    step: str | None,
+    run_id: str | None,
+    pipeline: str | None,
+    pause: Callable[[float], bool],
+) -> RunRecord | None:
+    """Waits for a run that wants this worker.
+
+    Args:
+        step: the worker's step; None for a worker of all steps.
+        pause: waits for some seconds; returns True when the worker is to stop.
+
+    Returns:
+        The run, or None when the worker was stopped while it waited.
+
+    Raises:
+        UsageError: several runs fit, or the run that was named does not have the step.
+    """
+    registry = RunRegistry(connection)
+    said = False
+    while True:
+        found = [
+            record
+            for record in ([registry.read(run_id)] if run_id else registry.all())
+            if record is not None and record.status in WORKABLE and pipeline in (None, record.pipeline)
+        ]
+        if run_id and found and step and step not in found[0].spec["steps"]:
+            steps = ", ".join(found[0].spec["steps"])
+            raise UsageError(f"run '{run_id}' has no step '{step}'; its steps are: {steps}")
+        found = [record for record in found if step is None or step in record.spec["steps"]]
+        if len(found) > 1:
+            listed = ", ".join(record.run_id for record in found)
+            raise UsageError(f"several runs want {_wanted(step)}: {listed}; choose one with --run RUN")
+        if found:
+            return found[0]
+        if not said:
+            which = f"run '{run_id}'" if run_id else f"a run of '{pipeline}'" if pipeline else "a run"
+            logger.warning("waiting for %s that wants %s at %s", which, _wanted(step), connection.shown_url)
+            said = True
+        if pause(POLL_SECONDS):
+            return None
+
+
+def _wanted(step: str | None) -> str:
+    return f"step '{step}'" if step else "workers"

@@ -1,0 +1,201 @@
+"""Runs `GeneratorStep.process`: a batch per ticket, by one worker at a time, from wherever the last one stopped."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+
+from common.batch import Batch, Failure, Result
+from common.broker.connection import Disconnected
+from common.broker.work import Done, GeneratorState, Taken
+from common.errors import RowError
+from common.steps.base import GeneratorStep, Row
+from common.steps.mappings import apply_output_mappings
+from worker.attempts import delays
+from worker.holes import WholeRows
+from worker.intake import LONGEST_BLOCK
+from worker.outcome import FailedRow, StepFailed, describe
+from worker.runner import Bench, Runner
+from worker.work import Work
+
+TICKETS = 32
+"""Tickets held at once."""
+TOGETHER_SECONDS = 0.02
+"""Batches that are made within this time are committed together."""
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What is to be committed for a ticket, and where the generator stands after it."""
+
+    done: Done
+    state: GeneratorState
+
+
+class GeneratorRunner(Runner):
+    """Serves a generator while it owns it; waits for the owner to die otherwise."""
+
+    def __init__(self, step: GeneratorStep, bench: Bench) -> None:
+        super().__init__(step, bench)
+        self._generator = step
+        self._owns = False
+        self._tickets: deque[Work] = deque()
+        self._source: Iterator[tuple[list[Row], bool]] = iter(())
+
+    def room(self) -> int:
+        """Tickets are only for the owner."""
+        return TICKETS - self.intake.held if self._owns else 0
+
+    def work(self) -> None:
+        """Serves the generator whenever no other live worker does."""
+        self.intake.start()
+        while not self.stopping.is_set():
+            state = self._own()
+            if state is None:
+                self.hand_back(self.left_over())
+                self._tickets.clear()
+                self.stopping.wait(min(LONGEST_BLOCK, self.bench.settings.worker_lease / 2))
+                continue
+            self.intake.more_room()
+            self._source = chunks(self._generator, state.offset, self.bench)
+            self._serve(state)
+
+    def left_over(self) -> list[Work]:
+        """Tickets that no batch was made for."""
+        return [*self._tickets, *super().left_over()]
+
+    def _own(self) -> GeneratorState | None:
+        while True:
+            try:
+                state = self.bench.queue.own_generator()
+                self._owns = state is not None
+                return state
+            except Disconnected:
+                self.bench.queue.connection.wait_until_reachable(self.bench.settings.patience)
+
+    def _serve(self, state: GeneratorState) -> None:
+        """Makes a batch for each ticket, until a commit shows that the broker knows better where the generator is."""
+        while not self.stopping.is_set():
+            self._wait_for_tickets()
+            if self.stopping.is_set() or not self._tickets:
+                continue
+            if state.ended:
+                self._void()
+                continue
+            made = self._make_together(state)
+            if not self._commit(made) or isinstance(made[-1].done.result, Failure):
+                return
+            state = made[-1].state
+
+    def _wait_for_tickets(self) -> None:
+        if not self._tickets:
+            first = self.inbox.get()
+            self._tickets.extend([first] if first else [])
+        while not self.inbox.empty():
+            ticket = self.inbox.get()
+            self._tickets.extend([ticket] if ticket else [])
+
+    def _void(self) -> None:
+        entries = [ticket.taken.entry for ticket in self._tickets]
+        self._tickets.clear()
+        self.bench.queue.void(entries)
+        self.intake.forget(entries)
+
+    def _make_together(self, state: GeneratorState) -> list[Made]:
+        made: list[Made] = []
+        deadline = time.monotonic() + TOGETHER_SECONDS
+        while self._tickets and (not made or time.monotonic() < deadline):
+            made.append(self._make_or_fail(self._tickets.popleft().taken, state))
+            state = made[-1].state
+            if isinstance(made[-1].done.result, Failure) or state.ended or self.stopping.is_set():
+                break
+        return made
+
+    def _make_or_fail(self, ticket: Taken, state: GeneratorState) -> Made:
+        """A generator that raises is reopened `retries` times, then the run fails."""
+        batch = Batch(self._generator.name, state.seq, state.attempt)
+        ticket = replace(ticket, batch=batch)
+        if ticket.deliveries > self._generator.max_deliveries:
+            died = f"{ticket.deliveries - 1} workers died while they made rows from row {state.offset} on"
+            return Made(self.bench.packer.failure(ticket, died), state)
+        retries = delays(self._generator)
+        while True:
+            try:
+                return self._make(ticket, state)
+            except (Exception, SystemExit) as error:
+                delay = next(retries, None)
+                if delay is None or isinstance(error, StepFailed):
+                    raised = f"the generator raised at row {state.offset}: {describe(error)}"
+                    return Made(self.bench.packer.failure(ticket, raised), state)
+                self.pause(delay)
+                self._source = chunks(self._generator, state.offset, self.bench)
+
+    def _make(self, ticket: Taken, state: GeneratorState) -> Made:
+        started = time.perf_counter()
+        rows, last = next(self._source)
+        seconds = time.perf_counter() - started
+        taken = len(rows)
+        failed: list[FailedRow] = []
+        whole = WholeRows((), tuple(range(taken)), taken, 0)
+        packer = self.bench.packer
+        made: list[Row | None] = list(apply_output_mappings(self._generator, rows, None))
+        data = packer.encode(made, whole, failed)
+        stored, payload = packer.store(state.seq, state.attempt, made, data)
+        result = Result(
+            self._generator.name,
+            state.seq,
+            state.attempt,
+            stored,
+            taken=taken,
+            failed=len(failed),
+            holes=len(failed) and made.count(None),
+            last=last,
+            worker=self.bench.queue.worker_id,
+            seconds=seconds,
+        )
+        letters = tuple(packer.letter(ticket.batch, whole, failure) for failure in failed)
+        return Made(
+            Done(ticket, result, payload, letters),
+            GeneratorState(state.seq + 1, state.offset + taken, 0, last),
+        )
+
+    def _commit(self, made: list[Made]) -> bool:
+        while True:
+            try:
+                landed = self.bench.queue.commit_generated([(one.done, one.state.offset) for one in made])
+                break
+            except Disconnected:
+                self.bench.queue.connection.wait_until_reachable(self.bench.settings.patience)
+        self.intake.forget([one.done.taken.entry for one in made])
+        if not all(landed):
+            self.intake.compare()
+        return all(landed)
+
+
+def chunks(step: GeneratorStep, offset: int, bench: Bench) -> Iterator[tuple[list[Row], bool]]:
+    """What the generator yields from `offset` on, in batches of at most its `batch_size`; the last one says so.
+
+    Raises:
+        RowError: it yields something else than (list of rows, last).
+    """
+    left = None if bench.rows_limit is None else max(0, bench.rows_limit - offset)
+    for yielded in step.process(offset=offset):
+        if not (isinstance(yielded, tuple) and len(yielded) == 2 and isinstance(yielded[0], list)):
+            raise RowError(f"process of generator '{step.name}' must yield (list of rows, is it the last batch)")
+        rows, last = yielded
+        for row in rows:
+            if not isinstance(row, dict):
+                raise RowError(f"process of generator '{step.name}' yields a {type(row).__name__} in place of a row")
+        if left is not None:
+            last = last or len(rows) >= left
+            rows = rows[:left]
+            left -= len(rows)
+        starts = range(0, max(len(rows), 1), step.batch_size)
+        for start in starts:
+            ends = (last and start == starts[-1]) or bench.first_batch_only
+            yield rows[start : start + step.batch_size], ends
+            if ends:
+                return
+    yield [], True

@@ -1,0 +1,50 @@
+"""Runs `GlobalStep.process`: everything in, everything out, stored in chunks that one commit links."""
+
+from __future__ import annotations
+
+from common.batch import Chunk, Payload, Result
+from common.broker.work import Done
+from worker.holes import put_back
+from worker.outcome import FailedRow, Outcome
+from worker.sync_runner import SyncRunner
+from worker.work import Work
+
+
+class GlobalRunner(SyncRunner):
+    """For steps that take all rows at once."""
+
+    def room(self) -> int:
+        """There is one batch in all."""
+        return 1 - self.intake.held
+
+    def pack(self, work: Work, outcome: Outcome, seconds: float) -> Done:
+        """Stores the output ahead of the commit, `input_batch_size` rows to a payload."""
+        packer, batch = self.bench.packer, work.taken.batch
+        rows = put_back(outcome.rows(), work.whole)
+        failed: list[FailedRow] = list(outcome.failed)
+        chunks: list[Chunk] = []
+        holes = 0
+        size = self._step.input_batch_size
+        for seq, start in enumerate(range(0, len(rows), size)):
+            some = rows[start : start + size]
+            unstorable: list[FailedRow] = []
+            data = packer.encode(some, work.whole, unstorable)
+            failed.extend(FailedRow(start + one.place, one.error, one.attempts, one.row) for one in unstorable)
+            holes += some.count(None)
+            stored, payload = packer.store(seq, batch.attempt, some, data)
+            if payload is not None:
+                self.bench.queue.stage(Payload(batch.step, seq, batch.attempt), payload)
+            chunks.extend(stored)
+        result = Result(
+            batch.step,
+            batch.seq,
+            batch.attempt,
+            tuple(chunks),
+            taken=outcome.taken,
+            failed=len(failed),
+            lost=work.whole.lost,
+            holes=holes,
+            worker=self.bench.queue.worker_id,
+            seconds=seconds,
+        )
+        return Done(work.taken, result, letters=tuple(packer.letter(batch, work.whole, one) for one in failed))

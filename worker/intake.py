@@ -1,0 +1,177 @@
+"""Takes batches for a worker and reads their rows, ahead of the step that runs them."""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Sequence
+
+from common.broker.connection import Disconnected
+from common.broker.work import Taken, WorkQueue
+from common.errors import PayloadMissing, RunError, WireError
+from common.settings import Settings
+from worker.holes import WholeRows, take_whole
+from worker.payload_reader import PayloadReader
+from worker.work import Work
+
+LONGEST_BLOCK = 1.0
+"""Seconds that a read waits for an entry, so that a stop is noticed soon."""
+NOTHING = WholeRows((), (), 0, 0)
+
+logger = logging.getLogger("penstock.worker")
+
+
+class Intake:
+    """A thread that takes entries: its own unfinished ones first, then those of dead workers, then new ones.
+
+    Args:
+        room: how many more batches the runner wants now.
+        deliver: called, on this thread, with each batch.
+        fail: called with the error that ended the thread.
+    """
+
+    def __init__(
+        self,
+        queue: WorkQueue,
+        reader: PayloadReader,
+        settings: Settings,
+        room: Callable[[], int],
+        deliver: Callable[[Work], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._queue = queue
+        self._reader = reader
+        self._settings = settings
+        self._room = room
+        self._deliver = deliver
+        self._fail = fail
+        self._held: dict[str, Taken] = {}
+        self._lock = threading.Lock()
+        self._changed = threading.Event()
+        self._stopping = threading.Event()
+        self._compare = True
+        self._looked = 0.0
+        self._looked_long = time.monotonic()
+        self._buried: set[str] = set()
+        self._suspects: set[str] = set()
+        self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
+
+    def start(self) -> None:
+        """Starts taking."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Takes nothing more; waits for a read that is under way."""
+        self._stopping.set()
+        self._changed.set()
+        if self._thread.is_alive():
+            self._thread.join()
+
+    @property
+    def held(self) -> int:
+        """Entries taken and neither committed nor handed back."""
+        return len(self._held)
+
+    def forget(self, entries: Sequence[str]) -> None:
+        """Entries that were committed, lost or handed back."""
+        with self._lock:
+            for entry in entries:
+                self._held.pop(entry, None)
+        self._changed.set()
+
+    def compare(self) -> None:
+        """Entries may be pending for this worker that it does not hold: look for them."""
+        self._compare = True
+
+    def more_room(self) -> None:
+        """The runner wants more than before."""
+        self._changed.set()
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping.is_set():
+                self._changed.clear()
+                room = self._room()
+                if room <= 0:
+                    self._changed.wait(LONGEST_BLOCK)
+                    continue
+                try:
+                    self._hand_over(self._take(room))
+                except Disconnected as error:
+                    self._reconnect(error)
+        except BaseException as error:
+            self._fail(error)
+
+    def _reconnect(self, error: Disconnected) -> None:
+        """A lost reply may have left entries pending for this worker: nobody else may take them, so it must look."""
+        logger.warning("%s; trying again for up to %.0f s", error, self._settings.patience)
+        self._queue.connection.wait_until_reachable(self._settings.patience)
+        self._compare = True
+
+    def _take(self, room: int) -> list[Taken]:
+        if self._compare:
+            unfinished = [taken for taken in self._queue.pending() if taken.entry not in self._held]
+            self._compare = len(unfinished) > room
+            if unfinished:
+                return self._hold(unfinished[:room])
+        orphans = self._claim(self._find_dead(), room)
+        if orphans:
+            return self._hold(orphans)
+        block = min(LONGEST_BLOCK, self._settings.worker_lease / 4)
+        return self._hold(self._queue.read(room, block))
+
+    def _hold(self, taken: list[Taken]) -> list[Taken]:
+        with self._lock:
+            self._held.update((one.entry, one) for one in taken)
+        return taken
+
+    def _find_dead(self) -> set[str]:
+        """Workers whose keeper saw them end, and those found without a lease in two looks, half a lease apart."""
+        now = time.monotonic()
+        if now - self._looked < LONGEST_BLOCK:
+            return set()
+        self._looked = now
+        dead = self._queue.dead_workers() - self._buried
+        long_look = now - self._looked_long >= self._settings.worker_lease / 2
+        if not dead and not long_look:
+            return set()
+        silent = {worker for worker, entries in self._queue.silent_workers().items() if entries}
+        self._buried |= dead - silent
+        dead &= silent
+        if long_look:
+            self._looked_long = now
+            self._compare = True
+            dead |= self._suspects & silent
+            self._suspects = silent
+        return dead
+
+    def _claim(self, dead: set[str], room: int) -> list[Taken]:
+        claimed: list[Taken] = []
+        for worker in sorted(dead):
+            if len(claimed) < room and (found := self._queue.claim(worker, room - len(claimed))):
+                logger.warning("took over %d batches of worker %s, which is dead", len(found), worker)
+                claimed += found
+        return claimed
+
+    def _hand_over(self, taken: list[Taken]) -> None:
+        if not taken:
+            return
+        try:
+            read = self._reader.read([one.batch for one in taken])
+        except (WireError, PayloadMissing) as error:
+            read = [error] * len(taken)  # type: ignore[list-item]
+        for one, inputs in zip(taken, read, strict=True):
+            if isinstance(inputs, RunError):
+                self._deliver(Work(one, NOTHING, lambda: NOTHING, inputs))
+            else:
+                self._deliver(Work(one, take_whole(inputs), self._reading_again(one)))
+
+    def _reading_again(self, taken: Taken) -> Callable[[], WholeRows]:
+        def again() -> WholeRows:
+            (inputs,) = self._reader.read([taken.batch])
+            if isinstance(inputs, RunError):
+                raise inputs
+            return take_whole(inputs)
+
+        return again

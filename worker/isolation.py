@@ -1,0 +1,111 @@
+"""Runs a batch that has killed several workers: row by row, so that the row that kills is found and the others live.
+
+Each row is marked in the broker before it runs and what it gave is noted after, so that the next worker knows which
+row the last one died on. A row that killed twice here is a dead letter. A neighbour of such a row only gets slower.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+import msgpack
+
+from common.broker.work import WorkQueue
+from common.codec import decode_rows, encode_rows
+from common.errors import RowError
+from common.steps.base import AsyncStep, Row, Step
+from worker.outcome import FailedRow, Outcome, StepFailed, give_up
+from worker.work import Work
+
+KILLS = 2
+"""Workers that may die on a row alone."""
+
+RunRows = Callable[[Callable[[], Sequence[list[Row]]]], Outcome]
+
+logger = logging.getLogger("penstock.worker")
+
+
+class Isolation:
+    """Runs isolated batches of one step.
+
+    Args:
+        run_rows: runs the rows that it is given a source of, with all their attempts.
+    """
+
+    def __init__(self, step: Step | AsyncStep, queue: WorkQueue, run_rows: RunRows) -> None:
+        self._step = step
+        self._queue = queue
+        self._run_rows = run_rows
+
+    def run(self, work: Work) -> Outcome | None:
+        """Returns what the batch gave, or None when another worker has it now.
+
+        Raises:
+            StepFailed: a row that kills may not be left out, or the batch cannot be taken apart.
+        """
+        batch, whole = work.taken.batch, work.whole
+        if not self._step.splittable or not whole.aligned:
+            return self._whole_batch(work)
+        logger.warning(
+            "batch %d of %s has killed %d workers: running it row by row",
+            batch.seq,
+            batch.step,
+            work.taken.deliveries - 1,
+        )
+        notes = self._queue.isolated(batch)
+        kills = {int(name[5:]): int(count) for name, count in notes.items() if name.startswith("kills")}
+        fatal = notes.get("running", b"")
+        if fatal:
+            kills[int(fatal)] = kills.get(int(fatal), 0) + 1
+            if not self._queue.note(work.taken, running="", **{f"kills{int(fatal)}": kills[int(fatal)]}):
+                return None
+        outcome = Outcome(whole.count)
+        for place in range(whole.count):
+            row = whole.inputs[0][place]
+            if kills.get(place, 0) >= KILLS:
+                error = f"the worker died each of {KILLS} times that it ran this row alone"
+                give_up(self._step, outcome, [FailedRow(place, error, KILLS, row)])
+                continue
+            noted = notes.get(f"row{place}")
+            if noted is None:
+                if not self._queue.note(work.taken, running=place):
+                    return None
+                piece = self._run_rows(self._one_row(work, place))
+                noted = _pack(piece)
+                if not self._queue.note(work.taken, running="", **{f"row{place}": noted}):
+                    return None
+            _unpack(noted, place, outcome)
+        return outcome
+
+    def _one_row(self, work: Work, place: int) -> Callable[[], Sequence[list[Row]]]:
+        return lambda: [rows[place : place + 1] for rows in work.again().inputs]
+
+    def _whole_batch(self, work: Work) -> Outcome:
+        """A batch that cannot be taken apart, and kills: every row of it fails."""
+        deaths = work.taken.deliveries - 1
+        error = f"{deaths} workers died on this batch, and step '{self._step.name}' cannot be run row by row"
+        if self._step.kind == "global":
+            raise StepFailed(error)
+        outcome = Outcome(work.whole.count)
+        rows = work.whole.inputs[0]
+        give_up(self._step, outcome, [FailedRow(place, error, deaths, row) for place, row in enumerate(rows)])
+        return outcome
+
+
+def _pack(piece: Outcome) -> bytes:
+    """One row's outcome; what cannot be stored fails here as it would in a batch."""
+    failed = [(failure.error, failure.attempts, failure.row) for failure in piece.failed]
+    try:
+        rows = encode_rows(piece.rows())
+    except RowError as error:
+        rows, failed = encode_rows([None]), [(str(error), 1, None)]
+    packed: bytes = msgpack.packb([rows, [(error, attempts, encode_rows([row])) for error, attempts, row in failed]])
+    return packed
+
+
+def _unpack(noted: bytes, place: int, outcome: Outcome) -> None:
+    rows, failed = msgpack.unpackb(noted)
+    outcome.pieces.append((1, decode_rows(rows)))
+    for error, attempts, row in failed:
+        outcome.failed.append(FailedRow(place, error, attempts, decode_rows(row)[0]))

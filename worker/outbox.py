@@ -1,0 +1,83 @@
+"""Commits what a worker has done, several batches in one round trip while the next one runs."""
+
+from __future__ import annotations
+
+import logging
+import queue
+import threading
+from collections.abc import Callable, Sequence
+
+from common.broker.connection import BrokerFull, Disconnected
+from common.broker.work import Done, WorkQueue
+from common.settings import Settings
+
+TOGETHER = 32
+"""Results that one round trip commits at most."""
+
+logger = logging.getLogger("penstock.worker")
+
+
+class Outbox:
+    """A thread that commits. What lands or is lost is reported to `settled`, by entry.
+
+    Args:
+        settled: called, on this thread, with the entries that are this worker's no longer.
+        fail: called with the error that ended the thread.
+    """
+
+    def __init__(
+        self,
+        work_queue: WorkQueue,
+        settings: Settings,
+        settled: Callable[[Sequence[str]], None],
+        fail: Callable[[BaseException], None],
+    ) -> None:
+        self._work_queue = work_queue
+        self._settings = settings
+        self._settled = settled
+        self._fail = fail
+        self._waiting: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
+        self._full = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="outbox", daemon=True)
+
+    def start(self) -> None:
+        """Starts committing."""
+        self._thread.start()
+
+    def put(self, done: Done) -> None:
+        """Commits soon, in the order of the calls."""
+        self._waiting.put(done)
+
+    def close(self) -> None:
+        """Commits what is left and ends the thread."""
+        self._waiting.put(None)
+        self._thread.join()
+
+    def _run(self) -> None:
+        try:
+            closing = False
+            while not closing:
+                together = [self._waiting.get()]
+                while len(together) < TOGETHER and not self._waiting.empty():
+                    together.append(self._waiting.get())
+                closing = None in together
+                done = [one for one in together if one is not None]
+                if done:
+                    self._commit(done)
+        except BaseException as error:
+            self._fail(error)
+
+    def _commit(self, done: list[Done]) -> None:
+        """A commit whose reply was lost is sent again: the script writes nothing the second time."""
+        while True:
+            try:
+                landed = self._work_queue.commit(done)
+                break
+            except (Disconnected, BrokerFull) as error:
+                logger.warning("%s; %d results wait to be committed", error, len(done))
+                self._work_queue.connection.wait_until_reachable(self._settings.patience)
+                self._full.wait(1.0 if isinstance(error, BrokerFull) else 0.0)
+        for one, landing in zip(done, landed, strict=True):
+            if not landing:
+                logger.info("batch %d of %s has another owner now", one.taken.batch.seq, one.taken.batch.step)
+        self._settled([one.taken.entry for one in done])

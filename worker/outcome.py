@@ -1,0 +1,80 @@
+"""What became of the rows of a batch, before it is stored."""
+
+from __future__ import annotations
+
+import traceback
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+from common.steps.base import BaseStep, Row
+
+
+@dataclass(frozen=True, slots=True)
+class FailedRow:
+    """A row that failed for good.
+
+    Args:
+        place: its place among the whole rows that the step was given.
+        attempts: times that it was tried, in a batch or alone.
+        row: as the step was given it.
+    """
+
+    place: int
+    error: str
+    attempts: int
+    row: Row | None
+
+
+@dataclass(slots=True)
+class Outcome:
+    """What a step made of `taken` whole rows.
+
+    Args:
+        pieces: (rows given, rows made) in order; a failed row is a piece of one row given and a None made.
+        failed: the rows that failed.
+    """
+
+    taken: int
+    pieces: list[tuple[int, list[Row | None]]] = field(default_factory=list)
+    failed: list[FailedRow] = field(default_factory=list)
+
+    def rows(self) -> list[Row | None]:
+        """Row i of the output comes from row i of the input where every piece kept its length.
+
+        Otherwise rows have no place to keep: what failed goes to the end, as holes do.
+        """
+        if all(given == len(made) for given, made in self.pieces):
+            return [row for _, made in self.pieces for row in made]
+        whole: list[Row | None] = [row for _, made in self.pieces for row in made if row is not None]
+        return [*whole, *[None] * sum(row is None for _, made in self.pieces for row in made)]
+
+
+class StepFailed(Exception):
+    """The batch fails the run: `on_error: fail`, or a step that may not leave rows out."""
+
+
+def describe(error: BaseException) -> str:
+    """Type and message of an exception, and where it was raised; what a user reads in a dead letter."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"
+
+
+def failed_output(step: BaseStep, row: Row) -> Row | None:
+    """What stands in the output for a row that failed: a hole, or the row with None outputs (`on_error: nulls`)."""
+    if step.on_error != "nulls":
+        return None
+    return {**row, **{step.output_mappings.get(column, column): None for column in step.outputs}}
+
+
+def give_up(step: BaseStep, outcome: Outcome, failures: Sequence[FailedRow]) -> None:
+    """Adds failed rows to the outcome, as the step's `on_error` says.
+
+    Raises:
+        StepFailed: it says `fail`.
+    """
+    if step.on_error == "fail" and failures:
+        raise StepFailed(failures[0].error)
+    for failure in failures:
+        outcome.pieces.append((1, [failed_output(step, failure.row or {})]))
+        outcome.failed.append(failure)

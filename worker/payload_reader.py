@@ -1,0 +1,98 @@
+"""Reads the rows of batches from where their payloads are."""
+
+from __future__ import annotations
+
+import threading
+from collections import OrderedDict
+from collections.abc import Sequence
+
+from common.batch import Batch, Payload, Slice
+from common.broker.work import WorkQueue
+from common.codec import Row, decode_rows
+from common.errors import PayloadMissing
+from common.payloads import FileStore
+
+Rows = list[Row | None]
+PAYLOADS_AT_ONCE = 256
+"""Payloads asked for in one round trip; a global step has many thousands."""
+KEPT_ROWS = 100_000
+"""Rows of payloads read in part that are kept for the batches to come."""
+
+
+class PayloadReader:
+    """Reads the inputs of batches, several batches in one round trip.
+
+    A payload may be larger than the slice that a batch takes of it. The rest is kept, and each row handed out once,
+    since a step may change what it is given.
+    """
+
+    def __init__(self, queue: WorkQueue, files: FileStore | None) -> None:
+        self._queue = queue
+        self._files = files
+        self._rests: OrderedDict[Payload, dict[int, Row | None]] = OrderedDict()
+        self._rest_rows = 0
+        self._lock = threading.Lock()
+
+    def read(self, batches: Sequence[Batch]) -> list[list[Rows] | PayloadMissing]:
+        """Per batch one list of rows per predecessor, holes in place; or what is missing for it."""
+        with self._lock:
+            return self._read(batches)
+
+    def _read(self, batches: Sequence[Batch]) -> list[list[Rows] | PayloadMissing]:
+        slices = [piece for batch in batches for source in batch.inputs for piece in source.slices]
+        first = slices[:PAYLOADS_AT_ONCE]
+        found = self._fetch([piece.payload for piece in first if not self._in_rest(piece)])
+        return [self._assemble(batch, found) for batch in batches]
+
+    def _assemble(self, batch: Batch, found: dict[Payload, Rows]) -> list[Rows] | PayloadMissing:
+        inputs: list[Rows] = []
+        for source in batch.inputs:
+            rows: Rows = []
+            for place, piece in enumerate(source.slices):
+                if piece.payload not in found and not self._in_rest(piece):
+                    ahead = source.slices[place : place + PAYLOADS_AT_ONCE]
+                    found |= self._fetch([later.payload for later in ahead])
+                part = self._cut(piece, found)
+                if part is None:
+                    payload = piece.payload
+                    key = self._queue.keys.payload(payload.step, payload.seq, payload.attempt)
+                    return PayloadMissing(payload.external or key)
+                rows.extend(part)
+            inputs.append(rows)
+        return inputs
+
+    def _fetch(self, payloads: Sequence[Payload]) -> dict[Payload, Rows]:
+        wanted = list(dict.fromkeys(payloads))
+        inside = [payload for payload in wanted if payload.external is None]
+        stored = dict(zip(inside, self._queue.payloads(inside), strict=True))
+        for payload in wanted:
+            if payload.external is not None and self._files is not None:
+                stored[payload] = self._files.read(payload)
+        return {payload: decode_rows(data) for payload, data in stored.items() if data is not None}
+
+    def _in_rest(self, piece: Slice) -> bool:
+        rest = self._rests.get(piece.payload)
+        return rest is not None and piece.start in rest and piece.stop - 1 in rest
+
+    def _cut(self, piece: Slice, found: dict[Payload, Rows]) -> Rows | None:
+        rows = found.pop(piece.payload, None)
+        if rows is not None:
+            if piece.stop < len(rows):
+                self._keep(piece, rows)
+            return rows[piece.start : piece.stop] if piece.rows < len(rows) else rows
+        if not self._in_rest(piece):
+            return None
+        rest = self._rests[piece.payload]
+        cut = [rest.pop(place) for place in range(piece.start, piece.stop)]
+        self._rest_rows -= piece.rows
+        if not rest:
+            del self._rests[piece.payload]
+        return cut
+
+    def _keep(self, piece: Slice, rows: Rows) -> None:
+        self._rest_rows -= len(self._rests.pop(piece.payload, ()))
+        self._rests[piece.payload] = dict(enumerate(rows[piece.stop :], piece.stop))
+        self._rest_rows += len(rows) - piece.stop
+        while self._rest_rows > KEPT_ROWS and len(self._rests) > 1:
+            _, oldest = self._rests.popitem(last=False)
+            self._rest_rows -= len(oldest)

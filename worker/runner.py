@@ -1,0 +1,117 @@
+"""What every way of running a step shares: batches come in from the intake, results go out to the outbox."""
+
+from __future__ import annotations
+
+import queue
+import threading
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.broker.work import Done, WorkQueue
+from common.settings import Settings
+from common.steps.base import BaseStep
+from worker.intake import Intake
+from worker.outbox import Outbox
+from worker.payload_reader import PayloadReader
+from worker.work import Packer, Work
+
+
+@dataclass(frozen=True, slots=True)
+class Bench:
+    """What a runner works with.
+
+    Args:
+        rows_limit: rows that a generator may make in all; None for all it has.
+        first_batch_only: a dry run: a generator makes one batch.
+    """
+
+    queue: WorkQueue
+    reader: PayloadReader
+    packer: Packer
+    settings: Settings
+    rows_limit: int | None = None
+    first_batch_only: bool = False
+
+
+class Runner(ABC):
+    """Runs a loaded step until it is stopped.
+
+    `run` blocks; `stop` may be called from any thread or signal handler: the batches in hand are finished, those that
+    were only taken are handed back.
+    """
+
+    def __init__(self, step: BaseStep, bench: Bench) -> None:
+        self.step = step
+        self.bench = bench
+        self.stopping = threading.Event()
+        self.error: BaseException | None = None
+        self.inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
+        self.intake = Intake(bench.queue, bench.reader, bench.settings, self.room, self.deliver, self.fail)
+        self.outbox = Outbox(bench.queue, bench.settings, self.intake.forget, self.fail)
+
+    def run(self) -> None:
+        """Works until stopped.
+
+        Raises:
+            PenstockError: the broker is gone for good, or something it holds is not what this version writes.
+        """
+        self.outbox.start()
+        try:
+            self.work()
+        finally:
+            self.intake.stop()
+            self.hand_back(self.left_over())
+            self.outbox.close()
+        if self.error is not None:
+            raise self.error
+
+    def stop(self) -> None:
+        """Asks `run` to return soon."""
+        self.stopping.set()
+        self.inbox.put(None)
+
+    def fail(self, error: BaseException) -> None:
+        """A thread has ended with an error: the worker cannot go on."""
+        self.error = self.error or error
+        self.stop()
+
+    def deliver(self, work: Work) -> None:
+        """Called by the intake with each batch."""
+        self.inbox.put(work)
+
+    @abstractmethod
+    def room(self) -> int:
+        """How many more batches are wanted now; called by the intake."""
+
+    @abstractmethod
+    def work(self) -> None:
+        """Starts the intake and runs batches until `stopping` is set."""
+
+    def left_over(self) -> list[Work]:
+        """Batches that were delivered and not begun."""
+        left = []
+        while not self.inbox.empty():
+            work = self.inbox.get()
+            if work is not None:
+                left.append(work)
+        return left
+
+    def hand_back(self, left: Sequence[Work]) -> None:
+        """Gives batches to whoever reads next."""
+        if left and self.error is None:
+            self.bench.queue.hand_back([work.taken for work in left])
+            self.intake.forget([work.taken.entry for work in left])
+
+    def refuse(self, work: Work) -> Done | None:
+        """The failure of a batch that cannot be run at all: its rows are gone, or it kills every worker."""
+        if work.broken is not None:
+            return self.bench.packer.failure(work.taken, str(work.broken))
+        return None
+
+    def pause(self, seconds: float) -> None:
+        """Waits before a retry."""
+        deadline = time.monotonic() + seconds
+        while not self.stopping.is_set() and (left := deadline - time.monotonic()) > 0:
+            self.stopping.wait(left)

@@ -1,0 +1,139 @@
+"""`--all-steps`: one process per step and replica of a run, forked from one that has imported everything already."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+import traceback
+from dataclasses import dataclass
+
+from common.broker.connection import Connection
+from common.broker.runs import RunRecord
+from common.errors import EXIT_CANNOT_SERVE, EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED
+from common.settings import Settings
+from common.signals import on_stop_signals
+from common.spec import PipelineSpec
+from worker.service import Place, Worker
+
+RESTART_SECONDS = (0.05, 5.0)
+STEADY_SECONDS = 10.0
+"""A child that lived longer is restarted without delay."""
+
+logger = logging.getLogger("penstock.worker")
+
+
+@dataclass(slots=True)
+class Child:
+    """A worker process. `deaths` counts those in a row that came early."""
+
+    step: str
+    pid: int = 0
+    started: float = 0.0
+    deaths: int = 0
+    restart_at: float = 0.0
+
+
+class Supervisor:
+    """Starts the workers of a run and starts those again that crash."""
+
+    def __init__(self, url: str, record: RunRecord, settings: Settings, place: Place) -> None:
+        self._url = url
+        self._record = record
+        self._settings = settings
+        self._place = place
+        self._stopping = threading.Event()
+        steps = PipelineSpec.from_dict(record.spec).steps
+        self._children = [
+            Child(name) for name, step in steps.items() for _ in range(_replicas(step.params.get("resources")))
+        ]
+
+    def run(self) -> int:
+        """Supervises until all workers have ended; returns the worst exit code among them."""
+        code = EXIT_COMPLETE
+        on_stop_signals(self._stop, self._kill)
+        waiting = list(self._children)
+        for child in waiting:
+            self._start(child)
+        while waiting:
+            ended = self._reap(waiting)
+            for child, status in ended:
+                outcome = os.waitstatus_to_exitcode(status)
+                if self._restarts(child, outcome):
+                    continue
+                waiting.remove(child)
+                code = max(code, outcome if outcome > 0 else EXIT_COMPLETE)
+            if not ended:
+                self._restart_due(waiting)
+                time.sleep(0.02)
+        return code
+
+    def _start(self, child: Child) -> None:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        child.started = time.monotonic()
+        child.pid = os.fork()
+        if child.pid == 0:
+            os._exit(self._be_worker(child.step))
+
+    def _be_worker(self, step: str) -> int:
+        try:
+            worker = Worker(Connection(self._url), self._record, step, self._settings, self._place)
+            on_stop_signals(worker.stop)
+            return worker.run()
+        except BaseException:
+            traceback.print_exc(file=sys.__stderr__)
+            return EXIT_FAILED
+
+    def _reap(self, waiting: list[Child]) -> list[tuple[Child, int]]:
+        ended = []
+        for child in waiting:
+            if child.pid:
+                pid, status = os.waitpid(child.pid, os.WNOHANG)
+                if pid:
+                    child.pid = 0
+                    ended.append((child, status))
+        return ended
+
+    def _restarts(self, child: Child, outcome: int) -> bool:
+        """A crash is a death by signal or by an exit code that no worker ends with on purpose."""
+        if self._stopping.is_set() or outcome in (EXIT_COMPLETE, EXIT_FAILED, EXIT_CANNOT_SERVE, EXIT_STOPPED):
+            return False
+        lived = time.monotonic() - child.started
+        child.deaths = 0 if lived > STEADY_SECONDS else child.deaths + 1
+        first, most = RESTART_SECONDS
+        child.restart_at = time.monotonic() + (min(most, first * 2 ** (child.deaths - 1)) if child.deaths else 0)
+        logger.warning("worker of step '%s' died (%s); starting another", child.step, _cause(outcome))
+        return True
+
+    def _restart_due(self, waiting: list[Child]) -> None:
+        for child in waiting:
+            if not child.pid and (self._stopping.is_set() or time.monotonic() >= child.restart_at):
+                if self._stopping.is_set():
+                    waiting.remove(child)
+                    return
+                self._start(child)
+
+    def _stop(self) -> None:
+        self._stopping.set()
+        self._signal(signal.SIGTERM)
+
+    def _kill(self) -> None:
+        self._signal(signal.SIGKILL)
+        os._exit(EXIT_STOPPED)
+
+    def _signal(self, number: signal.Signals) -> None:
+        for child in self._children:
+            if child.pid:
+                os.kill(child.pid, number)
+
+
+def _replicas(resources: object) -> int:
+    return int(resources.get("replicas", 1)) if isinstance(resources, dict) else 1
+
+
+def _cause(outcome: int) -> str:
+    return signal.Signals(-outcome).name if outcome < 0 else f"exit code {outcome}"

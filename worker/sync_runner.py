@@ -1,0 +1,82 @@
+"""Runs `Step.process`: one batch at a time on the main thread, the next ones already read, commits going out behind."""
+
+from __future__ import annotations
+
+import time
+
+from common.broker.work import Done
+from common.steps.base import Row, Step
+from worker.attempts import Attempts
+from worker.isolation import Isolation
+from worker.outcome import Outcome, StepFailed
+from worker.runner import Bench, Runner
+from worker.work import Work
+
+AHEAD_SECONDS = 0.05
+"""Work that is read ahead: fast steps want many batches, slow ones must not keep them from other workers."""
+MOST_AHEAD = 64
+
+
+class SyncRunner(Runner):
+    """For steps whose `process` takes whole batches."""
+
+    def __init__(self, step: Step, bench: Bench) -> None:
+        super().__init__(step, bench)
+        self._step = step
+        self._attempts = Attempts(step, self.pause)
+        self._isolation = Isolation(step, bench.queue, self._attempts.run)
+        self._batch_seconds = AHEAD_SECONDS
+
+    def room(self) -> int:
+        """One batch in hand and one ahead; more where they take less than `AHEAD_SECONDS` together."""
+        return min(MOST_AHEAD, max(2, int(AHEAD_SECONDS / self._batch_seconds))) - self.intake.held
+
+    def work(self) -> None:
+        """Takes batches from the inbox and runs them."""
+        self.intake.start()
+        while not self.stopping.is_set():
+            work = self.inbox.get()
+            if work is None:
+                continue
+            if self.stopping.is_set():
+                self.inbox.put(work)
+                return
+            started = time.perf_counter()
+            done = self.refuse(work) or self._run(work, started)
+            if done is not None:
+                self.outbox.put(done)
+            self._note_pace(time.perf_counter() - started)
+
+    def _run(self, work: Work, started: float) -> Done | None:
+        try:
+            if work.taken.deliveries > self._step.max_deliveries:
+                outcome = self._isolation.run(work)
+                if outcome is None:
+                    self.intake.forget([work.taken.entry])
+                    return None
+            else:
+                outcome = self._attempts.run(Rows(work))
+            return self.pack(work, outcome, time.perf_counter() - started)
+        except StepFailed as error:
+            return self.bench.packer.failure(work.taken, str(error))
+
+    def pack(self, work: Work, outcome: Outcome, seconds: float) -> Done:
+        """What is to be committed for a batch that ran."""
+        return self.bench.packer.result(work, outcome, seconds)
+
+    def _note_pace(self, seconds: float) -> None:
+        self._batch_seconds = max(1e-6, 0.8 * self._batch_seconds + 0.2 * seconds)
+
+
+class Rows:
+    """The whole rows of a batch: those that were read ahead the first time, read anew each time after."""
+
+    def __init__(self, work: Work) -> None:
+        self._work = work
+        self._first = True
+
+    def __call__(self) -> tuple[list[Row], ...]:
+        if self._first:
+            self._first = False
+            return self._work.whole.inputs
+        return self._work.again().inputs

@@ -1,0 +1,135 @@
+"""A batch in a worker's hands: what was taken for it, and what is to be committed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common.batch import Batch, Chunk, DeadLetter, Failure, Result
+from common.broker.work import Done, Taken
+from common.codec import check_row, encode_rows
+from common.errors import RowError, RunError
+from common.payloads import FileStore
+from common.settings import Settings
+from common.steps.base import BaseStep, Row
+from worker.holes import WholeRows, put_back
+from worker.outcome import FailedRow, Outcome, StepFailed, describe, failed_output
+
+
+@dataclass(frozen=True, slots=True)
+class Work:
+    """A batch with its rows.
+
+    Args:
+        whole: the rows that the step is given; for a generator's ticket, none.
+        again: reads the same rows anew, since a step may change what it is given.
+        broken: why the rows cannot be had, where that is so.
+    """
+
+    taken: Taken
+    whole: WholeRows
+    again: Callable[[], WholeRows]
+    broken: RunError | None = None
+
+
+class Packer:
+    """Turns what a step made into what is committed.
+
+    Args:
+        files: where payloads go that should not be in the broker; None to keep all there.
+    """
+
+    def __init__(self, step: BaseStep, worker_id: str, settings: Settings, files: FileStore | None) -> None:
+        self._step = step
+        self._worker = worker_id
+        self._settings = settings
+        self._files = files
+
+    def result(self, work: Work, outcome: Outcome, seconds: float) -> Done:
+        """The result of a batch that ran, its failed rows as dead letters.
+
+        Raises:
+            StepFailed: a row that cannot be stored may not be left out.
+        """
+        batch = work.taken.batch
+        rows = put_back(outcome.rows(), work.whole)
+        failed = list(outcome.failed)
+        data = self.encode(rows, work.whole, failed)
+        chunks, payload = self.store(batch.seq, batch.attempt, rows, data)
+        result = Result(
+            batch.step,
+            batch.seq,
+            batch.attempt,
+            chunks,
+            taken=outcome.taken,
+            failed=len({failure.place for failure in failed}),
+            lost=work.whole.lost,
+            holes=rows.count(None) if failed or work.whole.count < work.whole.length else 0,
+            worker=self._worker,
+            seconds=seconds,
+        )
+        return Done(work.taken, result, payload, tuple(self.letter(batch, work.whole, failure) for failure in failed))
+
+    def failure(self, taken: Taken, error: str) -> Done:
+        """A batch that fails the run."""
+        batch = taken.batch
+        return Done(taken, Failure(batch.step, batch.seq, batch.attempt, error, self._worker))
+
+    def store(
+        self, seq: int, attempt: int, rows: list[Row | None], data: bytes
+    ) -> tuple[tuple[Chunk, ...], bytes | None]:
+        """Where the rows go: (chunks of the result, bytes for the broker)."""
+        if not rows:
+            return (), None
+        if self._files is None:
+            return (Chunk(len(rows), len(data)),), data
+        name = self._files.write(self._step.name, seq, attempt, data)
+        return (Chunk(len(rows), len(data), name),), None
+
+    def encode(self, rows: list[Row | None], whole: WholeRows, failed: list[FailedRow]) -> bytes:
+        """Encodes rows; one that cannot be stored becomes a failed row, in `rows` and in `failed`."""
+        try:
+            data = encode_rows(rows)
+            if len(data) <= self._settings.row_bytes:
+                return data
+        except RowError:
+            pass
+        for place, row in enumerate(rows):
+            if row is None:
+                continue
+            try:
+                check_row(row, self._settings.row_bytes)
+            except RowError as error:
+                rows[place] = self._unstorable(rows, place, whole, failed, error)
+        return encode_rows(rows)
+
+    def _unstorable(
+        self, rows: list[Row | None], place: int, whole: WholeRows, failed: list[FailedRow], error: RowError
+    ) -> Row | None:
+        if self._step.on_error == "fail":
+            raise StepFailed(str(error)) from error
+        given: Row | None = None
+        if whole.inputs and len(rows) == whole.length and place in whole.positions:
+            place = whole.positions.index(place)
+            given = whole.inputs[0][place] if place < len(whole.inputs[0]) else None
+        failed.append(FailedRow(place, describe_short(error), 1, given))
+        return failed_output(self._step, given) if given is not None else None
+
+    def letter(self, batch: Batch, whole: WholeRows, failure: FailedRow) -> DeadLetter:
+        """A failed row on its way to the run directory."""
+        known = failure.place < len(whole.positions)
+        return DeadLetter(
+            batch.step,
+            batch.seq,
+            batch.attempt,
+            whole.positions[failure.place] if known else failure.place,
+            failure.error,
+            failure.attempts,
+            self._worker,
+            failure.row,
+        )
+
+
+def describe_short(error: Exception) -> str:
+    """An error of ours: its message says where and what, so that no line of code is needed."""
+    return str(error) if isinstance(error, RowError) else describe(error)
