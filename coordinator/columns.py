@@ -1,0 +1,135 @@
+"""Which columns arrive where: every column that a step needs must be in the rows that it gets."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from common.faults import LISTED_NAMES, SpecFault, hint, nearest
+from common.steps.base import BaseStep, StepColumns
+
+Columns = set[str] | None
+"""None: they depend on the data, which nobody has seen yet."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Flow:
+    taken: Columns
+    given: Columns
+
+
+def check_columns(steps: Mapping[str, BaseStep], predecessors: Mapping[str, Sequence[str]]) -> dict[str, Columns]:
+    """Follows the columns through the graph.
+
+    Args:
+        steps: in an order in which each step comes after its predecessors.
+
+    Returns:
+        The columns that leave each step, None where they depend on the data.
+
+    Raises:
+        SpecFault: a mapping names a column that the step does not have, or a step needs a column that no step before it
+            provides, or that one of them drops.
+    """
+    flows: dict[str, _Flow] = {}
+    for name, step in steps.items():
+        before = predecessors[name]
+        taken = _union([flows[other].given for other in before])
+        inputs, outputs = _declared(step, "inputs"), _declared(step, "outputs")
+        _check_mappings(step, inputs, outputs, _output_columns(step, set()))
+        if before and taken is not None:
+            for column, required in inputs.items():
+                if required and step.input_mappings.get(column, column) not in taken:
+                    raise _missing(step, column, taken, flows, predecessors)
+        flows[name] = _Flow(taken, _output_columns(step, taken if before else set()))
+    return {name: flow.given for name, flow in flows.items()}
+
+
+def _union(columns: Sequence[Columns]) -> Columns:
+    """A join sees the columns of all its predecessors, each in the rows of its own."""
+    union: set[str] = set()
+    for some in columns:
+        if some is None:
+            return None
+        union |= some
+    return union
+
+
+def _declared(step: BaseStep, which: str) -> dict[str, bool]:
+    try:
+        columns: StepColumns = getattr(step, which)
+        return dict(columns) if isinstance(columns, Mapping) else dict.fromkeys(columns, True)
+    except Exception as error:  # any error of the user's own property
+        raise _broken(step, which, error) from error
+
+
+def _output_columns(step: BaseStep, available: Columns) -> Columns:
+    try:
+        return step.output_columns(available)
+    except Exception as error:  # any error of the user's own method
+        raise _broken(step, "output_columns", error) from error
+
+
+def _broken(step: BaseStep, which: str, error: Exception) -> SpecFault:
+    return SpecFault(
+        f"step '{step.name}': {type(step).__name__}.{which} raised {type(error).__name__}: {error}",
+        ("steps", step.name),
+    )
+
+
+def _check_mappings(step: BaseStep, inputs: Mapping[str, bool], outputs: Mapping[str, bool], alone: Columns) -> None:
+    """`alone`: the columns that leave the step when none enter it; None if they depend on the data."""
+    sides = [("input_mappings", "reads", step.input_mappings, inputs)]
+    if alone is not None:
+        sides.append(("output_mappings", "writes", step.output_mappings, outputs))
+    for field, verb, mapping, columns in sides:
+        for column in mapping:
+            if column not in columns:
+                what = f"{type(step).__name__} {verb} no column '{column}'"
+                raise SpecFault(
+                    f"step '{step.name}': {what}{hint(column, columns, f'it {verb}')}",
+                    ("steps", step.name, field, column),
+                )
+    named: dict[str, str] = {}
+    for column, name in step.output_mappings.items():
+        if (other := named.setdefault(name, column)) != column:
+            raise SpecFault(
+                f"step '{step.name}' gives the columns '{other}' and '{column}' the same name, '{name}'; "
+                "one would be lost",
+                ("steps", step.name, "output_mappings", column),
+            )
+
+
+def _missing(
+    step: BaseStep, column: str, taken: set[str], flows: Mapping[str, _Flow], predecessors: Mapping[str, Sequence[str]]
+) -> SpecFault:
+    source = step.input_mappings.get(column, column)
+    mapped = source != column
+    needs = f"step '{step.name}' needs column '{source}'" + (f" (as '{column}')" if mapped else "")
+    loc = ("steps", step.name, "input_mappings", column) if mapped else ("steps", step.name)
+    if dropper := _dropper(step.name, source, flows, predecessors):
+        return SpecFault(f"{needs}, which step '{dropper}' drops; let '{dropper}' keep it", loc)
+    if close := nearest(source, taken):
+        remedy = f"; did you mean '{close}'? (input_mappings: {{{column}: {close}}})"
+    elif taken:
+        names = ", ".join(sorted(taken)[:LISTED_NAMES]) + (", ..." if len(taken) > LISTED_NAMES else "")
+        remedy = f"; there are {names}; take one of them with input_mappings: {{{column}: ...}}"
+    else:
+        remedy = "; no step before it says that it writes columns (its `outputs`)"
+    return SpecFault(f"{needs}, which no step before it provides{remedy}", loc)
+
+
+def _dropper(
+    name: str, column: str, flows: Mapping[str, _Flow], predecessors: Mapping[str, Sequence[str]]
+) -> str | None:
+    """The nearest step above `name` that got the column and did not pass it on."""
+    waiting, seen = list(predecessors[name]), set()
+    while waiting:
+        other = waiting.pop(0)
+        flow = flows[other]
+        if flow.taken is not None and column in flow.taken and flow.given is not None and column not in flow.given:
+            return other
+        if other not in seen:
+            seen.add(other)
+            waiting.extend(predecessors[other])
+    return None

@@ -1,0 +1,124 @@
+"""The graph of a pipeline, and every validation of it that needs no data."""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import Literal
+
+from common.faults import SpecFault, hint
+from common.spec import PipelineSpec
+from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
+from coordinator.columns import check_columns
+from coordinator.contract import check_contract
+from coordinator.plan import Plan, StepPlan
+from coordinator.scopes import check_routing, find_scopes
+
+
+def build_plan(spec: PipelineSpec, steps: Mapping[str, BaseStep]) -> Plan:
+    """Validates a pipeline and gives the graph that the fold runs.
+
+    Args:
+        steps: the built steps of `spec`, by name.
+
+    Raises:
+        SpecFault: the first thing that is wrong, with its place in the spec.
+    """
+    if not spec.steps:
+        raise SpecFault("the pipeline has no steps; it needs a generator step at least", ("steps",))
+    _check_edges(spec)
+    order = _topological_order(spec)
+    ordered = {name: steps[name] for name in order}
+    predecessors = {name: tuple(spec.steps[name].after) for name in order}
+    for name, step in ordered.items():
+        check_contract(step, predecessors[name])
+    successors: dict[str, list[str]] = {name: [] for name in order}
+    for name, before in predecessors.items():
+        for other in before:
+            successors[other].append(name)
+    check_routing(spec, successors)
+    _check_load_groups(spec)
+    check_columns(ordered, predecessors)
+    scopes = find_scopes(ordered, predecessors, spec.routing)
+    return Plan(
+        {
+            name: StepPlan(
+                name=name,
+                kind=_kind(step),
+                predecessors=predecessors[name],
+                batch_size=_batch_size(step),
+                max_failure_rate=step.max_failure_rate,
+                on_error=step.on_error,
+                routed=name in spec.routing,
+                scope=scopes[name][0],
+                converges=scopes[name][1],
+            )
+            for name, step in ordered.items()
+        }
+    )
+
+
+def _check_edges(spec: PipelineSpec) -> None:
+    for name, step in spec.steps.items():
+        for index, other in enumerate(step.after):
+            loc = ("steps", name, "after", index)
+            if other not in spec.steps:
+                known = [known for known in spec.steps if known != name]
+                raise SpecFault(
+                    f"step '{name}' comes after '{other}', which is not a step{hint(other, known, 'the steps are')}",
+                    loc,
+                )
+            if other == name:
+                raise SpecFault(f"step '{name}' comes after itself; name the step whose rows it takes", loc)
+            if other in step.after[:index]:
+                raise SpecFault(f"step '{name}' names '{other}' twice in its 'after'; once is enough", loc)
+
+
+def _topological_order(spec: PipelineSpec) -> Sequence[str]:
+    """Predecessors first, otherwise as in the spec, so that it is the same in every process."""
+    place = {name: index for index, name in enumerate(spec.steps)}
+    sorter = TopologicalSorter({name: step.after for name, step in spec.steps.items()})
+    try:
+        sorter.prepare()
+    except CycleError as error:
+        cycle: list[str] = error.args[1][:-1]
+        first = min(range(len(cycle)), key=lambda index: place[cycle[index]])
+        cycle = [*cycle[first:], *cycle[:first]]
+        raise SpecFault(
+            f"the steps form a cycle: {' -> '.join([*cycle, cycle[0]])}; take one of them out of the other's 'after'",
+            ("steps", cycle[0], "after"),
+        ) from None
+    names, order, waiting = list(place), [], list[int]()
+    while sorter.is_active():
+        for name in sorter.get_ready():
+            heapq.heappush(waiting, place[name])
+        order.append(names[heapq.heappop(waiting)])
+        sorter.done(order[-1])
+    return order
+
+
+def _check_load_groups(spec: PipelineSpec) -> None:
+    if not isinstance(spec.load_groups, list):
+        return
+    seen: set[str] = set()
+    for index, group in enumerate(spec.load_groups):
+        for position, name in enumerate(group):
+            loc = ("load_groups", index, position)
+            if name not in spec.steps:
+                raise SpecFault(f"load_groups: there is no step '{name}'{hint(name, spec.steps, 'the steps are')}", loc)
+            if name in seen:
+                raise SpecFault(f"load_groups: step '{name}' is named twice; a step is in one group", loc)
+            seen.add(name)
+
+
+def _kind(step: BaseStep) -> Literal["generator", "step", "global"]:
+    return "step" if step.kind == "async" else step.kind
+
+
+def _batch_size(step: BaseStep) -> int:
+    if isinstance(step, GeneratorStep):
+        return step.batch_size
+    if isinstance(step, Step | AsyncStep):
+        return step.input_batch_size
+    raise TypeError(f"{type(step).__name__} is none of the four kinds of steps")

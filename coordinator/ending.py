@@ -1,0 +1,202 @@
+"""How a run ends: the dataset of a complete one, what there is of an incomplete one, and the record of either."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import shutil
+import time
+from collections.abc import Mapping
+from contextlib import suppress
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from common.broker.control import Control
+from common.errors import (
+    EXIT_COMPLETE,
+    EXIT_FAILED,
+    EXIT_FAILED_ROWS,
+    EXIT_STOPPED,
+    BrokerError,
+    Fenced,
+    RunError,
+)
+from common.settings import Settings
+from coordinator.columns import check_columns
+from coordinator.dataset import CardFacts, build_dataset, copy_dataset
+from coordinator.load import Prepared
+from coordinator.partial import remove_partial, write_partial
+from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.service import Coordinator, Halted, Stopped
+from coordinator.session import Session
+from coordinator.view import Outcome, Status
+
+if TYPE_CHECKING:
+    from coordinator.execution import RunRequest
+
+DATASET = "dataset"
+"""Folder of the run directory that holds the dataset of a complete run."""
+PACKAGES = ("penstock", "datasets", "pyarrow")
+
+
+class Ending:
+    """Brings a run to its end and says how that went."""
+
+    def __init__(
+        self,
+        request: RunRequest,
+        prepared: Prepared,
+        directory: RunDirectory,
+        run_id: str,
+        signature: str,
+        settings: Settings,
+    ) -> None:
+        self._request = request
+        self._prepared = prepared
+        self._directory = directory
+        self._run_id = run_id
+        self._signature = signature
+        self._settings = settings
+        self._started = time.monotonic()
+
+    def reuse(self, record: RunRecord) -> Outcome:
+        """A run that was complete before: its dataset, at once."""
+        dataset = self._directory.path / DATASET
+        if not dataset.is_dir():
+            raise RunError(f"run '{self._run_id}' is complete, but {dataset} is gone; start over with --fresh")
+        self._publish()
+        return Outcome(
+            run_id=self._run_id,
+            status="complete",
+            exit_code=EXIT_FAILED_ROWS if record.failed_rows else EXIT_COMPLETE,
+            dataset=self._request.output or dataset,
+            rows=record.rows,
+            failed=record.failed,
+            elapsed=time.monotonic() - self._started,
+            reused=True,
+            run_directory=self._directory.path,
+        )
+
+    def after(self, coordinator: Coordinator, control: Control) -> Outcome:
+        """Runs the coordinator to its end, whatever end that is.
+
+        Raises:
+            Fenced: another coordinator has the run; nothing of it may be touched.
+        """
+        try:
+            return self._complete(coordinator.run(), control)
+        except Stopped:
+            return self._incomplete(coordinator, control, "stopped", EXIT_STOPPED, "it was asked to stop")
+        except Halted:
+            assert coordinator.session is not None
+            assert coordinator.session.manager.halted is not None
+            halt = coordinator.session.manager.halted
+            return self._incomplete(coordinator, control, "halted", EXIT_FAILED, f"step '{halt.step}': {halt.reason}")
+        except (RunError, OSError) as error:
+            return self._incomplete(coordinator, control, "failed", EXIT_FAILED, str(error))
+
+    def _complete(self, session: Session, control: Control) -> Outcome:
+        parts = session.sink.parts
+        failed = failed_rows(session)
+        facts = CardFacts(
+            name=self._prepared.spec.name,
+            description=self._prepared.spec.description or "",
+            run_id=self._run_id,
+            signature=self._signature,
+            spec=self._request.spec.read_text(encoding="utf-8"),
+            command=self.command,
+            versions={package: version(package) for package in PACKAGES},
+            failed=failed,
+        )
+        summary = build_dataset(
+            self._directory.parts, parts, self._directory.path / DATASET, facts, self._known_columns()
+        )
+        self._directory.update(
+            status="complete",
+            dataset=summary.path,
+            rows=dict(summary.rows),
+            failed=failed,
+            failed_rows=sum(failed.values()),
+        )
+        control.finish("complete", list(session.manager.steps), self._settings.keep_finished)
+        remove_partial(self._directory.path)
+        shutil.rmtree(self._directory.parts, ignore_errors=True)
+        shutil.rmtree(self._directory.payloads, ignore_errors=True)
+        self._publish()
+        return Outcome(
+            run_id=self._run_id,
+            status="complete",
+            exit_code=EXIT_FAILED_ROWS if failed else EXIT_COMPLETE,
+            dataset=self._request.output or summary.path,
+            rows=summary.rows,
+            failed=failed,
+            elapsed=time.monotonic() - self._started,
+            run_directory=self._directory.path,
+        )
+
+    def _incomplete(
+        self, coordinator: Coordinator, control: Control, status: Status, exit_code: int, reason: str
+    ) -> Outcome:
+        session = coordinator.session
+        parts = session.sink.parts if session is not None else {}
+        failed = failed_rows(session) if session is not None else {}
+        partial = None
+        with suppress(OSError):
+            partial = write_partial(self._directory.path, self._directory.parts, parts, reason, self.command)
+        with suppress(BrokerError, Fenced):
+            control.finish(status, list(self._prepared.plan.steps))
+        rows = {leaf: sum(part.rows for part in written) for leaf, written in parts.items()}
+        with suppress(OSError):
+            self._directory.update(status=status, rows=rows, failed=failed, failed_rows=sum(failed.values()))
+        return Outcome(
+            run_id=self._run_id,
+            status=status,
+            exit_code=exit_code,
+            reason=reason,
+            partial=partial,
+            rows=rows,
+            failed=failed,
+            elapsed=time.monotonic() - self._started,
+            run_directory=self._directory.path,
+        )
+
+    @property
+    def command(self) -> str:
+        """What a user types to go on with the run, or to make its dataset again."""
+        request = self._request
+        words = ["pipeline-coordinator", "run", str(request.spec)]
+        for override in request.overrides:
+            words += ["--set", override]
+        if request.limit is not None:
+            words += ["--limit", str(request.limit)]
+        if request.workers == "external":
+            words += ["--workers", "external"]
+        return shlex.join(words)
+
+    def _publish(self) -> None:
+        if self._request.output is not None:
+            copy_dataset(self._directory.path / DATASET, self._request.output)
+
+    def _known_columns(self) -> Mapping[str, list[str]]:
+        plan = self._prepared.plan
+        steps = {name: self._prepared.steps[name] for name in plan.steps}
+        columns = check_columns(steps, {name: step.predecessors for name, step in plan.steps.items()})
+        return {leaf: sorted(columns[leaf] or ()) for leaf in plan.leaves}
+
+
+def failed_rows(session: Session) -> dict[str, int]:
+    """Rows per step that ended as dead letters; steps without any are left out."""
+    counted = {name: state.counts.failed + state.counts.unwritable for name, state in session.manager.steps.items()}
+    return {name: count for name, count in counted.items() if count}
+
+
+def sample_rows(session: Session) -> dict[str, str]:
+    """The first row of each leaf as JSON, for a dry run; leaves without rows are left out."""
+    samples = {}
+    for leaf, parts in session.sink.parts.items():
+        if parts and parts[0].rows:
+            import pyarrow.parquet as pq
+
+            table = pq.read_table(session.sink.folder / parts[0].name)
+            samples[leaf] = json.dumps(table.slice(0, 1).to_pylist()[0], default=str, ensure_ascii=False)
+    return samples

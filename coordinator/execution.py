@@ -1,0 +1,270 @@
+"""One execution of a pipeline: its directory, its broker, its local workers, and the coordinator among them."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import shlex
+import shutil
+import socket
+from contextlib import ExitStack, suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from common.broker.connection import Connection, Disconnected, redact
+from common.broker.control import Control
+from common.broker.runs import RunRegistry
+from common.errors import BrokerError, Fenced, RunError
+from common.payloads import FileStore
+from common.registry import source_digest
+from common.settings import Settings
+from common.signals import on_stop_signals
+from common.signature import run_signature
+from common.steps.base import AsyncStep
+from common.wire import PROTOCOL
+from coordinator.embedded import end_leftover
+from coordinator.ending import Ending
+from coordinator.failures import FailureLog
+from coordinator.lease import LeaseKeeper
+from coordinator.load import Prepared
+from coordinator.local import LocalHost
+from coordinator.logfile import PipelineLog
+from coordinator.routing import Routing
+from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.service import Coordinator
+from coordinator.session import RunFacts
+from coordinator.view import Outcome, Reporter
+
+WINDOW = 2
+"""Batches that a worker of a synchronous step has in hand: one that runs, one that is read ahead."""
+ASYNC_WINDOW = 32
+
+
+@dataclass(frozen=True, slots=True)
+class RunRequest:
+    """What the command line asks for.
+
+    Args:
+        broker: URL; None for the embedded broker.
+        overrides: `step.param=value`.
+        output: where the dataset goes as well; None for the run directory alone.
+        fresh: forget what was done before.
+        limit: rows of each generator, at most.
+        allow: modules that steps may come from, beside the spec's folder.
+        payloads: fsspec URL that all hosts reach, for payloads that wait long.
+    """
+
+    spec: Path
+    broker: str | None = None
+    overrides: tuple[str, ...] = ()
+    output: Path | None = None
+    cache_dir: Path | None = None
+    fresh: bool = False
+    workers: Literal["local", "external"] = "local"
+    dry_run: bool = False
+    limit: int | None = None
+    allow: tuple[str, ...] = ()
+    payloads: str | None = None
+
+
+class Execution:
+    """Runs what a request asks for, in its run directory."""
+
+    def __init__(
+        self, request: RunRequest, reporter: Reporter, settings: Settings, prepared: Prepared, cache: Path
+    ) -> None:
+        self._request = request
+        self._reporter = reporter
+        self._settings = settings
+        self._prepared = prepared
+        options = {"limit": request.limit, "dry_run": request.dry_run}
+        signature = run_signature(prepared.spec, prepared.steps, options)
+        self.run_id = f"{prepared.spec.name}-{signature[:12]}"
+        if request.dry_run:
+            self.run_id += f"-dry-{secrets.token_hex(3)}"
+        self._signature = signature
+        self._directory = RunDirectory.of(cache, prepared.spec.name, signature)
+        self._failures = FailureLog(self._directory.failures)
+        self._ending = Ending(request, prepared, self._directory, self.run_id, signature, settings)
+
+    def run(self) -> Outcome:
+        """Returns how it ended; the run directory is locked meanwhile."""
+        with self._directory:
+            if self._request.fresh:
+                end_leftover(self._directory.broker)
+                self._directory.clear()
+            before = self._directory.read()
+            if before is not None and before.status == "complete":
+                return self._ending.reuse(before)
+            with ExitStack() as stack:
+                host = stack.enter_context(LocalHost())
+                url = self._request.broker or host.start_broker(self._directory.path)
+                connection = Connection(url)
+                stack.callback(connection.close)
+                outcome = self._run_at(connection, host)
+            if outcome.status == "complete":
+                shutil.rmtree(self._directory.broker, ignore_errors=True)
+            return outcome
+
+    def _run_at(self, connection: Connection, host: LocalHost) -> Outcome:
+        connection.wait_until_reachable(min(10.0, self._settings.patience))
+        facts = connection.check()
+        if not facts.append_only:
+            self._reporter.say(
+                "the broker keeps nothing on disk (no AOF): if it dies, this run starts from its beginning"
+            )
+        registry = RunRegistry(connection)
+        holder = self._holder()
+        control = Control(connection, self.run_id, holder, self._settings.coordinator_lease)
+        if self._request.fresh and self._request.broker is not None:
+            self._delete_from_broker(registry, control)
+        control.take_over(self._dead_token(registry))
+        log = PipelineLog(self._directory.log)
+        local = self._request.workers == "local"
+        coordinator = Coordinator(
+            connection,
+            control,
+            self._run_facts(),
+            self._settings,
+            self._reporter,
+            log,
+            recover=lambda error: self._recover(error, connection, host),
+            start_command=self._start_command,
+            poll_workers=(lambda: check_workers(host)) if local else None,
+            stop_workers=host.stop_workers if local else None,
+        )
+        keeper = LeaseKeeper(control, self._settings, coordinator.fence)
+        keeper.start()
+        on_stop_signals(coordinator.stop)
+        try:
+            self._open(control, registry)
+            if local:
+                host.start_workers(
+                    self._worker_arguments(), self._worker_environment(connection.url), self._directory.log
+                )
+            return self._ending.after(coordinator, control)
+        finally:
+            keeper.stop()
+            with suppress(BrokerError, Fenced):
+                control.resign()
+            log.close()
+
+    def _open(self, control: Control, registry: RunRegistry) -> None:
+        """Makes the run known, or says what has changed since it was last worked on."""
+        steps = list(self._prepared.plan.steps)
+        options = {
+            "base_dir": str(self._prepared.folder),
+            "limit": self._request.limit,
+            "dry_run": self._request.dry_run,
+            "payloads": self._payloads_url(),
+            "spill": [step for step in steps if self._waits_for_a_stage(step)] if self._payloads_url() else [],
+            "digests": {name: source_digest(type(step)) for name, step in self._prepared.steps.items()},
+        }
+        control.update(
+            protocol=PROTOCOL,
+            pipeline=self._prepared.spec.name,
+            signature=self._signature,
+            spec=json.dumps(self._prepared.spec.dump()),
+            options=json.dumps(options),
+            status="starting",
+            want="",
+        )
+        control.ensure_groups(steps)
+        control.forget_workers()
+        if self._request.broker is None:
+            control.reclaim(steps)
+        registry.add(self.run_id)
+        self._directory.write(
+            RunRecord(
+                run=self.run_id,
+                pipeline=self._prepared.spec.name,
+                signature=self._signature,
+                broker=self._request.broker,
+            )
+        )
+
+    def _run_facts(self) -> RunFacts:
+        url = self._payloads_url()
+        return RunFacts(
+            plan=self._prepared.plan,
+            windows={
+                name: ASYNC_WINDOW if isinstance(step, AsyncStep) else WINDOW
+                for name, step in self._prepared.steps.items()
+            },
+            parts=self._directory.parts,
+            failures=self._failures,
+            settings=self._settings,
+            choose_successors=Routing(self._prepared),
+            files=FileStore(url) if url else None,
+        )
+
+    def _payloads_url(self) -> str | None:
+        if self._request.payloads is not None:
+            return self._request.payloads
+        return str(self._directory.payloads) if self._request.workers == "local" else None
+
+    def _waits_for_a_stage(self, step: str) -> bool:
+        plan = self._prepared.plan
+        return any(plan.steps[successor].kind == "global" for successor in plan.successors(step))
+
+    # who coordinates
+
+    def _holder(self) -> dict[str, Any]:
+        return {
+            "token": secrets.token_hex(8),
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "directory": str(self._directory.path.resolve()),
+        }
+
+    def _dead_token(self, registry: RunRegistry) -> str:
+        """The lease of a coordinator that had this very run directory need not run out: this process has its lock."""
+        holder = registry.lease_holder(self.run_id) or {}
+        here = (socket.gethostname(), str(self._directory.path.resolve()))
+        return str(holder.get("token", "")) if (holder.get("host"), holder.get("directory")) == here else ""
+
+    def _delete_from_broker(self, registry: RunRegistry, control: Control) -> None:
+        """`--fresh`: under the lease, so that no other coordinator loses its run."""
+        control.take_over(self._dead_token(registry))
+        registry.delete(self.run_id)
+
+    # brokers and workers
+
+    def _recover(self, error: Disconnected, connection: Connection, host: LocalHost) -> None:
+        if self._request.broker is None:
+            died = [exited for exited in host.poll() if exited.kind == "broker"]
+            if died or not _answers(connection):
+                host.restart_broker()
+        connection.wait_until_reachable(self._settings.patience)
+        connection.check()
+
+    def _start_command(self, step: str) -> str:
+        broker = redact(self._request.broker) if self._request.broker else "URL"
+        return f"pipeline-worker --step {step} --broker {shlex.quote(broker)} --run {self.run_id}"
+
+    def _worker_arguments(self) -> list[str]:
+        arguments = ["--all-steps", "--run", self.run_id, "--local", "--base-dir", str(self._prepared.folder)]
+        for module in self._prepared.allow:
+            arguments += ["--allow", module]
+        return arguments
+
+    def _worker_environment(self, url: str) -> dict[str, str]:
+        """The URL may hold a password, which must not stand in a command line."""
+        return {"PENSTOCK_BROKER_URL": url}
+
+
+def check_workers(host: LocalHost) -> None:
+    """Raises RunError when the local workers have ended, which they do not while the run goes on."""
+    for exited in host.poll():
+        if exited.kind == "workers":
+            raise RunError(f"the local workers have ended (exit code {exited.code}); see pipeline.log")
+
+
+def _answers(connection: Connection) -> bool:
+    try:
+        connection.facts()
+    except Disconnected:
+        return False
+    return True

@@ -1,0 +1,170 @@
+"""`failures.jsonl`: the dead letters of a run, one JSON object a line, for people and for `jq`.
+
+A line is a letter, or the mark that a batch was done again, `{"step", "seq", "attempt", "redone": true}`: letters of
+that batch with a lower attempt are void. The file is only ever appended to. Letters are dropped from the broker after
+they are here, so that a crash in between writes some of them a second time; whoever reads gets each of them once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import math
+import os
+from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, TypeAdapter, ValidationError
+
+from common.batch import DeadLetter
+
+logger = logging.getLogger(__name__)
+
+MASK_BITS = 64
+
+
+class _Redone(BaseModel):
+    step: str
+    seq: int
+    attempt: int
+
+
+class FailureLog:
+    """The dead letters of one run. One process appends; any may read meanwhile."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def append(self, letters: Sequence[DeadLetter]) -> None:
+        """Keeps letters: they are on the disk when this returns.
+
+        Values that JSON does not have become text: a time in ISO format, bytes as the text that they hold.
+
+        Raises:
+            OSError: the disk is full; some of the letters may have been written. Append all of them again.
+        """
+        if letters:
+            self._write(_letter_line(letter) for letter in letters)
+
+    def redone(self, step: str, seq: int, attempt: int) -> None:
+        """Marks that the batch is done again, as `attempt`: what failed in it before is void.
+
+        Raises:
+            OSError: the disk is full.
+        """
+        self._write([json.dumps({"step": step, "seq": seq, "attempt": attempt, "redone": True})])
+
+    def read(self) -> Iterator[DeadLetter]:
+        """The letters that count, each once, as they were appended, from a file of any size.
+
+        Memory: a number per batch that was done again, and one per 64 positions of a batch that has letters.
+        """
+        latest = self._latest_attempts()
+        adapter = TypeAdapter(DeadLetter)
+        seen: dict[tuple[str, int, int, int], int] = {}
+        unreadable = 0
+        for fields in self._lines():
+            if fields is not None and "redone" in fields:
+                continue
+            try:
+                letter = adapter.validate_python(fields)
+            except ValidationError:
+                unreadable += 1
+                continue
+            if letter.attempt < latest.get((letter.step, letter.seq), 0):
+                continue
+            block, place = divmod(letter.position, MASK_BITS)
+            key = (letter.step, letter.seq, letter.attempt, block)
+            mask = seen.get(key, 0)
+            if not mask >> place & 1:
+                seen[key] = mask | 1 << place
+                yield letter
+        if unreadable:
+            logger.warning("%s: %d lines are not dead letters and were passed over", self.path, unreadable)
+
+    def counts(self) -> dict[str, int]:
+        """Failed rows per step; a step without any is not there."""
+        return dict(Counter(letter.step for letter in self.read()))
+
+    def _latest_attempts(self) -> dict[tuple[str, int], int]:
+        latest: dict[tuple[str, int], int] = {}
+        for fields in self._lines(containing=b'"redone"'):
+            if fields is None or fields.get("redone") is not True:
+                continue
+            try:
+                mark = _Redone.model_validate(fields)
+            except ValidationError:
+                continue
+            key = (mark.step, mark.seq)
+            latest[key] = max(mark.attempt, latest.get(key, 0))
+        return latest
+
+    def _lines(self, containing: bytes = b"") -> Iterator[dict[str, Any] | None]:
+        """Each whole line, parsed; None for one that is no JSON object. The torn end of the file is left out."""
+        try:
+            file = self.path.open("rb")
+        except FileNotFoundError:
+            return
+        with file:
+            for line in file:
+                if containing not in line or not line.strip() or not line.endswith(b"\n"):
+                    continue
+                try:
+                    fields = json.loads(line)
+                except (ValueError, RecursionError):
+                    fields = None
+                yield fields if isinstance(fields, dict) else None
+
+    def _write(self, lines: Iterable[str]) -> None:
+        # JSON has an escape for half a character, UTF-8 has nothing; backslashreplace writes that very escape.
+        data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
+        is_new = not self.path.exists()
+        with self.path.open("ab+") as file:
+            if end := file.seek(0, os.SEEK_END):
+                file.seek(end - 1)
+                if file.read(1) != b"\n":  # a crash, or a full disk, tore the last line
+                    data = b"\n" + data
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+        if is_new:
+            folder = os.open(self.path.parent, os.O_RDONLY)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+def _letter_line(letter: DeadLetter) -> str:
+    fields = {
+        "step": letter.step,
+        "seq": letter.seq,
+        "attempt": letter.attempt,
+        "position": letter.position,
+        "error": letter.error,
+        "attempts": letter.attempts,
+        "worker": letter.worker,
+        "row": _plain(letter.row),
+    }
+    return json.dumps(fields, ensure_ascii=False)
+
+
+def _plain(value: object) -> object:
+    """`value` as JSON can hold it."""
+    match value:
+        case None | bool() | int() | str():
+            return value
+        case float():
+            return value if math.isfinite(value) else str(value)
+        case bytes():
+            return value.decode("utf-8", "backslashreplace")
+        case datetime():
+            return value.isoformat()
+        case dict():
+            return {str(name): _plain(item) for name, item in value.items()}
+        case list() | tuple():
+            return [_plain(item) for item in value]
+    return str(value)

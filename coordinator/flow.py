@@ -1,0 +1,103 @@
+"""Flow control: *when* what the fold has planned is sent. Nothing here changes what the run gives, or in which order.
+
+A step has at most so many batches open as its workers can use soon. A step whose successors cannot keep up waits, and
+so does everything but leaves while the payloads in the broker are over their budget. It never deadlocks: with nothing
+in flight, one batch that some successor needs always goes.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+
+from common.batch import Batch
+from common.settings import Settings
+from coordinator.batch_manager import BatchManager
+
+SENT_AT_ONCE = 256
+"""Batches of a step that one round trip sends at most."""
+
+
+class FlowControl:
+    """Queues planned batches per step.
+
+    Args:
+        windows: per step, batches that one worker has in hand at once.
+        sent: per step, batches sent in the life of the run; tickets for a generator.
+    """
+
+    def __init__(
+        self, manager: BatchManager, windows: Mapping[str, int], settings: Settings, sent: Mapping[str, int]
+    ) -> None:
+        self._manager = manager
+        self._windows = windows
+        self._settings = settings
+        self.sent = dict(sent)
+        self._planned: dict[str, deque[Batch]] = {name: deque() for name in manager.steps}
+
+    def plan(self, batch: Batch) -> None:
+        """Queues a batch, unless it was sent in the run's life."""
+        if batch.seq >= self.sent[batch.step]:
+            self._planned[batch.step].append(batch)
+
+    def waiting(self, name: str) -> int:
+        """Batches of the step that are planned and not sent."""
+        return len(self._planned[name])
+
+    def in_flight(self, name: str) -> int:
+        """Batches, or tickets, of the step that were sent and are not done."""
+        state = self._manager.steps[name]
+        if state.plan.kind == "generator":
+            return 0 if state.input_ended else max(0, self.sent[name] - state.counts.tickets)
+        return state.in_flight - len(self._planned[name])
+
+    def choose(self, workers: Mapping[str, int], *, start_rows: bool) -> dict[str, list[Batch]]:
+        """Batches to send now, per step.
+
+        Args:
+            workers: live workers per step.
+            start_rows: may generators be asked for more?
+        """
+        over_budget = self._manager.payload_bytes >= self._settings.payload_budget
+        chosen: dict[str, list[Batch]] = {}
+        idle = True
+        for name in self._manager.steps:
+            idle = idle and not self.in_flight(name)
+            if self._manager.steps[name].plan.kind == "generator" and not start_rows:
+                continue
+            count = min(self._room(name, workers.get(name, 0), over_budget), SENT_AT_ONCE)
+            if count > 0 and (batches := self._next(name, count)):
+                chosen[name] = batches
+        if idle and not chosen:
+            chosen = self._one_needed()
+        return chosen
+
+    def _one_needed(self) -> dict[str, list[Batch]]:
+        for name in self._manager.steps:
+            if self._manager.is_lacked(name) and (batches := self._next(name, 1)):
+                return {name: batches}
+        return {}
+
+    def mark_sent(self, name: str, sent: int) -> None:
+        """The broker has taken batches of the step up to this number."""
+        self.sent[name] = max(self.sent[name], sent)
+        planned = self._planned[name]
+        while planned and planned[0].seq < self.sent[name]:
+            planned.popleft()
+
+    def _room(self, name: str, workers: int, over_budget: bool) -> int:
+        room = max(1, workers) * self._windows[name] + self._settings.dispatch_slack - self.in_flight(name)
+        if not self._manager.plan.successors(name):
+            return room
+        if over_budget:
+            return 0
+        return min(room, self._settings.step_backlog - self._manager.backlog(name) - self.in_flight(name))
+
+    def _next(self, name: str, count: int) -> list[Batch]:
+        state = self._manager.steps[name]
+        if state.plan.kind == "generator":
+            if state.input_ended:
+                return []
+            return [Batch(name, self.sent[name] + number) for number in range(count)]
+        planned = self._planned[name]
+        return [planned[place] for place in range(min(count, len(planned)))]

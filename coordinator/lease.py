@@ -1,0 +1,50 @@
+"""Keeps the coordinator's lease alive while its loop is busy."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from common.broker.control import Control
+from common.errors import BrokerError, Fenced
+from common.settings import Settings
+
+
+class LeaseKeeper:
+    """A thread that renews the coordinator's lease.
+
+    Args:
+        lost: called, on this thread, when another coordinator has taken over.
+    """
+
+    def __init__(self, control: Control, settings: Settings, lost: Callable[[Fenced], None]) -> None:
+        self._control = control
+        self._seconds = settings.coordinator_renewal
+        self._lost = lost
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
+
+    def start(self) -> None:
+        """Starts renewing."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Stops renewing; the lease runs out unless it is given back."""
+        self._ended.set()
+        self._thread.join()
+
+    def _run(self) -> None:
+        refused = ""
+        while not self._ended.wait(self._seconds):
+            epoch = self._control.epoch
+            try:
+                self._control.renew()
+                refused = ""
+            except Fenced as error:
+                # Once may be this coordinator itself, about to learn of its own new epoch.
+                if refused == epoch:
+                    self._lost(error)
+                    return
+                refused = epoch
+            except BrokerError:
+                continue

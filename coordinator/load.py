@@ -1,0 +1,59 @@
+"""From the path of a spec to a pipeline that can run, or one error with file and line."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.build import build_steps
+from common.faults import SpecFault
+from common.registry import check_shadowing, folder_modules
+from common.spec import PipelineSpec, SpecSource, load_spec
+from common.steps.base import BaseStep
+from coordinator.dag import build_plan
+from coordinator.plan import Plan
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A validated pipeline.
+
+    Args:
+        steps: built, not loaded.
+        folder: the spec's folder, absolute: on `sys.path`, and where relative paths start.
+        allow: modules that steps may come from: those of the command line, and those of the folder.
+    """
+
+    spec: PipelineSpec
+    steps: Mapping[str, BaseStep]
+    plan: Plan
+    folder: Path
+    source: SpecSource
+    allow: tuple[str, ...]
+
+
+def prepare(path: Path, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> Prepared:
+    """Reads, builds and validates the pipeline at `path`. Puts its folder at the end of `sys.path`.
+
+    Args:
+        overrides: `step.param=value`, see `load_spec`.
+        allow: modules that steps may come from, beside built-in steps, entry points and the spec's own folder.
+
+    Raises:
+        SpecError: with file and line.
+        UsageError: the folder holds a module with the name of one of our packages.
+    """
+    loaded = load_spec(path, overrides)
+    check_shadowing(loaded.folder)
+    # At the end: a file beside the spec must not take the place of an installed module.
+    if str(loaded.folder) not in sys.path:
+        sys.path.append(str(loaded.folder))
+    allowed = (*allow, *folder_modules(loaded.folder))
+    try:
+        steps = build_steps(loaded.spec, allow=allowed, base_dir=loaded.folder)
+        plan = build_plan(loaded.spec, steps)
+    except SpecFault as fault:
+        raise loaded.source.error(fault) from fault.__cause__
+    return Prepared(loaded.spec, steps, plan, loaded.folder, loaded.source, allowed)

@@ -1,0 +1,122 @@
+"""The local host of a run: its embedded broker and its local workers, all of them children of one guardian."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Literal
+
+from coordinator.embedded import EmbeddedBroker
+from coordinator.guardian import WORKERS, Child, Guardian
+
+KILL_TIMEOUT = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Exited:
+    """A child that ended. `code` is its exit code, or -n if signal n ended it."""
+
+    kind: Literal["broker", "workers"]
+    pid: int
+    code: int
+
+
+class LocalHost:
+    """Owns the guardian, so that nothing started here outlives this process, whatever ends it. Not thread-safe.
+
+    Methods raise RunError when the guardian itself was killed.
+
+    Example:
+        >>> with LocalHost() as host:
+        ...     url = host.start_broker(run_directory.path)
+        ...     host.start_workers(["--all-steps", "--broker", url], {}, run_directory.log)
+    """
+
+    def __init__(self) -> None:
+        self._guardian = Guardian()
+        self._broker: EmbeddedBroker | None = None
+        self._workers: list[Child] = []
+        self._reported: set[Child] = set()
+
+    def start_broker(self, run_directory: Path) -> str:
+        """Starts the embedded broker on the data of the run and returns its URL.
+
+        Raises:
+            BrokerError: there is no server, or it does not start.
+        """
+        self._broker = EmbeddedBroker(self._guardian, run_directory)
+        return self._broker.start()
+
+    def restart_broker(self) -> str:
+        """Starts a broker that died on its AOF again, under the same URL; see `EmbeddedBroker.restart`."""
+        assert self._broker is not None, "the broker was not started"
+        return self._broker.restart()
+
+    def start_workers(self, arguments: Sequence[str], env: Mapping[str, str], log_path: Path) -> int:
+        """Starts `pipeline-worker ARGUMENTS` in a session of its own and returns its pid.
+
+        Args:
+            env: added to this process's environment.
+            log_path: what it prints is appended there.
+
+        Raises:
+            RunError: it cannot be started.
+        """
+        environment = {**os.environ, **env}
+        source = Path(__file__).resolve().parent.parent
+        if not source.name.endswith("-packages"):  # a checkout that may not be installed
+            environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), environment.get("PYTHONPATH"))))
+        child = self._guardian.start(
+            # -P: a folder of the user's own named `worker` or `common` must not be taken for ours.
+            [sys.executable, "-P", "-m", "worker.cli", *arguments],
+            rank=WORKERS,
+            env=environment,
+            stdout=log_path,
+        )
+        self._workers.append(child)
+        return child.pid
+
+    def poll(self) -> list[Exited]:
+        """The children that have ended since the last call, also those that were told to. Returns at once."""
+        exited = self._guardian.exited()
+        new = [child for child in exited if child not in self._reported]
+        self._reported.update(new)
+        return [Exited("workers" if child in self._workers else "broker", child.pid, exited[child]) for child in new]
+
+    def stop_workers(self, timeout: float) -> None:
+        """SIGTERM to the workers' supervisors; after `timeout` seconds SIGKILL to what is left of their sessions."""
+        left = self._running_workers()
+        for child in left:
+            self._guardian.signal(child, signal.SIGTERM)
+        self._wait(left, timeout)
+        left = self._running_workers()
+        for child in left:
+            self._guardian.signal(child, signal.SIGKILL, session=True)
+        self._wait(left, KILL_TIMEOUT)
+
+    def close(self) -> None:
+        """Ends the workers at once, then the broker, then the guardian: half a minute at the very most."""
+        self._guardian.close()
+
+    def __enter__(self) -> LocalHost:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _running_workers(self) -> list[Child]:
+        exited = self._guardian.exited()
+        return [child for child in self._workers if child not in exited]
+
+    def _wait(self, children: Sequence[Child], timeout: float) -> None:
+        deadline = time.monotonic() + timeout
+        for child in children:
+            self._guardian.wait(child, max(deadline - time.monotonic(), 0.0))

@@ -1,0 +1,179 @@
+"""What a step has put out, as its successors see it: outputs in seq order, cut into spans, one edge per successor.
+
+A span holds the rows that may share a batch. Without routing a step's whole output is one span; below a routing step
+each routed batch is a span of its own, named by its seq, so that no batch mixes rows of two of them.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+from common.batch import Input, Payload, Slice
+
+
+@dataclass(slots=True, eq=False)
+class Output:
+    """One stored output batch.
+
+    Args:
+        size: bytes; `budgeted` those that count as work in flight in the broker.
+        holders: who still needs it: edges that it waits on, and open batches cut from it.
+    """
+
+    payload: Payload
+    rows: int
+    size: int
+    origin: int | None = None
+    budgeted: int = 0
+    holders: int = 0
+
+
+@dataclass(slots=True)
+class Span:
+    """Rows of one origin on one edge, what was cut from its head gone."""
+
+    origin: int | None
+    rows: int = 0
+    closed: bool = False
+    outputs: deque[Output] = field(default_factory=deque)
+
+
+class Edge:
+    """The way from a step to one successor: spans not yet cut, in order.
+
+    Args:
+        source, target: the predecessor and its successor.
+        branch: the child of the routing step through which the rows came, for an edge into a convergence step.
+    """
+
+    def __init__(self, source: str, target: str, branch: str | None = None) -> None:
+        self.source = source
+        self.target = target
+        self.branch = branch
+        self.ended = False
+        self.rows_in = 0
+        self.rows_out = 0
+        self._spans: deque[Span] = deque()
+        self._offset = 0
+
+    @property
+    def head(self) -> Span | None:
+        """The span that is being cut."""
+        return self._spans[0] if self._spans else None
+
+    @property
+    def exhausted(self) -> bool:
+        """Nothing is left and nothing more will come."""
+        return self.ended and not self._spans
+
+    @property
+    def waiting(self) -> int:
+        """Outputs that wait here."""
+        return sum(len(span.outputs) for span in self._spans)
+
+    def short_of(self, rows: float) -> bool:
+        """Are `rows` rows more than can be cut now, so that the successor needs more from here?"""
+        head = self.head
+        return not self.ended and (head is None or (not head.closed and head.rows < rows))
+
+    def push(self, output: Output, origin: int | None) -> None:
+        """Adds an output to the open span of `origin`, which must be the last one."""
+        if not self._spans or self._spans[-1].closed:
+            self._spans.append(Span(origin))
+        span = self._spans[-1]
+        span.outputs.append(output)
+        span.rows += output.rows
+        self.rows_in += output.rows
+        output.holders += 1
+
+    def close(self, origin: int | None) -> None:
+        """No more rows of `origin` will come; a span without rows is a span nevertheless."""
+        if not self._spans or self._spans[-1].closed:
+            self._spans.append(Span(origin))
+        self._spans[-1].closed = True
+
+    def end(self) -> None:
+        """No more outputs will come."""
+        self.ended = True
+
+    def pop(self) -> None:
+        """Drops the head span, which is closed and empty."""
+        self._spans.popleft()
+
+    def take(self, rows: int, holds: list[Output]) -> Input:
+        """Cuts up to `rows` rows from the head span and adds every output touched to `holds`, one holder each."""
+        span = self._spans[0]
+        slices: list[Slice] = []
+        wanted = min(rows, span.rows)
+        span.rows -= wanted
+        self.rows_out += wanted
+        while wanted:
+            output = span.outputs[0]
+            stop = min(output.rows, self._offset + wanted)
+            slices.append(Slice(output.payload, self._offset, stop))
+            output.holders += 1
+            holds.append(output)
+            wanted -= stop - self._offset
+            self._offset = stop
+            if stop == output.rows:
+                span.outputs.popleft()
+                output.holders -= 1
+                self._offset = 0
+        return Input(self.source, tuple(slices))
+
+    def take_all(self, holds: list[Output]) -> Input:
+        """Cuts everything, of all spans."""
+        slices: list[Slice] = []
+        while self._spans:
+            slices.extend(self.take(self._spans[0].rows, holds).slices)
+            self._spans.popleft()
+        return Input(self.source, tuple(slices))
+
+
+@dataclass(frozen=True, slots=True)
+class Closing:
+    """The span of `origin` has no more rows."""
+
+    origin: int | None
+
+
+class OutputLog:
+    """Outputs of one step, put back into seq order, with the marks that close spans and end the stream."""
+
+    def __init__(self) -> None:
+        self.next_seq = 0
+        self.ended = False
+        self._early: dict[int, Output] = {}
+        self._closings: deque[tuple[int, Closing]] = deque()
+        self._end: int | None = None
+
+    @property
+    def early(self) -> int:
+        """Outputs that wait for one before them."""
+        return len(self._early)
+
+    def append(self, output: Output) -> None:
+        """Records an output, in any order."""
+        self._early[output.payload.seq] = output
+
+    def close_at(self, seq: int, origin: int | None) -> None:
+        """The span of `origin` is closed as soon as all outputs below `seq` are in."""
+        self._closings.append((seq, Closing(origin)))
+
+    def end_at(self, seq: int) -> None:
+        """The stream ends as soon as all outputs below `seq` are in."""
+        self._end = seq
+
+    def advance(self) -> Iterator[Output | Closing]:
+        """Yields what has become contiguous, in order, and sets `ended` when that is all."""
+        while True:
+            while self._closings and self._closings[0][0] == self.next_seq:
+                yield self._closings.popleft()[1]
+            output = self._early.pop(self.next_seq, None)
+            if output is None:
+                break
+            self.next_seq += 1
+            yield output
+        self.ended = self._end == self.next_seq

@@ -1,0 +1,48 @@
+"""What a stopped or failed run has so far: `partial/` in its run directory, which never looks like a dataset."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Final
+
+from coordinator.dataset import link_or_copy
+from coordinator.parts import Part, sync_folder
+
+PARTIAL: Final = "partial"
+INCOMPLETE: Final = "INCOMPLETE.json"
+
+
+def write_partial(
+    run_directory: Path, folder: Path, parts: Mapping[str, Sequence[Part]], why: str, command: str
+) -> Path:
+    """Makes `partial/` anew and returns it: `<leaf>/part-00000.parquet`, ... in row order, and INCOMPLETE.json.
+
+    Args:
+        folder: where the parts are; `partial/` shares their bytes.
+        parts: leaf -> its journaled parts so far. Each has the schema that the leaf had then.
+        why: what ended the run.
+        command: goes on with it.
+    """
+    remove_partial(run_directory)
+    target = run_directory / PARTIAL
+    fresh = run_directory / f".{PARTIAL}.new"
+    shutil.rmtree(fresh, ignore_errors=True)
+    fresh.mkdir(parents=True)
+    rows = {leaf: sum(part.rows for part in of_leaf) for leaf, of_leaf in parts.items()}
+    facts = {"complete": False, "why": why, "go_on": command, "rows": rows}
+    (fresh / INCOMPLETE).write_text(json.dumps(facts, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    for leaf, of_leaf in parts.items():
+        (fresh / leaf).mkdir()
+        for number, part in enumerate(sorted(of_leaf, key=lambda part: part.first_seq)):
+            link_or_copy(folder / part.name, fresh / leaf / f"part-{number:05d}.parquet")
+    fresh.rename(target)
+    sync_folder(run_directory)
+    return target
+
+
+def remove_partial(run_directory: Path) -> None:
+    """Once the run is complete, or before it is written anew."""
+    shutil.rmtree(run_directory / PARTIAL, ignore_errors=True)

@@ -1,0 +1,67 @@
+"""The graph that the fold runs: what is left of a pipeline when classes, parameters and columns are taken away."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+Scope = tuple[tuple[str, str], ...]
+"""Routing branches around a step, outermost first: (routing step, the successor that begins the branch)."""
+
+
+@dataclass(frozen=True, slots=True)
+class StepPlan:
+    """One step.
+
+    Args:
+        kind: "step" stands for asynchronous steps as well: they differ only in how a worker runs them.
+        predecessors: in the order of the spec's `after`, which is the order of the lists that `process` gets.
+        batch_size: rows of an input batch per predecessor; for a generator, rows that it yields at a time.
+        max_failure_rate: share of failed rows, 0 to 1, above which the run halts.
+        on_error: "skip", "nulls" or "fail".
+        optional: may this step fail without failing the run?
+        routed: do the successors of this step receive routed batches?
+        scope: the branches that the step is in; a batch of it carries one origin per branch.
+        converges: the routing step whose branches end in this step.
+    """
+
+    name: str
+    kind: Literal["generator", "step", "global"]
+    predecessors: tuple[str, ...]
+    batch_size: int
+    max_failure_rate: float
+    on_error: str
+    optional: bool = False
+    routed: bool = False
+    scope: Scope = ()
+    converges: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All steps, in an order in which each comes after its predecessors; otherwise as in the spec."""
+
+    steps: dict[str, StepPlan]
+    _successors: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        """Inverts the edges once; successors come in the order of `steps`."""
+        inverted: dict[str, list[str]] = {name: [] for name in self.steps}
+        for step in self.steps.values():
+            for predecessor in step.predecessors:
+                inverted[predecessor].append(step.name)
+        object.__setattr__(self, "_successors", {name: tuple(after) for name, after in inverted.items()})
+
+    def successors(self, name: str) -> tuple[str, ...]:
+        """The steps that take the output of `name`."""
+        return self._successors[name]
+
+    @property
+    def leaves(self) -> tuple[str, ...]:
+        """Steps whose rows are the dataset: those without successors."""
+        return tuple(name for name, after in self._successors.items() if not after)
+
+    @property
+    def generators(self) -> tuple[str, ...]:
+        """Steps that make rows."""
+        return tuple(step.name for step in self.steps.values() if step.kind == "generator")

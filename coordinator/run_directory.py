@@ -1,0 +1,296 @@
+"""The directory of a run: its record, its parts, its log, the embedded broker's data; for one process at a time."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import logging
+import os
+import shutil
+import socket
+import time
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Literal
+from urllib.parse import quote
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
+
+from common.broker.connection import redact
+from common.errors import Fenced, RunError, UsageError
+
+CACHE_VARIABLE = "PENSTOCK_CACHE_DIR"
+SIGNATURE_LENGTH = 12
+RECORD = "run.json"
+LOCK = "lock"
+LOCK_PATIENCE = 0.3  # seconds; `holder` takes the lock for a moment to see whether it is free
+
+RunStatus = Literal["running", "complete", "stopped", "failed", "halted"]
+
+logger = logging.getLogger(__name__)
+
+
+class RunRecord(BaseModel):
+    """What `run.json` says. `status` is `running` also when the coordinator was killed: see `RunDirectory.holder`."""
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    run: str
+    pipeline: str
+    signature: str
+    status: RunStatus = "running"
+    created: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    updated: datetime = Field(default_factory=lambda: datetime.now(UTC))
+    broker: str | None = Field(default=None, description="URL without password; None for the embedded broker.")
+    dataset: Path | None = Field(default=None, description="Where the complete dataset is.")
+    rows: dict[str, int] = Field(default_factory=dict, description="Rows per leaf.")
+    failed_rows: int = 0
+    failed: dict[str, int] = Field(default_factory=dict, description="Failed rows per step.")
+
+    @field_validator("broker")
+    @classmethod
+    def _without_password(cls, url: str | None) -> str | None:
+        return None if url is None else redact(url)
+
+
+class RunDirectory:
+    """One run's directory. Reading needs no lock; whoever writes holds it, for the life of the process or `release`.
+
+    Example:
+        >>> directory = RunDirectory.of(cache_directory(), "quickstart", signature)
+        >>> with directory:
+        ...     directory.write(RunRecord(run="r1", pipeline="quickstart", signature=signature))
+        ...     directory.update(status="complete", rows={"keep": 2000})
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self.parts = path / "parts"
+        self.broker = path / "broker"
+        self.payloads = path / "payloads"
+        self.log = path / "pipeline.log"
+        self.failures = path / "failures.jsonl"
+        self._lock: int | None = None
+
+    @classmethod
+    def of(cls, cache: Path, pipeline: str, signature: str) -> RunDirectory:
+        """`<cache>/<pipeline>/<signature[:12]>`; a name that is no file name is percent-encoded."""
+        folder = quote(pipeline, safe=" ")
+        return cls(
+            cache / (folder.replace(".", "%2E") if folder.startswith(".") else folder) / signature[:SIGNATURE_LENGTH]
+        )
+
+    def acquire(self) -> None:
+        """Makes the directory and locks it, for as long as this process lives.
+
+        Raises:
+            Fenced: another process has the lock.
+            RunError: the directory cannot be made, written or locked.
+        """
+        if self._lock is not None:
+            return
+        record: RunRecord | None = None
+        try:
+            deadline = time.monotonic() + LOCK_PATIENCE
+            while self._lock is None:
+                for folder in (self.parts, self.broker, self.payloads):
+                    folder.mkdir(parents=True, exist_ok=True)
+                try:
+                    self._lock = self._take_lock()
+                except BlockingIOError:
+                    if time.monotonic() > deadline:
+                        raise
+                    time.sleep(0.02)
+        except BlockingIOError:
+            with contextlib.suppress(RunError):
+                record = self.read()
+            raise Fenced(
+                f"run directory {self.path} is in use by {self.holder() or 'another process'}; wait for its end, "
+                f"or stop it with: pipeline-coordinator stop {record.run if record else 'RUN'}"
+            ) from None
+        except OSError as error:
+            raise RunError(
+                f"run directory {self.path} cannot be used: {error}; choose another with --cache-dir"
+            ) from error
+
+    def release(self) -> None:
+        """Gives the lock back; does nothing without it."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def holder(self) -> str | None:
+        """Who has the lock, such as `process 4711 on gpu-2`; None if nobody has."""
+        if self._lock is not None:
+            return _this_process()
+        try:
+            with (self.path / LOCK).open() as file:
+                fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with (self.path / LOCK).open() as file:
+                return file.read().strip() or "another process"
+        except OSError:
+            return None
+        return None
+
+    def read(self) -> RunRecord | None:
+        """What is recorded of the run; None if nothing is yet.
+
+        Raises:
+            RunError: `run.json` is there and is not a record.
+        """
+        try:
+            return RunRecord.model_validate_json((self.path / RECORD).read_bytes())
+        except FileNotFoundError:
+            return None
+        except (OSError, ValidationError) as error:
+            reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
+            raise RunError(f"{self.path / RECORD} cannot be read: {reason}; remove {self.path} to start over") from None
+
+    def write(self, record: RunRecord) -> RunRecord:
+        """Records `record`, with the present time as `updated`: after a crash it is there whole, or not at all."""
+        assert self._lock is not None, "only the holder of the lock writes"
+        record = record.model_copy(update={"updated": datetime.now(UTC)})
+        draft = self.path / f".{RECORD}.new"
+        with draft.open("wb") as file:
+            file.write(record.model_dump_json(indent=2).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(self.path / RECORD)
+        folder = os.open(self.path, os.O_RDONLY)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return record
+
+    def update(self, **changes: Any) -> RunRecord:
+        """Changes some fields of the record.
+
+        Raises:
+            RunError: there is no record yet.
+        """
+        record = self.read()
+        if record is None:
+            raise RunError(f"{self.path} has no {RECORD}")
+        return self.write(RunRecord.model_validate({**record.model_dump(), **changes}))
+
+    def clear(self) -> None:
+        """Forgets what was done, under the lock: everything goes but the lock itself."""
+        assert self._lock is not None, "only the holder of the lock writes"
+        for path in self.path.iterdir():
+            if path.name == LOCK:
+                continue
+            if path.is_dir() and not path.is_symlink():
+                shutil.rmtree(path)
+            else:
+                path.unlink()
+        for folder in (self.parts, self.broker, self.payloads):
+            folder.mkdir()
+
+    def remove(self) -> None:
+        """Deletes the directory with everything in it, and its pipeline's folder if it was the last one there.
+
+        Raises:
+            UsageError: it is not a run directory.
+            Fenced: another process is using it.
+        """
+        if not any((self.path / name).exists() for name in (RECORD, LOCK)):
+            raise UsageError(f"{self.path} is not a run directory: it has no {RECORD}")
+        self.acquire()
+        try:
+            shutil.rmtree(self.path)
+        finally:
+            self.release()
+        if not any(self.path.parent.iterdir()):
+            self.path.parent.rmdir()
+
+    def __enter__(self) -> RunDirectory:
+        self.acquire()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.release()
+
+    def _take_lock(self) -> int | None:
+        """The locked file; None if the directory was removed meanwhile."""
+        file = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if not _is_still_at(file, self.path / LOCK):
+                os.close(file)
+                return None
+            os.ftruncate(file, 0)
+            os.write(file, f"{_this_process()}\n".encode())
+        except OSError:
+            os.close(file)
+            raise
+        return file
+
+
+def cache_directory(argument: Path | None = None) -> Path:
+    """Where run directories are: `argument`, else PENSTOCK_CACHE_DIR, else `penstock` in the user's cache folder.
+
+    Raises:
+        UsageError: the user has no home folder.
+    """
+    if argument is not None:
+        return argument.expanduser().absolute()
+    if named := os.environ.get(CACHE_VARIABLE):
+        return Path(named).expanduser().absolute()
+    if (caches := os.environ.get("XDG_CACHE_HOME")) and os.path.isabs(caches):  # the XDG standard: else ignore it
+        return Path(caches) / "penstock"
+    try:
+        return Path.home() / ".cache" / "penstock"
+    except RuntimeError:
+        raise UsageError(f"there is no home folder to keep runs in; set {CACHE_VARIABLE} or --cache-dir") from None
+
+
+def list_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
+    """Every recorded run in `cache`, the newest first. Records that cannot be read are logged and left out."""
+    return sorted(_recorded(cache), key=lambda run: run[1].created, reverse=True)
+
+
+def find(cache: Path, run: str) -> tuple[RunDirectory, RunRecord]:
+    """The run with the id `run`, or whose id alone begins with it.
+
+    Raises:
+        UsageError: there is none, or several.
+    """
+    runs = list_runs(cache)
+    found = [each for each in runs if each[1].run == run] or [each for each in runs if each[1].run.startswith(run)]
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise UsageError(f"'{run}' may be any of {', '.join(record.run for _, record in found)}; give more of the id")
+    known = f"the runs there are {', '.join(record.run for _, record in runs[:5])}" if runs else "there is none at all"
+    raise UsageError(
+        f"no run '{run}' in {cache}; {known} (pipeline-coordinator runs lists them; --cache-dir looks elsewhere)"
+    )
+
+
+def _recorded(cache: Path) -> Iterator[tuple[RunDirectory, RunRecord]]:
+    for path in cache.glob(f"*/*/{RECORD}"):
+        directory = RunDirectory(path.parent)
+        try:
+            record = directory.read()
+        except RunError as error:
+            logger.warning("%s", error)
+            continue
+        if record is not None:
+            yield directory, record
+
+
+def _this_process() -> str:
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def _is_still_at(file: int, path: Path) -> bool:
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False

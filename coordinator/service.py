@@ -1,0 +1,272 @@
+"""The coordinator: holds the lease of a run, advances it, watches its workers, and ends it one way or another."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from common.batch import Reopened
+from common.broker.connection import Connection, Disconnected
+from common.broker.control import Control
+from common.broker.runs import RunRegistry, WorkerRecord
+from common.errors import Fenced, RunError
+from common.settings import Settings
+from coordinator.logfile import PipelineLog
+from coordinator.session import RunFacts, Session
+from coordinator.view import Reporter, RunView, StepView
+
+WATCH_SECONDS = 0.25
+BLOCK_SECONDS = 0.1
+FULL_SHARE = 0.75
+"""Share of `maxmemory` above which no new rows are asked for."""
+RETRY_SECONDS = 1.0
+
+
+class Stopped(Exception):
+    """The run was asked to stop, and has: what was in hand is done or handed back."""
+
+
+class Halted(Exception):
+    """The fold halted the run; what was in hand is done."""
+
+
+@dataclass(slots=True)
+class Crew:
+    """The workers of a run, as seen at the last look."""
+
+    records: Sequence[WorkerRecord] = ()
+    missing_since: dict[str, float] = field(default_factory=dict)
+    hinted: set[str] = field(default_factory=set)
+
+    def alive(self, step: str, *, loaded: bool | None = None) -> int:
+        """Live workers of a step."""
+        return sum(record.alive and record.step == step and loaded in (None, record.loaded) for record in self.records)
+
+
+class Coordinator:
+    """Runs one run to its end.
+
+    Args:
+        recover: called when the broker cannot be reached; returns when it can, or raises what ends the run.
+        start_command: step -> what a user types to start a worker for it.
+        poll_workers: raises RunError when the local workers have ended for good; None with external ones.
+        stop_workers: ends local workers within so many seconds, batches in hand finished; None with external ones.
+    """
+
+    def __init__(
+        self,
+        connection: Connection,
+        control: Control,
+        facts: RunFacts,
+        settings: Settings,
+        reporter: Reporter,
+        log: PipelineLog,
+        *,
+        recover: Callable[[Disconnected], None],
+        start_command: Callable[[str], str],
+        poll_workers: Callable[[], None] | None = None,
+        stop_workers: Callable[[float], None] | None = None,
+    ) -> None:
+        self._connection = connection
+        self._control = control
+        self._registry = RunRegistry(connection)
+        self._facts = facts
+        self._settings = settings
+        self._reporter = reporter
+        self._log = log
+        self._recover = recover
+        self._start_command = start_command
+        self._poll_workers = poll_workers
+        self._stop_workers = stop_workers
+        self._steps = list(facts.plan.steps)
+        self._stop_asked = threading.Event()
+        self._started = time.monotonic()
+        self._watched = 0.0
+        self._crew = Crew()
+        self._state = "starting"
+        self._start_rows = True
+        self._disk_full_since = 0.0
+        self._fenced: Fenced | None = None
+        self._reopened = False
+        self.session: Session | None = None
+
+    def stop(self) -> None:
+        """Asks the run to stop; from any thread."""
+        self._stop_asked.set()
+
+    def fence(self, error: Fenced) -> None:
+        """Another coordinator has the run: `run` raises `error` soon; from any thread."""
+        self._fenced = error
+
+    def run(self) -> Session:
+        """Advances the run until every row is on disk, and returns the session that shows how it went.
+
+        Raises:
+            Stopped, Halted: `session` shows how far the run came.
+            Fenced: another coordinator has it.
+            RunError: it cannot go on.
+        """
+        while True:
+            try:
+                session = self.session = Session(self._control, self._facts)
+                self._control.update(status="running")
+                if session.manager.halted is not None and not self._reopened:
+                    self._reporter.say(f"going on after: {session.manager.halted.reason}")
+                    self._control.journal([Reopened()])
+                    session.advance(0, {}, start_work=False, start_rows=False)
+                self._reopened = True
+                self._loop(session)
+                return session
+            except Disconnected as error:
+                self._state = "waiting for the broker"
+                self._reporter.say(str(error))
+                self._recover(error)
+                self._control.take_over()
+
+    def _loop(self, session: Session) -> None:
+        while not session.manager.finished:
+            self._watch(session)
+            if self._fenced is not None:
+                raise self._fenced
+            if self._stop_asked.is_set():
+                self._wind_down(session)
+                raise Stopped
+            if session.manager.halted is not None:
+                self._wind_down(session)
+                raise Halted
+            self._advance(session)
+        self._watch(session, force=True)
+
+    def _advance(self, session: Session) -> None:
+        """A full disk or broker is waited for: what is in hand drains, new work does not start."""
+        workers = {step: self._crew.alive(step) for step in self._steps}
+        try:
+            session.advance(BLOCK_SECONDS, workers, start_work=not self._disk_full_since, start_rows=self._start_rows)
+            self._disk_full_since = 0.0
+        except OSError as error:
+            self._wait_for_disk(error)
+        if session.broker_full:
+            self._note_state("waiting for the broker: it is full (maxmemory reached)")
+
+    def _wait_for_disk(self, error: OSError) -> None:
+        now = time.monotonic()
+        self._disk_full_since = self._disk_full_since or now
+        if now - self._disk_full_since > self._settings.patience:
+            raise RunError(
+                f"the parts cannot be written: {error}; make room in {self._facts.parts} and run the command again"
+            ) from error
+        self._note_state(f"waiting for the disk: {error}")
+        self._stop_asked.wait(RETRY_SECONDS)
+
+    def _note_state(self, state: str) -> None:
+        if state != self._state and state.startswith("waiting"):
+            self._reporter.say(state)
+        self._state = state
+
+    # stopping
+
+    def _wind_down(self, session: Session) -> None:
+        """Nothing new starts; batches in hand are finished within the grace, or handed back."""
+        self._state = "stopping: finishing the batches in hand"
+        self._reporter.update(self.view(session))
+        self._control.update(want="stop")
+        deadline = time.monotonic() + self._settings.grace
+        if self._stop_workers is not None:
+            self._stop_workers(self._settings.grace)
+        while time.monotonic() < deadline and self._control.in_hand(self._steps):
+            session.advance(BLOCK_SECONDS, {}, start_work=False, start_rows=False)
+            self._watch(session)
+        session.drain()
+        self._watch(session, force=True)
+
+    # watching
+
+    def _watch(self, session: Session, *, force: bool = False) -> None:
+        now = time.monotonic()
+        if not force and now - self._watched < WATCH_SECONDS:
+            return
+        self._watched = now
+        self._collect_reports()
+        if self._control.want() == "stop" and not self._state.startswith("stopping"):
+            self._stop_asked.set()
+        facts = self._connection.facts()
+        self._start_rows = not facts.maxmemory or facts.used_memory < FULL_SHARE * facts.maxmemory
+        self._crew.records = self._registry.workers(self._control.keys.run_id)
+        self._check_crew(session, now)
+        if self._poll_workers is not None and not self._state.startswith("stopping"):
+            self._poll_workers()
+        self._reporter.update(self.view(session))
+
+    def _collect_reports(self) -> None:
+        control = self._control
+        while lines := control.drain(control.keys.log):
+            for _, fields in lines:
+                self._log.write_shipped(fields.get(b"m", b""))
+            control.drop(control.keys.log, [entry for entry, _ in lines])
+        while True:
+            letters, entries = control.letters()
+            if not entries:
+                return
+            self._facts.failures.append(letters)
+            control.drop(control.keys.failed, entries)
+
+    def _check_crew(self, session: Session, now: float) -> None:
+        loaded = self._registry.loaded_steps(self._control.keys.run_id, self._steps)
+        for record in self._crew.records:
+            if record.load_error and record.step not in loaded:
+                raise RunError(f"step '{record.step}' cannot be loaded:\n{record.load_error.rstrip()}")
+            if record.refused and self._poll_workers is not None:
+                raise RunError(f"step '{record.step}' cannot be served: {record.refused}")
+            if record.refused and record.worker_id not in self._crew.hinted:
+                self._crew.hinted.add(record.worker_id)
+                self._reporter.say(f"worker {record.worker_id} on {record.host} has left: {record.refused}")
+        without = [step for step in self._steps if not self._crew.alive(step) and not self._is_over(session, step)]
+        for step in without:
+            since = self._crew.missing_since.setdefault(step, now)
+            if now - since > self._settings.starting_hint and step not in self._crew.hinted:
+                self._crew.hinted.add(step)
+                self._reporter.say(f"no worker for step '{step}' yet; start one with: {self._start_command(step)}")
+        for step in set(self._crew.missing_since) - set(without):
+            del self._crew.missing_since[step]
+            self._crew.hinted.discard(step)
+        ready = sum(1 for step in self._steps if step in loaded or self._is_over(session, step))
+        if not self._state.startswith(("stopping", "waiting")) or not session.broker_full:
+            self._state = "running" if ready == len(self._steps) else f"loading steps {ready}/{len(self._steps)}"
+
+    def _is_over(self, session: Session, step: str) -> bool:
+        state = session.manager.steps[step]
+        return state.input_ended and not state.in_flight
+
+    def view(self, session: Session) -> RunView:
+        """The run as it is now."""
+        return RunView(
+            run_id=self._control.keys.run_id,
+            state=self._state,
+            elapsed=time.monotonic() - self._started,
+            payload_bytes=session.manager.payload_bytes,
+            rows_written=session.sink.rows,
+            steps=[self._step_view(session, step) for step in self._steps],
+        )
+
+    def _step_view(self, session: Session, step: str) -> StepView:
+        state = session.manager.steps[step]
+        counts = state.counts
+        loaded = self._crew.alive(step, loaded=True)
+        return StepView(
+            name=step,
+            kind=state.plan.kind,
+            batches_done=counts.done,
+            batches=counts.batches,
+            batches_total=counts.batches if state.input_ended else None,
+            rows_in=counts.taken,
+            rows_out=counts.out,
+            rows_failed=counts.failed + counts.unwritable,
+            rows_lost=counts.lost,
+            in_flight=session.flow.in_flight(step),
+            waiting=session.flow.waiting(step),
+            workers=loaded,
+            loading=self._crew.alive(step) - loaded,
+            seconds=counts.seconds,
+        )

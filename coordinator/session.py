@@ -1,0 +1,186 @@
+"""One reading of a run's journal, from its start to now and on: the fold, what it asks for, and doing it.
+
+Where the connection to the broker breaks, a session ends and a new one reads the journal again: memory is only ever a
+cache of the fold.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.batch import Batch, PartWritten, Payload, Routed
+from common.broker.control import Control, Journaled, Tick
+from common.payloads import FileStore
+from common.settings import Settings
+from coordinator.batch_manager import (
+    BatchManager,
+    Dispatch,
+    Effect,
+    Emit,
+    Redo,
+    Release,
+    Route,
+)
+from coordinator.failures import FailureLog
+from coordinator.flow import FlowControl
+from coordinator.plan import Plan
+from coordinator.sink import Sink
+
+ENTRIES_AT_ONCE = 1_000
+FILE_DELAY = 300.0
+"""Seconds that a released file stays: the broker may lose its last second, and the release with it."""
+
+ChooseSuccessors = Callable[[str, int, int], tuple[str, ...]]
+"""(routing step, seq, rows) -> successors."""
+
+
+@dataclass(frozen=True, slots=True)
+class RunFacts:
+    """What a session needs to know of a run.
+
+    Args:
+        windows: per step, batches that one worker has in hand at once.
+        unbudgeted: steps whose payloads wait for a later stage, and so do not count as work in flight.
+        files: the store of payloads outside the broker, where there is one.
+    """
+
+    plan: Plan
+    windows: Mapping[str, int]
+    parts: Path
+    failures: FailureLog
+    settings: Settings
+    choose_successors: ChooseSuccessors
+    files: FileStore | None = None
+
+
+class Session:
+    """Replays the journal on construction; `advance` does what follows, a round trip or two at a time."""
+
+    def __init__(self, control: Control, facts: RunFacts) -> None:
+        self.manager = BatchManager(facts.plan)
+        self._control = control
+        self._facts = facts
+        steps = list(facts.plan.steps)
+        end, self._cursor, sent = control.marks(steps)
+        self.flow = FlowControl(self.manager, facts.windows, facts.settings, sent)
+        token = control.epoch.replace(":", "-")
+        self.sink = Sink(control, facts.plan.leaves, facts.parts, token, facts.files, facts.settings)
+        self.position = 0
+        self.broker_full = False
+        self._noted_cursor = self._cursor
+        self._release: list[Payload] = []
+        self._released_files: list[tuple[float, str]] = []
+        self._routes: dict[tuple[str, int], Route] = {}
+        self._redo: list[Batch] = []
+        while self.position < end:
+            self._fold(control.read(self.position, ENTRIES_AT_ONCE))
+        self._redo = [batch for batch in self._redo if self._is_current(batch)]
+        self.sink.open()
+
+    def advance(self, block: float, workers: Mapping[str, int], *, start_work: bool, start_rows: bool) -> bool:
+        """Reads the journal, writes parts and sends work.
+
+        Args:
+            block: seconds to wait for an entry when there is nothing else to do.
+            workers: live workers per step.
+            start_work: may batches be sent; not so while the run stops or is halted.
+            start_rows: may generators be asked for more; not so when the broker is nearly full.
+
+        Returns:
+            Whether anything happened.
+
+        Raises:
+            Disconnected, Fenced, OSError (full disk), PayloadMissing
+        """
+        entries = self._control.read(self.position, ENTRIES_AT_ONCE, block)
+        self._fold(entries)
+        now = time.monotonic()
+        more = self.sink.take_in(now)
+        if self.manager.payload_bytes >= self._facts.settings.payload_budget or self._only_sink_left():
+            self.sink.flush()
+        if self._routes and start_work:
+            self._choose_routes()
+        sent = self._send(workers, start_work, start_rows)
+        self._delete_files(now)
+        return bool(entries) or more or sent
+
+    def drain(self) -> None:
+        """Reads the journal to its end and writes every part that can be written: the run stops here."""
+        while entries := self._control.read(self.position, ENTRIES_AT_ONCE):
+            self._fold(entries)
+        while self.sink.take_in(time.monotonic()):
+            continue
+        self.sink.flush()
+        while entries := self._control.read(self.position, ENTRIES_AT_ONCE):
+            self._fold(entries)
+        self._send({}, start_work=False, start_rows=False)
+
+    def _only_sink_left(self) -> bool:
+        states = self.manager.steps
+        return all(state.output_ended for state in states.values()) and not self.manager.finished
+
+    def _fold(self, entries: list[Journaled]) -> None:
+        for journaled in entries:
+            self.position = journaled.position
+            entry = journaled.entry
+            if isinstance(entry, PartWritten):
+                self.sink.written(entry)
+            elif isinstance(entry, Routed):
+                self._routes.pop((entry.step, entry.seq), None)
+            for effect in self.manager.apply(entry):
+                self._note(effect)
+
+    def _note(self, effect: Effect) -> None:
+        match effect:
+            case Dispatch(batch):
+                self.flow.plan(batch)
+            case Redo(batch):
+                self._redo.append(batch)
+            case Release(payload):
+                if self.position > self._cursor:
+                    self._release.append(payload)
+            case Emit():
+                self.sink.emit(effect)
+            case Route():
+                self._routes[effect.step, effect.seq] = effect
+
+    def _choose_routes(self) -> None:
+        choices = [
+            Routed(route.step, route.seq, self._facts.choose_successors(route.step, route.seq, route.rows))
+            for route in self._routes.values()
+        ]
+        self._control.journal(choices)
+        self._routes.clear()
+
+    def _is_current(self, batch: Batch) -> bool:
+        return self.manager.steps[batch.step].awaits(batch.seq, batch.attempt)
+
+    def _send(self, workers: Mapping[str, int], start_work: bool, start_rows: bool) -> bool:
+        tick = Tick(cursor=self.position)
+        if start_work:
+            tick.dispatch = self.flow.choose(workers, start_rows=start_rows)
+            tick.redo = self._redo
+            for batch in tick.redo:
+                self._facts.failures.redone(batch.step, batch.seq, batch.attempt)
+        tick.release = [payload for payload in self._release if payload.external is None]
+        if not (tick.dispatch or tick.redo or tick.release):
+            return False
+        sent, self.broker_full = self._control.tick(tick)
+        for step, number in sent.items():
+            self.flow.mark_sent(step, number)
+        if start_work and not self.broker_full:
+            self._redo = []
+        now = time.monotonic()
+        self._released_files += [(now, payload.external) for payload in self._release if payload.external is not None]
+        self._release = []
+        return bool(sent) or bool(tick.redo)
+
+    def _delete_files(self, now: float) -> None:
+        if self._facts.files is None or not self._released_files or now - self._released_files[0][0] < FILE_DELAY:
+            return
+        due = [name for released, name in self._released_files if now - released >= FILE_DELAY]
+        self._released_files = self._released_files[len(due) :]
+        self._facts.files.delete(due)

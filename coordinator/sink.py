@@ -1,0 +1,160 @@
+"""From outputs of leaves to parts in the run directory: read, buffered, written, and only then journaled and freed."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from common.batch import DeadLetter, PartWritten, Payload
+from common.broker.control import Control
+from common.codec import decode_rows
+from common.errors import PayloadMissing
+from common.payloads import FileStore
+from common.settings import Settings
+from coordinator.batch_manager import Emit
+from coordinator.leaf_schema import LeafSchema
+from coordinator.part_check import check_parts
+from coordinator.parts import LeafWriter, Part
+
+READ_AT_ONCE = 64
+"""Payloads of one round trip."""
+
+
+class Sink:
+    """The parts of all leaves.
+
+    Replay tells it what was emitted and what is written; `open` then starts from where the journal ends.
+
+    Args:
+        folder: the parts folder.
+        token: of the epoch, part of every file name.
+        files: the store of payloads outside the broker.
+    """
+
+    def __init__(
+        self,
+        control: Control,
+        leaves: Sequence[str],
+        folder: Path,
+        token: str,
+        files: FileStore | None,
+        settings: Settings,
+    ) -> None:
+        self.parts: dict[str, list[Part]] = {leaf: [] for leaf in leaves}
+        self._control = control
+        self.folder = folder
+        self._token = token
+        self._files = files
+        self._settings = settings
+        self._emitted: dict[str, deque[Emit]] = {leaf: deque() for leaf in leaves}
+        self._unwritten: dict[str, list[Payload]] = {leaf: [] for leaf in leaves}
+        self._writers: dict[str, LeafWriter] = {}
+
+    def emit(self, emit: Emit) -> None:
+        """An output of a leaf is there, behind those emitted before."""
+        self._emitted[emit.payload.step].append(emit)
+
+    def written(self, part: PartWritten) -> None:
+        """The journal says that a part is written; the one to say so first may have been an earlier coordinator."""
+        known = self.parts[part.step]
+        if known and known[-1].last_seq >= part.last_seq:
+            return
+        known.append(
+            Part(part.step, part.name, part.first_seq, part.last_seq, part.rows, part.size, part.digest, part.schema)
+        )
+        emitted = self._emitted[part.step]
+        while emitted and emitted[0].payload.seq <= part.last_seq:
+            emitted.popleft()
+
+    def open(self) -> None:
+        """Ends the replay: only journaled parts stay on disk.
+
+        Raises:
+            RunError: a journaled part is not there.
+        """
+        check_parts(self.folder, [part for parts in self.parts.values() for part in parts])
+        for leaf, parts in self.parts.items():
+            schema = LeafSchema.from_bytes(parts[-1].schema) if parts else None
+            self._writers[leaf] = LeafWriter(self.folder, leaf, self._token, schema, self._settings)
+
+    @property
+    def idle(self) -> bool:
+        """Nothing waits to be read or written."""
+        return not any(self._emitted.values()) and not any(self._unwritten.values())
+
+    @property
+    def rows(self) -> Mapping[str, int]:
+        """Rows in parts, per leaf."""
+        return {leaf: sum(part.rows for part in parts) for leaf, parts in self.parts.items()}
+
+    def take_in(self, now: float) -> bool:
+        """Reads some of what was emitted and writes the parts that are due; returns whether more waits.
+
+        Args:
+            now: the caller's clock, in seconds.
+
+        Raises:
+            OSError: the disk is full; nothing is lost, and the call may be repeated.
+            PayloadMissing
+        """
+        more = False
+        for leaf, emitted in self._emitted.items():
+            writer = self._writers[leaf]
+            if writer.due(now):
+                self._write(leaf)
+            some = [emitted[place] for place in range(min(READ_AT_ONCE, len(emitted)))]
+            for emit, data in zip(some, self._read(some), strict=True):
+                rows = [row for row in decode_rows(data) if row is not None]
+                writer.add(emit.payload.seq, rows, emit.size, now)
+                self._unwritten[leaf].append(emit.payload)
+                emitted.popleft()
+                if writer.due(now):
+                    self._write(leaf)
+            more = more or bool(emitted)
+        return more
+
+    def flush(self) -> None:
+        """Writes everything that is buffered, however little.
+
+        Raises:
+            OSError: as `take_in`.
+        """
+        for leaf, writer in self._writers.items():
+            if writer.batches:
+                self._write(leaf)
+
+    def _read(self, emits: Sequence[Emit]) -> list[bytes]:
+        inside = [emit.payload for emit in emits if emit.payload.external is None]
+        found = dict(zip(inside, self._control.payloads(inside), strict=True))
+        data: list[bytes] = []
+        for emit in emits:
+            payload = emit.payload
+            if payload.external is not None and self._files is not None:
+                data.append(self._files.read(payload))
+                continue
+            stored = found.get(payload)
+            if stored is None:
+                raise PayloadMissing(self._control.keys.payload(payload.step, payload.seq, payload.attempt))
+            data.append(stored)
+        return data
+
+    def _write(self, leaf: str) -> None:
+        part = self._writers[leaf].flush()
+        letters = [
+            DeadLetter(leaf, failed.seq, 0, failed.index, failed.reason, 1, "coordinator", failed.row)
+            for failed in part.failed
+        ]
+        payloads, self._unwritten[leaf] = self._unwritten[leaf], []
+        written = PartWritten(
+            leaf,
+            part.first_seq,
+            part.last_seq,
+            part.name,
+            part.rows,
+            len(part.failed),
+            part.digest,
+            part.schema,
+            part.size,
+        )
+        self._control.part_written(written, payloads, letters)
