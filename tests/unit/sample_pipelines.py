@@ -1,0 +1,32 @@
+"""Pipelines of the sample steps, built in one line, for tests of the graph."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.build import build_steps
+from common.faults import SpecFault
+from common.spec import PipelineSpec
+from coordinator.dag import build_plan
+from coordinator.plan import Plan
+
+Steps = dict[str, dict[str, Any]]
+
+LOAD = {"type": "Load"}
+
+
+def plan(steps: Steps, **more: Any) -> Plan:
+    """The plan of steps whose types are names of `sample_steps`; `more` are further keys of the spec."""
+    own = {name: step | {"type": f"tests.unit.sample_steps:{step['type']}"} for name, step in steps.items()}
+    spec = PipelineSpec.from_dict({"name": "demo", "steps": own, **more})
+    return build_plan(spec, build_steps(spec, allow=["tests"], base_dir=Path("/")))
+
+
+def fault(steps: Steps, **more: Any) -> SpecFault:
+    """What is said about steps of which no plan can be made."""
+    with pytest.raises(SpecFault) as caught:
+        plan(steps, **more)
+    return caught.value

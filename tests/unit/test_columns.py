@@ -1,0 +1,114 @@
+"""Columns on their way through the graph: what is missing, what was dropped, what is renamed."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from tests.unit.sample_pipelines import LOAD, Steps, fault, plan
+
+
+@pytest.mark.parametrize(
+    ("columns", "up", "loc", "expected"),
+    [
+        (
+            ["a", "b"],
+            {},
+            ("steps", "up"),
+            "step 'up' needs column 'text', which no step before it provides; there are a, b; "
+            "take one of them with input_mappings: {text: ...}",
+        ),
+        (
+            ["texts"],
+            {},
+            ("steps", "up"),
+            "step 'up' needs column 'text', which no step before it provides; did you mean 'texts'? "
+            "(input_mappings: {text: texts})",
+        ),
+        (
+            ["prompt"],
+            {"input_mappings": {"text": "promt"}},
+            ("steps", "up", "input_mappings", "text"),
+            "step 'up' needs column 'promt' (as 'text'), which no step before it provides; did you mean 'prompt'? "
+            "(input_mappings: {text: prompt})",
+        ),
+        (
+            [],
+            {},
+            ("steps", "up"),
+            "step 'up' needs column 'text', which no step before it provides; no step before it says that it writes "
+            "columns (its `outputs`)",
+        ),
+        (
+            ["text"],
+            {"input_mappings": {"txt": "text"}},
+            ("steps", "up", "input_mappings", "txt"),
+            "step 'up': Upper reads no column 'txt'; did you mean 'text'?",
+        ),
+        (
+            ["text"],
+            {"output_mappings": {"lower": "x"}},
+            ("steps", "up", "output_mappings", "lower"),
+            "step 'up': Upper writes no column 'lower'; it writes upper",
+        ),
+    ],
+)
+def test_a_missing_column_is_named_with_the_remedy(
+    columns: list[str], up: dict[str, Any], loc: tuple[str, ...], expected: str
+) -> None:
+    found = fault({"load": {**LOAD, "columns": columns}, "up": {"type": "Upper", "after": "load", **up}})
+    assert (found.message, found.loc) == (expected, loc)
+
+
+def test_a_column_dropped_upstream_is_named_with_the_step_that_drops_it() -> None:
+    steps: Steps = {
+        "load": {**LOAD, "columns": ["text", "id"]},
+        "keep": {"type": "Keep", "after": "load", "columns": ["id"]},
+        "ask": {"type": "Ask", "after": "keep"},
+        "up": {"type": "Upper", "after": "ask"},
+    }
+    assert fault(steps).message == "step 'up' needs column 'text', which step 'keep' drops; let 'keep' keep it"
+    plan(steps | {"keep": {"type": "Keep", "after": "load", "columns": ["text"]}})
+
+
+def test_mappings_rename_columns_on_their_way() -> None:
+    plan(
+        {
+            "load": {**LOAD, "columns": ["a"], "output_mappings": {"a": "b"}},
+            "up": {
+                "type": "Upper",
+                "after": "load",
+                "input_mappings": {"text": "b"},
+                "output_mappings": {"upper": "text"},
+            },
+            "again": {"type": "Upper", "after": "up"},
+        }
+    )
+
+
+def test_a_join_may_take_each_column_from_another_predecessor() -> None:
+    steps: Steps = {
+        "a": {**LOAD, "columns": ["x"]},
+        "b": {**LOAD, "columns": ["text"]},
+        "join": {"type": "Join", "after": ["a", "b"]},
+        "up": {"type": "Upper", "after": "join"},
+    }
+    plan(steps)
+    assert "needs column 'text'" in fault(steps | {"b": {**LOAD, "columns": ["y"]}}).message
+
+
+def test_columns_that_depend_on_the_data_and_optional_ones_are_not_missed() -> None:
+    plan(
+        {
+            "load": {"type": "LoadAnything", "output_mappings": {"whatever": "x"}},
+            "up": {"type": "Upper", "after": "load"},
+            "known": {"type": "Keep", "after": "up", "columns": ["id"]},
+            "maybe": {"type": "Optional", "after": "known"},
+        }
+    )
+
+
+def test_two_columns_cannot_get_one_name() -> None:
+    found = fault({"load": {**LOAD, "columns": ["a", "b"], "output_mappings": {"a": "x", "b": "x"}}})
+    assert found.message == "step 'load' gives the columns 'a' and 'b' the same name, 'x'; one would be lost"

@@ -1,0 +1,147 @@
+"""Which changes make another run, and which apply to the run that is there."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from common.signature import run_signature
+from coordinator.load import prepare
+
+SPEC = """\
+    name: demo
+    description: what it is for
+    steps:
+      load: {type: "tests.unit.sample_steps:LoadFile", path: data.txt, batch_size: 10}
+      up: {type: "tests.unit.sample_steps:Upper", after: load, words: {a: 1}, resources: {replicas: 2}}
+      side: {type: "tests.unit.sample_steps:Upper", after: load}
+      ask:
+        type: TextGeneration
+        after: up
+        input_mappings: {instruction: text}
+        llm: {type: OpenAILLM, model: m}
+    """
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder with the data of the spec; what is put on `sys.path` for it is taken off again."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "data.txt").write_text("first")
+    (tmp_path / "spec.yaml").write_text(dedent(SPEC))
+    return tmp_path
+
+
+def signature(folder: Path, overrides: Sequence[str] = (), **options: object) -> str:
+    prepared = prepare(folder / "spec.yaml", overrides, allow=["tests"])
+    return run_signature(prepared.spec, prepared.steps, options)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "load.batch_size=11",
+        "load.columns=[text, more]",
+        "up.words.a=2",
+        "up.input_batch_size=3",
+        "up.on_error=fail",
+        "up.max_failure_rate=0.1",
+        "up.output_mappings={upper: loud}",
+        "up.type='tests.unit.sample_steps:Optional'",
+        "ask.after=side",
+        "ask.llm.model=other",
+    ],
+)
+def test_what_changes_the_rows_changes_the_signature(folder: Path, override: str) -> None:
+    assert signature(folder, [override]) != signature(folder)
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "up.resources.replicas=5",
+        "up.retries=9",
+        "up.backoff=[1, 2]",
+        "up.max_deliveries=9",
+        "up.lowercase=false",
+        "up.input_batch_size=50",
+        "ask.concurrency=3",
+        "ask.llm.timeout=3",
+        "ask.llm.max_retries=9",
+        "ask.llm.api_key_env=OTHER_KEY",
+    ],
+)
+def test_what_does_not_change_the_rows_leaves_the_signature(folder: Path, override: str) -> None:
+    assert signature(folder, [override]) == signature(folder)
+
+
+def test_data_that_changed_behind_a_generator_changes_the_signature(folder: Path) -> None:
+    before = signature(folder)
+    (folder / "data.txt").write_text("second")
+    assert signature(folder) != before
+
+
+def test_an_option_that_changes_the_rows_changes_the_signature(folder: Path) -> None:
+    assert signature(folder, limit=10) != signature(folder)
+    assert signature(folder, limit=None) == signature(folder)
+
+
+def test_routing_changes_the_signature(folder: Path) -> None:
+    before = signature(folder)
+    path = folder / "spec.yaml"
+    path.write_text(path.read_text() + "routing: {load: {function: sample_n_steps, n: 1}}\n")
+    one = signature(folder)
+    path.write_text(path.read_text().replace("n: 1", "n: 2"))
+    assert len({before, one, signature(folder)}) == 3
+
+
+def test_the_description_does_not_change_the_signature(folder: Path) -> None:
+    before = signature(folder)
+    path = folder / "spec.yaml"
+    path.write_text(path.read_text().replace("what it is for", "something else"))
+    assert signature(folder) == before
+
+
+OWN_CODE = """\
+    from common.llms.echo import EchoLLM
+    from tests.unit.sample_steps import Upper
+    class {step}(Upper): pass
+    class {llm}(EchoLLM): pass
+    """
+
+
+@pytest.mark.parametrize(
+    "override", ["up.type='steps_of_signature_test:Mine'", "ask.llm={type: steps_of_signature_test:My}"]
+)
+def test_the_code_of_a_step_and_of_its_llm_changes_the_signature(folder: Path, override: str) -> None:
+    file = folder / "steps_of_signature_test.py"
+    file.write_text(dedent(OWN_CODE).format(step="Mine", llm="My"))
+    try:
+        before = signature(folder, [override])
+        assert signature(folder, [override]) == before
+        file.write_text(file.read_text() + "# changed\n")
+        assert signature(folder, [override]) != before
+    finally:
+        sys.modules.pop("steps_of_signature_test", None)
+
+
+def test_the_signature_is_the_same_in_every_process(folder: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; from common.signature import run_signature;"
+        "from coordinator.load import prepare; p = prepare(Path(sys.argv[1]), allow=['tests']);"
+        "print(run_signature(p.spec, p.steps, {}))"
+    )
+    command = [sys.executable, "-c", code, str(folder / "spec.yaml")]
+    found = {
+        subprocess.run(
+            command, env=os.environ | {"PYTHONHASHSEED": seed}, capture_output=True, text=True, check=True
+        ).stdout
+        for seed in ("1", "2")
+    }
+    assert found == {signature(folder) + "\n"}
