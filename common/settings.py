@@ -21,7 +21,7 @@ class Settings(BaseModel):
     grace: float = Field(default=30.0, ge=0, description="Time that batches in hand get after a stop.")
     patience: float = Field(default=600.0, ge=0, description="How long a full disk or broker is waited for.")
     dispatch_slack: int = Field(default=64, ge=1, description="Batches that may wait in a step's stream.")
-    step_backlog: int = Field(default=512, ge=1, description="Outputs of a step that may wait for its successors.")
+    step_backlog: int = Field(default=64, ge=1, description="Outputs of a step that may wait for its successors.")
     payload_budget: int = Field(default=512 << 20, ge=1, description="Bytes of payloads that may be in the broker.")
     part_rows: int = Field(default=2_000, ge=1, description="Rows of a Parquet part, at least.")
     part_bytes: int = Field(default=64 << 20, ge=1, description="Bytes of a Parquet part, about.")

@@ -86,12 +86,18 @@ class FlowControl:
             planned.popleft()
 
     def _room(self, name: str, workers: int, over_budget: bool) -> int:
-        room = max(1, workers) * self._windows[name] + self._settings.dispatch_slack - self.in_flight(name)
+        in_hand = max(1, workers) * self._windows[name]
+        room = in_hand + self._settings.dispatch_slack - self.in_flight(name)
         if not self._manager.plan.successors(name):
             return room
         if over_budget:
             return 0
-        return min(room, self._settings.step_backlog - self._manager.backlog(name) - self.in_flight(name))
+        return min(room, in_hand + self._settings.step_backlog - self._behind(name) - self.in_flight(name))
+
+    def _behind(self, name: str) -> int:
+        """Outputs of the step that wait for its slowest successor, or batches that were cut from them."""
+        planned = (len(self._planned[successor]) for successor in self._manager.plan.successors(name))
+        return self._manager.backlog(name) + max(planned, default=0)
 
     def _next(self, name: str, count: int) -> list[Batch]:
         state = self._manager.steps[name]

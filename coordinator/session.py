@@ -29,7 +29,9 @@ from coordinator.flow import FlowControl
 from coordinator.plan import Plan
 from coordinator.sink import Sink
 
-ENTRIES_AT_ONCE = 1_000
+ENTRIES_AT_ONCE = 256
+"""Entries folded before what follows from them is done; what is not read yet counts as in flight, and so holds work back."""
+REPLAYED_AT_ONCE = 1_000
 FILE_DELAY = 300.0
 """Seconds that a released file stays: the broker may lose its last second, and the release with it."""
 
@@ -76,7 +78,7 @@ class Session:
         self._routes: dict[tuple[str, int], Route] = {}
         self._redo: list[Batch] = []
         while self.position < end:
-            self._fold(control.read(self.position, ENTRIES_AT_ONCE))
+            self._fold(control.read(self.position, REPLAYED_AT_ONCE))
         self._redo = [batch for batch in self._redo if self._is_current(batch)]
         self.sink.open()
 
@@ -98,14 +100,15 @@ class Session:
         entries = self._control.read(self.position, ENTRIES_AT_ONCE, block)
         self._fold(entries)
         now = time.monotonic()
-        more = self.sink.take_in(now)
+        while self.sink.take_in(now):
+            continue
         if self.manager.payload_bytes >= self._facts.settings.payload_budget or self._only_sink_left():
             self.sink.flush()
         if self._routes and start_work:
             self._choose_routes()
         sent = self._send(workers, start_work, start_rows)
         self._delete_files(now)
-        return bool(entries) or more or sent
+        return bool(entries) or sent
 
     def drain(self) -> None:
         """Reads the journal to its end and writes every part that can be written: the run stops here."""

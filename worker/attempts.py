@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from common.errors import RowError
 from common.steps.base import BaseStep, GlobalStep, Row, Step
 from common.steps.mappings import apply_input_mappings, apply_output_mappings
-from worker.outcome import FailedRow, Outcome, StepFailed, describe, give_up
+from worker.outcome import FailedRow, Outcome, StepFailed, describe, give_up, give_up_batch
 
 Inputs = Sequence[list[Row]]
 Pause = Callable[[float], None]
@@ -72,10 +72,7 @@ class Attempts:
         elif self._splittable(fresh()) and taken > 1:
             self._bisect(fresh, 0, taken, outcome)
         else:
-            attempts = 1 + self._step.retries
-            rows = fresh()[0]
-            failures = [FailedRow(place, describe(error), attempts, row) for place, row in enumerate(rows)]
-            give_up(self._step, outcome, failures)
+            give_up_batch(self._step, outcome, fresh(), describe(error), 1 + self._step.retries)
         return outcome
 
     def _try(self, inputs: Inputs, fresh: Callable[[], Inputs]) -> tuple[list[Row | None], Exception | None]:

@@ -111,7 +111,9 @@ class Intake:
 
     def _take(self, room: int) -> list[Taken]:
         if self._compare:
-            unfinished = [taken for taken in self._queue.pending() if taken.entry not in self._held]
+            with self._lock:
+                held = set(self._held)  # before it asks: what is committed meanwhile is in the answer, and finished
+            unfinished = [taken for taken in self._queue.pending() if taken.entry not in held]
             self._compare = len(unfinished) > room
             if unfinished:
                 return self._hold(unfinished[:room])

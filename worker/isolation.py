@@ -15,7 +15,7 @@ from common.broker.work import WorkQueue
 from common.codec import decode_rows, encode_rows
 from common.errors import RowError
 from common.steps.base import AsyncStep, Row, Step
-from worker.outcome import FailedRow, Outcome, StepFailed, give_up
+from worker.outcome import FailedRow, Outcome, StepFailed, give_up, give_up_batch
 from worker.work import Work
 
 KILLS = 2
@@ -88,8 +88,7 @@ class Isolation:
         if self._step.kind == "global":
             raise StepFailed(error)
         outcome = Outcome(work.whole.count)
-        rows = work.whole.inputs[0]
-        give_up(self._step, outcome, [FailedRow(place, error, deaths, row) for place, row in enumerate(rows)])
+        give_up_batch(self._step, outcome, work.whole.inputs, error, deaths)
         return outcome
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import traceback
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 
 from common.steps.base import BaseStep, Row
 
@@ -78,3 +79,13 @@ def give_up(step: BaseStep, outcome: Outcome, failures: Sequence[FailedRow]) -> 
     for failure in failures:
         outcome.pieces.append((1, [failed_output(step, failure.row or {})]))
         outcome.failed.append(failure)
+
+
+def give_up_batch(step: BaseStep, outcome: Outcome, inputs: Sequence[list[Row]], error: str, attempts: int) -> None:
+    """Every row of a batch that cannot be taken apart fails; the row of a place is that of the first input with one.
+
+    Raises:
+        StepFailed: `on_error` says `fail`.
+    """
+    rows = [next(row for row in place if row is not None) for place in zip_longest(*inputs)]
+    give_up(step, outcome, [FailedRow(place, error, attempts, row) for place, row in enumerate(rows)])
