@@ -24,5 +24,6 @@ def printable(text: str) -> str:
 def one_line(text: str, limit: int) -> str:
     """The text in one line of at most `limit` characters."""
     # Cut first: a row may be megabytes of text, of which a line is shown.
-    line = " ".join(printable(text[: limit * 8]).split())
-    return line if len(line) <= limit else f"{line[: limit - 3]}..."
+    longest = limit * 8
+    line = " ".join(printable(text[:longest]).split())
+    return line if len(line) <= limit and len(text) <= longest else f"{line[: limit - 3]}..."

@@ -16,6 +16,10 @@ from typing import Any, TypeVar
 
 import psutil
 
+from common.batch import DeadLetter
+from coordinator.failures import FailureLog
+from coordinator.run_directory import RunRecord
+
 T = TypeVar("T")
 REPOSITORY = Path(__file__).resolve().parent.parent.parent
 STEPS = Path(__file__).with_name("steps.py")
@@ -57,8 +61,10 @@ class Harness:
     commands: list[Command] = field(default_factory=list)
 
     def write_spec(self, text: str, name: str = "spec.yaml") -> Path:
-        """Writes a spec, and `mysteps.py` beside it."""
+        """Writes a spec, and `mysteps.py` beside it; `failing_steps.py` too where the spec names it."""
         (self.folder / "mysteps.py").write_text(STEPS.read_text())
+        if "failing_steps:" in text:
+            (self.folder / "failing_steps.py").write_text(STEPS.with_name("failing_steps.py").read_text())
         path = self.folder / name
         path.write_text(text)
         return path
@@ -112,6 +118,19 @@ class Harness:
         files = sorted((folder / leaves[0]).glob("*.parquet"))
         return [row for file in files for row in pq.read_table(file).to_pylist()]
 
+    def letters(self) -> list[DeadLetter]:
+        """The dead letters that count, in the order of the file."""
+        return list(FailureLog(self.run_directory / "failures.jsonl").read())
+
+    def record(self) -> RunRecord:
+        """What `run.json` says."""
+        return RunRecord.model_validate_json((self.run_directory / "run.json").read_bytes())
+
+    @property
+    def log(self) -> str:
+        """The run's `pipeline.log`."""
+        return (self.run_directory / "pipeline.log").read_text()
+
     def digest(self, leaf: str | None = None, dataset: Path | None = None) -> str:
         """Identifies the rows of a leaf and their order."""
         text = json.dumps(self.rows(leaf, dataset), default=str, sort_keys=True)
@@ -131,7 +150,9 @@ class Harness:
     def _is_mine(self, process: psutil.Process) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        return process.environ().get("PENSTOCK_CACHE_DIR") == str(self.folder / "cache")
+        cache = self.folder / "cache"
+        # A server that shows its state in its title has overwritten its environment: it is known by its folder.
+        return process.environ().get("PENSTOCK_CACHE_DIR") == str(cache) or Path(process.cwd()).is_relative_to(cache)
 
     def end(self) -> None:
         """Kills whatever is left, each by its own process id."""

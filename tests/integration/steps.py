@@ -78,6 +78,10 @@ class KeepOdd(Step):
 class Twice(Step):
     """An expander: two rows for one, in two yields."""
 
+    @property
+    def outputs(self) -> list[str]:
+        return ["copy"]
+
     def process(self, inputs: StepInput) -> StepOutput:
         yield [{**row, "copy": 0} for row in inputs]
         yield [{**row, "copy": 1} for row in inputs]
@@ -86,5 +90,34 @@ class Twice(Step):
 class Reverse(GlobalStep):
     """All rows, the last one first."""
 
+    seconds: float = 0.0
+
     def process(self, inputs: StepInput) -> StepOutput:
+        time.sleep(self.seconds)
         yield inputs[::-1]
+
+
+class Gated(Double):
+    """A `Double` that waits, in `load` or before the batch with the row `at`, for as long as a file is there.
+
+    It says that it waits by a file of the same name with the suffix `.waiting`.
+    """
+
+    gate: str
+    at: int | None = None
+
+    def load(self) -> None:
+        if self.at is None:
+            self._wait()
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        if any(row["n"] == self.at for row in inputs):
+            self._wait()
+        yield from super().process(inputs)
+
+    def _wait(self) -> None:
+        gate = Path(self.gate)
+        if gate.exists():
+            gate.with_suffix(".waiting").touch()
+        while gate.exists():
+            time.sleep(0.01)

@@ -87,6 +87,7 @@ class FoldExecutor:
         assert self._finished, f"the run is stuck: {snapshot(self.manager)}"
         assert not self._payloads, f"never released: {list(self._payloads)}"
         assert self.manager.payload_bytes == 0
+        self._check_nothing_is_left()
         self._check_ledger()
         return self
 
@@ -296,7 +297,15 @@ class FoldExecutor:
     def _choose_here(self, name: str, seq: int, rows: int) -> tuple[str, ...] | None:
         return self._choose(name, seq, rows) if name in self.conditions.chooses_in_worker else None
 
-    # the ledger
+    # the end
+
+    def _check_nothing_is_left(self) -> None:
+        for state in self.manager.steps.values():
+            assert state.input_ended
+            assert state.output_ended
+            waiting = (state.open, state.breaker.held, state.errors, state.log.early, state.unrouted)
+            assert not any((*waiting, state.choices, state.routes, state.unwritten))
+            assert all(edge.exhausted for edge in state.edges)
 
     def _check_ledger(self) -> None:
         """On every edge, rows committed = rows taken; per step, rows in = processed + failed + lost at a join."""

@@ -233,7 +233,9 @@ def test_a_generators_results_count_in_order_and_only_until_the_last() -> None:
     first, second = made("g", 2, 2)
     assert fold(second) == []
     assert sent(fold(first, second)) == ["a0 <- g0[0:2]", "a1 <- g1[0:2]"]
+    before = fold.manager.payload_bytes
     assert fold(done("g", 2, 2, taken=0)) == []
+    assert fold.manager.payload_bytes == before
 
 
 def test_the_ledger_says_what_became_of_every_row() -> None:

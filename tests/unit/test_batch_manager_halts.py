@@ -104,7 +104,7 @@ def test_a_step_whose_input_ends_after_its_last_result_applies_what_is_held() ->
 
 def test_a_step_does_not_apply_what_is_held_while_a_batch_of_it_is_to_be_done_again() -> None:
     fold = breaker_fold(rows=10)
-    assert fold(failed(0, 5), Failure("a", 1, 0, "no")) == [Halt("a", "no")]
+    assert fold(Failure("a", 1, 0, "no"), failed(0, 5)) == [Halt("a", "no")]
     assert sent_again(fold(Reopened())) == ["a0 <- g0[0:5], attempt 1", "a1 <- g0[5:10], attempt 1"]
 
 
@@ -136,6 +136,15 @@ def test_a_reopened_run_counts_failed_rows_anew() -> None:
     fold(*(failed(seq, 5) for seq in range(4)), Reopened())
     assert fold(failed(0, 5, attempt=1), failed(1, 5, attempt=1), failed(2, 5, attempt=1)) == []
     assert halts(fold(failed(3, 5, attempt=1))) == [Halt("a", "20 of the last 20 rows failed")]
+
+
+def test_rows_before_a_halt_are_forgotten_once_the_run_is_reopened() -> None:
+    fold = breaker_fold(rows=4_000, size=100)
+    assert halts(fold(failed(0, 100, rows=100)))
+    fold(Reopened(), done("a", 0, 100, attempt=1), *(done("a", seq, 100) for seq in range(1, 10)))
+    for seq in range(10, 15):
+        assert halts(fold(failed(seq, 100, rows=100))) == []
+    assert fold(failed(15, 1, rows=100)) == [Halt("a", "501 of the last 1000 rows failed")]
 
 
 def test_the_payloads_of_a_held_global_result_are_released_by_their_own_seqs() -> None:

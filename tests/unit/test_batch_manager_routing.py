@@ -43,9 +43,9 @@ def test_choices_are_acted_on_in_the_order_of_the_outputs() -> None:
 
 def test_the_first_choice_counts() -> None:
     fold = diamond(size=4)
-    fold(*made("r", 4, 4, last=False), Routed("r", 0, ("x",)))
+    fold(*made("r", 4, 4, last=False), Routed("r", 1, ("y",)), Routed("r", 1, ("x",)))
+    assert sent(fold(Routed("r", 0, ("x",)))) == ["x0 <- r0[0:4]", "y0 <- r1[0:4]"]
     assert fold(Routed("r", 0, ("y",))) == []
-    assert sent(fold(Routed("r", 1, ("y",)))) == ["y0 <- r1[0:4]"]
 
 
 def test_nobody_is_asked_about_an_output_without_rows() -> None:
@@ -119,20 +119,22 @@ def test_a_join_within_a_branch_keeps_to_the_routed_batch() -> None:
     assert sent(fold(done("q", 1, 2))) == ["j2 <- p1[0:2] | q1[0:2]"]
 
 
-def test_routing_steps_may_be_nested() -> None:
-    outer, inner = (
-        branch("r", "s"),
-        (*branch("r", "s"), ("s", "x")),
-    )
-    fold = Fold(
+def nested() -> Fold:
+    """r routes to s and t; s routes to x and y, which meet in d; d and t meet in c."""
+    inside = branch("r", "s")
+    return Fold(
         generator("r", routed=True),
-        step("s", "r", size=2, scope=outer, routed=True),
+        step("s", "r", size=2, scope=inside, routed=True),
         step("t", "r", size=2, scope=branch("r", "t")),
-        step("x", "s", size=2, scope=inner),
-        step("y", "s", size=2, scope=(*outer, ("s", "y"))),
-        step("d", "x", "y", scope=outer, converges="s"),
+        step("x", "s", size=2, scope=(*inside, ("s", "x"))),
+        step("y", "s", size=2, scope=(*inside, ("s", "y"))),
+        step("d", "x", "y", scope=inside, converges="s"),
         step("c", "d", "t", converges="r"),
     )
+
+
+def test_routing_steps_may_be_nested() -> None:
+    fold = nested()
     fold(*made("r", 4, 2), Routed("r", 0, ("s",)), Routed("r", 1, ("s", "t")))
     fold(done("s", 0, 2), done("s", 1, 2), done("s", 2, 2))
     fold(Routed("s", 0, ("x",)), Routed("s", 1, ("x", "y")), Routed("s", 2, ("y",)))
@@ -141,6 +143,13 @@ def test_routing_steps_may_be_nested() -> None:
     assert sent(fold(done("y", 1, 2))) == ["d2 <- y1[0:2]"]
     assert sent(fold(done("d", 0, 2), done("d", 2, 2), done("t", 0, 2))) == []
     assert sent(fold(done("d", 1, 2))) == ["c0 <- d0[0:2] d1[0:2]", "c1 <- d2[0:2] | t0[0:2]"]
+
+
+def test_a_routed_batch_of_which_an_inner_routing_step_leaves_nothing_is_over_at_once() -> None:
+    fold = nested()
+    fold(*made("r", 2, 2, last=False), Routed("r", 0, ("s", "t")), Routed("r", 1, ("t",)))
+    fold(done("t", 0, 2), done("t", 1, 2))
+    assert sent(fold(done("s", 0, 0, taken=2))) == ["c0 <- nothing of d | t0[0:2]", "c1 <- t1[0:2]"]
 
 
 def test_a_global_step_within_a_branch_takes_all_routed_batches() -> None:

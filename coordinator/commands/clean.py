@@ -1,0 +1,86 @@
+"""`pipeline-coordinator rm` and `gc`: give back what runs take in run directories and in brokers."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+from pathlib import Path
+
+import click
+
+from coordinator.commands.options import Age, broker_option, cache_option, run_argument
+
+
+@click.command(short_help="Remove a run: its directory and its keys in the broker.")
+@run_argument
+@broker_option
+@cache_option
+def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
+    """Removes RUN from this host and from its broker, with the dataset in its run directory.
+
+    A copy that `run --output` made stays. A run that is being coordinated is not removed; stop it first.
+    """
+    from coordinator.lookup import find_run
+    from coordinator.removal import disk_size, remove_run
+    from coordinator.wording import count, size
+
+    found = find_run(run_id, cache_dir, broker)
+    freed = disk_size(found.directory.path) if found.directory is not None else 0
+    keys = remove_run(found, broker)
+    click.echo(f"Removed {found.run_id}:")
+    if found.directory is not None:
+        click.echo(f"  {found.directory.path} ({size(freed)})")
+    if keys is not None:
+        click.echo(f"  {count(keys, 'key')} in the broker")
+
+
+@click.command(short_help="Remove old runs.")
+@click.option("--older-than", type=Age(), default="7d", show_default=True, help="Unchanged for so long: 12h, 7d, 2w.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--unfinished", is_flag=True, help="Also runs that are not complete. They cannot be gone on with then.")
+@broker_option
+@cache_option
+def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, cache_dir: Path | None) -> None:
+    """Removes complete runs that have not changed for a week: run directories with the datasets in them, and, with
+    --broker, keys in the broker.
+
+    Copies that `run --output` made stay. A run that is being coordinated is never removed.
+    """
+    from common.errors import PenstockError
+    from coordinator.lookup import FoundRun
+    from coordinator.removal import disk_size, old_at_broker, remove_run
+    from coordinator.run_directory import cache_directory, list_runs
+    from coordinator.wording import ago, count, size
+
+    now, cache = datetime.now(UTC), cache_directory(cache_dir)
+    runs, freed, keys, kept = 0, 0, 0, 0
+    said = "would remove" if dry_run else "removed"
+    local = list_runs(cache)
+    for directory, record in local:
+        age = (now - record.updated).total_seconds()
+        if age < older_than or directory.holder() is not None:
+            continue
+        if record.status != "complete" and not unfinished:
+            kept += 1
+            continue
+        bytes_on_disk = disk_size(directory.path)
+        try:
+            keys += 0 if dry_run else remove_run(FoundRun(record.run, directory, record), broker) or 0
+        except PenstockError as error:
+            click.echo(f"kept {record.run}: {error}", err=True)
+            continue
+        state = "complete" if record.status == "complete" else "not complete"
+        click.echo(f"{said} {record.run} ({state}, {ago(age)}, {size(bytes_on_disk)})")
+        runs, freed = runs + 1, freed + bytes_on_disk
+    if broker:
+        here = {record.run for _, record in local}
+        for found in old_at_broker(broker, older_than, unfinished=unfinished, here=here):
+            keys += 0 if dry_run else remove_run(found, broker) or 0
+            click.echo(f"{said} {found.run_id} at the broker")
+            runs += 1
+    if not runs:
+        click.echo("Nothing to remove.")
+    else:
+        what = f"{size(freed)} in {count(runs, 'run')}" + (f", {count(keys, 'key')} in the broker" if keys else "")
+        click.echo(f"{'Would free' if dry_run else 'Freed'} {what}.")
+    if kept:
+        click.echo(f"Kept {count(kept, 'old run')} that can still be gone on with; --unfinished removes those too.")

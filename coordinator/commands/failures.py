@@ -1,0 +1,154 @@
+"""`pipeline-coordinator failures`."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from coordinator.commands.options import broker_option, cache_option, run_argument, show
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from common.batch import DeadLetter
+    from coordinator.failures import FailureLog
+
+ROWS_SHOWN = 20
+KINDS_SHOWN = 15
+KINDS_COUNTED = 1_000
+LONGEST_ERROR = 500
+LONGEST_ROW = 300
+VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-f]{8,}\b|\d+")
+"""What differs between two errors of one kind."""
+
+
+@click.command(short_help="Show the rows that failed, and why.")
+@run_argument
+@click.option("--step", metavar="NAME", help="Only the rows that failed in this step.")
+@click.option(
+    "--limit",
+    type=click.IntRange(min=0),
+    metavar="N",
+    help=f"At most N rows; {ROWS_SHOWN} if not given, with --json all.",
+)
+@click.option("--json", "as_json", is_flag=True, help="A JSON object a line, with whole rows and errors.")
+@broker_option
+@cache_option
+def failures(
+    run_id: str, step: str | None, limit: int | None, as_json: bool, broker: str | None, cache_dir: Path | None
+) -> None:
+    """Shows the rows of RUN that failed for good: how many of each step and kind of error, then the rows themselves.
+
+    They are kept in the run directory, so this works on the coordinator's host, while the run goes on and after it.
+    """
+    from common.errors import UsageError
+    from coordinator.failures import FailureLog
+    from coordinator.lookup import find_run
+
+    found = find_run(run_id, cache_dir, broker)
+    if found.directory is None:
+        raise UsageError(
+            f"the failed rows of '{found.run_id}' are in its run directory, which is not on this host; run this where "
+            "its coordinator runs, or give --cache-dir"
+        )
+    log = FailureLog(found.directory.failures)
+    if step is not None:
+        _check_step(log, step)
+    letters = (letter for letter in log.read() if step in (None, letter.step))
+    if as_json:
+        for letter in islice(letters, limit):
+            click.echo(_json_line(letter))
+        return
+    _show(found.run_id, letters, ROWS_SHOWN if limit is None else limit, step)
+
+
+def _check_step(log: FailureLog, step: str) -> None:
+    from common.errors import UsageError
+    from common.faults import hint
+
+    counts = log.counts()
+    if counts and step not in counts:
+        raise UsageError(f"no rows failed in step '{step}'{hint(step, counts, 'the steps with failed rows are')}")
+
+
+def _show(run_id: str, letters: Iterator[DeadLetter], limit: int, step: str | None) -> None:
+    from coordinator.wording import count
+
+    kinds: dict[tuple[str, str], tuple[int, str]] = {}
+    shown: list[DeadLetter] = []
+    total = others = 0
+    for letter in letters:
+        total += 1
+        if len(shown) < limit:
+            shown.append(letter)
+        kind = (letter.step, VARIABLE.sub("#", letter.error[:LONGEST_ERROR]))
+        if kind in kinds or len(kinds) < KINDS_COUNTED:
+            number, example = kinds.get(kind, (0, letter.error))
+            kinds[kind] = (number + 1, example)
+        else:
+            others += 1
+    if not total:
+        click.echo(f"{run_id} has no failed rows.")
+        return
+    click.echo(f"{run_id}: {count(total, 'row')} failed\n")
+    show(_table(kinds, others))
+    if shown:
+        click.echo()
+    for letter in shown:
+        _show_letter(letter)
+    if total > len(shown):
+        only = f" --step {step}" if step else ""
+        click.echo(
+            f"{count(total - len(shown), 'more row')}; all of them: pipeline-coordinator failures {run_id}{only} --json"
+        )
+
+
+def _table(kinds: dict[tuple[str, str], tuple[int, str]], others: int) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    from coordinator.printable import one_line
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("step", overflow="fold")
+    table.add_column("rows", justify="right", no_wrap=True)
+    table.add_column("error (the first of its kind)", overflow="fold")
+    ranked = sorted(kinds.items(), key=lambda kind: -kind[1][0])
+    for (step, _), (number, example) in ranked[:KINDS_SHOWN]:
+        table.add_row(Text(step), f"{number:,}", Text(one_line(example, 200)))
+    others += sum(number for _, (number, _) in ranked[KINDS_SHOWN:])
+    if others:
+        table.add_row("", f"{others:,}", Text("other errors", "dim"))
+    return table
+
+
+def _show_letter(letter: DeadLetter) -> None:
+    from rich.padding import Padding
+    from rich.table import Table
+    from rich.text import Text
+
+    from coordinator.printable import one_line
+    from coordinator.wording import count
+
+    place = one_line(f"{letter.step}  batch {letter.seq}, row {letter.position}", 120)
+    tried = f"  {count(letter.attempts, 'attempt')}, worker {one_line(letter.worker, 40) or 'unknown'}"
+    show(Text.assemble((place, "bold"), (tried, "dim")))
+    row = json.dumps(letter.row, ensure_ascii=False, default=str) if letter.row is not None else "(not kept)"
+    facts = Table.grid(padding=(0, 2, 0, 0))
+    facts.add_row(Text("error", "dim"), Text(one_line(letter.error, LONGEST_ERROR)))
+    facts.add_row(Text("row", "dim"), Text(one_line(row, LONGEST_ROW)))
+    show(Padding(facts, (0, 0, 0, 2)))
+    click.echo()
+
+
+def _json_line(letter: DeadLetter) -> str:
+    from dataclasses import asdict
+
+    # Escaped: an output that is not UTF-8, or a terminal, must not stumble over what a row holds.
+    return json.dumps(asdict(letter), default=str)

@@ -1,0 +1,56 @@
+"""`pipeline-coordinator validate`, `info` and `schema`: what a spec says, with nothing started."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import click
+
+from coordinator.commands.options import allow_option, set_option, show, spec_argument
+
+
+@click.command(short_help="Say whether a spec is right.")
+@spec_argument
+@set_option
+@allow_option
+def validate(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...]) -> None:
+    """Looks for everything that can be wrong with SPEC before it runs, and starts nothing.
+
+    A mistake is one message with file and line, and exit code 2.
+    """
+    from coordinator.load import prepare
+    from coordinator.wording import count
+
+    plan = prepare(spec, overrides, allow).plan
+    edges = sum(len(step.predecessors) for step in plan.steps.values())
+    click.echo(f"{spec} is valid: {count(len(plan.steps), 'step')}, {count(edges, 'edge')}")
+    click.echo(f"  from {_listed(plan.generators)} to {_listed(plan.leaves)}")
+
+
+@click.command(short_help="Show a pipeline: its graph, its steps, their parameters.")
+@spec_argument
+@set_option
+@allow_option
+def info(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...]) -> None:
+    """Shows the graph of SPEC and each step: its class, its columns, its parameters with values and defaults."""
+    from coordinator.description import describe
+    from coordinator.load import prepare
+
+    show(describe(prepare(spec, overrides, allow)))
+
+
+@click.command(short_help="Print the JSON Schema of a spec.")
+def schema() -> None:
+    """Prints the JSON Schema of a spec, for editors that complete and check YAML.
+
+    The parameters of a step depend on its class and are not part of it; `validate` checks them.
+    """
+    from common.spec import PipelineSpec
+
+    text = {"$schema": "https://json-schema.org/draft/2020-12/schema", **PipelineSpec.model_json_schema()}
+    click.echo(json.dumps(text, indent=2, ensure_ascii=False))
+
+
+def _listed(names: tuple[str, ...]) -> str:
+    return ", ".join(names[:-1]) + f" and {names[-1]}" if len(names) > 1 else names[0]

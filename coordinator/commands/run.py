@@ -1,0 +1,94 @@
+"""`pipeline-coordinator run`."""
+
+from __future__ import annotations
+
+import shlex
+import sys
+from pathlib import Path
+from typing import Literal
+
+import click
+
+from coordinator.commands.options import allow_option, broker_option, cache_option, set_option, spec_argument
+
+
+@click.command(short_help="Run a pipeline, or go on with it.")
+@spec_argument
+@broker_option
+@set_option
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path),
+    metavar="DIR",
+    help="Where the dataset goes once it is complete: a new folder, or one that an earlier run made.",
+)
+@cache_option
+@click.option("--fresh", is_flag=True, help="Forget what an earlier run of the same pipeline has done; start over.")
+@click.option(
+    "--workers",
+    type=click.Choice(["local", "external"]),
+    default="local",
+    show_default=True,
+    help="Start workers here, or wait for those that are started elsewhere with pipeline-worker.",
+)
+@click.option("--dry-run", is_flag=True, help="Send one batch through every step and keep nothing.")
+@click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows of each generator.")
+@allow_option
+@click.option("--payloads", metavar="URL", help="A folder that all hosts reach (fsspec), for rows that wait long.")
+def run(
+    spec: Path,
+    broker: str | None,
+    overrides: tuple[str, ...],
+    output: Path | None,
+    cache_dir: Path | None,
+    fresh: bool,
+    workers: Literal["local", "external"],
+    dry_run: bool,
+    limit: int | None,
+    allow: tuple[str, ...],
+    payloads: str | None,
+) -> None:
+    """Runs the pipeline of SPEC to its dataset.
+
+    Without a broker it starts one of its own, and ends it again. A run that was stopped, halted or killed goes on
+    where it was; a complete one is not done again. Ctrl-C stops in good order, a second one at once; nothing that was
+    done is lost either way.
+
+    \b
+    Exit codes:
+      0    complete
+      1    failed or halted; the same command goes on
+      2    something in the command or the spec is wrong; nothing was started
+      3    complete, but some rows failed
+      75   another coordinator has the run
+      130  stopped; the same command goes on
+    """
+    from coordinator.commands.options import make_console
+    from coordinator.progress import make_reporter
+    from coordinator.run import RunRequest, execute
+
+    request = RunRequest(
+        spec=spec,
+        broker=broker,
+        overrides=overrides,
+        output=output,
+        cache_dir=cache_dir,
+        fresh=fresh,
+        workers=workers,
+        dry_run=dry_run,
+        limit=limit,
+        allow=allow,
+        payloads=payloads,
+    )
+    with make_reporter(make_console(), "" if dry_run else _same_command()) as reporter:
+        outcome = execute(request, reporter)
+        reporter.finish(outcome)
+    sys.exit(outcome.exit_code)
+
+
+def _same_command() -> str:
+    """What was typed, as it goes on with the run; a password in it is not repeated."""
+    from common.broker.connection import redact
+
+    arguments = [redact(argument) if "://" in argument else argument for argument in sys.argv[1:]]
+    return shlex.join(["pipeline-coordinator", *(argument for argument in arguments if argument != "--fresh")])

@@ -1,0 +1,132 @@
+"""`pipeline-coordinator status`."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from coordinator.commands.options import broker_option, cache_option, make_console, run_argument, show
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from common.broker.connection import Connection
+    from common.broker.runs import RunRecord, WorkerRecord
+    from coordinator.lookup import FoundRun
+
+
+@click.command(short_help="Show how a run is doing.")
+@run_argument
+@broker_option
+@cache_option
+def status(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
+    """Shows how RUN is doing: its state, its steps and their workers, its rows, and where it is."""
+    from common.broker.connection import Disconnected
+    from common.broker.runs import RunRegistry
+    from coordinator.lookup import broker_of, coordinator_of, find_run
+
+    found = find_run(run_id, cache_dir, broker)
+    try:
+        with broker_of(found, broker) as connection:
+            record = RunRegistry(connection).read(found.run_id) if connection else None
+            lease = RunRegistry(connection).lease_holder(found.run_id) if connection else None
+            holder = coordinator_of(found, lease)
+            _show_facts(
+                [("state", _state(found, record, holder)), *_directory_facts(found), *_broker_facts(connection)]
+            )
+            if connection is not None and record is not None:
+                _show_steps(connection, record)
+    except Disconnected as error:
+        if found.directory is None:
+            raise
+        _show_facts([("state", _state(found, None, coordinator_of(found, None))), *_directory_facts(found)])
+        click.echo(f"\n{error}", err=True)
+
+
+def _state(found: FoundRun, record: RunRecord | None, holder: str | None) -> str:
+    said: str = record.status if record is not None else found.record.status if found.record is not None else "unknown"
+    if record is not None and record.want == "stop" and holder:
+        said = "stopping"
+    if holder:
+        return f"{said}, coordinated by {holder}"
+    if said in ("starting", "running"):
+        return "interrupted: its coordinator has ended; the same run command goes on with it"
+    if said in ("stopped", "failed", "halted"):
+        return f"{said}: not complete; the same run command goes on with it"
+    return said
+
+
+def _directory_facts(found: FoundRun) -> Iterator[tuple[str, str]]:
+    from coordinator.partial import PARTIAL
+    from coordinator.wording import ago, count
+
+    yield "run", found.run_id
+    if found.directory is None or found.record is None:
+        return
+    record, now = found.record, datetime.now(UTC)
+    yield "began", f"{record.created.astimezone():%Y-%m-%d %H:%M} ({ago((now - record.created).total_seconds())})"
+    yield "changed", ago((now - record.updated).total_seconds())
+    yield "directory", str(found.directory.path)
+    if record.rows:
+        yield "rows", ", ".join(f"{leaf}: {rows:,}" for leaf, rows in record.rows.items())
+    if record.failed_rows:
+        yield "failed", f"{count(record.failed_rows, 'row')}; pipeline-coordinator failures {found.run_id}"
+    if record.dataset is not None:
+        yield "dataset", str(record.dataset)
+    elif (partial := found.directory.path / PARTIAL).is_dir():
+        yield "so far", str(partial)
+
+
+def _broker_facts(connection: Connection | None) -> Iterator[tuple[str, str]]:
+    if connection is not None:
+        yield "broker", connection.shown_url
+
+
+def _show_facts(facts: list[tuple[str, str]]) -> None:
+    for name, words in sorted(facts, key=lambda fact: fact[0] != "run"):
+        click.echo(f"{name:<10} {words}")
+
+
+def _show_steps(connection: Connection, record: RunRecord) -> None:
+    from common.broker.control import Control
+    from common.broker.runs import RunRegistry
+    from coordinator.printable import printable
+
+    registry, steps = RunRegistry(connection), list(record.spec["steps"])
+    workers = registry.workers(record.run_id)
+    waiting = registry.waiting(record.run_id, steps)
+    # Reads only; whoever calls itself a coordinator but does not take over changes nothing.
+    position, _, sent = Control(connection, record.run_id, {"token": ""}, 1.0).marks(steps)
+    click.echo(f"{'journal':<10} {position:,} entries\n")
+    rows = [(step, sent[step], waiting[step], [each for each in workers if each.step == step]) for step in steps]
+    show(_table(rows), make_console())
+    for worker in workers:
+        for what, why in (("could not load its step", worker.load_error), ("cannot serve its step", worker.refused)):
+            if why:
+                last = printable(why).strip().splitlines()[-1]
+                click.echo(f"\nworker {worker.worker_id} of step '{worker.step}' on {worker.host} {what}: {last}")
+
+
+def _table(rows: list[tuple[str, int, int, list[WorkerRecord]]]) -> Table:
+    from rich.table import Table
+    from rich.text import Text
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("step", overflow="fold")
+    for title in ("batches sent", "not done yet", "workers"):
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("on", overflow="fold", style="dim")
+    for step, sent, waiting, workers in rows:
+        alive = [worker for worker in workers if worker.alive]
+        loading = sum(not worker.loaded for worker in alive)
+        hosts: dict[str, Any] = {}
+        for worker in alive:
+            hosts[worker.host] = hosts.get(worker.host, 0) + 1
+        on = ", ".join(f"{host} ({number})" if number > 1 else host for host, number in hosts.items())
+        number = f"{len(alive) - loading}+{loading} loading" if loading else f"{len(alive)}"
+        table.add_row(Text(step), f"{sent:,}", f"{waiting:,}" if waiting else "-", number, Text(on))
+    return table

@@ -1,0 +1,87 @@
+"""How fast a run goes: rows per second of each step, and how long it may take still."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from coordinator.view import RunView
+
+NOW_SECONDS = 10.0
+"""The rate that is shown is that of the last seconds..."""
+TREND_SECONDS = 60.0
+"""...and the time that is left is judged by a longer one, since batches come in lumps."""
+SAMPLE_SECONDS = 0.9
+LEAST_SECONDS = 3.0
+"""No rate is told before this much time has been seen."""
+
+
+@dataclass(frozen=True, slots=True)
+class Speed:
+    """How fast a run goes now.
+
+    Args:
+        rows_per_second: per step; empty while too little time has been seen.
+        seconds_left: until the slowest step is done; None where a step's number of batches, or its speed, is unknown.
+    """
+
+    rows_per_second: Mapping[str, float] = field(default_factory=dict)
+    seconds_left: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class _Sample:
+    elapsed: float
+    rows: dict[str, int]
+    batches: dict[str, int]
+
+
+class Pace:
+    """Remembers the views of the last minute. What a resumed run had done before the first one is no speed."""
+
+    def __init__(self) -> None:
+        self._samples: deque[_Sample] = deque()
+
+    def see(self, view: RunView) -> Speed:
+        """The speed at `view`, which is later than every view before."""
+        now = _Sample(
+            view.elapsed,
+            {step.name: step.rows_out for step in view.steps},
+            {step.name: step.batches_done for step in view.steps},
+        )
+        if not self._samples or now.elapsed - self._samples[-1].elapsed >= SAMPLE_SECONDS:
+            self._samples.append(now)
+        while len(self._samples) > 1 and self._samples[0].elapsed < now.elapsed - TREND_SECONDS:
+            self._samples.popleft()
+        return Speed(self._rates(now), self._seconds_left(now, view))
+
+    def _rates(self, now: _Sample) -> dict[str, float]:
+        first = self._since(now.elapsed - NOW_SECONDS, now)
+        if first is None:
+            return {}
+        seconds = now.elapsed - first.elapsed
+        return {step: max(rows - first.rows.get(step, 0), 0) / seconds for step, rows in now.rows.items()}
+
+    def _seconds_left(self, now: _Sample, view: RunView) -> float | None:
+        first = self._since(now.elapsed - TREND_SECONDS, now)
+        if first is None:
+            return None
+        longest = 0.0
+        for step in view.steps:
+            if step.batches_total is None:
+                return None
+            left = step.batches_total - step.batches_done
+            gained = step.batches_done - first.batches.get(step.name, 0)
+            if left > 0 and gained <= 0:
+                return None
+            if left > 0:
+                longest = max(longest, left * (now.elapsed - first.elapsed) / gained)
+        return longest or None
+
+    def _since(self, time: float, now: _Sample) -> _Sample | None:
+        """The oldest sample that was taken at `time` or after, if enough time has passed since."""
+        for sample in self._samples:
+            if sample.elapsed >= time:
+                return sample if now.elapsed - sample.elapsed >= LEAST_SECONDS else None
+        return None

@@ -1,0 +1,146 @@
+"""The progress of a run as a table that fits the terminal it is shown on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from coordinator.pace import Speed
+from coordinator.printable import one_line
+from coordinator.view import RunView, StepView
+from coordinator.wording import about, count, duration, size
+
+LINES_AROUND = 6
+"""Lines beside the steps: header, blank, names of the columns, what is left out, footer, the cursor's."""
+FEWEST_STEPS = 3
+GAP = 2
+SHORTEST_NAME, LONGEST_NAME = 8, 30
+
+
+@dataclass(frozen=True, slots=True)
+class _Column:
+    """A column. On a narrow terminal those with the highest `spare` are left out first; None: never."""
+
+    title: str
+    width: int
+    cell: Callable[[StepView, Speed], str]
+    spare: int | None = None
+
+
+_COLUMNS = (
+    _Column("kind", 9, lambda step, _: step.kind, 5),
+    _Column("batches", 11, lambda step, _: batches(step)),
+    _Column("rows out", 9, lambda step, _: f"{step.rows_out:,}"),
+    _Column("rows/s", 6, lambda step, speed: _rate(step, speed), 1),
+    _Column("failed", 6, lambda step, _: _number(step.rows_failed)),
+    _Column("in flight", 9, lambda step, _: _number(step.in_flight), 3),
+    _Column("waiting", 7, lambda step, _: _number(step.waiting), 4),
+    _Column("workers", 7, lambda step, _: workers(step), 2),
+)
+
+
+def progress_table(view: RunView, speed: Speed, width: int, height: int) -> Group:
+    """The run in at most `height` lines of at most `width` characters, though at least three steps are shown."""
+    shown, hidden = _chosen(view.steps, max(height - LINES_AROUND, FEWEST_STEPS))
+    columns, room = _fitting(width, max((len(step.name) for step in view.steps), default=0))
+    table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
+    table.add_column("step", no_wrap=True, overflow="ellipsis", max_width=room)
+    for column in columns:
+        table.add_column(column.title, justify="left" if column.title == "kind" else "right", no_wrap=True)
+    for step in shown:
+        cells = [
+            Text(column.cell(step, speed), "red" if column.title == "failed" and step.rows_failed else "")
+            for column in columns
+        ]
+        table.add_row(Text(step.name), *cells, style="dim" if is_done(step) else "")
+    lines: list[RenderableType] = [_header(view, speed, width), Text(), table]
+    if hidden:
+        lines.append(Text(one_line(_left_out(hidden), width), "dim"))
+    lines.append(Text(one_line(_footer(view), width), "dim"))
+    return Group(*lines)
+
+
+def _fitting(width: int, longest_name: int) -> tuple[list[_Column], int]:
+    """The columns that there is room for beside the names of the steps, and the room that is left for these."""
+    columns = list(_COLUMNS)
+    while True:
+        room = width - sum(column.width + GAP for column in columns) - GAP
+        spare = [column for column in columns if column.spare is not None]
+        if room >= min(longest_name, LONGEST_NAME) or not spare:
+            return columns, max(room, SHORTEST_NAME)
+        columns.remove(max(spare, key=lambda column: column.spare or 0))
+
+
+def batches(step: StepView) -> str:
+    """Batches done of all: `31/40`; `31/40+` while there may be more."""
+    if step.batches_total is not None:
+        return f"{step.batches_done:,}/{step.batches_total:,}"
+    return f"{step.batches_done:,}/{max(step.batches, step.batches_done):,}+"
+
+
+def workers(step: StepView) -> str:
+    """Live workers: `2`, or `2+1` while one of three is loading."""
+    return f"{step.workers}+{step.loading}" if step.loading else f"{step.workers}"
+
+
+def is_done(step: StepView) -> bool:
+    """Will nothing more come of this step?"""
+    return step.batches_total is not None and step.batches_done >= step.batches_total
+
+
+def is_active(step: StepView) -> bool:
+    """Is it at work, or about to be?"""
+    return not is_done(step) and bool(step.in_flight or step.waiting)
+
+
+def _number(number: int) -> str:
+    return f"{number:,}" if number else "-"
+
+
+def _rate(step: StepView, speed: Speed) -> str:
+    rate = 0.0 if is_done(step) else speed.rows_per_second.get(step.name, 0.0)
+    if not rate:
+        return "-"
+    return f"{rate:,.1f}" if rate < 10 else f"{rate:,.0f}"
+
+
+def _header(view: RunView, speed: Speed, width: int) -> Text:
+    left = f"about {about(speed.seconds_left)} left" if speed.seconds_left else ""
+    parts = [f"   {part}" for part in (view.state, duration(view.elapsed), left) if part]
+    rest = "".join(parts)
+    while parts and len(rest) + SHORTEST_NAME > width:
+        rest = rest.removesuffix(parts.pop())
+    run = one_line(view.run_id, max(width - len(rest), SHORTEST_NAME))
+    return Text(run + rest, "bold")
+
+
+def _footer(view: RunView) -> str:
+    rows = sum(view.rows_written.values())
+    return f"{count(rows, 'row')} of the dataset on disk, {size(view.payload_bytes)} of payloads in the broker"
+
+
+def _chosen(steps: Sequence[StepView], room: int) -> tuple[list[StepView], list[StepView]]:
+    """The steps to show, those at work before others, and the rest; both in the order of the pipeline."""
+    if len(steps) <= room:
+        return list(steps), []
+
+    def urgency(index: int) -> tuple[int, int]:
+        step = steps[index]
+        rank = 0 if is_active(step) else 2 if not is_done(step) else 1 if step.rows_failed else 3
+        return rank, index
+
+    chosen = set(sorted(range(len(steps)), key=urgency)[:room])
+    shown = [step for index, step in enumerate(steps) if index in chosen]
+    return shown, [step for index, step in enumerate(steps) if index not in chosen]
+
+
+def _left_out(hidden: Sequence[StepView]) -> str:
+    done = sum(is_done(step) for step in hidden)
+    active = sum(is_active(step) for step in hidden)
+    groups = ((active, "at work"), (len(hidden) - done - active, "not at work yet"), (done, "done"))
+    said = ", ".join(f"{number} {what}" for number, what in groups if number)
+    return f"and {len(hidden)} more step{'s' if len(hidden) > 1 else ''}: {said}"

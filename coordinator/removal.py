@@ -1,0 +1,101 @@
+"""Removes runs: the directory and the keys in the broker together, since each is of no use without the other."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Collection, Iterator
+from contextlib import ExitStack
+from datetime import UTC, datetime
+from pathlib import Path
+
+from common.broker.connection import Disconnected
+from common.broker.runs import RunRegistry
+from common.errors import Fenced, RunError, UsageError
+from common.keys import Keys
+from common.settings import Settings
+from coordinator.embedded import end_leftover
+from coordinator.lookup import FoundRun, broker_of, connect, is_outlived
+
+
+def remove_run(found: FoundRun, broker: str | None) -> int | None:
+    """Removes a run for good.
+
+    Returns:
+        How many keys were removed; None where no broker had to be asked.
+
+    Raises:
+        Fenced: a coordinator is alive.
+        Disconnected, UsageError: its broker cannot be asked, and may hold keys of it; nothing was removed.
+    """
+    with ExitStack() as stack:
+        if found.directory is not None:
+            stack.enter_context(found.directory)  # the lock: from here on nobody else coordinates it on this host
+        keys = None
+        try:
+            if connection := stack.enter_context(broker_of(found, broker)):
+                registry = RunRegistry(connection)
+                _refuse_alive(found, registry)
+                keys = registry.delete(found.run_id)
+        except (Disconnected, UsageError) as error:
+            if not _has_expired(found):
+                raise type(error)(f"{error}; its keys there would be left over, so nothing was removed") from None
+        if found.directory is not None:
+            end_leftover(found.directory.broker)
+            found.directory.remove()
+        return keys
+
+
+def old_at_broker(url: str, older_than: float, *, unfinished: bool, here: Collection[str]) -> Iterator[FoundRun]:
+    """Runs of a broker that nobody coordinates and whose journal was not touched for `older_than` seconds.
+
+    Args:
+        unfinished: those that are not complete as well.
+        here: runs that have a directory on this host; they are left to whoever looks after that.
+    """
+    with connect(url) as connection:
+        registry = RunRegistry(connection)
+        for run_id in registry.run_ids():
+            if run_id in here:
+                continue
+            # The broker notes when a key was last read or written; only coordinators and workers touch the journal.
+            idle = connection.batch([("OBJECT", "IDLETIME", Keys(run_id).journal)])[0]
+            try:
+                record = registry.read(run_id)
+            except RunError:
+                continue  # of another version, which has to judge it
+            if record is None:
+                registry.forget(run_id)
+            elif record.status != "complete" and not unfinished:
+                continue
+            elif isinstance(idle, int) and idle >= older_than and registry.lease_holder(run_id) is None:
+                yield FoundRun(run_id)
+
+
+def disk_size(folder: Path) -> int:
+    """Bytes that removing a folder frees: a file that has another name elsewhere is not counted."""
+    names: dict[tuple[int, int], list[int]] = {}
+    for path, _, files in os.walk(folder):
+        for file in files:
+            try:
+                stat = os.lstat(os.path.join(path, file))
+            except OSError:
+                continue
+            names.setdefault((stat.st_dev, stat.st_ino), [stat.st_size, stat.st_nlink, 0])[2] += 1
+    return sum(size for size, links, found in names.values() if found >= links)
+
+
+def _refuse_alive(found: FoundRun, registry: RunRegistry) -> None:
+    lease = registry.lease_holder(found.run_id)
+    if lease is not None and not is_outlived(found, lease):
+        raise Fenced(
+            f"run '{found.run_id}' is coordinated by process {lease.get('pid')} on {lease.get('host')}; stop it first "
+            f"with: pipeline-coordinator stop {found.run_id}"
+        )
+
+
+def _has_expired(found: FoundRun) -> bool:
+    """Have the keys of a complete run been dropped by the broker itself by now?"""
+    if found.record is None or found.record.status != "complete":
+        return False
+    age = (datetime.now(UTC) - found.record.updated).total_seconds()
+    return age > Settings.from_environment().keep_finished

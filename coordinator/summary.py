@@ -1,0 +1,107 @@
+"""The last words of a run: what there is, where it is, and what to do next."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from rich.text import Text
+
+from coordinator.printable import printable
+from coordinator.view import Outcome
+from coordinator.wording import count, duration
+
+NAME_WIDTH = 11
+"""Of the names on the left."""
+
+
+def summary(outcome: Outcome, command: str = "") -> list[Text]:
+    """Lines to be printed as they are, neither wrapped nor cut: paths and commands must stay whole to be copied.
+
+    Args:
+        command: goes on with the run.
+    """
+    lines = [Text(_headline(outcome), "bold" if outcome.status == "complete" else "bold yellow"), Text()]
+    if outcome.status == "complete":
+        lines += _complete(outcome)
+    else:
+        lines += _incomplete(outcome, command)
+    return lines
+
+
+def _headline(outcome: Outcome) -> str:
+    run, rows = outcome.run_id, count(sum(outcome.rows.values()), "row")
+    failed = sum(outcome.failed.values())
+    without = f", without the {count(failed, 'row')} that failed" if failed else ""
+    if outcome.reused:
+        return f"{run} was complete already, nothing was done: {rows}{without}"
+    match outcome.status:
+        case "complete":
+            return f"{run} is complete: {rows} in {duration(outcome.elapsed)}{without}"
+        case "stopped":
+            return f"{run} was stopped after {duration(outcome.elapsed)}; it is not complete"
+        case "halted":
+            return f"{run} halted after {duration(outcome.elapsed)}; it is not complete"
+        case "failed":
+            return f"{run} failed after {duration(outcome.elapsed)}; it is not complete"
+
+
+def _complete(outcome: Outcome) -> list[Text]:
+    lines = [_line("dataset", _shown(outcome.dataset))] if outcome.dataset is not None else []
+    lines += _rows(outcome, "rows")
+    lines += _failed(outcome)
+    if outcome.dataset is not None and any(outcome.rows.values()):
+        lines.append(_line("load it", f'datasets.load_dataset("{outcome.dataset}")'))
+    if outcome.reused:
+        lines.append(_line("again", "the same command with --fresh starts over"))
+    return lines
+
+
+def _incomplete(outcome: Outcome, command: str) -> list[Text]:
+    reason = printable(outcome.reason).strip()
+    lines = _block("why", reason) if reason else []
+    if outcome.partial is not None:
+        lines.append(_line("so far", _shown(outcome.partial)))
+        lines += _rows(outcome, "")
+    lines += _failed(outcome)
+    if outcome.run_directory is not None:
+        lines.append(_line("log", _shown(outcome.run_directory / "pipeline.log")))
+    if command and command not in reason:
+        lines.append(_line("go on with", command))
+    return lines
+
+
+def _rows(outcome: Outcome, name: str) -> list[Text]:
+    lines = []
+    for leaf, rows in outcome.rows.items():
+        lines.append(_line(name, f"{leaf}: {count(rows, 'row')}"))
+        name = ""
+    return lines
+
+
+def _failed(outcome: Outcome) -> list[Text]:
+    lines, name = [], "failed"
+    for step, rows in outcome.failed.items():
+        if rows:
+            lines.append(_line(name, f"{step}: {count(rows, 'row')}", "red"))
+            name = ""
+    return [*lines, _line("see them", f"pipeline-coordinator failures {outcome.run_id}")] if lines else []
+
+
+def _block(name: str, text: str) -> list[Text]:
+    first, *others = text.split("\n")
+    return [_line(name, first), *(_line("", line) for line in others)]
+
+
+def _line(name: str, text: str, style: str = "") -> Text:
+    return Text.assemble((f"  {name:<{NAME_WIDTH}} ", "dim"), (text, style))
+
+
+def _shown(path: Path | None) -> str:
+    """The path, relative if it is below the working folder."""
+    if path is None:
+        return ""
+    try:
+        return f".{os.sep}{path.relative_to(Path.cwd())}"
+    except (ValueError, OSError):
+        return str(path)

@@ -1,0 +1,79 @@
+"""Pipelines for tests that end runs before their time: slow enough to be caught in the middle, with a known end."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+from tests.integration.harness import Command, Harness, wait_for
+
+CHAIN = """
+name: chain
+steps:
+  count: {type: "mysteps:Count", rows: 600, batch_size: 20, seconds: 0.02}
+  double: {type: "mysteps:Double", after: count, input_batch_size: 20, seconds: 0.06}
+  keep: {type: KeepColumns, after: double, columns: [n, double]}
+"""
+
+GRAPH = """
+name: graph
+steps:
+  count: {type: "mysteps:Count", rows: 500, batch_size: 17, seconds: 0.03}
+  odd: {type: "mysteps:KeepOdd", after: count, input_batch_size: 10}
+  slow: {type: "mysteps:Double", after: odd, input_batch_size: 12, seconds: 0.06, output_mappings: {double: two}}
+  twice: {type: "mysteps:Twice", after: slow, input_batch_size: 7}
+  async: {type: "mysteps:DoubleAsync", after: twice, input_batch_size: 13, concurrency: 30, seconds: 0.1}
+  keep: {type: KeepColumns, after: async, columns: [n, copy, two, double]}
+  reverse: {type: "mysteps:Reverse", after: async, input_batch_size: 40, seconds: 1.0}
+  last: {type: KeepColumns, after: reverse, input_batch_size: 33, columns: [n, copy]}
+"""
+"""A filter, an expander, batch sizes that do not fit, rows in flight, two leaves, a global step."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pipeline:
+    """A spec, and what it gives when it is left alone.
+
+    Args:
+        digests: per leaf, of rows and their order.
+    """
+
+    spec: str
+    digests: Mapping[str, str] = field(default_factory=dict)
+
+    @classmethod
+    def left_alone(cls, harness: Harness, spec: str) -> Pipeline:
+        """Runs the spec undisturbed."""
+        code, said = harness.run(harness.write_spec(spec), timeout=100)
+        assert code == 0, said
+        assert harness.processes() == []
+        leaves = [path.name for path in (harness.run_directory / "dataset").iterdir() if path.is_dir()]
+        return cls(spec, {leaf: harness.digest(leaf) for leaf in leaves})
+
+    def start(self, harness: Harness, *arguments: str, **settings: str) -> Command:
+        """Starts the run."""
+        return harness.start_run(harness.write_spec(self.spec), *arguments, **settings)
+
+    def finish(self, harness: Harness, *arguments: str, **settings: str) -> str:
+        """Runs the command again; it must end as if nothing had ever happened. Returns what it said."""
+        command = self.start(harness, *arguments, **settings)
+        self.check_end(harness, command)
+        return command.text
+
+    def check_end(self, harness: Harness, command: Command, timeout: float = 100) -> None:
+        """The run completes: the rows of a run left alone, in their order, and nothing else left of it."""
+        assert command.wait(timeout) == 0, command.text
+        found = {leaf: harness.digest(leaf) for leaf in self.digests}
+        assert found == self.digests
+        folder = harness.run_directory
+        assert {path.name for path in (folder / "dataset").iterdir() if path.is_dir()} == set(self.digests)
+        assert not (folder / "partial").exists()
+        assert not (folder / "failures.jsonl").exists() or not (folder / "failures.jsonl").read_text()
+        assert_nothing_runs(harness, timeout=0)
+
+
+def assert_nothing_runs(harness: Harness, timeout: float = 20) -> None:
+    """Nothing of the harness is alive, at once or soon."""
+    if timeout:
+        wait_for(lambda: not harness.processes(), timeout, "the end of every process")
+    assert [" ".join(process.cmdline()) for process in harness.processes()] == []
