@@ -62,7 +62,7 @@ class BrokerWatch:
         if self._key is not None:
             self.journal = int(self._client.memory_usage(self._key) or 0)
         info = self._client.info("memory")
-        # While Redis rewrites its AOF it buffers what arrives meanwhile: a matter of its disk, not of what we keep there.
+        # While Redis rewrites its AOF it buffers what arrives: a matter of its disk, not of what we keep there.
         self.peak = max(self.peak, int(info["used_memory"]) - int(info["mem_aof_buffer"]) - self.journal)
 
 

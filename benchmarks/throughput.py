@@ -50,7 +50,8 @@ def main(rows: int, runs: int) -> None:
         starts.append(start)
         bare.append(bare_rate(rows))
         click.echo(
-            f"run {number + 1}: engine {rate:,.0f} rows/s, bare loop {bare[-1]:,.0f} rows/s; first leaf batch after {start:.2f} s"
+            f"run {number + 1}: engine {rate:,.0f} rows/s, bare loop {bare[-1]:,.0f} rows/s; "
+            f"first leaf batch after {start:.2f} s"
         )
     ratio = statistics.median(engine) / statistics.median(bare)
     click.echo(

@@ -33,6 +33,8 @@ MESSAGE_LIMIT = 64 << 20
 """Bytes that a message may have; the largest is the manifest of a global step."""
 ERROR_LIMIT = 4_000
 """Characters of an error text that are kept."""
+ROW_LIMIT = MESSAGE_LIMIT - (1 << 20)
+"""Bytes of a row in a dead letter, at most."""
 
 T = TypeVar("T")
 
@@ -82,7 +84,7 @@ def encode_entry(entry: Entry) -> bytes:
                 round(entry.seconds * 1e6),
             )
         case Failure():
-            return _pack("failure", entry.step, entry.seq, entry.attempt, entry.error[:ERROR_LIMIT], entry.worker)
+            return _pack("failure", entry.step, entry.seq, entry.attempt, _error(entry.error), entry.worker)
         case Routed():
             return _pack("routed", entry.step, entry.seq, entry.successors)
         case PartWritten():
@@ -127,10 +129,12 @@ def decode_entry(message: bytes) -> Entry:
 
 
 def encode_letter(letter: DeadLetter) -> bytes:
-    """A dead letter. A row that cannot be stored is left out of it."""
+    """A dead letter. A row that cannot be stored, or sent, is left out of it."""
     try:
         row = encode_rows([letter.row]) if letter.row is not None else None
     except RowError:
+        row = None
+    if row is not None and len(row) > ROW_LIMIT:
         row = None
     return _pack(
         "letter",
@@ -138,7 +142,7 @@ def encode_letter(letter: DeadLetter) -> bytes:
         letter.seq,
         letter.attempt,
         letter.position,
-        letter.error[:ERROR_LIMIT],
+        _error(letter.error),
         letter.attempts,
         letter.worker,
         row,
@@ -162,6 +166,11 @@ def decode_letter(message: bytes) -> DeadLetter:
             )
         },
     )
+
+
+def _error(text: str) -> str:
+    """What a step raises may quote text that is not valid Unicode, which no message can hold."""
+    return text[:ERROR_LIMIT].encode(errors="backslashreplace").decode()[:ERROR_LIMIT]
 
 
 def _pack(kind: str, *fields: object) -> bytes:

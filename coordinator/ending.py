@@ -29,7 +29,7 @@ from coordinator.partial import remove_partial, write_partial
 from coordinator.run_directory import RunDirectory, RunRecord
 from coordinator.service import Coordinator, Halted, Stopped
 from coordinator.session import Session
-from coordinator.view import Outcome, Status
+from coordinator.view import Outcome, Reporter, Status
 
 if TYPE_CHECKING:
     from coordinator.execution import RunRequest
@@ -50,7 +50,9 @@ class Ending:
         run_id: str,
         signature: str,
         settings: Settings,
+        reporter: Reporter,
     ) -> None:
+        self._reporter = reporter
         self._request = request
         self._prepared = prepared
         self._directory = directory
@@ -96,8 +98,9 @@ class Ending:
             return self._incomplete(coordinator, control, "failed", EXIT_FAILED, str(error))
 
     def _complete(self, session: Session, control: Control) -> Outcome:
-        parts = session.sink.parts
         failed = failed_rows(session)
+        if self._request.dry_run:
+            return self._tried(session, failed)
         facts = CardFacts(
             name=self._prepared.spec.name,
             description=self._prepared.spec.description or "",
@@ -109,7 +112,7 @@ class Ending:
             failed=failed,
         )
         summary = build_dataset(
-            self._directory.parts, parts, self._directory.path / DATASET, facts, self._known_columns()
+            self._directory.parts, session.sink.parts, self._directory.path / DATASET, facts, self._known_columns()
         )
         self._directory.update(
             status="complete",
@@ -134,6 +137,19 @@ class Ending:
             run_directory=self._directory.path,
         )
 
+    def _tried(self, session: Session, failed: Mapping[str, int]) -> Outcome:
+        """A dry run leaves nothing but what it shows: the first row of each leaf."""
+        for leaf, row in sample_rows(session).items():
+            self._reporter.say(f"a row of {leaf}: {row}")
+        return Outcome(
+            run_id=self._run_id,
+            status="complete",
+            exit_code=EXIT_FAILED_ROWS if failed else EXIT_COMPLETE,
+            rows=session.sink.rows,
+            failed=failed,
+            elapsed=time.monotonic() - self._started,
+        )
+
     def _incomplete(
         self, coordinator: Coordinator, control: Control, status: Status, exit_code: int, reason: str
     ) -> Outcome:
@@ -142,7 +158,8 @@ class Ending:
         failed = failed_rows(session) if session is not None else {}
         partial = None
         with suppress(OSError):
-            partial = write_partial(self._directory.path, self._directory.parts, parts, reason, self.command)
+            if session is not None:
+                partial = write_partial(self._directory.path, self._directory.parts, parts, reason, self.command)
         with suppress(BrokerError, Fenced):
             control.finish(status, list(self._prepared.plan.steps))
         rows = {leaf: sum(part.rows for part in written) for leaf, written in parts.items()}

@@ -31,6 +31,7 @@ from coordinator.lease import LeaseKeeper
 from coordinator.load import Prepared
 from coordinator.local import LocalHost
 from coordinator.logfile import PipelineLog
+from coordinator.logged import LoggedReporter
 from coordinator.routing import Routing
 from coordinator.run_directory import RunDirectory, RunRecord
 from coordinator.service import Coordinator
@@ -87,7 +88,7 @@ class Execution:
         self._signature = signature
         self._directory = RunDirectory.of(cache, prepared.spec.name, signature)
         self._failures = FailureLog(self._directory.failures)
-        self._ending = Ending(request, prepared, self._directory, self.run_id, signature, settings)
+        self._ending = Ending(request, prepared, self._directory, self.run_id, signature, settings, reporter)
 
     def run(self) -> Outcome:
         """Returns how it ended; the run directory is locked meanwhile."""
@@ -116,19 +117,23 @@ class Execution:
                 "the broker keeps nothing on disk (no AOF): if it dies, this run starts from its beginning"
             )
         registry = RunRegistry(connection)
+        if not self._request.fresh:
+            registry.read(self.run_id)  # refuses a run of another protocol
         holder = self._holder()
         control = Control(connection, self.run_id, holder, self._settings.coordinator_lease)
         if self._request.fresh and self._request.broker is not None:
             self._delete_from_broker(registry, control)
         control.take_over(self._dead_token(registry))
         log = PipelineLog(self._directory.log)
+        reporter = LoggedReporter(self._reporter, log)
+        reporter.note(f"process {holder['pid']} on {holder['host']} coordinates {self.run_id} (epoch {control.epoch})")
         local = self._request.workers == "local"
         coordinator = Coordinator(
             connection,
             control,
             self._run_facts(),
             self._settings,
-            self._reporter,
+            reporter,
             log,
             recover=lambda error: self._recover(error, connection, host),
             start_command=self._start_command,
@@ -144,11 +149,15 @@ class Execution:
                 host.start_workers(
                     self._worker_arguments(), self._worker_environment(connection.url), self._directory.log
                 )
-            return self._ending.after(coordinator, control)
+            outcome = self._ending.after(coordinator, control)
+            reporter.note(f"the run is {outcome.status}{': ' if outcome.reason else ''}{outcome.reason}")
+            return outcome
         finally:
             keeper.stop()
             with suppress(BrokerError, Fenced):
                 control.resign()
+                if self._request.dry_run:
+                    registry.delete(self.run_id)
             log.close()
 
     def _open(self, control: Control, registry: RunRegistry) -> None:

@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import Connection, Disconnected, redact
 from common.broker.runs import RunRegistry
-from common.errors import UsageError
+from common.errors import BrokerError, UsageError
 from coordinator.embedded import leftover, ping
 from coordinator.run_directory import LOCK, RunDirectory, RunRecord, cache_directory, list_runs
 
@@ -149,14 +149,26 @@ def local_coordinator(directory: RunDirectory) -> int | None:
 def _url_of(found: FoundRun, broker: str | None) -> str | None:
     if found.directory is None or found.record is None:
         return broker
-    if found.record.broker is None:
+    recorded = found.record.broker
+    if recorded is None:
         return embedded_url(found.directory)
-    if broker is None and ":***@" in found.record.broker:
+    # A broker that is named may be meant for other runs (the environment), or be the same one under another name.
+    if broker is not None and (redact(broker) == recorded or _knows(broker, found.run_id)):
+        return broker
+    if ":***@" in recorded:
         raise UsageError(
-            f"run '{found.run_id}' is at {found.record.broker}, and passwords are not kept: give --broker URL, or set "
+            f"run '{found.run_id}' is at {recorded}, and passwords are not kept: give --broker URL, or set "
             "PENSTOCK_BROKER_URL"
         )
-    return broker or found.record.broker
+    return recorded
+
+
+def _knows(url: str, run_id: str) -> bool:
+    try:
+        with connect(url) as connection:
+            return run_id in RunRegistry(connection).run_ids()
+    except BrokerError:
+        return False
 
 
 def _is_same(file: Path, other: Path) -> bool:

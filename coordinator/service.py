@@ -85,7 +85,9 @@ class Coordinator:
         self._started = time.monotonic()
         self._watched = 0.0
         self._crew = Crew()
-        self._state = "starting"
+        self._stopping = False
+        self._loaded_steps: set[str] = set()
+        self._waits_for = ""
         self._start_rows = True
         self._disk_full_since = 0.0
         self._fenced: Fenced | None = None
@@ -120,7 +122,6 @@ class Coordinator:
                 self._loop(session)
                 return session
             except Disconnected as error:
-                self._state = "waiting for the broker"
                 self._reporter.say(str(error))
                 self._recover(error)
                 self._control.take_over()
@@ -145,31 +146,38 @@ class Coordinator:
         try:
             session.advance(BLOCK_SECONDS, workers, start_work=not self._disk_full_since, start_rows=self._start_rows)
             self._disk_full_since = 0.0
+            self._wait_for("the broker: it is full (maxmemory reached)" if session.broker_full else "")
         except OSError as error:
-            self._wait_for_disk(error)
-        if session.broker_full:
-            self._note_state("waiting for the broker: it is full (maxmemory reached)")
+            self._wait_for(f"the disk: {error}")
+            self._pause_for_disk(error)
 
-    def _wait_for_disk(self, error: OSError) -> None:
+    def _pause_for_disk(self, error: OSError) -> None:
         now = time.monotonic()
         self._disk_full_since = self._disk_full_since or now
         if now - self._disk_full_since > self._settings.patience:
             raise RunError(
                 f"the parts cannot be written: {error}; make room in {self._facts.parts} and run the command again"
             ) from error
-        self._note_state(f"waiting for the disk: {error}")
         self._stop_asked.wait(RETRY_SECONDS)
 
-    def _note_state(self, state: str) -> None:
-        if state != self._state and state.startswith("waiting"):
-            self._reporter.say(state)
-        self._state = state
+    def _wait_for(self, what: str) -> None:
+        if what and what != self._waits_for:
+            self._reporter.say(f"waiting for {what}")
+        self._waits_for = what
+
+    def _state(self, session: Session) -> str:
+        if self._stopping:
+            return "stopping: finishing the batches in hand"
+        if self._waits_for:
+            return f"waiting for {self._waits_for}"
+        ready = sum(1 for step in self._steps if step in self._loaded_steps or self._is_over(session, step))
+        return "running" if ready == len(self._steps) else f"loading steps {ready}/{len(self._steps)}"
 
     # stopping
 
     def _wind_down(self, session: Session) -> None:
         """Nothing new starts; batches in hand are finished within the grace, or handed back."""
-        self._state = "stopping: finishing the batches in hand"
+        self._stopping = True
         self._reporter.update(self.view(session))
         self._control.update(want="stop")
         deadline = time.monotonic() + self._settings.grace
@@ -189,13 +197,13 @@ class Coordinator:
             return
         self._watched = now
         self._collect_reports()
-        if self._control.want() == "stop" and not self._state.startswith("stopping"):
+        if self._control.want() == "stop" and not self._stopping:
             self._stop_asked.set()
         facts = self._connection.facts()
         self._start_rows = not facts.maxmemory or facts.used_memory < FULL_SHARE * facts.maxmemory
         self._crew.records = self._registry.workers(self._control.keys.run_id)
         self._check_crew(session, now)
-        if self._poll_workers is not None and not self._state.startswith("stopping"):
+        if self._poll_workers is not None and not self._stopping:
             self._poll_workers()
         self._reporter.update(self.view(session))
 
@@ -213,7 +221,7 @@ class Coordinator:
             control.drop(control.keys.failed, entries)
 
     def _check_crew(self, session: Session, now: float) -> None:
-        loaded = self._registry.loaded_steps(self._control.keys.run_id, self._steps)
+        loaded = self._loaded_steps = self._registry.loaded_steps(self._control.keys.run_id, self._steps)
         for record in self._crew.records:
             if record.load_error and record.step not in loaded:
                 raise RunError(f"step '{record.step}' cannot be loaded:\n{record.load_error.rstrip()}")
@@ -231,9 +239,6 @@ class Coordinator:
         for step in set(self._crew.missing_since) - set(without):
             del self._crew.missing_since[step]
             self._crew.hinted.discard(step)
-        ready = sum(1 for step in self._steps if step in loaded or self._is_over(session, step))
-        if not self._state.startswith(("stopping", "waiting")) or not session.broker_full:
-            self._state = "running" if ready == len(self._steps) else f"loading steps {ready}/{len(self._steps)}"
 
     def _is_over(self, session: Session, step: str) -> bool:
         state = session.manager.steps[step]
@@ -243,7 +248,7 @@ class Coordinator:
         """The run as it is now."""
         return RunView(
             run_id=self._control.keys.run_id,
-            state=self._state,
+            state=self._state(session),
             elapsed=time.monotonic() - self._started,
             payload_bytes=session.manager.payload_bytes,
             rows_written=session.sink.rows,

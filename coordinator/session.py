@@ -30,7 +30,7 @@ from coordinator.plan import Plan
 from coordinator.sink import Sink
 
 ENTRIES_AT_ONCE = 256
-"""Entries folded before what follows from them is done; what is not read yet counts as in flight, and so holds work back."""
+"""Entries folded before what follows from them is done; what is not read yet counts as in flight."""
 REPLAYED_AT_ONCE = 1_000
 FILE_DELAY = 300.0
 """Seconds that a released file stays: the broker may lose its last second, and the release with it."""

@@ -5,11 +5,12 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
+from contextlib import suppress
 
 from common.batch import Batch, Payload, Slice
 from common.broker.work import WorkQueue
 from common.codec import Row, decode_rows
-from common.errors import PayloadMissing
+from common.errors import PayloadMissing, WireError
 from common.payloads import FileStore
 
 Rows = list[Row | None]
@@ -34,7 +35,11 @@ class PayloadReader:
         self._lock = threading.Lock()
 
     def read(self, batches: Sequence[Batch]) -> list[list[Rows] | PayloadMissing]:
-        """Per batch one list of rows per predecessor, holes in place; or what is missing for it."""
+        """Per batch one list of rows per predecessor, holes in place; or what is missing for it.
+
+        Raises:
+            WireError: a payload does not hold the rows that the journal promises.
+        """
         with self._lock:
             return self._read(batches)
 
@@ -54,9 +59,9 @@ class PayloadReader:
                     found |= self._fetch([later.payload for later in ahead])
                 part = self._cut(piece, found)
                 if part is None:
-                    payload = piece.payload
-                    key = self._queue.keys.payload(payload.step, payload.seq, payload.attempt)
-                    return PayloadMissing(payload.external or key)
+                    return PayloadMissing(self._name(piece.payload))
+                if len(part) < piece.rows:
+                    raise WireError(f"payload {self._name(piece.payload)} has fewer rows than the journal says")
                 rows.extend(part)
             inputs.append(rows)
         return inputs
@@ -67,8 +72,14 @@ class PayloadReader:
         stored = dict(zip(inside, self._queue.payloads(inside), strict=True))
         for payload in wanted:
             if payload.external is not None and self._files is not None:
-                stored[payload] = self._files.read(payload)
+                with suppress(PayloadMissing):
+                    stored[payload] = self._files.read(payload)
         return {payload: decode_rows(data) for payload, data in stored.items() if data is not None}
+
+    def _name(self, payload: Payload) -> str:
+        if payload.external is None:
+            return self._queue.keys.payload(payload.step, payload.seq, payload.attempt)
+        return f"{self._files.url}/{payload.external}" if self._files is not None else payload.external
 
     def _in_rest(self, piece: Slice) -> bool:
         rest = self._rests.get(piece.payload)
@@ -79,7 +90,7 @@ class PayloadReader:
         if rows is not None:
             if piece.stop < len(rows):
                 self._keep(piece, rows)
-            return rows[piece.start : piece.stop] if piece.rows < len(rows) else rows
+            return rows[piece.start : piece.stop]
         if not self._in_rest(piece):
             return None
         rest = self._rests[piece.payload]

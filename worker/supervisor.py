@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import logging
 import os
 import signal
@@ -22,6 +23,7 @@ from worker.service import Place, Worker
 RESTART_SECONDS = (0.05, 5.0)
 STEADY_SECONDS = 10.0
 """A child that lived longer is restarted without delay."""
+PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 logger = logging.getLogger("penstock.worker")
 
@@ -46,6 +48,7 @@ class Supervisor:
         self._settings = settings
         self._place = place
         self._stopping = threading.Event()
+        self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
         steps = PipelineSpec.from_dict(record.spec).steps
         self._children = [
             Child(name) for name, step in steps.items() for _ in range(_replicas(step.params.get("resources")))
@@ -75,9 +78,18 @@ class Supervisor:
         sys.stdout.flush()
         sys.stderr.flush()
         child.started = time.monotonic()
+        supervisor = os.getpid()
         child.pid = os.fork()
         if child.pid == 0:
+            self._die_with(supervisor)
             os._exit(self._be_worker(child.step))
+
+    def _die_with(self, supervisor: int) -> None:
+        """In the child: a worker that outlived its supervisor would be out of reach of whoever ends that one."""
+        if self._libc is not None:
+            self._libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+            if os.getppid() != supervisor:  # it died before the line above could count
+                os._exit(EXIT_FAILED)
 
     def _be_worker(self, step: str) -> int:
         try:

@@ -136,7 +136,7 @@ def _show_letter(letter: DeadLetter) -> None:
     from coordinator.printable import one_line
     from coordinator.wording import count
 
-    place = one_line(f"{letter.step}  batch {letter.seq}, row {letter.position}", 120)
+    place = f"{one_line(letter.step, 64)}  batch {letter.seq}, row {letter.position}"
     tried = f"  {count(letter.attempts, 'attempt')}, worker {one_line(letter.worker, 40) or 'unknown'}"
     show(Text.assemble((place, "bold"), (tried, "dim")))
     row = json.dumps(letter.row, ensure_ascii=False, default=str) if letter.row is not None else "(not kept)"

@@ -45,7 +45,8 @@ class Sight:
         """Of the embedded broker."""
         written = (self.harness.run_directory / "broker" / "redis.conf").read_text()
         found = re.search(r'^unixsocket "(.*)"$', written, re.MULTILINE)
-        assert found is not None
+        if found is None:  # it is being written
+            raise FileNotFoundError
         return Path(found.group(1))
 
     def connect(self) -> Connection:
@@ -106,9 +107,13 @@ class Sight:
         """The process that keeps the worker's lease."""
         return next(iter(_with("worker.lease", worker.children())), None)
 
+    def children(self, command: Command) -> list[psutil.Process]:
+        """What a command has started itself."""
+        return psutil.Process(command.process.pid).children()
+
     def guardian(self, command: Command) -> psutil.Process:
         """Of a coordinator."""
-        (guardian,) = _with("guardian.py", psutil.Process(command.process.pid).children())
+        (guardian,) = _with("guardian.py", self.children(command))
         return guardian
 
     def supervisor(self, command: Command) -> psutil.Process:

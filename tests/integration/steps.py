@@ -100,7 +100,7 @@ class Reverse(GlobalStep):
 class Gated(Double):
     """A `Double` that waits, in `load` or before the batch with the row `at`, for as long as a file is there.
 
-    It says that it waits by a file of the same name with the suffix `.waiting`.
+    Its process id is then in a file of the same name with the suffix `.waiting`.
     """
 
     gate: str
@@ -118,6 +118,7 @@ class Gated(Double):
     def _wait(self) -> None:
         gate = Path(self.gate)
         if gate.exists():
-            gate.with_suffix(".waiting").touch()
+            with gate.with_suffix(".waiting").open("a") as file:
+                file.write(f"{os.getpid()}\n")
         while gate.exists():
             time.sleep(0.01)

@@ -24,9 +24,9 @@ int64s = st.integers(-(2**63), 2**63 - 1)
 zones = st.one_of(
     st.none(),
     st.just(UTC),
-    st.timedeltas(timedelta(hours=-23), timedelta(hours=23)).map(timezone),
+    st.integers(-86_399, 86_399).map(lambda seconds: timezone(timedelta(seconds=seconds))),
 )
-datetimes = st.datetimes(timezones=zones)
+datetimes = st.datetimes(timezones=zones).map(lambda moment: moment.replace(fold=0))
 scalars = st.one_of(st.none(), st.booleans(), int64s, st.floats(allow_nan=False), texts, st.binary(), datetimes)
 values = st.recursive(
     scalars, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(texts, inner, max_size=4))

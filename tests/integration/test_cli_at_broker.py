@@ -1,0 +1,163 @@
+"""`pipeline-coordinator` asks a broker: runs, status, stop, rm and gc of runs whose directory is elsewhere."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from common.broker.connection import Connection
+from common.broker.control import Control
+from common.broker.runs import RunRegistry
+from common.keys import Keys
+from common.wire import PROTOCOL
+from coordinator.cli import group
+from coordinator.run_directory import RunDirectory, RunRecord
+from tests.redis_server import RedisServer
+
+SPEC = {"name": "demo", "steps": {"load": {"type": "LoadDataFromDicts"}, "keep": {"type": "KeepColumns"}}}
+
+
+@pytest.fixture(autouse=True)
+def surroundings(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_CACHE_DIR", str(tmp_path / "cache"))
+    monkeypatch.setenv("COLUMNS", "100")
+    monkeypatch.delenv("PENSTOCK_BROKER_URL", raising=False)
+
+
+@pytest.fixture
+def connection(redis_url: str) -> Iterator[Connection]:
+    with closing(Connection(redis_url)) as connection:
+        yield connection
+
+
+def call(*arguments: object) -> Result:
+    return CliRunner().invoke(group, [str(argument) for argument in arguments])
+
+
+def begin(connection: Connection, run_id: str) -> Control:
+    """A run that a coordinator on another host has begun."""
+    control = Control(connection, run_id, {"token": "t", "host": "gpu-2", "pid": 4711}, 30.0)
+    control.take_over()
+    control.update(protocol=PROTOCOL, pipeline="demo", spec=json.dumps(SPEC), status="running")
+    control.ensure_groups(list(SPEC["steps"]))
+    connection.command("XADD", Keys(run_id).journal, "1-0", "m", b"x")
+    RunRegistry(connection).add(run_id)
+    return control
+
+
+def test_runs_lists_what_the_broker_knows(connection: Connection) -> None:
+    begin(connection, "demo-1")
+    begin(connection, "demo-2").resign()
+    begin(connection, "demo-3").finish("complete", list(SPEC["steps"]))
+    lines = [line.split() for line in call("runs", "--broker", connection.url).output.splitlines()]
+    assert lines[-3:] == [
+        ["demo-1", "demo", "running", "-", "-", "broker"],
+        ["demo-2", "demo", "interrupted", "-", "-", "broker"],
+        ["demo-3", "demo", "complete", "-", "-", "broker"],
+    ]
+
+
+def test_status_shows_coordinator_steps_and_workers(connection: Connection) -> None:
+    begin(connection, "demo-1")
+    facts = {"step": "keep", "host": "gpu-7", "pid": 1, "loaded": 1}
+    connection.command("HSET", Keys("demo-1").workers, "ab12", json.dumps(facts))
+    connection.command("SET", Keys("demo-1").worker("ab12"), "1")
+    output = call("status", "demo-1", "--broker", connection.url).output
+    assert "running, coordinated by process 4711 on gpu-2" in output
+    assert ["keep", "0", "-", "1", "gpu-7"] in [line.split() for line in output.splitlines()]
+
+
+def test_stop_asks_through_the_broker(connection: Connection) -> None:
+    control = begin(connection, "demo-1")
+    result = call("stop", "demo", "--broker", connection.url)
+    assert result.exit_code == 0
+    assert "Asked process 4711 on gpu-2 to stop demo-1" in result.output
+    assert control.want() == "stop"
+
+
+def test_stop_leaves_no_wish_behind_where_nobody_coordinates(connection: Connection) -> None:
+    control = begin(connection, "demo-1")
+    control.resign()
+    assert "demo-1 is not running" in call("stop", "demo", "--broker", connection.url).output
+    assert control.want() == ""
+
+
+def test_rm_refuses_while_a_coordinator_is_alive_and_removes_every_key_after(connection: Connection) -> None:
+    control = begin(connection, "demo-1")
+    begin(connection, "demo-10")
+    refused = call("rm", "demo-1", "--broker", connection.url)
+    assert refused.exit_code == 75
+    assert "stop it first with: pipeline-coordinator stop demo-1" in refused.stderr
+    control.resign()
+    assert call("rm", "demo-1", "--broker", connection.url).exit_code == 0
+    assert connection.command("KEYS", "penstock:{demo-1}:*") == []
+    assert RunRegistry(connection).run_ids() == ["demo-10"]
+    assert connection.command("EXISTS", Keys("demo-10").run) == 1
+
+
+def test_gc_takes_complete_runs_and_unfinished_ones_only_when_told_to(connection: Connection) -> None:
+    begin(connection, "demo-alive")
+    begin(connection, "demo-dead").resign()
+    begin(connection, "demo-done").finish("complete", list(SPEC["steps"]))
+    assert call("gc", "--broker", connection.url).output == "Nothing to remove.\n"
+    assert call("gc", "--older-than", "0s", "--dry-run", "--broker", connection.url).exit_code == 0
+    assert len(RunRegistry(connection).run_ids()) == 3
+    call("gc", "--older-than", "0s", "--broker", connection.url)
+    assert RunRegistry(connection).run_ids() == ["demo-alive", "demo-dead"]
+    call("gc", "--older-than", "0s", "--unfinished", "--broker", connection.url)
+    assert RunRegistry(connection).run_ids() == ["demo-alive"]
+
+
+def make_directory(tmp_path: Path, broker: str | None) -> RunDirectory:
+    directory = RunDirectory.of(tmp_path / "cache", "demo", "1")
+    with directory:
+        directory.write(RunRecord(run="demo-1", pipeline="demo", signature="1", status="stopped", broker=broker))
+    return directory
+
+
+def test_rm_removes_directory_and_keys_together(connection: Connection, tmp_path: Path) -> None:
+    begin(connection, "demo-1").resign()
+    directory = make_directory(tmp_path, connection.url)
+    assert call("rm", "demo-1").exit_code == 0
+    assert not directory.path.exists()
+    assert connection.command("KEYS", "penstock:{demo-1}:*") == []
+
+
+def test_a_run_stays_with_its_own_broker_when_another_one_is_named(
+    connection: Connection, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    begin(connection, "demo-1").resign()
+    make_directory(tmp_path, connection.url)
+    with RedisServer() as other:
+        monkeypatch.setenv("PENSTOCK_BROKER_URL", other.url)
+        assert call("rm", "demo-1").exit_code == 0
+    assert connection.command("KEYS", "penstock:{demo-1}:*") == []
+
+
+def test_rm_removes_nothing_while_the_keys_cannot_be_reached(tmp_path: Path) -> None:
+    directory = make_directory(tmp_path, f"unix://{tmp_path}/none.sock")
+    result = call("rm", "demo-1")
+    assert result.exit_code == 1
+    assert "so nothing was removed" in result.stderr
+    assert directory.path.exists()
+
+
+def test_a_run_whose_broker_wants_a_password_says_how_to_give_it(tmp_path: Path) -> None:
+    make_directory(tmp_path, "redis://me:hunter2@127.0.0.1:1/0")
+    result = call("status", "demo-1")
+    assert result.exit_code == 2
+    assert "give --broker URL, or set PENSTOCK_BROKER_URL" in result.stderr
+    assert "hunter2" not in result.stderr
+
+
+def test_status_of_a_run_here_does_without_a_broker_that_is_down(tmp_path: Path) -> None:
+    make_directory(tmp_path, f"unix://{tmp_path}/none.sock")
+    result = call("status", "demo-1")
+    assert result.exit_code == 0
+    assert "stopped: not complete" in result.stdout
+    assert "cannot be reached" in result.stderr

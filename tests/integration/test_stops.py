@@ -1,0 +1,254 @@
+"""Ctrl-C once and twice, in mid-run: batches in hand are finished, nothing is left behind, the same command goes on."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from common.keys import Keys
+from coordinator.run_directory import RunDirectory
+from tests.integration.harness import Command, Harness, harnesses, wait_for
+from tests.integration.pipelines import CHAIN, GRAPH, Pipeline, assert_nothing_runs
+from tests.integration.sight import Sight
+
+NOTING = """
+name: noting
+steps:
+  count: {{type: "mysteps:Count", rows: 600, batch_size: 20}}
+  double:
+    type: "mysteps:Gated"
+    after: count
+    input_batch_size: 20
+    seconds: 0.05
+    gate: "{gate}"
+    at: {at}
+    notes: "{notes}"
+    {more}
+  keep: {{type: KeepColumns, after: double, columns: [n, double]}}
+"""
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Iterator[Harness]:
+    yield from harnesses(tmp_path, PART_ROWS="60")
+
+
+@pytest.fixture
+def sight(harness: Harness) -> Sight:
+    return Sight(harness)
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    for harness in harnesses(tmp_path_factory.mktemp("chain")):
+        yield Pipeline.left_alone(harness, CHAIN)
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    for harness in harnesses(tmp_path_factory.mktemp("graph")):
+        yield Pipeline.left_alone(harness, GRAPH)
+
+
+class Noted:
+    """The chain, with every row noted that is run, and a gate before one of them.
+
+    Args:
+        at: row before which the gate is; None: in `load`.
+    """
+
+    def __init__(self, harness: Harness, chain: Pipeline, at: int | None) -> None:
+        self.gate = harness.folder / "gate"
+        self.notes = harness.folder / "notes"
+        self._chain = chain
+        self._at = at
+
+    def pipeline(self, more: str = "") -> Pipeline:
+        """What it gives is what the chain gives."""
+        at = "null" if self._at is None else self._at
+        return Pipeline(NOTING.format(gate=self.gate, at=at, notes=self.notes, more=more), self._chain.digests)
+
+    def wait_at_gate(self) -> int:
+        """Returns the process that waits there."""
+        waiting = self.gate.with_suffix(".waiting")
+        wait_for(lambda: waiting.exists() and waiting.read_text().endswith("\n"), 60, "someone at the gate")
+        return int(waiting.read_text().split()[-1])
+
+    def times_run(self) -> Counter[int]:
+        """Per row, how often it was run."""
+        return Counter(int(line.split()[1]) for line in self.notes.read_text().splitlines())
+
+
+def interrupt(command: Command, number: signal.Signals = signal.SIGINT) -> None:
+    """As a terminal does it: to the whole process group."""
+    os.killpg(command.process.pid, number)
+
+
+def stop_is_wanted(sight: Sight) -> bool:
+    """Has the coordinator heard of the stop?"""
+    connection = sight.connect()
+    want = connection.command("HGET", Keys(sight.run_id).run, "want")
+    connection.close()
+    return bool(want == b"stop")
+
+
+def check_stopped(harness: Harness, command: Command, digest_prefix: list[int] | None = None) -> None:
+    """It ended as a stopped run does; what it has so far does not look like a dataset."""
+    assert command.wait(60) == 130, command.text
+    assert_nothing_runs(harness, timeout=0)
+    folder = harness.run_directory
+    assert not (folder / "dataset").exists()
+    facts = json.loads((folder / "partial" / "INCOMPLETE.json").read_text())
+    assert facts["complete"] is False
+    assert "asked to stop" in facts["why"]
+    assert facts["go_on"].startswith("pipeline-coordinator run ")
+    assert facts["rows"] == {leaf: len(harness.rows(leaf, folder / "partial")) for leaf in facts["rows"]}
+    record = RunDirectory(folder).read()
+    assert record is not None
+    assert record.status == "stopped"
+    assert record.rows == facts["rows"]
+    assert "was stopped" in command.text
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("step", ["count", "async", "last"])
+def test_a_stopped_run_ends_in_good_order_and_the_same_command_goes_on(
+    harness: Harness, sight: Sight, graph: Pipeline, number: signal.Signals, step: str
+) -> None:
+    command = graph.start(harness)
+    sight.wait_for_results(step, 3)
+    interrupt(command, number)
+    check_stopped(harness, command)
+    graph.finish(harness)
+
+
+def test_a_run_may_be_stopped_over_and_over_again(harness: Harness, sight: Sight, graph: Pipeline) -> None:
+    for results in (5, 15, 25):
+        command = graph.start(harness)
+        sight.wait_for_results("async", results)
+        interrupt(command)
+        check_stopped(harness, command)
+    graph.finish(harness)
+
+
+def test_what_a_stopped_run_has_so_far_is_the_head_of_its_dataset(
+    harness: Harness, sight: Sight, chain: Pipeline
+) -> None:
+    command = chain.start(harness)
+    sight.wait_for_results("double", 10)
+    interrupt(command)
+    check_stopped(harness, command)
+    numbers = [row["n"] for row in harness.rows("keep", harness.run_directory / "partial")]
+    assert 100 <= len(numbers) < 600
+    assert numbers == list(range(len(numbers)))
+
+
+def test_the_batch_in_hand_is_finished_within_the_grace_so_that_no_row_is_run_twice(
+    harness: Harness, sight: Sight, chain: Pipeline
+) -> None:
+    noted = Noted(harness, chain, at=200)
+    noted.gate.touch()
+    command = noted.pipeline().start(harness, GRACE="60")
+    noted.wait_at_gate()
+    interrupt(command)
+    wait_for(lambda: stop_is_wanted(sight), what="the stop")
+    assert command.process.poll() is None
+    noted.gate.unlink()
+    check_stopped(harness, command)
+    assert noted.times_run()[200] == 1
+    noted.pipeline().finish(harness)
+    assert noted.times_run() == Counter(range(600))
+
+
+def test_a_batch_that_outlasts_the_grace_is_given_up_and_run_again(
+    harness: Harness, sight: Sight, chain: Pipeline
+) -> None:
+    noted = Noted(harness, chain, at=200)
+    noted.gate.touch()
+    command = noted.pipeline().start(harness, GRACE="1")
+    noted.wait_at_gate()
+    interrupt(command)
+    check_stopped(harness, command)
+    noted.gate.unlink()
+    noted.pipeline().finish(harness)
+    assert noted.times_run() == Counter(range(600))
+
+
+def test_a_run_is_stopped_while_a_step_loads(harness: Harness, chain: Pipeline) -> None:
+    noted = Noted(harness, chain, at=None)
+    noted.gate.touch()
+    command = noted.pipeline().start(harness, GRACE="1")
+    noted.wait_at_gate()
+    interrupt(command)
+    check_stopped(harness, command)
+    noted.gate.unlink()
+    noted.pipeline().finish(harness)
+
+
+def test_a_second_signal_ends_it_at_once(harness: Harness, sight: Sight, chain: Pipeline) -> None:
+    noted = Noted(harness, chain, at=200)
+    noted.gate.touch()
+    command = noted.pipeline().start(harness, GRACE="60")
+    noted.wait_at_gate()
+    interrupt(command)
+    wait_for(lambda: stop_is_wanted(sight), what="the stop")
+    asked = time.monotonic()
+    interrupt(command)
+    assert command.wait(60) == 130
+    assert time.monotonic() - asked < 5
+    assert_nothing_runs(harness, timeout=15)
+    noted.gate.unlink()
+    noted.pipeline().finish(harness)
+
+
+def started_guardian(sight: Sight, command: Command) -> bool:
+    return bool(sight.children(command))
+
+
+def started_broker(sight: Sight, command: Command) -> bool:
+    return (sight.harness.folder / "cache").exists() and any(sight.harness.folder.glob("cache/*/*/broker/redis.pid"))
+
+
+def started_workers(sight: Sight, command: Command) -> bool:
+    return any(sight.harness.folder.glob("cache/*/*/run.json"))
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize("point", [started_guardian, started_broker, started_workers])
+def test_a_run_is_stopped_while_it_starts(
+    harness: Harness,
+    sight: Sight,
+    chain: Pipeline,
+    number: signal.Signals,
+    point: Callable[[Sight, Command], bool],
+) -> None:
+    command = chain.start(harness)
+    wait_for(lambda: point(sight, command), what="the start")
+    interrupt(command, number)
+    assert command.wait(60) == 130, command.text
+    assert_nothing_runs(harness, timeout=15)
+    chain.finish(harness)
+
+
+def test_a_stopped_run_goes_on_with_other_resources_and_retries(
+    harness: Harness, sight: Sight, chain: Pipeline
+) -> None:
+    noted = Noted(harness, chain, at=0)
+    command = noted.pipeline().start(harness)
+    sight.wait_for_results("double", 10)
+    interrupt(command)
+    check_stopped(harness, command)
+    loads = sight.log().count("step 'double' loaded")
+    assert loads == 1
+    done = noted.times_run()
+    assert 200 <= done.total() < 600
+    noted.pipeline("{resources: {replicas: 3}, retries: 7}"[1:-1].replace(", retries", "\n    retries")).finish(harness)
+    assert noted.times_run() == Counter(range(600))
+    assert sight.log().count("step 'double' loaded") == loads + 3

@@ -1,0 +1,235 @@
+"""Messages <-> the bytes of a stream entry: every kind comes back as it was, all else is refused in words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgpack
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from common.batch import (
+    Batch,
+    Chunk,
+    DeadLetter,
+    Entry,
+    Failure,
+    Input,
+    PartWritten,
+    Payload,
+    Reopened,
+    Result,
+    Routed,
+    Slice,
+)
+from common.errors import WireError
+from common.wire import (
+    ERROR_LIMIT,
+    MESSAGE_LIMIT,
+    PROTOCOL,
+    decode_batch,
+    decode_entry,
+    decode_letter,
+    decode_pointer,
+    encode_batch,
+    encode_entry,
+    encode_letter,
+    encode_pointer,
+    is_pointer,
+)
+
+names = st.text(alphabet=st.characters(codec="utf-8"), max_size=20)
+counts = st.integers(0, 2**63 - 1)
+externals = st.one_of(st.none(), names)
+errors = st.text(alphabet=st.characters(codec="utf-8"), max_size=200)
+rows = st.dictionaries(names, st.one_of(st.none(), st.integers(-5, 5), names, st.binary()), max_size=4)
+
+
+@st.composite
+def batches(draw: st.DrawFn) -> Batch:
+    def slices(step: str) -> st.SearchStrategy[Slice]:
+        payloads = st.builds(Payload, st.just(step), counts, counts, externals)
+        return st.builds(Slice, payloads, counts, counts)
+
+    sources = draw(st.lists(names, max_size=3))
+    inputs = tuple(Input(source, tuple(draw(st.lists(slices(source), max_size=4)))) for source in sources)
+    return Batch(draw(names), draw(counts), draw(counts), inputs)
+
+
+results = st.builds(
+    Result,
+    names,
+    counts,
+    counts,
+    st.lists(st.builds(Chunk, counts, counts, externals), max_size=4).map(tuple),
+    counts,
+    counts,
+    counts,
+    counts,
+    st.booleans(),
+    st.one_of(st.none(), st.lists(names, max_size=3).map(tuple)),
+    names,
+    st.integers(0, 10**9).map(lambda micros: micros / 1e6),
+)
+entries: st.SearchStrategy[Entry] = st.one_of(
+    results,
+    st.builds(Failure, names, counts, counts, errors, names),
+    st.builds(Routed, names, counts, st.lists(names, max_size=3).map(tuple)),
+    st.builds(PartWritten, names, counts, counts, names, counts, counts, names, st.binary(max_size=50), counts),
+    st.just(Reopened()),
+)
+letters = st.builds(DeadLetter, names, counts, counts, counts, errors, counts, names, st.one_of(st.none(), rows))
+
+DECODERS: list[Callable[[bytes], object]] = [
+    lambda message: decode_batch("step", message),
+    lambda message: decode_pointer("step", message),
+    is_pointer,
+    decode_entry,
+    decode_letter,
+]
+
+
+@given(batches())
+def test_a_batch_comes_back_as_it_was(batch: Batch) -> None:
+    message = encode_batch(batch)
+    assert decode_batch(batch.step, message) == batch
+    assert not is_pointer(message)
+
+
+@given(batches())
+def test_a_pointer_gives_the_batch_without_its_inputs(batch: Batch) -> None:
+    message = encode_pointer(batch)
+    assert is_pointer(message)
+    assert decode_pointer(batch.step, message) == Batch(batch.step, batch.seq, batch.attempt)
+
+
+@given(entries)
+def test_every_kind_of_entry_comes_back_as_it_was(entry: Entry) -> None:
+    assert decode_entry(encode_entry(entry)) == entry
+
+
+@given(letters)
+def test_a_dead_letter_comes_back_as_it_was(letter: DeadLetter) -> None:
+    assert decode_letter(encode_letter(letter)) == letter
+
+
+def letter_of(error: str = "no", row: dict[str, Any] | None = None) -> DeadLetter:
+    return DeadLetter("s", 1, 0, 2, error, 3, "w", row)
+
+
+@pytest.mark.parametrize("row", [{"a": {1, 2}}, {"a": "\ud83d"}, {1: 2}, {"n": 2**64}], ids=repr)
+def test_a_row_that_cannot_be_stored_is_left_out_of_its_dead_letter(row: dict[Any, Any]) -> None:
+    assert decode_letter(encode_letter(letter_of(row=row))) == letter_of()
+
+
+def test_a_row_that_is_too_large_for_a_message_is_left_out_of_its_dead_letter() -> None:
+    assert decode_letter(encode_letter(letter_of(row={"a": b"x" * MESSAGE_LIMIT}))) == letter_of()
+
+
+@pytest.mark.parametrize("make", [lambda text: Failure("s", 0, 0, text), letter_of], ids=["failure", "dead letter"])
+def test_an_error_text_of_any_length_and_with_any_characters_can_be_sent(make: Callable[[str], Any]) -> None:
+    """A step that raises with half an emoji in its message must not take its worker with it."""
+    encode, decode = (encode_entry, decode_entry) if isinstance(make("x"), Failure) else (encode_letter, decode_letter)
+    assert decode(encode(make("half \ud83d of it"))).error == "half \\ud83d of it"
+    assert len(decode(encode(make("\ud83d" * 10 * ERROR_LIMIT))).error) == ERROR_LIMIT
+
+
+@pytest.mark.parametrize("version", [0, PROTOCOL + 1, -1, "1", None, [PROTOCOL], {}], ids=repr)
+@pytest.mark.parametrize("decode", DECODERS)
+def test_another_protocol_version_is_refused_in_words(decode: Callable[[bytes], object], version: object) -> None:
+    message = msgpack.packb([version, "result", "and", "more"])
+    with pytest.raises(WireError, match=f"has protocol .*; this version of Penstock speaks {PROTOCOL}"):
+        decode(message)
+
+
+@pytest.mark.parametrize("decode", DECODERS)
+@pytest.mark.parametrize("kind", ["gone", "", 5, None, ["result"], b"result"], ids=repr)
+def test_an_unknown_kind_is_refused_with_the_kinds_there_are(decode: Callable[[bytes], object], kind: object) -> None:
+    with pytest.raises(WireError, match=r"is of kind .*, not one of [a-z]+"):
+        decode(msgpack.packb([PROTOCOL, kind]))
+
+
+@pytest.mark.parametrize("decode", DECODERS)
+def test_a_message_that_is_too_large_is_refused_before_it_is_read(decode: Callable[[bytes], object]) -> None:
+    with pytest.raises(WireError, match=f"at most {MESSAGE_LIMIT}"):
+        decode(b"\x00" * (MESSAGE_LIMIT + 1))
+
+
+BAD_SHAPES: list[list[object]] = [
+    ["batch"],
+    ["batch", 0, 0, [], "more"],
+    ["batch", -1, 0, []],
+    ["batch", 1.5, 0, []],
+    ["batch", True, 0, []],
+    ["batch", 0, 0, [["a"]]],
+    ["batch", 0, 0, [["a", [[0, 0, 0]]]]],
+    ["batch", 0, 0, [["a", [[0, 0, 0, -5]]]]],
+    ["batch", 0, 0, [[b"a", []]]],
+    ["batch", 0, 0, 7],
+    ["manifest", 0],
+    ["result", "s", 0, 0],
+    ["result", "s", 0, 0, [[1]], 1, [0, 0, 0], False, None, "w", 1],
+    ["result", "s", 0, 0, [], 1, [0, 0], False, None, "w", 1],
+    ["result", "s", 0, 0, [], 1, [0, 0, 0], False, [1], "w", 1],
+    ["result", "s", 0, 0, [], "1", [0, 0, 0], False, None, "w", 1],
+    ["failure", "s", 0, 0, b"error", "w"],
+    ["routed", "s", 0, 5],
+    ["part", "s", 0, 0, "name", 1, 0, "digest", "schema", 0],
+    ["reopened", 1],
+    ["letter", "s", 0, 0, 0, "e", 1, "w", b""],
+    ["letter", "s", 0, 0, 0, "e", 1, "w", msgpack.packb([])],
+    ["letter", "s", 0, 0, 0, "e", 1, "w", "row"],
+]
+
+
+@pytest.mark.parametrize("fields", BAD_SHAPES, ids=repr)
+def test_a_message_of_another_shape_is_refused_by_its_kind(fields: list[object]) -> None:
+    message = msgpack.packb([PROTOCOL, *fields])
+    readers: dict[object, Callable[[bytes], object]] = {
+        "batch": DECODERS[0],
+        "manifest": DECODERS[1],
+        "letter": decode_letter,
+    }
+    with pytest.raises(WireError, match=f"kind '{fields[0]}' has another shape|a payload of"):
+        readers.get(fields[0], decode_entry)(message)
+
+
+@given(st.binary(max_size=200))
+def test_bytes_that_nobody_wrote_are_a_wire_error_and_nothing_else(data: bytes) -> None:
+    for decode in DECODERS:
+        refused_or_read(decode, data)
+
+
+plain = st.recursive(
+    st.one_of(st.none(), st.booleans(), st.integers(-5, 2**64 - 1), st.floats(), names, st.binary(max_size=9)),
+    lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(names, inner, max_size=2)),
+)
+
+
+@given(
+    st.sampled_from(["batch", "manifest", "result", "failure", "routed", "part", "reopened", "letter"]),
+    st.lists(plain, max_size=11),
+)
+def test_fields_of_any_kind_are_a_wire_error_and_nothing_else(kind: str, fields: list[object]) -> None:
+    message = msgpack.packb([PROTOCOL, kind, *fields])
+    for decode in DECODERS:
+        refused_or_read(decode, message)
+
+
+@given(st.one_of(batches().map(encode_batch), entries.map(encode_entry), letters.map(encode_letter)), st.data())
+def test_a_message_that_was_damaged_is_a_wire_error_and_nothing_else(message: bytes, data: st.DataObject) -> None:
+    damaged = bytearray(message)
+    for _ in range(data.draw(st.integers(1, 3))):
+        damaged[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
+    cut = bytes(damaged[: data.draw(st.integers(0, len(message)))])
+    for decode in DECODERS:
+        refused_or_read(decode, cut)
+
+
+def refused_or_read(decode: Callable[[bytes], object], data: bytes) -> None:
+    try:
+        decode(data)
+    except WireError as error:
+        str(error).encode()
