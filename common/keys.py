@@ -62,9 +62,9 @@ class Keys:
         """Rows of one output batch."""
         return self._key("payload", step, seq, attempt)
 
-    def manifest(self, step: str, attempt: int) -> str:
-        """Inputs of a global step: too many for a stream entry."""
-        return self._key("manifest", step, attempt)
+    def manifest(self, step: str, seq: int, attempt: int) -> str:
+        """Inputs of a batch that are too many for a stream entry, as those of a global step."""
+        return self._key("manifest", step, seq, attempt)
 
     def worker(self, worker_id: str) -> str:
         """A worker's lease: a string with a time to live."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import signal
 import sys
 from collections.abc import Mapping
 from importlib.util import find_spec
@@ -102,6 +103,8 @@ def check_packages() -> None:
 
 def main() -> None:
     """Entry point."""
+    # Until a run has handlers of its own, SIGTERM ends it as Ctrl-C does, and not as a crash.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         check_packages()
         sys.exit(group.main(prog_name=NAME, standalone_mode=False) or 0)

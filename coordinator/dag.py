@@ -41,6 +41,7 @@ def build_plan(spec: PipelineSpec, steps: Mapping[str, BaseStep]) -> Plan:
     _check_load_groups(spec)
     check_columns(ordered, predecessors)
     scopes = find_scopes(ordered, predecessors, spec.routing)
+    levels = _trophic_levels(predecessors)
     return Plan(
         {
             name: StepPlan(
@@ -50,6 +51,7 @@ def build_plan(spec: PipelineSpec, steps: Mapping[str, BaseStep]) -> Plan:
                 batch_size=_batch_size(step),
                 max_failure_rate=step.max_failure_rate,
                 on_error=step.on_error,
+                optional=_kind(step) == "global" and not successors[name] and levels[name] < max(levels.values()),
                 routed=name in spec.routing,
                 scope=scopes[name][0],
                 converges=scopes[name][1],
@@ -57,6 +59,14 @@ def build_plan(spec: PipelineSpec, steps: Mapping[str, BaseStep]) -> Plan:
             for name, step in ordered.items()
         }
     )
+
+
+def _trophic_levels(predecessors: Mapping[str, Sequence[str]]) -> dict[str, int]:
+    """How many steps are before each one, on the longest way; `predecessors` in topological order."""
+    levels: dict[str, int] = {}
+    for name, before in predecessors.items():
+        levels[name] = 1 + max((levels[other] for other in before), default=0)
+    return levels
 
 
 def _check_edges(spec: PipelineSpec) -> None:

@@ -80,6 +80,7 @@ class Execution:
         self._reporter = reporter
         self._settings = settings
         self._prepared = prepared
+        self._routing = Routing(prepared)
         options = {"limit": request.limit, "dry_run": request.dry_run}
         signature = run_signature(prepared.spec, prepared.steps, options)
         self.run_id = f"{prepared.spec.name}-{signature[:12]}"
@@ -205,7 +206,7 @@ class Execution:
             parts=self._directory.parts,
             failures=self._failures,
             settings=self._settings,
-            choose_successors=Routing(self._prepared),
+            choose_successors=self._routing,
             files=FileStore(url) if url else None,
         )
 

@@ -19,7 +19,7 @@ class StepPlan:
         batch_size: rows of an input batch per predecessor; for a generator, rows that it yields at a time.
         max_failure_rate: share of failed rows, 0 to 1, above which the run halts.
         on_error: "skip", "nulls" or "fail".
-        optional: may this step fail without failing the run?
+        optional: a global leaf above the last trophic level: it may fail, and the run goes on without its rows.
         routed: do the successors of this step receive routed batches?
         scope: the branches that the step is in; a batch of it carries one origin per branch.
         converges: the routing step whose branches end in this step.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import copy
 import time
 from collections import deque
@@ -14,7 +15,7 @@ from common.steps.base import AsyncStep, Row
 from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
 from worker.attempts import delays
 from worker.isolation import Isolation
-from worker.outcome import FailedRow, Outcome, StepFailed, describe, give_up
+from worker.outcome import FailedRow, Interrupted, Outcome, StepFailed, describe, give_up
 from worker.runner import Bench, Runner
 from worker.work import Work
 
@@ -25,11 +26,18 @@ RowMade = list[Row] | FailedRow
 
 @dataclass(slots=True)
 class OpenBatch:
-    """A batch whose rows wait or are in flight. `made` is filled in any order; `left` rows are not through."""
+    """A batch whose rows wait or are in flight.
+
+    Args:
+        left: rows that are not through.
+        abandoned: a row of it waited for a retry when the worker was told to stop: the batch is handed back.
+        made: what each row gave, in any order.
+    """
 
     work: Work
     left: int
     started: float = 0.0
+    abandoned: bool = False
     made: dict[int, RowMade] = field(default_factory=dict)
 
 
@@ -49,6 +57,7 @@ class AsyncRunner(Runner):
         self._isolating = False
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
+        self._stopped = asyncio.Event()
 
     def room(self) -> int:
         """Another batch is wanted while fewer rows than `concurrency` wait to be started."""
@@ -82,6 +91,7 @@ class AsyncRunner(Runner):
             self.intake.start()
             if not self.stopping.is_set():
                 await self._ended.wait()
+            await asyncio.to_thread(self.intake.stop)  # first: what it delivers needs this loop
             self._give_up_waiting()
             while self._running or self._waiting:
                 self._ended.clear()
@@ -90,6 +100,7 @@ class AsyncRunner(Runner):
             await self._step.aunload()
 
     def _wake(self) -> None:
+        self._stopped.set()
         self._ended.set()
 
     def _give_up_waiting(self) -> None:
@@ -144,9 +155,14 @@ class AsyncRunner(Runner):
             self._wake()
 
     async def _run_row(self, batch: OpenBatch, place: int) -> None:
-        batch.made[place] = await self._attempt(batch.work.whole.inputs[0][place], place)
+        try:
+            batch.made[place] = await self._attempt(batch.work.whole.inputs[0][place], place)
+        except Interrupted:
+            batch.abandoned = True
         batch.left -= 1
-        if not batch.left:
+        if not batch.left and batch.abandoned:
+            self.inbox.put(batch.work)
+        elif not batch.left:
             outcome = Outcome(batch.work.whole.count)
             try:
                 for number in range(batch.work.whole.count):
@@ -184,14 +200,24 @@ class AsyncRunner(Runner):
             except (Exception, SystemExit) as error:
                 delay = next(retries, None)
                 if delay is None:
+                    self.complaints.note("a row", error)
                     return FailedRow(place, describe(error), attempts, row)
                 attempts += 1
-                await asyncio.sleep(delay)
+            await self._pause(delay)
+
+    async def _pause(self, seconds: float) -> None:
+        """Waits before a retry; raises Interrupted as soon as the worker is to stop."""
+        with contextlib.suppress(TimeoutError):
+            await asyncio.wait_for(self._stopped.wait(), seconds)
+        if self.stopping.is_set():
+            raise Interrupted
 
     async def _isolate(self, work: Work) -> None:
         started = time.perf_counter()
         try:
             outcome = await asyncio.to_thread(self._isolation.run, work)
+        except Interrupted:
+            self.inbox.put(work)
         except StepFailed as error:
             self.outbox.put(self.bench.packer.failure(work.taken, str(error)))
         else:

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from common.errors import RowError
 from common.steps.base import BaseStep, GlobalStep, Row, Step
 from common.steps.mappings import apply_input_mappings, apply_output_mappings
+from worker.complaints import Complaints
 from worker.outcome import FailedRow, Outcome, StepFailed, describe, give_up, give_up_batch
 
 Inputs = Sequence[list[Row]]
@@ -45,12 +46,14 @@ class Attempts:
 
     Args:
         step: loaded.
-        pause: waits for some seconds; ends early when the worker must leave at once.
+        pause: waits for some seconds; raises Interrupted when the worker is to stop.
+        complaints: where the errors of rows that are given up are logged.
     """
 
-    def __init__(self, step: Step, pause: Pause) -> None:
+    def __init__(self, step: Step, pause: Pause, complaints: Complaints) -> None:
         self._step = step
         self._pause = pause
+        self._complaints = complaints
 
     def run(self, fresh: Callable[[], Inputs]) -> Outcome:
         """Runs one batch.
@@ -60,6 +63,7 @@ class Attempts:
 
         Raises:
             StepFailed: the rows that fail may not be left out.
+            Interrupted: the worker is to stop, and the batch waits for a retry.
         """
         inputs = fresh()
         taken = max((len(rows) for rows in inputs), default=0)
@@ -67,9 +71,11 @@ class Attempts:
         made, error = self._try(inputs, fresh)
         if error is None:
             outcome.pieces.append((taken, made))
-        elif isinstance(self._step, GlobalStep):
+            return outcome
+        self._complaints.note(f"a batch of {taken} rows", error)
+        if isinstance(self._step, GlobalStep):
             raise StepFailed(describe(error)) from error
-        elif self._splittable(fresh()) and taken > 1:
+        if self._splittable(fresh()) and taken > 1:
             self._bisect(fresh, 0, taken, outcome)
         else:
             give_up_batch(self._step, outcome, fresh(), describe(error), 1 + self._step.retries)
@@ -105,6 +111,7 @@ class Attempts:
                 if error is None:
                     outcome.pieces.append((1, made))
                 else:
+                    self._complaints.note("a row", error)
                     attempts = 1 + self._step.retries
                     give_up(self._step, outcome, [FailedRow(first, describe(error), attempts, take()[0][0])])
                 continue

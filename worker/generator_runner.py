@@ -16,7 +16,7 @@ from common.steps.mappings import apply_output_mappings
 from worker.attempts import delays
 from worker.holes import WholeRows
 from worker.intake import LONGEST_BLOCK
-from worker.outcome import FailedRow, StepFailed, describe
+from worker.outcome import FailedRow, Interrupted, StepFailed, describe
 from worker.runner import Bench, Runner
 from worker.work import Work
 
@@ -85,6 +85,8 @@ class GeneratorRunner(Runner):
                 self._void()
                 continue
             made = self._make_together(state)
+            if not made:
+                continue
             if not self._commit(made) or isinstance(made[-1].done.result, Failure):
                 return
             state = made[-1].state
@@ -107,7 +109,12 @@ class GeneratorRunner(Runner):
         made: list[Made] = []
         deadline = time.monotonic() + TOGETHER_SECONDS
         while self._tickets and (not made or time.monotonic() < deadline):
-            made.append(self._make_or_fail(self._tickets.popleft().taken, state))
+            ticket = self._tickets.popleft()
+            try:
+                made.append(self._make_or_fail(ticket.taken, state))
+            except Interrupted:
+                self._tickets.appendleft(ticket)
+                break
             state = made[-1].state
             if isinstance(made[-1].done.result, Failure) or state.ended or self.stopping.is_set():
                 break
@@ -126,6 +133,7 @@ class GeneratorRunner(Runner):
                 return self._make(ticket, state)
             except (Exception, SystemExit) as error:
                 delay = next(retries, None)
+                self.complaints.note(f"the batch at row {state.offset}", error)
                 if delay is None or isinstance(error, StepFailed):
                     raised = f"the generator raised at row {state.offset}: {describe(error)}"
                     return Made(self.bench.packer.failure(ticket, raised), state)

@@ -68,7 +68,9 @@ def keep(url: str, run_id: str, worker_id: str, lease: float, pid: int) -> None:
             break
         if not is_stopped(pid):
             try:
-                connection.command("SET", key, 1, "PX", round(lease * 1000))
+                # PEXPIRE first: a full broker refuses SET, and must not make its workers look dead.
+                if not connection.command("PEXPIRE", key, round(lease * 1000)):
+                    connection.command("SET", key, 1, "PX", round(lease * 1000))
             except BrokerError:
                 renewal = min(1.0, lease / 3)
             else:
@@ -77,7 +79,9 @@ def keep(url: str, run_id: str, worker_id: str, lease: float, pid: int) -> None:
         if select.select([0], [], [], left)[0] and not os.read(0, 1):
             break
     try:
-        connection.batch([("DEL", key), ("SADD", keys.dead, worker_id)])
+        # The set is for those who look soon; later on, a lease that is gone says the same.
+        forget = max(60, round(10 * lease))
+        connection.batch([("DEL", key), ("SADD", keys.dead, worker_id), ("EXPIRE", keys.dead, forget)])
     except BrokerError:
         return
 

@@ -50,6 +50,10 @@ class Outcome:
         return [*whole, *[None] * sum(row is None for _, made in self.pieces for row in made)]
 
 
+class Interrupted(Exception):
+    """The worker was told to stop while rows waited for a retry: they are handed back, not given up."""
+
+
 class StepFailed(Exception):
     """The batch fails the run: `on_error: fail`, or a step that may not leave rows out."""
 

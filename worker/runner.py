@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import queue
 import threading
-import time
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,8 +11,10 @@ from dataclasses import dataclass
 from common.broker.work import Done, WorkQueue
 from common.settings import Settings
 from common.steps.base import BaseStep
+from worker.complaints import Complaints
 from worker.intake import Intake
 from worker.outbox import Outbox
+from worker.outcome import Interrupted
 from worker.payload_reader import PayloadReader
 from worker.work import Packer, Work
 
@@ -47,6 +48,7 @@ class Runner(ABC):
         self.bench = bench
         self.stopping = threading.Event()
         self.error: BaseException | None = None
+        self.complaints = Complaints(step.name)
         self.inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self.intake = Intake(bench.queue, bench.reader, bench.settings, self.room, self.deliver, self.fail)
         self.outbox = Outbox(bench.queue, bench.settings, self.intake.forget, self.fail)
@@ -111,7 +113,10 @@ class Runner(ABC):
         return None
 
     def pause(self, seconds: float) -> None:
-        """Waits before a retry."""
-        deadline = time.monotonic() + seconds
-        while not self.stopping.is_set() and (left := deadline - time.monotonic()) > 0:
-            self.stopping.wait(left)
+        """Waits before a retry.
+
+        Raises:
+            Interrupted: the worker is to stop.
+        """
+        if self.stopping.wait(seconds):
+            raise Interrupted

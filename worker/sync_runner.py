@@ -8,7 +8,7 @@ from common.broker.work import Done
 from common.steps.base import Row, Step
 from worker.attempts import Attempts
 from worker.isolation import Isolation
-from worker.outcome import Outcome, StepFailed
+from worker.outcome import Interrupted, Outcome, StepFailed
 from worker.runner import Bench, Runner
 from worker.work import Work
 
@@ -23,7 +23,7 @@ class SyncRunner(Runner):
     def __init__(self, step: Step, bench: Bench) -> None:
         super().__init__(step, bench)
         self._step = step
-        self._attempts = Attempts(step, self.pause)
+        self._attempts = Attempts(step, self.pause, self.complaints)
         self._isolation = Isolation(step, bench.queue, self._attempts.run)
         self._batch_seconds = AHEAD_SECONDS
 
@@ -57,6 +57,9 @@ class SyncRunner(Runner):
             else:
                 outcome = self._attempts.run(Rows(work))
             return self.pack(work, outcome, time.perf_counter() - started)
+        except Interrupted:
+            self.inbox.put(work)
+            return None
         except StepFailed as error:
             return self.bench.packer.failure(work.taken, str(error))
 

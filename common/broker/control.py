@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Any
 
 from common.batch import Batch, DeadLetter, Entry, PartWritten, Payload
@@ -15,6 +16,7 @@ from common.wire import decode_entry, decode_letter, encode_batch, encode_entry,
 
 KEYS_PER_CALL = 1_000
 """Lua takes some thousand arguments at most."""
+SLICES_IN_A_MESSAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,8 +105,13 @@ class Control:
 
     def ensure_groups(self, steps: Sequence[str]) -> None:
         """Makes every step's stream and its group. Read from the start: what was dispatched before must be found."""
+        there = self._connection.batch([("EXISTS", self.keys.inputs(step)) for step in steps])
         replies = self._connection.batch(
-            [("XGROUP", "CREATE", self.keys.inputs(step), GROUP, "0", "MKSTREAM") for step in steps]
+            [
+                ("XGROUP", "CREATE", self.keys.inputs(step), GROUP, "0", "MKSTREAM")
+                for step, exists in zip(steps, there, strict=True)
+                if exists != 1
+            ]
         )
         for reply in replies:
             if isinstance(reply, BrokerError) and "BUSYGROUP" not in str(reply):
@@ -154,8 +161,12 @@ class Control:
         return given
 
     def forget_workers(self) -> None:
-        """Drops what workers of an earlier execution left behind, such as why they could not serve."""
-        self._connection.command("DEL", self.keys.workers)
+        """Drops what dead workers of an earlier execution left behind, such as why they could not serve."""
+        known = self._connection.command("HKEYS", self.keys.workers)
+        leases = self._connection.batch([("EXISTS", self.keys.worker(worker.decode())) for worker in known])
+        dead = [worker for worker, lease in zip(known, leases, strict=True) if lease == 0]
+        if dead:
+            self._connection.command("HDEL", self.keys.workers, *dead)
 
     # the journal
 
@@ -210,8 +221,10 @@ class Control:
             Fenced, Disconnected
         """
         calls: list[Call] = []
-        for step, batches in tick.dispatch.items():
-            messages = [self._message(batch, calls) for batch in batches]
+        # A batch must not be read before its manifest is there, and not be sent where the manifest finds no room.
+        full = not self._store_manifests([*chain.from_iterable(tick.dispatch.values()), *tick.redo])
+        for step, batches in tick.dispatch.items() if not full else ():
+            messages = [_message(batch) for batch in batches]
             calls.append(
                 Call(
                     "dispatch",
@@ -219,12 +232,12 @@ class Control:
                     [self.epoch, f"sent:{step}", batches[0].seq, *messages],
                 )
             )
-        for batch in tick.redo:
+        for batch in tick.redo if not full else ():
             calls.append(
                 Call(
                     "redo",
                     [self.keys.run, self.keys.inputs(batch.step)],
-                    [self.epoch, f"redo:{batch.step}:{batch.seq}", batch.attempt, self._message(batch, calls)],
+                    [self.epoch, f"redo:{batch.step}:{batch.seq}", batch.attempt, _message(batch)],
                 )
             )
         keys = self._payload_keys(tick.release)
@@ -232,7 +245,6 @@ class Control:
             some = keys[first : first + KEYS_PER_CALL]
             calls.append(Call("release", [self.keys.run, *some], [self.epoch, tick.cursor]))
         sent: dict[str, int] = {}
-        full = False
         for call, reply in zip(calls, self._connection.batch(calls), strict=True):
             if isinstance(reply, BrokerFull):
                 full = True
@@ -252,15 +264,15 @@ class Control:
             raise RunError(f"batches of step '{step}' were skipped: the broker lost data; start over with --fresh")
         return self._fence(reply + 1) - 1
 
-    def _message(self, batch: Batch, calls: list[Call]) -> bytes:
-        """A global step's inputs are stored first; the message points to them."""
-        message = encode_batch(batch)
-        if sum(len(source.slices) for source in batch.inputs) <= 1_000:
-            return message
-        calls.append(
-            Call("store", [self.keys.run, self.keys.manifest(batch.step, batch.attempt)], [self.epoch, message])
-        )
-        return encode_pointer(batch)
+    def _store_manifests(self, batches: Sequence[Batch]) -> bool:
+        """Stores the inputs of batches whose messages will point to them; returns whether the broker had room."""
+        for batch in filter(_needs_manifest, batches):
+            keys = [self.keys.run, self.keys.manifest(batch.step, batch.seq, batch.attempt)]
+            try:
+                self._fence(self._connection.call("store", keys, self.epoch, encode_batch(batch)))
+            except BrokerFull:
+                return False
+        return True
 
     def _payload_keys(self, payloads: Sequence[Payload]) -> list[str]:
         return [
@@ -299,3 +311,12 @@ class Control:
                 f"another coordinator has taken over run '{self.keys.run_id}'; this one has stopped and lost nothing"
             )
         return reply
+
+
+def _message(batch: Batch) -> bytes:
+    return encode_pointer(batch) if _needs_manifest(batch) else encode_batch(batch)
+
+
+def _needs_manifest(batch: Batch) -> bool:
+    """The inputs of a global step may be too many for a stream entry."""
+    return sum(len(source.slices) for source in batch.inputs) > SLICES_IN_A_MESSAGE

@@ -69,7 +69,8 @@ class RunRegistry:
 
     def add(self, run_id: str) -> None:
         """Makes a run known to workers that look for one."""
-        self._connection.command("SADD", RUNS, run_id)
+        if not self._connection.command("SISMEMBER", RUNS, run_id):  # a full broker refuses SADD
+            self._connection.command("SADD", RUNS, run_id)
 
     def forget(self, run_id: str) -> None:
         """Takes a run out of the set; its keys stay."""

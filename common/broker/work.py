@@ -160,9 +160,9 @@ class WorkQueue:
         before = int(fields.get(b"d", b"0"))
         if is_pointer(message):
             batch = decode_pointer(self.step, message)
-            stored = self.connection.command("GET", self.keys.manifest(self.step, batch.attempt))
+            stored = self.connection.command("GET", self.keys.manifest(self.step, batch.seq, batch.attempt))
             if stored is None:
-                raise PayloadMissing(self.keys.manifest(self.step, batch.attempt))
+                raise PayloadMissing(self.keys.manifest(self.step, batch.seq, batch.attempt))
             batch = decode_batch(self.step, stored)
         else:
             batch = decode_batch(self.step, message)
@@ -205,7 +205,7 @@ class WorkQueue:
             self.keys.journal,
             self.keys.failed,
             self.keys.isolation(self.step, batch.seq, batch.attempt),
-            self.keys.manifest(self.step, batch.attempt),
+            self.keys.manifest(self.step, batch.seq, batch.attempt),
         ]
         if done.payload is not None:
             keys.append(self.keys.payload(self.step, batch.seq, batch.attempt))

@@ -1,4 +1,5 @@
 -- Makes the caller the coordinator of a run, if no other one is alive.
+-- Starts with DEL, so that a run can go on, and drain, on a full broker.
 -- KEYS  1 run hash   2 coordinator's lease
 -- ARGV  1 token of the caller   2 who the caller is (JSON)   3 lease in ms   4 token of a holder known to be dead, or ''
 -- returns {1, epoch} or {0, who holds the lease}
@@ -9,6 +10,7 @@ if holder then
     return {0, holder}
   end
 end
+redis.call('DEL', KEYS[2])
 redis.call('SET', KEYS[2], ARGV[2], 'PX', ARGV[3])
 local number = redis.call('HINCRBY', KEYS[1], 'takeovers', 1)
 local epoch = number .. ':' .. ARGV[1]

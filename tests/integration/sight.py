@@ -81,6 +81,14 @@ class Sight:
             return 0
         return int(reply["pending"])
 
+    def holder(self, step: str) -> int:
+        """Process of a worker that has a batch of a step in hand."""
+        connection = self.connect()
+        held = connection.pending(Keys(self.run_id).inputs(step), GROUP, 1)
+        pids = {record.worker_id: record.pid for record in RunRegistry(connection).workers(self.run_id)}
+        connection.close()
+        return pids[held[0][1]]
+
     def wait_for_results(self, step: str, count: int, timeout: float = 60) -> None:
         """Returns in mid-run."""
         wait_for(lambda: self.results(step) >= count, timeout, f"result {count} of step '{step}'")

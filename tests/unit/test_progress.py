@@ -307,9 +307,9 @@ def test_the_cursor_is_never_left_hidden() -> None:
 
 def test_an_error_leaves_the_terminal_whole() -> None:
     console, file = terminal()
-    with pytest.raises(RuntimeError), make_reporter(console) as reporter:
-        reporter.update(view(1.0))
-        raise RuntimeError
+    reporter = make_reporter(console)
+    reporter.update(view(1.0))
+    reporter.__exit__(RuntimeError, RuntimeError(), None)
     before = file.getvalue()
     console.print("the error")
     assert file.getvalue().removeprefix(before) == "the error\n"
