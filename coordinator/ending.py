@@ -6,11 +6,13 @@ import json
 import shlex
 import shutil
 import time
+from collections import deque
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
 from typing import TYPE_CHECKING
 
+from common.broker.connection import redact
 from common.broker.control import Control
 from common.errors import (
     EXIT_COMPLETE,
@@ -24,6 +26,7 @@ from common.errors import (
 from common.settings import Settings
 from coordinator.columns import check_columns
 from coordinator.dataset import CardFacts, build_dataset, copy_dataset
+from coordinator.failures import FailureLog
 from coordinator.load import Prepared
 from coordinator.partial import remove_partial, write_partial
 from coordinator.run_directory import RunDirectory, RunRecord
@@ -91,9 +94,7 @@ class Ending:
             return self._incomplete(coordinator, control, "stopped", EXIT_STOPPED, "it was asked to stop")
         except Halted:
             assert coordinator.session is not None
-            assert coordinator.session.manager.halted is not None
-            halt = coordinator.session.manager.halted
-            return self._incomplete(coordinator, control, "halted", EXIT_FAILED, f"step '{halt.step}': {halt.reason}")
+            return self._incomplete(coordinator, control, "halted", EXIT_FAILED, self._why(coordinator.session))
         except (RunError, OSError) as error:
             return self._incomplete(coordinator, control, "failed", EXIT_FAILED, str(error))
 
@@ -150,6 +151,16 @@ class Ending:
             elapsed=time.monotonic() - self._started,
         )
 
+    def _why(self, session: Session) -> str:
+        """Why the run is halted; where too many rows failed, also what the last one of them failed of."""
+        halt = session.manager.halted
+        assert halt is not None
+        reason = f"step '{halt.step}': {halt.reason}"
+        if not session.manager.steps[halt.step].breaker.tripped:
+            return reason
+        errors = (letter.error for letter in FailureLog(self._directory.failures).read() if letter.step == halt.step)
+        return "; the last one: ".join((reason, *deque(errors, maxlen=1)))
+
     def _incomplete(
         self, coordinator: Coordinator, control: Control, status: Status, exit_code: int, reason: str
     ) -> Outcome:
@@ -184,10 +195,18 @@ class Ending:
         words = ["pipeline-coordinator", "run", str(request.spec)]
         for override in request.overrides:
             words += ["--set", override]
+        if request.broker is not None:
+            words += ["--broker", redact(request.broker)]
         if request.limit is not None:
             words += ["--limit", str(request.limit)]
         if request.workers == "external":
             words += ["--workers", "external"]
+        for option, value in (("--cache-dir", request.cache_dir), ("--output", request.output)):
+            words += [option, str(value)] if value is not None else []
+        for module in request.allow:
+            words += ["--allow", module]
+        if request.payloads is not None:
+            words += ["--payloads", request.payloads]
         return shlex.join(words)
 
     def _publish(self) -> None:

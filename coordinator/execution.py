@@ -8,8 +8,10 @@ import secrets
 import shlex
 import shutil
 import socket
+import threading
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Literal
 
@@ -101,6 +103,8 @@ class Execution:
             if before is not None and before.status == "complete":
                 return self._ending.reuse(before)
             with ExitStack() as stack:
+                if self._request.dry_run and self._request.broker is not None:
+                    stack.callback(delete_run, self._request.broker, self.run_id)  # when no worker is left to write
                 host = stack.enter_context(LocalHost())
                 url = self._request.broker or host.start_broker(self._directory.path)
                 connection = Connection(url)
@@ -136,7 +140,7 @@ class Execution:
             self._settings,
             reporter,
             log,
-            recover=lambda error: self._recover(error, connection, host),
+            recover=lambda stop: self._recover(connection, host, stop),
             start_command=self._start_command,
             poll_workers=(lambda: check_workers(host)) if local else None,
             stop_workers=host.stop_workers if local else None,
@@ -151,14 +155,14 @@ class Execution:
                     self._worker_arguments(), self._worker_environment(connection.url), self._directory.log
                 )
             outcome = self._ending.after(coordinator, control)
+            if outcome.status == "complete":
+                coordinator.dismiss()
             reporter.note(f"the run is {outcome.status}{': ' if outcome.reason else ''}{outcome.reason}")
             return outcome
         finally:
             keeper.stop()
             with suppress(BrokerError, Fenced):
                 control.resign()
-                if self._request.dry_run:
-                    registry.delete(self.run_id)
             log.close()
 
     def _open(self, control: Control, registry: RunRegistry) -> None:
@@ -186,11 +190,13 @@ class Execution:
         if self._request.broker is None:
             control.reclaim(steps)
         registry.add(self.run_id)
+        begun = self._directory.read()
         self._directory.write(
             RunRecord(
                 run=self.run_id,
                 pipeline=self._prepared.spec.name,
                 signature=self._signature,
+                created=begun.created if begun else datetime.now(UTC),
                 broker=self._request.broker,
             )
         )
@@ -242,12 +248,12 @@ class Execution:
 
     # brokers and workers
 
-    def _recover(self, error: Disconnected, connection: Connection, host: LocalHost) -> None:
+    def _recover(self, connection: Connection, host: LocalHost, stop: threading.Event) -> None:
         if self._request.broker is None:
             died = [exited for exited in host.poll() if exited.kind == "broker"]
             if died or not _answers(connection):
                 host.restart_broker()
-        connection.wait_until_reachable(self._settings.patience)
+        connection.wait_until_reachable(self._settings.patience, stop)
         connection.check()
 
     def _start_command(self, step: str) -> str:
@@ -263,6 +269,14 @@ class Execution:
     def _worker_environment(self, url: str) -> dict[str, str]:
         """The URL may hold a password, which must not stand in a command line."""
         return {"PENSTOCK_BROKER_URL": url}
+
+
+def delete_run(broker: str, run_id: str) -> None:
+    """Removes what a dry run has put into a broker."""
+    connection = Connection(broker)
+    with suppress(BrokerError):
+        RunRegistry(connection).delete(run_id)
+    connection.close()
 
 
 def check_workers(host: LocalHost) -> None:

@@ -6,11 +6,12 @@ itself: a bare interpreter with the standard library only, which starts in some 
     to the guardian                                                          from the guardian
     {"start": id, "argv": [...], "env": {...} | null, "cwd": path | null,    {"started": id, "pid": n}
      "stdout": path | null, "rank": n, "end_signal": n, "end_grace": s}      {"failed": id, "error": "..."}
-    {"signal": id, "signum": n, "session": bool}                             {"exited": id, "code": n}
+    {"signal": id, "signum": n}                                              {"exited": id, "code": n}
     {"remove": path}: delete this folder at the very end
 
 The end of the pipe is the order to end everything: rank by rank, lowest first, each child by its `end_signal` and,
-`end_grace` seconds later, by SIGKILL to its whole session. So nothing depends on the coordinator's last words.
+`end_grace` seconds later, by SIGKILL. So nothing depends on the coordinator's last words. What is left of a child's
+session when the child has ended, at whatever time, is killed.
 """
 
 from __future__ import annotations
@@ -113,9 +114,9 @@ class Guardian:
             raise _run_error(f"cannot start {os.fspath(argv[0])}: {why}")
         return self._started[number]
 
-    def signal(self, child: Child, signum: signal.Signals, *, session: bool = False) -> None:
-        """Signals the child and, with `session`, everything in its session; does nothing if it has ended."""
-        self._send(signal=child.number, signum=int(signum), session=session)
+    def signal(self, child: Child, signum: signal.Signals) -> None:
+        """Signals the child; does nothing if it has ended."""
+        self._send(signal=child.number, signum=int(signum))
 
     def exited(self) -> dict[Child, int]:
         """Exit codes (-n: ended by signal n) of the children that have ended until now."""
@@ -222,7 +223,7 @@ class _Keeper:
         self._woken, wakes = socket.socketpair()
         for end in (self._woken, wakes):
             end.setblocking(False)
-        # Handlers, not SIG_IGN: children would inherit that.
+        # Handlers, not SIG_IGN: children would inherit that, and what the coordinator itself may have inherited.
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(signum, lambda *_: None)
         signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
@@ -257,10 +258,8 @@ class _Keeper:
             match json.loads(line):
                 case {"start": _} as order:
                     self._start(order)
-                case {"signal": number, "signum": signum, "session": session}:
-                    for pid, kept in self._kept.items():
-                        if kept.number == number:
-                            _signal(signum, pid, *(_session(pid) if session else ()))
+                case {"signal": number, "signum": signum}:
+                    _signal(signum, *(pid for pid, kept in self._kept.items() if kept.number == number))
                 case {"remove": folder}:
                     self._folders.append(folder)
         return bool(read)
@@ -287,8 +286,6 @@ class _Keeper:
 
     def _die_with_guardian(self, end_signal: int, guardian: int) -> None:
         """In the child, before its exec. Safe there: the guardian has no other thread that could hold a lock."""
-        for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-            signal.signal(signum, signal.SIG_DFL)  # ours may have been started with one of them ignored
         if self._libc is not None:
             self._libc.prctl(PR_SET_PDEATHSIG, end_signal)
             if os.getppid() != guardian:  # it died before the line above could count
@@ -323,10 +320,9 @@ class _Keeper:
             return not ending.keys() & self._kept.keys()
 
         for pid, kept in ending.items():
-            _signal(kept.end_signal, pid, *(_session(pid) if kept.end_signal == signal.SIGKILL else ()))
+            _signal(kept.end_signal, pid)
         self._wait_until(all_gone, max((kept.end_grace for kept in ending.values()), default=0.0))
-        for pid in ending.keys() & self._kept.keys():
-            _signal(signal.SIGKILL, pid, *_session(pid))
+        _signal(signal.SIGKILL, *(ending.keys() & self._kept.keys()))
         self._wait_until(all_gone, KILL_TIMEOUT)
 
     def _wait_until(self, done: Callable[[], bool], timeout: float) -> None:

@@ -90,14 +90,14 @@ class LocalHost:
         return [Exited("workers" if child in self._workers else "broker", child.pid, exited[child]) for child in new]
 
     def stop_workers(self, timeout: float) -> None:
-        """SIGTERM to the workers' supervisors; after `timeout` seconds SIGKILL to what is left of their sessions."""
+        """SIGTERM to the workers' supervisors; after `timeout` seconds SIGKILL, which takes their sessions with it."""
         left = self._running_workers()
         for child in left:
             self._guardian.signal(child, signal.SIGTERM)
         self._wait(left, timeout)
         left = self._running_workers()
         for child in left:
-            self._guardian.signal(child, signal.SIGKILL, session=True)
+            self._guardian.signal(child, signal.SIGKILL)
         self._wait(left, KILL_TIMEOUT)
 
     def close(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from common.batch import Reopened
@@ -22,6 +23,8 @@ BLOCK_SECONDS = 0.1
 FULL_SHARE = 0.75
 """Share of `maxmemory` above which no new rows are asked for."""
 RETRY_SECONDS = 1.0
+LAST_WORDS_SECONDS = 3.0
+"""How long a run that is complete waits for its workers to leave."""
 
 
 class Stopped(Exception):
@@ -49,7 +52,8 @@ class Coordinator:
     """Runs one run to its end.
 
     Args:
-        recover: called when the broker cannot be reached; returns when it can, or raises what ends the run.
+        recover: called when the broker cannot be reached; returns when it can, or raises what ends the run:
+            Disconnected when the event that it is given is set, since a stop was asked for.
         start_command: step -> what a user types to start a worker for it.
         poll_workers: raises RunError when the local workers have ended for good; None with external ones.
         stop_workers: ends local workers within so many seconds, batches in hand finished; None with external ones.
@@ -64,7 +68,7 @@ class Coordinator:
         reporter: Reporter,
         log: PipelineLog,
         *,
-        recover: Callable[[Disconnected], None],
+        recover: Callable[[threading.Event], None],
         start_command: Callable[[str], str],
         poll_workers: Callable[[], None] | None = None,
         stop_workers: Callable[[float], None] | None = None,
@@ -110,8 +114,11 @@ class Coordinator:
             Fenced: another coordinator has it.
             RunError: it cannot go on.
         """
+        lost = False
         while True:
             try:
+                if lost:
+                    self._control.take_over()
                 session = self.session = Session(self._control, self._facts)
                 self._control.update(status="running")
                 if session.manager.halted is not None and not self._reopened:
@@ -122,9 +129,18 @@ class Coordinator:
                 self._loop(session)
                 return session
             except Disconnected as error:
+                lost = True
                 self._reporter.say(str(error))
-                self._recover(error)
-                self._control.take_over()
+                self._wait_for_broker()
+
+    def _wait_for_broker(self) -> None:
+        """A stop that is asked for meanwhile cannot be a good one: what is in hand stays with its workers."""
+        try:
+            self._recover(self._stop_asked)
+        except Disconnected as error:
+            if self._stop_asked.is_set():
+                raise Stopped from error
+            raise
 
     def _loop(self, session: Session) -> None:
         while not session.manager.finished:
@@ -139,6 +155,7 @@ class Coordinator:
                 raise Halted
             self._advance(session)
         self._watch(session, force=True)
+        self._dismiss_workers()
 
     def _advance(self, session: Session) -> None:
         """A full disk or broker is waited for: what is in hand drains, new work does not start."""
@@ -189,6 +206,27 @@ class Coordinator:
         session.drain()
         self._watch(session, force=True)
 
+    def _dismiss_workers(self) -> None:
+        """Every row is on disk: workers unload their steps, and their last words are kept."""
+        self._stopping = True
+        self._control.update(want="stop")
+        if self._stop_workers is not None:
+            self._stop_workers(self._settings.grace)
+        deadline = time.monotonic() + LAST_WORDS_SECONDS
+        while time.monotonic() < deadline and self._any_alive():
+            time.sleep(BLOCK_SECONDS)
+        self._collect_reports()
+
+    def _any_alive(self) -> bool:
+        return any(record.alive for record in self._registry.workers(self._control.keys.run_id))
+
+    def dismiss(self) -> None:
+        """The run is complete: local workers unload their steps, and what they had left to say goes to the log."""
+        with suppress(RunError):  # it stays complete without their last words
+            if self._stop_workers is not None:
+                self._stop_workers(self._settings.grace)
+            self._collect_reports()
+
     # watching
 
     def _watch(self, session: Session, *, force: bool = False) -> None:
@@ -225,8 +263,8 @@ class Coordinator:
         for record in self._crew.records:
             if record.load_error and record.step not in loaded:
                 raise RunError(f"step '{record.step}' cannot be loaded:\n{record.load_error.rstrip()}")
-            if record.refused and self._poll_workers is not None:
-                raise RunError(f"step '{record.step}' cannot be served: {record.refused}")
+            if record.refused and record.local:
+                raise RunError(f"a worker of this command cannot serve its step: {record.refused}")
             if record.refused and record.worker_id not in self._crew.hinted:
                 self._crew.hinted.add(record.worker_id)
                 self._reporter.say(f"worker {record.worker_id} on {record.host} has left: {record.refused}")

@@ -60,11 +60,12 @@ def _complete(outcome: Outcome) -> list[Text]:
 def _incomplete(outcome: Outcome, command: str) -> list[Text]:
     reason = printable(outcome.reason).strip()
     lines = _block("why", reason) if reason else []
-    if outcome.partial is not None:
+    # Of a dry run nothing is kept, so there is nothing to point to.
+    if outcome.partial is not None and _is_kept(outcome):
         lines.append(_line("so far", _shown(outcome.partial)))
         lines += _rows(outcome, "")
     lines += _failed(outcome)
-    if outcome.run_directory is not None:
+    if outcome.run_directory is not None and _is_kept(outcome):
         lines.append(_line("log", _shown(outcome.run_directory / "pipeline.log")))
     if command and command not in reason:
         lines.append(_line("go on with", command))
@@ -85,7 +86,13 @@ def _failed(outcome: Outcome) -> list[Text]:
         if rows:
             lines.append(_line(name, f"{step}: {count(rows, 'row')}", "red"))
             name = ""
-    return [*lines, _line("see them", f"pipeline-coordinator failures {outcome.run_id}")] if lines else []
+    if lines and _is_kept(outcome):
+        lines.append(_line("see them", f"pipeline-coordinator failures {outcome.run_id}"))
+    return lines
+
+
+def _is_kept(outcome: Outcome) -> bool:
+    return outcome.run_directory is not None and outcome.run_directory.is_dir()
 
 
 def _block(name: str, text: str) -> list[Text]:

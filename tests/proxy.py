@@ -35,9 +35,7 @@ class Proxy:
         """The broker, by way of this proxy."""
         user = f"{self._target.netloc.rpartition('@')[0]}@" if "@" in self._target.netloc else ""
         path = "" if self._target.scheme == "unix" else self._target.path
-        return urlunsplit(
-            ("redis", f"{user}127.0.0.1:{self._listener.getsockname()[1]}", path, self._target.query, "")
-        )
+        return urlunsplit(("redis", f"{user}127.0.0.1:{self._listener.getsockname()[1]}", path, self._target.query, ""))
 
     def lose_reply(self, marker: bytes) -> None:
         """Lets the next request that contains `marker` through, then closes its connection in place of the reply."""

@@ -3,25 +3,34 @@
 from __future__ import annotations
 
 import logging
+import os
 import sys
 import threading
+from collections.abc import Callable
+from functools import partial
+from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-from common.errors import EXIT_STOPPED, PenstockError, UsageError
+# Nothing of `common` is imported up here: whether it is ours is the first thing to find out.
+STOPPED = 130
+BROKER_SECONDS = 10.0
+"""How long a broker that cannot be reached is waited for before there is anything to lose."""
 
 
 def check_packages() -> None:
-    """Our three packages have plain names: another `common` that comes first on the path would break us silently."""
-    import common
+    """A `common` of the user's own that comes first on the path would break the worker without a word.
 
-    ours = Path(__file__).resolve().parent.parent
-    found = Path(str(common.__file__)).resolve().parent.parent
-    if found != ours:
-        raise UsageError(
-            f"the package 'common' was imported from {found}, not from {ours}: a folder named common, worker or "
-            "coordinator of your own comes first on the path; rename it, or take it out of PYTHONPATH"
+    Raises:
+        click.UsageError: it would be imported in the place of ours.
+    """
+    ours = Path(__file__).resolve().parent.parent / "common"
+    found = find_spec("common")
+    if found is None or not found.origin or Path(found.origin).resolve().parent != ours:
+        raise click.UsageError(
+            f"the package 'common' would be imported from {found.origin if found else 'nowhere'}, not from {ours}: "
+            "rename what is called so, or take it out of PYTHONPATH"
         )
 
 
@@ -60,7 +69,8 @@ def command(
     hands the rest back; a second one leaves at once. Nothing is lost either way.
     """
     # Imported here, so that --help does not wait for it.
-    from common.broker.connection import Connection
+    from common.broker.connection import Connection, Disconnected
+    from common.errors import UsageError
     from common.settings import Settings
     from common.signals import on_stop_signals
     from worker.finder import find_run
@@ -72,39 +82,44 @@ def command(
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     settings = Settings.from_environment()
     connection = Connection(broker)
-    connection.wait_until_reachable(settings.patience)
+    connection.wait_until_reachable(min(BROKER_SECONDS, settings.patience))
     connection.check()
     stopped = threading.Event()
     stop = stopped.set
-    if not all_steps:
-        on_stop_signals(lambda: stop())
+    leave_at_once: Callable[[], None] = partial(os._exit, STOPPED)
+    on_stop_signals(lambda: stop(), lambda: leave_at_once())
     record = find_run(connection, step=step, run_id=run_id, pipeline=pipeline, pause=stopped.wait)
     if record is None:
         return
     place = Place(allow, base_dir, echo=not local)
+    member: Worker | Supervisor
     if step is None:
         connection.close()
-        sys.exit(Supervisor(broker, record, settings, place).run())
-    worker = Worker(connection, record, step, settings, place)
-    stop = worker.stop
-    if stopped.is_set():
-        sys.exit(EXIT_STOPPED)
-    sys.exit(worker.run())
+        member = supervisor = Supervisor(broker, record, settings, place)
+        leave_at_once = supervisor.kill
+    else:
+        member = Worker(connection, record, step, settings, place)
+    stop = member.stop
+    if not stopped.is_set():
+        sys.exit(member.run())
 
 
 def main() -> None:
     """Entry point: errors of ours are one message and an exit code, never a traceback."""
     try:
         check_packages()
-        command(standalone_mode=False)
+        from common.errors import PenstockError
+
+        try:
+            command(standalone_mode=False)
+        except PenstockError as error:
+            click.echo(f"pipeline-worker: {error}", err=True)
+            sys.exit(error.exit_code)
     except click.ClickException as error:
         error.show()
         sys.exit(error.exit_code)
     except click.Abort:
-        sys.exit(EXIT_STOPPED)
-    except PenstockError as error:
-        click.echo(f"pipeline-worker: {error}", err=True)
-        sys.exit(error.exit_code)
+        sys.exit(STOPPED)
 
 
 if __name__ == "__main__":

@@ -111,7 +111,7 @@ class GeneratorRunner(Runner):
         while self._tickets and (not made or time.monotonic() < deadline):
             ticket = self._tickets.popleft()
             try:
-                made.append(self._make_or_fail(ticket.taken, state))
+                made.append(self._make_or_fail(ticket.taken, state, alone=not made))
             except Interrupted:
                 self._tickets.appendleft(ticket)
                 break
@@ -120,8 +120,15 @@ class GeneratorRunner(Runner):
                 break
         return made
 
-    def _make_or_fail(self, ticket: Taken, state: GeneratorState) -> Made:
-        """A generator that raises is reopened `retries` times, then the run fails."""
+    def _make_or_fail(self, ticket: Taken, state: GeneratorState, *, alone: bool) -> Made:
+        """A generator that raises is reopened `retries` times, then the run fails.
+
+        Args:
+            alone: no batch made before this one waits to be committed.
+
+        Raises:
+            Interrupted: the ticket is to be served later: batches before it must not wait for its retries.
+        """
         batch = Batch(self._generator.name, state.seq, state.attempt)
         ticket = replace(ticket, batch=batch)
         if ticket.deliveries > self._generator.max_deliveries:
@@ -132,6 +139,9 @@ class GeneratorRunner(Runner):
             try:
                 return self._make(ticket, state)
             except (Exception, SystemExit) as error:
+                if not alone:
+                    self._source = chunks(self._generator, state.offset, self.bench)
+                    raise Interrupted from error
                 delay = next(retries, None)
                 self.complaints.note(f"the batch at row {state.offset}", error)
                 if delay is None or isinstance(error, StepFailed):

@@ -113,7 +113,7 @@ class Intake:
         if self._compare:
             with self._lock:
                 held = set(self._held)  # before it asks: what is committed meanwhile is in the answer, and finished
-            unfinished = [taken for taken in self._queue.pending() if taken.entry not in held]
+            unfinished = self._queue.pending(held)
             self._compare = len(unfinished) > room
             if unfinished:
                 return self._hold(unfinished[:room])
@@ -164,7 +164,9 @@ class Intake:
         except (WireError, PayloadMissing) as error:
             read = [error] * len(taken)  # type: ignore[list-item]
         for one, inputs in zip(taken, read, strict=True):
-            if isinstance(inputs, RunError):
+            if one.broken is not None:
+                self._deliver(Work(one, NOTHING, lambda: NOTHING, one.broken))
+            elif isinstance(inputs, RunError):
                 self._deliver(Work(one, NOTHING, lambda: NOTHING, inputs))
             else:
                 self._deliver(Work(one, take_whole(inputs), self._reading_again(one)))

@@ -79,7 +79,12 @@ class Worker:
         """Returns the exit code."""
         shipper = collect_output(self._step_name, self.worker_id, echo=self._place.echo)
         keeper = Keeper(self._connection.url, self._record.run_id, self.worker_id, self._settings.worker_lease)
-        facts: dict[str, object] = {"step": self._step_name, "host": socket.gethostname(), "pid": os.getpid()}
+        facts: dict[str, object] = {
+            "step": self._step_name,
+            "host": socket.gethostname(),
+            "pid": os.getpid(),
+            "local": not self._place.echo,
+        }
         self._queue.join(facts)
         keeper.ensure()
         watch = threading.Thread(target=self._watch, args=(shipper, keeper), name="watch", daemon=True)

@@ -21,6 +21,7 @@ from common.spec import PipelineSpec
 from worker.service import Place, Worker
 
 RESTART_SECONDS = (0.05, 5.0)
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STEADY_SECONDS = 10.0
 """A child that lived longer is restarted without delay."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -48,6 +49,7 @@ class Supervisor:
         self._settings = settings
         self._place = place
         self._stopping = threading.Event()
+        self._forking = threading.Lock()
         self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
         steps = PipelineSpec.from_dict(record.spec).steps
         self._children = [
@@ -57,7 +59,6 @@ class Supervisor:
     def run(self) -> int:
         """Supervises until all workers have ended; returns the worst exit code among them."""
         code = EXIT_COMPLETE
-        on_stop_signals(self._stop, self._kill)
         waiting = list(self._children)
         for child in waiting:
             self._start(child)
@@ -79,10 +80,16 @@ class Supervisor:
         sys.stderr.flush()
         child.started = time.monotonic()
         supervisor = os.getpid()
-        child.pid = os.fork()
-        if child.pid == 0:
-            self._die_with(supervisor)
-            os._exit(self._be_worker(child.step))
+        with self._forking:
+            if self._stopping.is_set():
+                return
+            # Until the child listens for itself, its signals would arrive in the socket that it shares with us.
+            signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+            child.pid = os.fork()
+            if child.pid == 0:
+                self._die_with(supervisor)
+                os._exit(self._be_worker(child.step))
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _die_with(self, supervisor: int) -> None:
         """In the child: a worker that outlived its supervisor would be out of reach of whoever ends that one."""
@@ -95,6 +102,7 @@ class Supervisor:
         try:
             worker = Worker(Connection(self._url), self._record, step, self._settings, self._place)
             on_stop_signals(worker.stop)
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             return worker.run()
         except BaseException:
             traceback.print_exc(file=sys.__stderr__)
@@ -129,11 +137,14 @@ class Supervisor:
                     return
                 self._start(child)
 
-    def _stop(self) -> None:
-        self._stopping.set()
-        self._signal(signal.SIGTERM)
+    def stop(self) -> None:
+        """Ends every worker in good order, and then `run`; from any thread."""
+        with self._forking:
+            self._stopping.set()
+            self._signal(signal.SIGTERM)
 
-    def _kill(self) -> None:
+    def kill(self) -> None:
+        """Ends every worker and this process at once."""
         self._signal(signal.SIGKILL)
         os._exit(EXIT_STOPPED)
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import hashlib
+import re
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -13,9 +15,16 @@ from urllib.parse import urlsplit, urlunsplit
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
-from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_exponential_jitter
+from tenacity import (
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_delay,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
 
-from common.errors import BrokerError
+from common.errors import BrokerError, UsageError
 
 OLDEST_VERSION = (6, 2)
 Argument = str | bytes | int | float
@@ -39,6 +48,15 @@ class Call:
 
 
 @dataclass(frozen=True, slots=True)
+class Held:
+    """An entry that a consumer of a group holds, and the consumers that have held it, this one included."""
+
+    entry: str
+    consumer: str
+    deliveries: int
+
+
+@dataclass(frozen=True, slots=True)
 class ServerFacts:
     """What the broker says of itself. `server_id` changes when another server process answers."""
 
@@ -58,12 +76,16 @@ def script_text(name: str) -> tuple[str, str]:
 
 
 def redact(url: str) -> str:
-    """The URL without its password, for messages and logs."""
-    parts = urlsplit(url)
-    if parts.password is None:
-        return url
-    user, _, host = parts.netloc.rpartition("@")
-    return urlunsplit(parts._replace(netloc=f"{user.split(':')[0]}:***@{host}"))
+    """The URL without its password, for messages and logs; also one that is not well-formed."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port  # raises where it is no port
+        if parts.password is None:
+            return url
+        user, _, host = parts.netloc.rpartition("@")
+        return urlunsplit(parts._replace(netloc=f"{user.split(':')[0]}:***@{host}"))
+    except ValueError:  # such as a slash in the password: what stands before it is taken for a port
+        return re.sub(r"(?<=://)([^:@/]*):.*@", r"\1:***@", url)
 
 
 class Connection:
@@ -72,6 +94,9 @@ class Connection:
     Args:
         url: `redis://`, `rediss://` or `unix://`, as redis-py takes it.
         timeout: seconds that a reply may take, over and above the time that a blocking read asks for.
+
+    Raises:
+        UsageError: it is no such URL.
     """
 
     def __init__(self, url: str, timeout: float = 30.0) -> None:
@@ -86,8 +111,10 @@ class Connection:
                 retry=Retry(NoBackoff(), 0),
                 retry_on_error=[],
             )
-        except (ValueError, redis.RedisError) as error:
-            raise BrokerError(f"'{self.shown_url}' is not a broker's URL: {error}") from None
+            pool = self._client.connection_pool
+            pool.connection_class(**pool.connection_kwargs)  # finds unknown options in the URL; connects to nothing
+        except (ValueError, TypeError, redis.RedisError) as error:
+            raise UsageError(f"'{self.shown_url}' is not a broker's URL: {_what_is_wrong(error)}") from None
 
     def close(self) -> None:
         """Closes every socket."""
@@ -104,13 +131,13 @@ class Connection:
         except redis.RedisError as error:
             raise self._translate(error) from error
 
-    def pending(self, stream: str, group: str, count: int, consumer: str | None = None) -> list[tuple[str, str]]:
-        """The oldest entries that consumers of a group hold: (entry, consumer)."""
+    def pending(self, stream: str, group: str, count: int, consumer: str | None = None) -> list[Held]:
+        """The oldest entries that consumers of a group hold."""
         try:
             rows = self._client.xpending_range(stream, group, "-", "+", count, consumer)
         except redis.RedisError as error:
             raise self._translate(error) from error
-        return [(row["message_id"].decode(), row["consumer"].decode()) for row in rows]
+        return [Held(row["message_id"].decode(), row["consumer"].decode(), row["times_delivered"]) for row in rows]
 
     def call(self, script: str, keys: Sequence[str], *args: Argument) -> Any:
         """Runs one script; see `command` for what it raises."""
@@ -183,16 +210,18 @@ class Connection:
             )
         return facts
 
-    def wait_until_reachable(self, patience: float) -> ServerFacts:
-        """Tries, with backoff, for `patience` seconds.
+    def wait_until_reachable(self, patience: float, stop: threading.Event | None = None) -> ServerFacts:
+        """Tries, with backoff, for `patience` seconds, or until `stop` is set.
 
         Raises:
             Disconnected: with the last reason.
         """
+        stop = stop or threading.Event()
         retrying = Retrying(
             retry=retry_if_exception_type(Disconnected),
             wait=wait_exponential_jitter(initial=0.05, max=2.0, jitter=0.1),
-            stop=stop_after_delay(patience),
+            stop=stop_after_delay(patience) | stop_when_event_set(stop),
+            sleep=sleep_using_event(stop),
             reraise=True,
         )
         return retrying(self.facts)
@@ -214,3 +243,12 @@ class Connection:
         if text.startswith(("MISCONF", "LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN")):
             return Disconnected(f"the broker at {self.shown_url} takes no writes at the moment: {text}")
         return BrokerError(f"the broker at {self.shown_url} answered: {text}")
+
+
+def _what_is_wrong(error: Exception) -> str:
+    text = str(error)
+    if option := re.search("unexpected keyword argument ('.*')", text):
+        return f"there is no option {option[1]}"
+    if "Port" in text:  # redis quotes what it took for a port: part of a password that has a slash in it
+        return "its port is not a number up to 65535 (in a password, write / as %2F, # as %23, ? as %3F)"
+    return text

@@ -150,8 +150,8 @@ class Control:
             stream = self.keys.inputs(step)
             while rows := self._connection.pending(stream, GROUP, KEYS_PER_CALL):
                 held: dict[str, list[str]] = {}
-                for entry, worker in rows:
-                    held.setdefault(worker, []).append(entry)
+                for row in rows:
+                    held.setdefault(row.consumer, []).append(row.entry)
                 back = 0
                 for worker, entries in held.items():
                     back += int(self._connection.call("hand_back", [stream], GROUP, worker, 0, *entries))

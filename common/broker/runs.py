@@ -43,6 +43,7 @@ class WorkerRecord:
 
     Args:
         alive: is its lease?
+        local: was it started by the coordinator itself?
         load_error: traceback of a `load` that raised.
         refused: why it cannot serve the step.
     """
@@ -53,6 +54,7 @@ class WorkerRecord:
     pid: int
     loaded: bool
     alive: bool
+    local: bool
     load_error: str
     refused: str
 
@@ -105,9 +107,12 @@ class RunRegistry:
         )
 
     def all(self) -> Iterator[RunRecord]:
-        """Every run that can be read; those whose keys have expired are forgotten."""
+        """Every run of this protocol; those whose keys have expired are forgotten."""
         for run_id in self.run_ids():
-            record = self.read(run_id)
+            try:
+                record = self.read(run_id)
+            except RunError:
+                continue
             if record is None:
                 self.forget(run_id)
             else:
@@ -143,6 +148,7 @@ class RunRegistry:
                 int(facts.get("pid", 0)),
                 bool(facts.get("loaded")),
                 bool(lease),
+                bool(facts.get("local")),
                 str(facts.get("load_error", "")),
                 str(facts.get("refused", "")),
             )

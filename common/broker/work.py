@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,8 @@ from common.wire import decode_batch, decode_pointer, encode_entry, encode_lette
 
 LOG_LENGTH = 20_000
 """Log records that wait for the coordinator, about; older ones are dropped."""
+MOST_HELD = 1_000
+"""Entries that a worker may have in hand."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,11 +26,13 @@ class Taken:
     Args:
         entry: its id in the step's stream.
         deliveries: workers that have had it, this one included.
+        broken: why its inputs are not known, where that is so.
     """
 
     entry: str
     batch: Batch
     deliveries: int
+    broken: PayloadMissing | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,14 +117,23 @@ class WorkQueue:
         reply = self.connection.command(
             "XREADGROUP", "GROUP", GROUP, self.worker_id, "COUNT", count, *waiting, "STREAMS", self._stream, ">"
         )
-        return self._taken(reply, 1)
+        entries = reply[0][1] if reply else []
+        return [self._read_fields(entry.decode(), fields, 1) for entry, fields in entries if fields]
 
-    def pending(self) -> list[Taken]:
-        """Everything that the broker holds for this worker to be its own."""
-        reply = self.connection.command(
-            "XREADGROUP", "GROUP", GROUP, self.worker_id, "COUNT", 1_000, "STREAMS", self._stream, "0"
-        )
-        return self._taken(reply, 1)
+    def pending(self, known: Container[str] = ()) -> list[Taken]:
+        """What the broker holds for this worker to be its own, but for entries that the worker knows of.
+
+        Not by XREADGROUP: to read one's own entries again would count as another delivery of each.
+        """
+        held = self.connection.pending(self._stream, GROUP, MOST_HELD, self.worker_id)
+        unknown = [one for one in held if one.entry not in known]
+        replies = self.connection.batch([("XRANGE", self._stream, one.entry, one.entry) for one in unknown])
+        _raise_first(replies)
+        return [
+            self._read_fields(one.entry, reply[0][1], one.deliveries)
+            for one, reply in zip(unknown, replies, strict=True)
+            if reply
+        ]
 
     def silent_workers(self) -> dict[str, int]:
         """Other workers whose lease is gone, with the number of entries that each holds."""
@@ -139,7 +152,7 @@ class WorkQueue:
 
     def claim(self, worker: str, count: int) -> list[Taken]:
         """Takes over entries of a worker that is dead, or was found silent twice."""
-        entries = [entry for entry, _ in self.connection.pending(self._stream, GROUP, count, worker)]
+        entries = [held.entry for held in self.connection.pending(self._stream, GROUP, count, worker)]
         if not entries:
             return []
         reply = self.connection.call(
@@ -151,22 +164,17 @@ class WorkQueue:
             claimed.append(self._read_fields(entry.decode(), fields, int(deliveries)))
         return claimed
 
-    def _taken(self, reply: Any, deliveries: int) -> list[Taken]:
-        entries = reply[0][1] if reply else []
-        return [self._read_fields(entry.decode(), fields, deliveries) for entry, fields in entries if fields]
-
     def _read_fields(self, entry: str, fields: Mapping[bytes, bytes], deliveries: int) -> Taken:
         message = fields[b"m"]
-        before = int(fields.get(b"d", b"0"))
-        if is_pointer(message):
-            batch = decode_pointer(self.step, message)
-            stored = self.connection.command("GET", self.keys.manifest(self.step, batch.seq, batch.attempt))
-            if stored is None:
-                raise PayloadMissing(self.keys.manifest(self.step, batch.seq, batch.attempt))
-            batch = decode_batch(self.step, stored)
-        else:
-            batch = decode_batch(self.step, message)
-        return Taken(entry, batch, deliveries + before)
+        deliveries += int(fields.get(b"d", b"0"))
+        if not is_pointer(message):
+            return Taken(entry, decode_batch(self.step, message), deliveries)
+        batch = decode_pointer(self.step, message)
+        manifest = self.keys.manifest(self.step, batch.seq, batch.attempt)
+        stored = self.connection.command("GET", manifest)
+        if stored is None:  # lost, or done by another worker by now: a commit will show which
+            return Taken(entry, batch, deliveries, PayloadMissing(manifest))
+        return Taken(entry, decode_batch(self.step, stored), deliveries)
 
     # payloads
 

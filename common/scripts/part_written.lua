@@ -1,11 +1,12 @@
 -- Journals a part that is on disk and frees the payloads that it holds: both or neither.
--- Starts with UNLINK, so that it goes through on a full broker.
+-- Starts with PERSIST and UNLINK, so that it goes through on a full broker, also where it frees nothing.
 -- KEYS  1 run hash   2 journal   3 stream of dead letters   4.. payloads
 -- ARGV  1 epoch   2 message   3.. dead letters: rows that could not be written
 -- returns the position in the journal, or 0 when another coordinator has the run
 if redis.call('HGET', KEYS[1], 'epoch') ~= ARGV[1] then
   return 0
 end
+redis.call('PERSIST', KEYS[1])
 for i = 4, #KEYS do
   redis.call('UNLINK', KEYS[i])
 end

@@ -346,3 +346,27 @@ class Bulky(Step):
 
     def process(self, inputs: StepInput) -> StepOutput:
         yield [{**row, "blob": os.urandom(self.size)} for row in inputs]
+
+
+class DiesOften(GeneratorStep):
+    """Is killed once at every batch whose number divides by `every`, and makes it the next time."""
+
+    rows: int
+    every: int
+    notes: str
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["n"]
+
+    def process(self, offset: int = 0) -> GeneratorStepOutput:
+        while offset < self.rows:
+            number = offset // self.batch_size
+            seen = Path(self.notes).read_text().split() if Path(self.notes).exists() else []
+            if number % self.every == 0 and str(number) not in seen:
+                with Path(self.notes).open("a") as file:
+                    file.write(f"{number}\n")
+                end("kill", offset)
+            stop = min(offset + self.batch_size, self.rows)
+            yield [{"n": n} for n in range(offset, stop)], stop == self.rows
+            offset = stop

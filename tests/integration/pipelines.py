@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from tests.integration.harness import Command, Harness, wait_for
@@ -11,7 +11,7 @@ CHAIN = """
 name: chain
 steps:
   count: {type: "mysteps:Count", rows: 600, batch_size: 20, seconds: 0.02}
-  double: {type: "mysteps:Double", after: count, input_batch_size: 20, seconds: 0.06}
+  double: {type: "mysteps:Double", after: count, input_batch_size: 20, seconds: 0.1}
   keep: {type: KeepColumns, after: double, columns: [n, double]}
 """
 
@@ -28,6 +28,16 @@ steps:
   last: {type: KeepColumns, after: reverse, input_batch_size: 33, columns: [n, copy]}
 """
 """A filter, an expander, batch sizes that do not fit, rows in flight, two leaves, a global step."""
+
+
+GATED = """
+name: gated
+steps:
+  count: {{type: "mysteps:Count", rows: 600, batch_size: 20, seconds: 0.02}}
+  double: {{type: "mysteps:Gated", after: count, input_batch_size: 20, seconds: 0.02, gate: "{gate}", at: 100}}
+  keep: {{type: KeepColumns, after: double, columns: [n, double]}}
+"""
+"""What the chain gives, by a worker that waits before row 100 for as long as a file is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,9 +70,14 @@ class Pipeline:
         self.check_end(harness, command)
         return command.text
 
-    def check_end(self, harness: Harness, command: Command, timeout: float = 100) -> None:
-        """The run completes: the rows of a run left alone, in their order, and nothing else left of it."""
-        assert command.wait(timeout) == 0, command.text
+    def check_end(self, harness: Harness, command: Command, workers: Sequence[Command] = ()) -> None:
+        """The run completes: the rows of a run left alone, in their order, and nothing else left of it.
+
+        Args:
+            workers: external ones, which leave by themselves.
+        """
+        assert command.wait(100) == 0, command.text
+        assert [worker.wait(30) for worker in workers] == [0] * len(workers)
         found = {leaf: harness.digest(leaf) for leaf in self.digests}
         assert found == self.digests
         folder = harness.run_directory
@@ -77,3 +92,19 @@ def assert_nothing_runs(harness: Harness, timeout: float = 20) -> None:
     if timeout:
         wait_for(lambda: not harness.processes(), timeout, "the end of every process")
     assert [" ".join(process.cmdline()) for process in harness.processes()] == []
+
+
+def start_workers(harness: Harness, broker: str, *steps: str) -> list[Command]:
+    """One external worker per name."""
+    return [
+        harness.start(
+            "pipeline-worker",
+            *("--step", step, "--broker", broker, "--allow", "mysteps", "--base-dir", str(harness.folder)),
+        )
+        for step in steps
+    ]
+
+
+def start_external(harness: Harness, broker: str, pipeline: Pipeline, *arguments: str, **settings: str) -> Command:
+    """A coordinator that starts no workers."""
+    return pipeline.start(harness, "--broker", broker, "--workers", "external", *arguments, **settings)

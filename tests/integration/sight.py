@@ -82,16 +82,22 @@ class Sight:
         return int(reply["pending"])
 
     def holder(self, step: str) -> int:
-        """Process of a worker that has a batch of a step in hand."""
+        """Process of a worker that has a batch of a step in hand; 0: nobody has."""
         connection = self.connect()
         held = connection.pending(Keys(self.run_id).inputs(step), GROUP, 1)
         pids = {record.worker_id: record.pid for record in RunRegistry(connection).workers(self.run_id)}
         connection.close()
-        return pids[held[0][1]]
+        return pids.get(held[0].consumer, 0) if held else 0
 
     def wait_for_results(self, step: str, count: int, timeout: float = 60) -> None:
         """Returns in mid-run."""
         wait_for(lambda: self.results(step) >= count, timeout, f"result {count} of step '{step}'")
+
+    def wait_for_status(self, status: str) -> None:
+        """Of the run, as the broker has it."""
+        connection = self.connect()
+        wait_for(lambda: RunRegistry(connection).status(self.run_id)[0] == status, what=f"status {status}")
+        connection.close()
 
     # processes
 

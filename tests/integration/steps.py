@@ -115,6 +115,9 @@ class Gated(Double):
             self._wait()
         yield from super().process(inputs)
 
+    def unload(self) -> None:
+        print("unloaded")
+
     def _wait(self) -> None:
         gate = Path(self.gate)
         if gate.exists():

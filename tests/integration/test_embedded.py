@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+import shutil
 import signal
 import stat
 import subprocess
@@ -163,13 +164,16 @@ def test_a_second_start_on_the_same_data_ends_the_server_that_was_left_there(
     old_socket = socket_of(first.url)
     old_socket.parent.mkdir(mode=0o700)
     with subprocess.Popen([find_server(), "redis.conf"], cwd=first.data, stdout=subprocess.DEVNULL) as orphan:
-        wait_until(old_socket.exists)
-        with connected(first.url) as client:
-            client.set("key", "value")
-        second = EmbeddedBroker(guardian, tmp_path)
-        with connected(second.start()) as client:
-            assert orphan.wait(10) == 0, "it was asked to end, and wrote what it had"
-            assert client.get("key") == "value"
+        try:
+            wait_until(old_socket.exists)
+            with connected(first.url) as client:
+                client.set("key", "value")
+            second = EmbeddedBroker(guardian, tmp_path)
+            with connected(second.start()) as client:
+                assert orphan.wait(10) == 0, "it was asked to end, and wrote what it had"
+                assert client.get("key") == "value"
+        finally:
+            orphan.kill()
     assert not old_socket.parent.exists()
     assert f"left behind (pid {orphan.pid})" in caplog.text
 
@@ -208,7 +212,7 @@ def test_a_temp_dir_with_odd_characters_is_no_problem(
             assert client.ping()
         broker.stop()
     finally:
-        odd.rmdir()
+        shutil.rmtree(odd)
 
 
 def test_kill_9_of_the_coordinator_ends_the_broker_and_leaves_its_data_whole(
@@ -224,6 +228,7 @@ def test_kill_9_of_the_coordinator_ends_the_broker_and_leaves_its_data_whole(
             server = client.info("server")["process_id"]
         coordinator.kill()
     wait_until(lambda: not runs(server))
+    assert not (tmp_path / "broker" / "redis.pid").exists(), "it was asked to end, and ended in order"
     wait_until(lambda: not socket_of(url).parent.exists())
     with connected(EmbeddedBroker(guardian, tmp_path).start()) as client:
         assert client.get("key") == "value"

@@ -226,22 +226,20 @@ def test_when_a_worker_dies_what_is_left_of_its_session_dies_too(
     wait_until(none_runs(helper))
 
 
-def test_a_signal_to_the_session_reaches_what_a_worker_started(
-    guardian: Guardian, tmp_path: Path, wait_until: WaitUntil
+def test_daemons_that_have_left_the_session_of_their_dead_worker_end_before_the_broker(
+    tmp_path: Path, wait_until: WaitUntil
 ) -> None:
-    worker, helper, _ = start_family(guardian, tmp_path / "log", wait_until)
-    guardian.signal(worker, signal.SIGKILL, session=True)
-    assert guardian.wait(worker, 10) == -signal.SIGKILL
-    wait_until(none_runs(helper))
-
-
-def test_closing_ends_daemons_that_have_left_the_session_of_their_worker(tmp_path: Path, wait_until: WaitUntil) -> None:
     guardian = Guardian()
     worker, helper, daemon = start_family(guardian, tmp_path / "log", wait_until)
+    log = tmp_path / "broker.log"
+    command = [sys.executable, "-c", LAST_LOOK, str(daemon)]
+    guardian.start(command, rank=BROKER, end_signal=signal.SIGTERM, end_grace=10, stdout=log)
+    wait_until(said(log, "up"))
     os.kill(worker.pid, signal.SIGKILL)
     guardian.wait(worker, 10)
     assert runs(daemon)
     guardian.close()
+    assert log.read_text().splitlines() == ["up", "worker is gone"]
     assert not any(map(runs, (helper, daemon)))
 
 

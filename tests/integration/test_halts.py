@@ -123,11 +123,11 @@ def test_a_generator_that_raises_ends_the_run_and_goes_on_later_without_a_row_tw
         f"""
 name: halting
 steps:
-  gen: {{type: "failing_steps:Breaks", batch_size: 40, at: 120, cause: "{cause}", {RETRY}}}
+  gen: {{type: "failing_steps:Breaks", batch_size: 40, at: 120, cause: "{cause}", retries: 1, backoff: [4, 4]}}
   dbl: {{type: "mysteps:Double", after: gen}}
 """
     )
-    code, text = harness.run(spec)
+    code, text = harness.run(spec)  # the wait before the retry lets the rows before it arrive
     assert code == 1, text
     assert "step 'gen': the generator raised at row 120: ValueError: no row 120 today" in text
     partial = harness.run_directory / "partial"
@@ -193,8 +193,8 @@ def test_a_step_that_cannot_be_loaded_ends_the_run_with_its_traceback(
         code, text = harness.run(spec)
     else:
         command = harness.start_run(spec, "--broker", redis_url, "--workers", "external")
-        arguments = ("--broker", redis_url, "--pipeline", "halting", "--allow", "failing_steps", "--allow", "mysteps")
-        worker = harness.start("pipeline-worker", "--step", "model", *arguments)
+        arguments = ("--step", "model", "--broker", redis_url, "--allow", "failing_steps")
+        worker = harness.start("pipeline-worker", *arguments, "--base-dir", harness.folder)
         code, text = command.wait(), command.text
         assert worker.wait() == 1
     assert code == 1, text

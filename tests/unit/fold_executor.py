@@ -12,7 +12,7 @@ from coordinator.batch_manager import BatchManager, Dispatch, Effect, Emit, Fini
 from coordinator.plan import Plan
 from tests.unit.sequential_interpreter import Program, Row, Rows, run_batch
 
-FACES = (1, 4, 16)
+WEIGHTS = (1, 4, 16)
 """Weights of an action against the others; drawn once per run, so that runs differ in what they favour."""
 
 
@@ -78,7 +78,7 @@ class FoldExecutor:
 
     def run(self) -> FoldExecutor:
         """Goes on until nothing is left to do, and checks that the fold knows it."""
-        weights = {action: self.random.choice(FACES) for action in ("apply", "perform", "work", "generate", "write")}
+        weights = {action: self.random.choice(WEIGHTS) for action in ("apply", "perform", "work", "generate", "write")}
         while possible := self._possible():
             action = self.random.choices(list(possible), [weights.get(name, 1) for name in possible])[0]
             possible[action]()

@@ -97,7 +97,8 @@ def test_batches_without_rows_count_in_the_seqs(tmp_path: Path) -> None:
 def test_a_batch_out_of_order_is_refused(tmp_path: Path) -> None:
     leaf = writer(tmp_path)
     leaf.add(4, [], 0, 0.0)
-    with pytest.raises(ValueError, match="batch 6 added after batch 4"):
+    leaf.add(6, [], 0, 0.0)  # batch 5 has no rows
+    with pytest.raises(ValueError, match="batch 6 added after batch 6"):
         leaf.add(6, [], 0, 0.0)
 
 

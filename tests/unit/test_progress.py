@@ -211,11 +211,22 @@ def test_a_complete_run_says_where_its_dataset_is(tmp_path: Path) -> None:
 
 def test_failed_rows_come_with_the_command_that_shows_them(tmp_path: Path) -> None:
     reporter, file = plain()
-    reporter.finish(outcome(exit_code=3, dataset=tmp_path, rows={"keep": 8}, failed={"generate": 12, "keep": 1}))
+    failed = {"generate": 12, "keep": 1}
+    reporter.finish(outcome(exit_code=3, run_directory=tmp_path, rows={"keep": 8}, failed=failed))
     text = file.getvalue()
     assert f"{RUN} is complete: 8 rows in 12.3 s, without the 13 rows that failed\n" in text
     assert "  failed      generate: 12 rows\n              keep: 1 row\n" in text
     assert f"  see them    pipeline-coordinator failures {RUN}\n" in text
+
+
+def test_of_a_run_that_keeps_nothing_no_place_is_named(tmp_path: Path) -> None:
+    reporter, file = plain()
+    gone = tmp_path / "gone"
+    fields = {"status": "failed", "exit_code": 1, "reason": "why", "partial": gone / "partial", "run_directory": gone}
+    reporter.finish(outcome(**fields, failed={"generate": 2}))
+    assert "generate: 2 rows" in file.getvalue()
+    assert str(gone) not in file.getvalue()
+    assert "pipeline-coordinator failures" not in file.getvalue()
 
 
 def test_a_run_that_was_complete_before_says_that_nothing_was_done(tmp_path: Path) -> None:

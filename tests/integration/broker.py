@@ -1,0 +1,128 @@
+"""One run in a real Redis for tests of the protocol: a coordinator's side, workers' sides, and a look at every key."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from common.batch import Batch, DeadLetter, Entry, Input, PartWritten, Payload, Result, Slice
+from common.broker.connection import Connection
+from common.broker.control import Control, Tick
+from common.broker.work import Done, Taken, WorkQueue
+from common.keys import GROUP, Keys
+
+LEASE = 60.0
+SCRIPTS = (
+    *("claim", "commit", "commit_generator", "dispatch", "finish", "hand_back", "isolate", "journal", "leave"),
+    *("own_generator", "part_written", "redo", "release", "renew_lease", "store", "take_over", "update_run"),
+    "void_ticket",
+)
+
+
+def holder(token: str = "") -> dict[str, object]:
+    """Who a coordinator says it is."""
+    return {"token": token or secrets.token_hex(4), "host": "here", "pid": 4711, "directory": "/run"}
+
+
+def batch(seq: int, attempt: int = 0, step: str = "a", slices: int = 1) -> Batch:
+    """A batch of `step` with rows of the generator `g`."""
+    pieces = tuple(Slice(Payload("g", seq * slices + number), 0, 10) for number in range(slices))
+    return Batch(step, seq, attempt, (Input("g", pieces),))
+
+
+def letter(seq: int = 0, step: str = "a") -> DeadLetter:
+    """A row that failed."""
+    return DeadLetter(step, seq, 0, 3, "ValueError: no", 3, "w", {"n": 1})
+
+
+def part(first: int = 0, last: int = 0, step: str = "a") -> PartWritten:
+    """A part of a leaf."""
+    return PartWritten(step, first, last, f"{step}-{first}.parquet", 10, 0, "digest", b"schema", 100)
+
+
+@dataclass
+class Run:
+    """A run with the steps `a` and `b` and the generator `g`, its coordinator alive."""
+
+    url: str
+    steps: Sequence[str] = ("g", "a", "b")
+    run_id: str = field(default_factory=lambda: f"run-{secrets.token_hex(4)}")
+
+    def __post_init__(self) -> None:
+        self.connection = Connection(self.url)
+        self.keys = Keys(self.run_id)
+        self.control = self.coordinator()
+        self.control.take_over()
+        self.control.ensure_groups(self.steps)
+        self.control.update(status="running")
+
+    def coordinator(self, token: str = "", lease: float = LEASE, url: str = "") -> Control:
+        """Another coordinator, that has taken nothing over yet."""
+        return Control(Connection(url or self.url), self.run_id, holder(token), lease)
+
+    def worker(self, name: str, step: str = "a", url: str = "") -> WorkQueue:
+        """A worker with a lease."""
+        queue = WorkQueue(Connection(url or self.url), self.run_id, step, name, LEASE)
+        queue.join({"step": step, "host": "here", "pid": 1})
+        return queue
+
+    def die(self, worker: WorkQueue) -> None:
+        """As if the worker's lease had run out."""
+        self.connection.command("DEL", self.keys.worker(worker.worker_id))
+
+    def dispatch(self, *batches: Batch, control: Control | None = None) -> tuple[dict[str, int], bool]:
+        """Sends batches of one step."""
+        return (control or self.control).tick(Tick(dispatch={batches[0].step: list(batches)}))
+
+    def store(self, *payloads: Payload, data: bytes = b"x") -> None:
+        """Puts payloads into the broker."""
+        for payload in payloads:
+            self.connection.command("SET", self.payload_key(payload), data)
+
+    def payload_key(self, payload: Payload) -> str:
+        return self.keys.payload(payload.step, payload.seq, payload.attempt)
+
+    def stored(self, *payloads: Payload) -> list[bool]:
+        """Which of the payloads are in the broker?"""
+        return [bool(self.connection.command("EXISTS", self.payload_key(payload))) for payload in payloads]
+
+    def journal(self) -> list[Entry]:
+        """All of it; positions that are not dense raise."""
+        return [journaled.entry for journaled in self.control.read(0, 10_000)]
+
+    def waiting(self, step: str = "a") -> int:
+        """Entries in the step's stream, taken or not."""
+        return int(self.connection.command("XLEN", self.keys.inputs(step)))
+
+    def pending(self, step: str = "a") -> dict[str, str]:
+        """Entry -> worker that has it."""
+        held = self.connection.pending(self.keys.inputs(step), GROUP, 10_000)
+        return {one.entry: one.consumer for one in held}
+
+    def field(self, name: str) -> str:
+        """A field of the run hash."""
+        return (self.connection.command("HGET", self.keys.run, name) or b"").decode()
+
+    def everything(self) -> dict[str, bytes]:
+        """Every key of the run with all that is in it: equal before and after means that nothing was written."""
+        cursor, found = b"0", set()
+        while True:
+            cursor, some = self.connection.command("SCAN", cursor, "MATCH", self.keys.everything, "COUNT", 1000)
+            found |= set(some)
+            if int(cursor) == 0:
+                return {key.decode(): self.connection.command("DUMP", key) for key in sorted(found)}
+
+    def load_scripts(self) -> None:
+        """So that no call is sent twice because the broker did not know its script."""
+        from common.broker.connection import script_text
+
+        for script in SCRIPTS:
+            self.connection.command("SCRIPT", "LOAD", script_text(script)[0])
+
+
+def done(entry: Taken, payload: bytes | None = b"rows", letters: tuple[DeadLetter, ...] = (), **facts: Any) -> Done:
+    """What a worker commits for an entry."""
+    batch = entry.batch
+    return Done(entry, Result(batch.step, batch.seq, batch.attempt, worker="w", **facts), payload, letters)

@@ -1,0 +1,123 @@
+"""The documents say what the code does, where a test can tell."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import sys
+from collections.abc import Iterator
+from importlib.util import module_from_spec, spec_from_file_location
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from common.settings import ENVIRONMENT_PREFIX, Settings
+from common.spec import PipelineSpec, StepSpec
+from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
+from coordinator.load import Prepared, prepare
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+DOCS = REPOSITORY / "docs"
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "benchmarks" / "README.md", *sorted(DOCS.glob("*.md"))]
+FENCED = re.compile(r"^```(?P<language>\w+) (?P<mark>\S+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
+"""A block whose fence says more than its language, such as ```yaml spec."""
+LINK = re.compile(r"\[[^]]*\]\(([^)#]+)(#[^)]*)?\)")
+PATH = re.compile(r"`((?:common|coordinator|worker|tests|docs|benchmarks|examples)/[\w./-]+)`")
+
+
+def blocks(mark: str) -> list[Any]:
+    return [
+        pytest.param(found["text"], id=f"{page.name}-{number}")
+        for page in PAGES
+        for number, found in enumerate(FENCED.finditer(page.read_text()))
+        if found["mark"] == mark
+    ]
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder for specs; what is imported from it is forgotten."""
+    monkeypatch.setattr(sys, "path", list(sys.path))
+    known = set(sys.modules)
+    yield tmp_path
+    for name in set(sys.modules) - known:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
+            del sys.modules[name]
+
+
+def prepared(folder: Path, spec: str) -> Prepared:
+    """The spec in a folder with the steps and the data of the examples and with those that the README shows."""
+    shutil.copytree(REPOSITORY / "examples", folder, dirs_exist_ok=True)
+    (shown,) = (text for text in (found["text"] for found in FENCED.finditer(PAGES[0].read_text())) if "class " in text)
+    with (folder / "mysteps.py").open("a") as file:
+        file.write(shown.partition("\n\n\n")[2])
+    (folder / "spec.yaml").write_text(spec)
+    return prepare(folder / "spec.yaml")
+
+
+def test_steps_md_is_what_the_classes_say() -> None:
+    spec = spec_from_file_location("make_steps_page", DOCS / "make_steps_page.py")
+    assert spec is not None
+    assert spec.loader is not None
+    script = module_from_spec(spec)
+    spec.loader.exec_module(script)
+    text = (DOCS / "steps.md").read_text()
+    assert text == script.steps_page(), "out of date: python docs/make_steps_page.py"
+
+
+@pytest.mark.parametrize("spec", blocks("spec"))
+def test_every_spec_in_the_documents_is_valid(folder: Path, spec: str) -> None:
+    assert prepared(folder, spec).plan.leaves
+
+
+@pytest.mark.parametrize("lines", blocks("llm"))
+def test_the_lines_that_name_an_endpoint_fit_into_the_quickstart(folder: Path, lines: str) -> None:
+    quickstart = (REPOSITORY / "examples" / "quickstart.yaml").read_text()
+    changed, count = re.subn(r"^    llm: .*\n", lambda _: lines, quickstart, flags=re.MULTILINE)
+    assert count == 1
+    llm = prepared(folder, changed).steps["generate"].model_dump()["llm"]
+    assert llm["type"] == "OpenAILLM"
+    assert llm["base_url"].startswith("http")
+
+
+def test_the_step_that_the_readme_shows_does_what_it_says(folder: Path) -> None:
+    (spec,) = (block.values[0] for block in blocks("spec") if "CountWords" in str(block.values[0]))
+    steps = prepared(folder, str(spec)).steps
+    (rows,) = next(iter(steps["load"].process()))[:1]  # type: ignore[attr-defined]
+    assert list(steps["count"].process(rows)) == [[{"text": "To be or not to be", "words": 6}]]  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(REPOSITORY)))
+def test_every_link_and_path_leads_somewhere(page: Path) -> None:
+    text = page.read_text()
+    targets = [page.parent / link for link, _ in LINK.findall(text) if "://" not in link and link]
+    targets += [REPOSITORY / path for path in PATH.findall(text)]
+    assert [str(target) for target in targets if not target.exists()] == []
+
+
+def test_every_setting_is_in_the_operations_page_with_its_default() -> None:
+    text = (DOCS / "operations.md").read_text()
+    for name, field in Settings.model_fields.items():
+        default = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
+        assert re.search(rf"^\| `{ENVIRONMENT_PREFIX}{name.upper()}` \| {default}\b", text, re.MULTILINE), name
+
+
+def test_every_key_of_a_spec_is_in_its_page() -> None:
+    text = (DOCS / "spec.md").read_text()
+    models = (PipelineSpec, StepSpec, BaseStep, GeneratorStep, Step, AsyncStep)
+    keys = {field.alias or name for model in models for name, field in model.model_fields.items()} - {"name"}
+    assert [key for key in sorted(keys) if f"| `{key}` |" not in text] == []
+
+
+def test_every_script_is_in_the_architecture_page() -> None:
+    text = (DOCS / "architecture.md").read_text()
+    scripts = {path.stem for path in (REPOSITORY / "common" / "scripts").glob("*.lua")}
+    assert {name for name in scripts if f"| `{name}` |" not in text} == set()
+
+
+def test_the_readme_names_the_two_commands() -> None:
+    text = (REPOSITORY / "README.md").read_text()
+    assert re.search(r"^make run\b", text, re.MULTILINE)
+    assert re.search(r"^make test\b", text, re.MULTILINE)
+    assert len(text.splitlines()) < 200
