@@ -6,6 +6,7 @@ same one, and a file that no committed result names is an orphan, to be collecte
 
 from __future__ import annotations
 
+import os
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +21,7 @@ class FileStore:
     """Payloads as files below an fsspec URL or a local folder.
 
     Args:
-        url: where; every worker and the coordinator must reach it.
+        url: a folder of the run's own, which every worker and the coordinator reach.
     """
 
     url: str
@@ -35,7 +36,11 @@ class FileStore:
         filesystem, folder = self._open()
         try:
             filesystem.makedirs(folder, exist_ok=True)
-            filesystem.pipe_file(f"{folder}/{name}", data)
+            with filesystem.open(f"{folder}/{name}", "wb") as file:
+                file.write(data)
+                if "file" in (filesystem.protocol if isinstance(filesystem.protocol, tuple) else ()):
+                    file.flush()
+                    os.fsync(file.fileno())  # the journal that will name it may be on disk before it
         except OSError as error:
             raise RunError(f"payload {name} cannot be written to {self.url}: {error}") from error
         return name
@@ -58,12 +63,11 @@ class FileStore:
             except FileNotFoundError:
                 continue
 
-    def names(self) -> list[str]:
-        """Every file there is."""
+    def remove(self) -> None:
+        """Deletes the folder: those released lately, and orphans that no committed result ever named."""
         filesystem, folder = self._open()
-        if not filesystem.exists(folder):
-            return []
-        return [str(path).rpartition("/")[2] for path in filesystem.ls(folder, detail=False)]
+        if filesystem.exists(folder):
+            filesystem.rm(folder, recursive=True)
 
     def _open(self) -> tuple[Any, str]:
         import fsspec

@@ -125,7 +125,6 @@ class Ending:
         control.finish("complete", list(session.manager.steps), self._settings.keep_finished)
         remove_partial(self._directory.path)
         shutil.rmtree(self._directory.parts, ignore_errors=True)
-        shutil.rmtree(self._directory.payloads, ignore_errors=True)
         self._publish()
         return Outcome(
             run_id=self._run_id,

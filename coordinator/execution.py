@@ -112,6 +112,8 @@ class Execution:
                 outcome = self._run_at(connection, host)
             if outcome.status == "complete":
                 shutil.rmtree(self._directory.broker, ignore_errors=True)
+                if files := self._files():
+                    files.remove()
             return outcome
 
     def _run_at(self, connection: Connection, host: LocalHost) -> Outcome:
@@ -202,7 +204,6 @@ class Execution:
         )
 
     def _run_facts(self) -> RunFacts:
-        url = self._payloads_url()
         return RunFacts(
             plan=self._prepared.plan,
             windows={
@@ -213,12 +214,16 @@ class Execution:
             failures=self._failures,
             settings=self._settings,
             choose_successors=self._routing,
-            files=FileStore(url) if url else None,
+            files=self._files(),
         )
+
+    def _files(self) -> FileStore | None:
+        url = self._payloads_url()
+        return FileStore(url) if url else None
 
     def _payloads_url(self) -> str | None:
         if self._request.payloads is not None:
-            return self._request.payloads
+            return f"{self._request.payloads.rstrip('/')}/{self.run_id}"
         return str(self._directory.payloads) if self._request.workers == "local" else None
 
     def _waits_for_a_stage(self, step: str) -> bool:

@@ -45,7 +45,6 @@ class RunFacts:
 
     Args:
         windows: per step, batches that one worker has in hand at once.
-        unbudgeted: steps whose payloads wait for a later stage, and so do not count as work in flight.
         files: the store of payloads outside the broker, where there is one.
     """
 

@@ -69,7 +69,7 @@ def command(
     hands the rest back; a second one leaves at once. Nothing is lost either way.
     """
     # Imported here, so that --help does not wait for it.
-    from common.broker.connection import Connection, Disconnected
+    from common.broker.connection import Connection
     from common.errors import UsageError
     from common.settings import Settings
     from common.signals import on_stop_signals
