@@ -85,7 +85,7 @@ class BatchManager:
         halted: why nothing may be started, or None.
         finished: every row is on disk.
         payload_bytes: bytes in the broker of payloads that the journal has announced and the fold has not let go;
-            those that wait for a global step, and so for a later stage, do not count.
+            those that wait for a global step, before it or behind it, do not count.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -365,8 +365,7 @@ class BatchManager:
             converging.routes_ended = True
 
     def _budgeted(self, step: str, chunk: Chunk) -> int:
-        waits = any(self.plan.steps[successor].kind == "global" for successor in self.plan.successors(step))
-        return 0 if waits or chunk.external is not None else chunk.size
+        return 0 if chunk.external is not None or self.plan.waits_for_a_stage(step) else chunk.size
 
     def _let_go(self, output: Output) -> Iterator[Effect]:
         if not output.holders:

@@ -18,7 +18,7 @@ from typing import Any, Literal
 from common.broker.connection import Connection, Disconnected, redact
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
-from common.errors import BrokerError, Fenced, RunError
+from common.errors import BrokerError, Fenced, RunError, UsageError
 from common.payloads import FileStore
 from common.registry import source_digest
 from common.settings import Settings
@@ -109,14 +109,14 @@ class Execution:
                 url = self._request.broker or host.start_broker(self._directory.path)
                 connection = Connection(url)
                 stack.callback(connection.close)
-                outcome = self._run_at(connection, host)
+                outcome = self._run_at(connection, host, before)
             if outcome.status == "complete":
                 shutil.rmtree(self._directory.broker, ignore_errors=True)
                 if files := self._files():
                     files.remove()
             return outcome
 
-    def _run_at(self, connection: Connection, host: LocalHost) -> Outcome:
+    def _run_at(self, connection: Connection, host: LocalHost, before: RunRecord | None) -> Outcome:
         connection.wait_until_reachable(min(10.0, self._settings.patience))
         facts = connection.check()
         if not facts.append_only:
@@ -125,7 +125,7 @@ class Execution:
             )
         registry = RunRegistry(connection)
         if not self._request.fresh:
-            registry.read(self.run_id)  # refuses a run of another protocol
+            self._check_broker_knows(registry, before)
         holder = self._holder()
         control = Control(connection, self.run_id, holder, self._settings.coordinator_lease)
         if self._request.fresh and self._request.broker is not None:
@@ -175,7 +175,7 @@ class Execution:
             "limit": self._request.limit,
             "dry_run": self._request.dry_run,
             "payloads": self._payloads_url(),
-            "spill": [step for step in steps if self._waits_for_a_stage(step)] if self._payloads_url() else [],
+            "spill": [step for step in steps if self._prepared.plan.waits_for_a_stage(step)],
             "digests": {name: source_digest(type(step)) for name, step in self._prepared.steps.items()},
         }
         control.update(
@@ -226,10 +226,6 @@ class Execution:
             return f"{self._request.payloads.rstrip('/')}/{self.run_id}"
         return str(self._directory.payloads) if self._request.workers == "local" else None
 
-    def _waits_for_a_stage(self, step: str) -> bool:
-        plan = self._prepared.plan
-        return any(plan.steps[successor].kind == "global" for successor in plan.successors(step))
-
     # who coordinates
 
     def _holder(self) -> dict[str, Any]:
@@ -245,6 +241,20 @@ class Execution:
         holder = registry.lease_holder(self.run_id) or {}
         here = (socket.gethostname(), str(self._directory.path.resolve()))
         return str(holder.get("token", "")) if (holder.get("host"), holder.get("directory")) == here else ""
+
+    def _check_broker_knows(self, registry: RunRegistry, before: RunRecord | None) -> None:
+        """A run that was begun at another broker must not start from its beginning here, without a word.
+
+        Raises:
+            UsageError: this broker has nothing of it.
+            RunError: it was made by a version that speaks another protocol.
+        """
+        known = registry.read(self.run_id)
+        if known is None and before is not None:
+            raise UsageError(
+                f"run '{self.run_id}' was begun with {before.broker or 'the embedded broker'}, and this broker has "
+                "nothing of it: go on with that one, or start over with --fresh"
+            )
 
     def _delete_from_broker(self, registry: RunRegistry, control: Control) -> None:
         """`--fresh`: under the lease, so that no other coordinator loses its run."""
@@ -262,8 +272,12 @@ class Execution:
         connection.check()
 
     def _start_command(self, step: str) -> str:
-        broker = redact(self._request.broker) if self._request.broker else "URL"
-        return f"pipeline-worker --step {step} --broker {shlex.quote(broker)} --run {self.run_id}"
+        words = ["pipeline-worker", "--step", step, "--run", self.run_id]
+        words += ["--broker", redact(self._request.broker) if self._request.broker else "URL"]
+        module, colon, _ = self._prepared.spec.steps[step].type.partition(":")
+        if colon:
+            words += ["--allow", module, "--base-dir", str(self._prepared.folder)]
+        return shlex.join(words)
 
     def _worker_arguments(self) -> list[str]:
         arguments = ["--all-steps", "--run", self.run_id, "--local", "--base-dir", str(self._prepared.folder)]

@@ -64,7 +64,7 @@ class FailureLog:
         """
         latest = self._latest_attempts()
         adapter = TypeAdapter(DeadLetter)
-        seen: dict[tuple[str, int, int, int], int] = {}
+        seen: dict[tuple[str, int, int, str, int], int] = {}
         unreadable = 0
         for fields in self._lines():
             if fields is not None and "redone" in fields:
@@ -77,7 +77,7 @@ class FailureLog:
             if letter.attempt < latest.get((letter.step, letter.seq), 0):
                 continue
             block, place = divmod(letter.position, MASK_BITS)
-            key = (letter.step, letter.seq, letter.attempt, block)
+            key = (letter.step, letter.seq, letter.attempt, letter.worker, block)
             mask = seen.get(key, 0)
             if not mask >> place & 1:
                 seen[key] = mask | 1 << place

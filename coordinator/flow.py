@@ -1,8 +1,8 @@
 """Flow control: *when* what the fold has planned is sent. Nothing here changes what the run gives, or in which order.
 
 A step has at most so many batches open as its workers can use soon. A step whose successors cannot keep up waits, and
-so does everything but leaves while the payloads in the broker are over their budget. It never deadlocks: with nothing
-in flight, one batch that some successor needs always goes.
+so do the sources of payloads while those in the broker are over their budget. It never deadlocks: with nothing in
+flight, one batch that some successor needs always goes.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ class FlowControl:
         self._windows = windows
         self._settings = settings
         self.sent = dict(sent)
+        self._sources = {name for name in manager.steps if self._is_source(name)}
         self._planned: dict[str, deque[Batch]] = {name: deque() for name in manager.steps}
 
     def plan(self, batch: Batch) -> None:
@@ -90,9 +91,14 @@ class FlowControl:
         room = in_hand + self._settings.dispatch_slack - self.in_flight(name)
         if not self._manager.plan.successors(name):
             return room
-        if over_budget:
+        if over_budget and name in self._sources:
             return 0
         return min(room, in_hand + self._settings.step_backlog - self._behind(name) - self.in_flight(name))
+
+    def _is_source(self, name: str) -> bool:
+        """Does the step only add payloads, none of which it then lets go?"""
+        plan = self._manager.plan
+        return all(plan.waits_for_a_stage(predecessor) for predecessor in plan.steps[name].predecessors)
 
     def _behind(self, name: str) -> int:
         """Outputs of the step that wait for its slowest successor, or batches that were cut from them."""

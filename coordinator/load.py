@@ -34,6 +34,25 @@ class Prepared:
     allow: tuple[str, ...]
 
 
+def refuse_what_is_not_there_yet(spec: PipelineSpec, steps: Mapping[str, BaseStep]) -> None:
+    """Parts of the format that this version reads and does not carry out: a run must not pretend that it does.
+
+    Raises:
+        SpecFault: the spec asks for one of them.
+    """
+    if spec.enable_metadata:
+        raise SpecFault("enable_metadata is not carried out by this version yet; take it out", ("enable_metadata",))
+    if spec.load_groups:
+        raise SpecFault("load_groups are not carried out by this version yet; take them out", ("load_groups",))
+    for name, step in steps.items():
+        if step.resources.gpus:
+            raise SpecFault(
+                f"step '{name}': resources.gpus is not carried out by this version yet; set CUDA_VISIBLE_DEVICES for "
+                "its workers instead",
+                ("steps", name, "resources", "gpus"),
+            )
+
+
 def prepare(path: Path, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> Prepared:
     """Reads, builds and validates the pipeline at `path`. Puts its folder at the end of `sys.path`.
 
@@ -54,6 +73,7 @@ def prepare(path: Path, overrides: Sequence[str] = (), allow: Sequence[str] = ()
     try:
         steps = build_steps(loaded.spec, allow=allowed, base_dir=loaded.folder)
         plan = build_plan(loaded.spec, steps)
+        refuse_what_is_not_there_yet(loaded.spec, steps)
     except SpecFault as fault:
         raise loaded.source.error(fault) from fault.__cause__
     return Prepared(loaded.spec, steps, plan, loaded.folder, loaded.source, allowed)

@@ -56,6 +56,13 @@ class Plan:
         """The steps that take the output of `name`."""
         return self._successors[name]
 
+    def waits_for_a_stage(self, name: str) -> bool:
+        """Does what the step puts out wait for a global step before it, or did it wait for one behind it?
+
+        Such payloads may be the whole of the data, so they are no work in flight and belong outside the broker.
+        """
+        return any(self.steps[step].kind == "global" for step in (name, *self.successors(name)))
+
     @property
     def leaves(self) -> tuple[str, ...]:
         """Steps whose rows are the dataset: those without successors."""

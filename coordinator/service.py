@@ -93,7 +93,8 @@ class Coordinator:
         self._loaded_steps: set[str] = set()
         self._waits_for = ""
         self._start_rows = True
-        self._disk_full_since = 0.0
+        self._disk_full = False
+        self._waiting_since = 0.0
         self._fenced: Fenced | None = None
         self._reopened = False
         self.session: Session | None = None
@@ -144,7 +145,6 @@ class Coordinator:
 
     def _loop(self, session: Session) -> None:
         while not session.manager.finished:
-            self._watch(session)
             if self._fenced is not None:
                 raise self._fenced
             if self._stop_asked.is_set():
@@ -155,32 +155,37 @@ class Coordinator:
                 raise Halted
             self._advance(session)
         self._watch(session, force=True)
-        self._dismiss_workers()
 
     def _advance(self, session: Session) -> None:
         """A full disk or broker is waited for: what is in hand drains, new work does not start."""
         workers = {step: self._crew.alive(step) for step in self._steps}
         try:
-            session.advance(BLOCK_SECONDS, workers, start_work=not self._disk_full_since, start_rows=self._start_rows)
-            self._disk_full_since = 0.0
-            self._wait_for("the broker: it is full (maxmemory reached)" if session.broker_full else "")
+            self._watch(session)
+            session.advance(BLOCK_SECONDS, workers, start_work=not self._disk_full, start_rows=self._start_rows)
+            self._disk_full = False
         except OSError as error:
-            self._wait_for(f"the disk: {error}")
-            self._pause_for_disk(error)
-
-    def _pause_for_disk(self, error: OSError) -> None:
-        now = time.monotonic()
-        self._disk_full_since = self._disk_full_since or now
-        if now - self._disk_full_since > self._settings.patience:
-            raise RunError(
-                f"the parts cannot be written: {error}; make room in {self._facts.parts} and run the command again"
-            ) from error
-        self._stop_asked.wait(RETRY_SECONDS)
+            self._disk_full = True
+            self._wait_for(f"the disk: {error}; make room in {self._facts.parts.parent}")
+            self._stop_asked.wait(RETRY_SECONDS)
+        else:
+            self._wait_for("the broker: it is full (maxmemory reached)" if session.broker_full else "")
 
     def _wait_for(self, what: str) -> None:
+        """Says what is waited for, once, and gives up when that takes longer than patience.
+
+        Raises:
+            RunError: it has.
+        """
+        now = time.monotonic()
         if what and what != self._waits_for:
             self._reporter.say(f"waiting for {what}")
+        if not what or not self._waits_for:
+            self._waiting_since = now
         self._waits_for = what
+        if now - self._waiting_since > self._settings.patience:
+            raise RunError(
+                f"waited {self._settings.patience:.0f} s for {what}; run the command again when it is mended"
+            )
 
     def _state(self, session: Session) -> str:
         if self._stopping:
@@ -203,29 +208,22 @@ class Coordinator:
         while time.monotonic() < deadline and self._control.in_hand(self._steps):
             session.advance(BLOCK_SECONDS, {}, start_work=False, start_rows=False)
             self._watch(session)
-        session.drain()
-        self._watch(session, force=True)
+        with suppress(OSError):  # what a full disk keeps from being written is still in the broker
+            session.drain()
+            self._watch(session, force=True)
 
-    def _dismiss_workers(self) -> None:
-        """Every row is on disk: workers unload their steps, and their last words are kept."""
-        self._stopping = True
-        self._control.update(want="stop")
-        if self._stop_workers is not None:
-            self._stop_workers(self._settings.grace)
-        deadline = time.monotonic() + LAST_WORDS_SECONDS
-        while time.monotonic() < deadline and self._any_alive():
-            time.sleep(BLOCK_SECONDS)
-        self._collect_reports()
+    def dismiss(self) -> None:
+        """The run is complete: workers unload their steps, and what they had left to say goes to the log."""
+        with suppress(RunError, OSError):  # it stays complete without their last words
+            if self._stop_workers is not None:
+                self._stop_workers(self._settings.grace)
+            deadline = time.monotonic() + LAST_WORDS_SECONDS
+            while self._any_alive() and time.monotonic() < deadline:
+                time.sleep(BLOCK_SECONDS)
+            self._collect_reports()
 
     def _any_alive(self) -> bool:
         return any(record.alive for record in self._registry.workers(self._control.keys.run_id))
-
-    def dismiss(self) -> None:
-        """The run is complete: local workers unload their steps, and what they had left to say goes to the log."""
-        with suppress(RunError):  # it stays complete without their last words
-            if self._stop_workers is not None:
-                self._stop_workers(self._settings.grace)
-            self._collect_reports()
 
     # watching
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from itertools import compress, count
 from pathlib import Path
 
 from common.batch import DeadLetter, PartWritten, Payload
@@ -17,8 +19,18 @@ from coordinator.leaf_schema import LeafSchema
 from coordinator.part_check import check_parts
 from coordinator.parts import LeafWriter, Part
 
+WRITER = "coordinator"
+"""Who a dead letter of a row that cannot be written comes from."""
 READ_AT_ONCE = 64
 """Payloads of one round trip."""
+
+
+@dataclass(frozen=True, slots=True)
+class Buffered:
+    """A payload whose rows are in a writer's buffer. `places`: where its whole rows are; empty without holes."""
+
+    payload: Payload
+    places: tuple[int, ...]
 
 
 class Sink:
@@ -48,7 +60,7 @@ class Sink:
         self._files = files
         self._settings = settings
         self._emitted: dict[str, deque[Emit]] = {leaf: deque() for leaf in leaves}
-        self._unwritten: dict[str, list[Payload]] = {leaf: [] for leaf in leaves}
+        self._unwritten: dict[str, list[Buffered]] = {leaf: [] for leaf in leaves}
         self._writers: dict[str, LeafWriter] = {}
 
     def emit(self, emit: Emit) -> None:
@@ -79,11 +91,6 @@ class Sink:
             self._writers[leaf] = LeafWriter(self.folder, leaf, self._token, schema, self._settings)
 
     @property
-    def idle(self) -> bool:
-        """Nothing waits to be read or written."""
-        return not any(self._emitted.values()) and not any(self._unwritten.values())
-
-    @property
     def rows(self) -> Mapping[str, int]:
         """Rows in parts, per leaf."""
         return {leaf: sum(part.rows for part in parts) for leaf, parts in self.parts.items()}
@@ -105,9 +112,13 @@ class Sink:
                 self._write(leaf)
             some = [emitted[place] for place in range(min(READ_AT_ONCE, len(emitted)))]
             for emit, data in zip(some, self._read(some), strict=True):
-                rows = [row for row in decode_rows(data) if row is not None]
+                stored = decode_rows(data)
+                rows = [row for row in stored if row is not None]
                 writer.add(emit.payload.seq, rows, emit.size, now)
-                self._unwritten[leaf].append(emit.payload)
+                places = (
+                    () if len(rows) == len(stored) else tuple(compress(count(), (row is not None for row in stored)))
+                )
+                self._unwritten[leaf].append(Buffered(emit.payload, places))
                 emitted.popleft()
                 if writer.due(now):
                     self._write(leaf)
@@ -141,11 +152,8 @@ class Sink:
 
     def _write(self, leaf: str) -> None:
         part = self._writers[leaf].flush()
-        letters = [
-            DeadLetter(leaf, failed.seq, 0, failed.index, failed.reason, 1, "coordinator", failed.row)
-            for failed in part.failed
-        ]
-        payloads, self._unwritten[leaf] = self._unwritten[leaf], []
+        buffered, self._unwritten[leaf] = self._unwritten[leaf], []
+        letters = _letters(part, buffered)
         written = PartWritten(
             leaf,
             part.first_seq,
@@ -157,4 +165,14 @@ class Sink:
             part.schema,
             part.size,
         )
-        self._control.part_written(written, payloads, letters)
+        self._control.part_written(written, [one.payload for one in buffered], letters)
+
+
+def _letters(part: Part, buffered: Sequence[Buffered]) -> list[DeadLetter]:
+    by_seq = {one.payload.seq: one for one in buffered} if part.failed else {}
+    letters = []
+    for failed in part.failed:
+        payload, places = by_seq[failed.seq].payload, by_seq[failed.seq].places
+        place = places[failed.index] if places else failed.index
+        letters.append(DeadLetter(part.leaf, failed.seq, payload.attempt, place, failed.reason, 1, WRITER, failed.row))
+    return letters

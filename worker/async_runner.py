@@ -48,6 +48,7 @@ class AsyncRunner(Runner):
         super().__init__(step, bench)
         self._step = step
         self._isolation = Isolation(step, bench.queue, self._run_one_row)
+        self._events = asyncio.Runner()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._delivered = 0
         self._accepted = 0
@@ -80,24 +81,33 @@ class AsyncRunner(Runner):
         if self._loop is not None and not self._loop.is_closed():
             self._loop.call_soon_threadsafe(self._wake)
 
+    def load(self) -> None:
+        """Loads the step, then what it keeps on the event loop."""
+        super().load()
+        self._events.run(self._step.aload())
+
+    def unload(self) -> None:
+        """Unloads in the opposite order."""
+        try:
+            self._events.run(self._step.aunload())
+        finally:
+            self._events.close()
+            super().unload()
+
     def work(self) -> None:
         """Runs the event loop until stopped."""
-        asyncio.run(self._run_loop())
+        self._events.run(self._run_loop())
 
     async def _run_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
-        await self._step.aload()
-        try:
-            self.intake.start()
-            if not self.stopping.is_set():
-                await self._ended.wait()
-            await asyncio.to_thread(self.intake.stop)  # first: what it delivers needs this loop
-            self._give_up_waiting()
-            while self._running or self._waiting:
-                self._ended.clear()
-                await self._ended.wait()
-        finally:
-            await self._step.aunload()
+        self.intake.start()
+        if not self.stopping.is_set():
+            await self._ended.wait()
+        await asyncio.to_thread(self.intake.stop)  # first: what it delivers needs this loop
+        self._give_up_waiting()
+        while self._running or self._waiting:
+            self._ended.clear()
+            await self._ended.wait()
 
     def _wake(self) -> None:
         self._stopped.set()

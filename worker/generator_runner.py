@@ -131,8 +131,8 @@ class GeneratorRunner(Runner):
         """
         batch = Batch(self._generator.name, state.seq, state.attempt)
         ticket = replace(ticket, batch=batch)
-        if ticket.deliveries > self._generator.max_deliveries:
-            died = f"{ticket.deliveries - 1} workers died while they made rows from row {state.offset} on"
+        if state.deaths >= self._generator.max_deliveries:
+            died = f"{state.deaths} workers died while they made rows from row {state.offset} on"
             return Made(self.bench.packer.failure(ticket, died), state)
         retries = delays(self._generator)
         while True:

@@ -15,7 +15,7 @@ from worker.holes import WholeRows, take_whole
 from worker.payload_reader import PayloadReader
 from worker.work import Work
 
-LONGEST_BLOCK = 1.0
+LONGEST_BLOCK = 0.25
 """Seconds that a read waits for an entry, so that a stop is noticed soon."""
 NOTHING = WholeRows((), (), 0, 0)
 

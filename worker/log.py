@@ -30,7 +30,10 @@ class LogShipper(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keeps a record until the next `ship`."""
-        message = record.getMessage()
+        try:
+            message = record.getMessage()
+        except Exception:  # a step's own mistake in a log call must not fail its rows
+            message = f"{record.msg} (with {record.args!r}, which does not fit)"
         if record.exc_info:
             message += "\n" + logging.Formatter().formatException(record.exc_info)
         line = {

@@ -53,6 +53,14 @@ class Runner(ABC):
         self.intake = Intake(bench.queue, bench.reader, bench.settings, self.room, self.deliver, self.fail)
         self.outbox = Outbox(bench.queue, bench.settings, self.intake.forget, self.fail)
 
+    def load(self) -> None:
+        """Loads the step; a runner that has an event loop loads what belongs to it as well."""
+        self.step.load()
+
+    def unload(self) -> None:
+        """Called on an orderly end, once `load` has succeeded."""
+        self.step.unload()
+
     def run(self) -> None:
         """Works until stopped.
 

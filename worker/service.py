@@ -108,8 +108,9 @@ class Worker:
             facts["refused"] = str(error)
             raise
         facts["digest"] = source_digest(type(step))
+        runner = self._make_runner(step)
         try:
-            step.load()
+            runner.load()
         except (Exception, SystemExit):
             facts["load_error"] = traceback.format_exc()
             logger.exception("step '%s' cannot be loaded", self._step_name)
@@ -118,12 +119,12 @@ class Worker:
         self._queue.note_loaded()
         logger.info("step '%s' loaded by worker %s on %s", self._step_name, self.worker_id, facts["host"])
         try:
-            self._runner = self._make_runner(step)
+            self._runner = runner
             if not self._stopping.is_set():
-                self._runner.run()
+                runner.run()
             return EXIT_COMPLETE
         finally:
-            self._unload(step)
+            self._unload(runner)
 
     def _build(self) -> BaseStep:
         spec = PipelineSpec.from_dict(self._record.spec)
@@ -168,9 +169,9 @@ class Worker:
             case _:
                 raise CannotServe(f"step '{self._step_name}': {type(step).__qualname__} is of no kind that runs")
 
-    def _unload(self, step: BaseStep) -> None:
+    def _unload(self, runner: Runner) -> None:
         try:
-            step.unload()
+            runner.unload()
         except Exception:
             logger.exception("step '%s' raised while it was unloaded", self._step_name)
 

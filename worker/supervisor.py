@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRecord
-from common.errors import EXIT_CANNOT_SERVE, EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED
+from common.errors import EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED
 from common.settings import Settings
 from common.signals import on_stop_signals
 from common.spec import PipelineSpec
@@ -31,10 +31,16 @@ logger = logging.getLogger("penstock.worker")
 
 @dataclass(slots=True)
 class Child:
-    """A worker process. `deaths` counts those in a row that came early."""
+    """A worker process.
+
+    Args:
+        told: a pipe in which the worker says that it ends on purpose. Its exit code could be any step's doing.
+        deaths: those in a row that came early.
+    """
 
     step: str
     pid: int = 0
+    told: int = -1
     started: float = 0.0
     deaths: int = 0
     restart_at: float = 0.0
@@ -85,10 +91,12 @@ class Supervisor:
                 return
             # Until the child listens for itself, its signals would arrive in the socket that it shares with us.
             signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
+            child.told, tells = os.pipe()
             child.pid = os.fork()
             if child.pid == 0:
                 self._die_with(supervisor)
-                os._exit(self._be_worker(child.step))
+                os._exit(self._be_worker(child.step, tells))
+            os.close(tells)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _die_with(self, supervisor: int) -> None:
@@ -98,15 +106,17 @@ class Supervisor:
             if os.getppid() != supervisor:  # it died before the line above could count
                 os._exit(EXIT_FAILED)
 
-    def _be_worker(self, step: str) -> int:
+    def _be_worker(self, step: str, tells: int) -> int:
         try:
             worker = Worker(Connection(self._url), self._record, step, self._settings, self._place)
             on_stop_signals(worker.stop)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
-            return worker.run()
+            code = worker.run()
         except BaseException:
             traceback.print_exc(file=sys.__stderr__)
             return EXIT_FAILED
+        os.write(tells, b".")
+        return code
 
     def _reap(self, waiting: list[Child]) -> list[tuple[Child, int]]:
         ended = []
@@ -119,8 +129,7 @@ class Supervisor:
         return ended
 
     def _restarts(self, child: Child, outcome: int) -> bool:
-        """A crash is a death by signal or by an exit code that no worker ends with on purpose."""
-        if self._stopping.is_set() or outcome in (EXIT_COMPLETE, EXIT_FAILED, EXIT_CANNOT_SERVE, EXIT_STOPPED):
+        if _has_told(child) or self._stopping.is_set():
             return False
         lived = time.monotonic() - child.started
         child.deaths = 0 if lived > STEADY_SECONDS else child.deaths + 1
@@ -156,6 +165,17 @@ class Supervisor:
 
 def _replicas(resources: object) -> int:
     return int(resources.get("replicas", 1)) if isinstance(resources, dict) else 1
+
+
+def _has_told(child: Child) -> bool:
+    """Did the worker, which has ended, do so on purpose?"""
+    os.set_blocking(child.told, False)  # a process that a step has left behind may hold the other end
+    try:
+        return bool(os.read(child.told, 1))
+    except BlockingIOError:
+        return False
+    finally:
+        os.close(child.told)
 
 
 def _cause(outcome: int) -> str:

@@ -62,7 +62,7 @@ class Packer:
             batch.attempt,
             chunks,
             taken=outcome.taken,
-            failed=len({failure.place for failure in failed}),
+            failed=len(failed),
             lost=work.whole.lost,
             holes=rows.count(None) if failed or work.whole.count < work.whole.length else 0,
             worker=self._worker,

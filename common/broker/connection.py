@@ -58,9 +58,8 @@ class Held:
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """What the broker says of itself. `server_id` changes when another server process answers."""
+    """What the broker says of itself. Memory is in bytes."""
 
-    server_id: str
     version: str
     maxmemory: int
     used_memory: int
@@ -185,7 +184,6 @@ class Connection:
         """Asks the broker who it is."""
         info: dict[str, Any] = self.command("INFO")
         return ServerFacts(
-            server_id=str(info.get("run_id", "")),
             version=str(info.get("valkey_version") or info.get("redis_version", "0")),
             maxmemory=int(info.get("maxmemory", 0)),
             used_memory=int(info.get("used_memory", 0)),

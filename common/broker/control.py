@@ -139,12 +139,22 @@ class Control:
         self._fence(self._connection.call("finish", keys, self.epoch, status, round(keep * 1000)))
 
     def in_hand(self, steps: Sequence[str]) -> int:
-        """Entries that workers have taken and neither committed nor handed back."""
+        """Entries that live workers have taken and neither committed nor handed back."""
         replies = self._connection.batch([("XPENDING", self.keys.inputs(step), GROUP) for step in steps])
-        return sum(int(reply["pending"]) for reply in replies if isinstance(reply, dict))
+        held = [
+            (consumer["name"].decode(), int(consumer["pending"]))
+            for reply in replies
+            if isinstance(reply, dict)
+            for consumer in reply["consumers"] or ()
+        ]
+        leases = self._connection.batch([("EXISTS", self.keys.worker(worker)) for worker, _ in held])
+        return sum(entries for (_, entries), alive in zip(held, leases, strict=True) if alive)
 
     def reclaim(self, steps: Sequence[str]) -> int:
-        """Gives everything that workers have taken back to the streams. Only where all of them are known to be dead."""
+        """Gives everything that workers have taken back to the streams. Only where all of them are known to be dead.
+
+        They died with their coordinator, not of a batch: this delivery does not count.
+        """
         given = 0
         for step in steps:
             stream = self.keys.inputs(step)
@@ -154,7 +164,7 @@ class Control:
                     held.setdefault(row.consumer, []).append(row.entry)
                 back = 0
                 for worker, entries in held.items():
-                    back += int(self._connection.call("hand_back", [stream], GROUP, worker, 0, *entries))
+                    back += int(self._connection.call("hand_back", [stream], GROUP, worker, 1, *entries))
                 given += back
                 if not back:
                     break

@@ -52,12 +52,21 @@ class Done:
 
 @dataclass(frozen=True, slots=True)
 class GeneratorState:
-    """Where a generator stands: its next seq, the rows before it, failed attempts at it, and whether it has ended."""
+    """Where a generator stands.
+
+    Args:
+        seq: of its next batch.
+        offset: rows before that.
+        attempt: times that the batch failed the run.
+        ended: there is no next batch.
+        deaths: owners that died since the batch before it.
+    """
 
     seq: int
     offset: int
     attempt: int
     ended: bool
+    deaths: int = 0
 
 
 class WorkQueue:
@@ -247,7 +256,8 @@ class WorkQueue:
         reply = self.connection.call("own_generator", [hash_key, self.keys.worker(owner)], self.worker_id, owner)
         if not reply[0]:
             return None
-        return GeneratorState(seq=reply[1], offset=reply[2], attempt=reply[3], ended=bool(reply[4]))
+        seq, offset, attempt, ended, deaths = reply[1:]
+        return GeneratorState(seq, offset, attempt, bool(ended), deaths)
 
     def void(self, entries: Sequence[str]) -> None:
         """Takes tickets of a generator that has ended out of the stream."""

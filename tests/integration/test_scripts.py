@@ -670,7 +670,7 @@ def test_a_generator_has_one_owner_until_it_dies(run: Run) -> None:
     assert unchanged(run, second.own_generator) is None
     assert unchanged(run, first.own_generator) == GeneratorState(0, 0, 0, False)
     run.die(first)
-    assert second.own_generator() == GeneratorState(0, 0, 0, False)
+    assert second.own_generator() == GeneratorState(0, 0, 0, False, deaths=1)
     assert first.own_generator() is None
 
 
@@ -699,9 +699,10 @@ def test_the_next_owner_goes_on_at_the_seq_and_the_offset_of_the_last_commit(run
     one, two = tickets(run, first, 2)
     assert first.commit_generated([made(one, 0, 7), made(two, 1, 12)]) == [True, True]
     run.die(first)
-    assert second.own_generator() == GeneratorState(2, 12, 0, False)
+    assert second.own_generator() == GeneratorState(2, 12, 0, False, deaths=1)
     (three,) = tickets(run, second, 1)
     assert second.commit_generated([made(three, 2, 20)]) == [True]
+    assert second.own_generator() == GeneratorState(3, 20, 0, False), "deaths count for one batch"
     assert [entry.seq for entry in run.journal() if isinstance(entry, Result)] == [0, 1, 2]
     assert run.connection.command("GET", run.keys.payload("g", 1, 0)) == b"rows 1"
 
@@ -775,7 +776,7 @@ def test_once_a_generator_has_ended_its_tickets_are_void(run: Run) -> None:
     assert run.waiting("g") == 1
     unchanged(run, lambda: worker.void([two.entry]))
     run.die(worker)
-    assert other.own_generator() == GeneratorState(1, 5, 0, True)
+    assert other.own_generator() == GeneratorState(1, 5, 0, True, deaths=1)
     assert len(run.journal()) == 1
 
 
