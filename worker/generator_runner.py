@@ -41,6 +41,7 @@ class GeneratorRunner(Runner):
         super().__init__(step, bench)
         self._generator = step
         self._owns = False
+        self._careful = 0
         self._tickets: deque[Work] = deque()
         self._source: Iterator[tuple[list[Row], bool]] = iter(())
 
@@ -60,6 +61,8 @@ class GeneratorRunner(Runner):
                 continue
             self.intake.more_room()
             self._source = chunks(self._generator, state.offset, self.bench)
+            # Batches that the dead owner had made and not committed: one by one, it shows which one kills.
+            self._careful = TICKETS if state.deaths else self._careful
             self._serve(state)
 
     def left_over(self) -> list[Work]:
@@ -107,7 +110,8 @@ class GeneratorRunner(Runner):
 
     def _make_together(self, state: GeneratorState) -> list[Made]:
         made: list[Made] = []
-        deadline = time.monotonic() + TOGETHER_SECONDS
+        deadline = time.monotonic() + (0 if self._careful else TOGETHER_SECONDS)
+        self._careful = max(0, self._careful - 1)
         while self._tickets and (not made or time.monotonic() < deadline):
             ticket = self._tickets.popleft()
             try:

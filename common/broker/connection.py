@@ -79,8 +79,12 @@ def redact(url: str) -> str:
     try:
         parts = urlsplit(url)
         _ = parts.port  # raises where it is no port
-        if parts.password is None:
+        if "password=" in parts.query:
+            parts = parts._replace(query=re.sub(r"(?<=password=)[^&]*", "***", parts.query))
+        elif parts.password is None:
             return url
+        if parts.password is None:
+            return urlunsplit(parts)
         user, _, host = parts.netloc.rpartition("@")
         return urlunsplit(parts._replace(netloc=f"{user.split(':')[0]}:***@{host}"))
     except ValueError:  # such as a slash in the password: what stands before it is taken for a port
@@ -217,7 +221,7 @@ class Connection:
         stop = stop or threading.Event()
         retrying = Retrying(
             retry=retry_if_exception_type(Disconnected),
-            wait=wait_exponential_jitter(initial=0.05, max=2.0, jitter=0.1),
+            wait=wait_exponential_jitter(multiplier=0.05, max=2.0, jitter=0.1),
             stop=stop_after_delay(patience) | stop_when_event_set(stop),
             sleep=sleep_using_event(stop),
             reraise=True,

@@ -157,7 +157,7 @@ class Odder(Step):
 class Values(Step):
     """Puts a value that rows cannot hold into some rows, in place of their column `text` or beside it."""
 
-    bad: dict[int, str]
+    bad: dict[str, str]
     column: str = "value"
     in_place: bool = False
 
@@ -169,8 +169,8 @@ class Values(Step):
         rows = inputs if self.in_place else [dict(row) for row in inputs]
         for row in rows:
             row["value"] = row["n"]
-            if row["n"] in self.bad:
-                row[self.column] = self.make(self.bad[row["n"]])
+            if what := self.bad.get(str(row["n"])):
+                row[self.column] = self.make(what)
         yield rows
 
     def make(self, what: str) -> Any:

@@ -163,9 +163,7 @@ def test_workers_join_and_leave_in_mid_run(harness: Harness, redis_url: str) -> 
 
 
 @pytest.mark.parametrize("kind", ["load", "double", "async"])
-def test_a_worker_that_is_told_to_leave_finishes_what_it_has_begun(
-    harness: Harness, redis_url: str, kind: str
-) -> None:
+def test_a_worker_that_is_told_to_leave_finishes_what_it_has_begun(harness: Harness, redis_url: str, kind: str) -> None:
     spec = harness.write_spec("""
 name: leaving
 steps:

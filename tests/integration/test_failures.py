@@ -59,7 +59,9 @@ def test_a_failed_row_is_a_dead_letter_with_all_that_is_known_of_it(harness: Har
 
 @pytest.mark.parametrize("kind", ["Fragile", "FragileAsync"])
 def test_with_on_error_nulls_the_row_stays_with_none_outputs_and_counts_as_failed(harness: Harness, kind: str) -> None:
-    spec = write(harness, f"frag: {{type: 'failing_steps:{kind}', after: gen, bad: [0, 499], on_error: nulls, {RETRY}}}")
+    spec = write(
+        harness, f"frag: {{type: 'failing_steps:{kind}', after: gen, bad: [0, 499], on_error: nulls, {RETRY}}}"
+    )
     code, text = harness.run(spec)
     assert code == 3, text
     expected = [{"n": n, "text": f"row {n}", "double": None if n in (0, 499) else 2 * n} for n in range(500)]
@@ -102,15 +104,18 @@ def test_only_halves_with_the_bad_row_are_run_again(harness: Harness) -> None:
     spec = write(harness, f"frag: {{{step}, retries: 1, backoff: [0.001, 0.002]}}", rows=32)
     assert harness.run(spec)[0] == 3
     batch = list(range(16))
-    assert [rows for rows in called(notes) if rows[0] < 16] == [
-        *(batch, batch),  # with its retry
-        batch[:8],
-        *(batch[:4], batch[4:8]),
-        *(batch[4:6], [4]),
-        *([5], [5]),  # alone, with its retry
-        batch[6:8],
-        batch[8:],
-    ]
+    assert (
+        [rows for rows in called(notes) if rows[0] < 16]
+        == [
+            *(batch, batch),  # with its retry
+            batch[:8],
+            *(batch[:4], batch[4:8]),
+            *(batch[4:6], [4]),
+            *([5], [5]),  # alone, with its retry
+            batch[6:8],
+            batch[8:],
+        ]
+    )
     assert [row["n"] for row in harness.rows()] == [n for n in range(32) if n != 5]
 
 

@@ -134,8 +134,7 @@ def test_a_step_that_calls_sys_exit_fails_its_rows_and_no_worker(harness: Harnes
     assert "died" not in harness.log
 
 
-def test_a_worker_that_is_killed_from_outside_now_and_then_fails_no_row(harness: Harness) -> None:
-    """The deaths of a generator's workers count only while it makes the same rows."""
+def test_deaths_of_a_generators_workers_count_only_while_they_make_the_same_rows(harness: Harness) -> None:
     notes = harness.folder / "notes"
     spec = harness.write_spec(
         f"""

@@ -283,15 +283,21 @@ def test_what_is_handed_back_with_a_lost_reply_is_there_once(run: Run, proxy: Pr
     assert sorted(one.batch.seq for one in other.read(10, 0)) == [0, 1]
 
 
-def test_reclaim_gives_back_what_dead_workers_had_and_counts_the_delivery(run: Run) -> None:
+def test_reclaim_gives_back_what_dead_workers_had(run: Run) -> None:
+    """They died with their coordinator, which is no delivery; a death before that, at the batch, stays one."""
     run.dispatch(*map(batch, range(5)))
-    first, second = run.worker("w1"), run.worker("w2")
-    take(first, 3), take(second, 2)
+    dead, first, second = run.worker("w0"), run.worker("w1"), run.worker("w2")
+    take(dead)
+    run.die(dead)
+    assert len(first.claim("w0", 5)) == 1
+    take(first, 2), take(second, 2)
     assert run.control.in_hand(run.steps) == 5
+    run.die(first)
+    assert run.control.in_hand(run.steps) == 2, "of live workers"
     assert run.control.reclaim(run.steps) == 5
-    assert run.control.in_hand(run.steps) == 0
-    third = run.worker("w3")
-    assert [(one.batch.seq, one.deliveries) for one in take(third, 5)] == [(seq, 2) for seq in range(5)]
+    assert run.pending() == {}
+    taken = take(run.worker("w3"), 5)
+    assert {one.batch.seq: one.deliveries for one in taken} == {0: 2, 1: 1, 2: 1, 3: 1, 4: 1}
 
 
 # leave
@@ -672,6 +678,24 @@ def test_a_generator_has_one_owner_until_it_dies(run: Run) -> None:
     run.die(first)
     assert second.own_generator() == GeneratorState(0, 0, 0, False, deaths=1)
     assert first.own_generator() is None
+
+
+def test_the_deaths_of_owners_are_counted_until_a_batch_is_made(run: Run) -> None:
+    owners = [run.worker(f"w{number}", "g") for number in range(4)]
+    for deaths, owner in enumerate(owners[:3]):
+        state = owner.own_generator()
+        assert state is not None
+        assert state.deaths == deaths
+        run.die(owner)
+    last = owners[3]
+    last.own_generator()
+    (ticket,) = tickets(run, last, 1)
+    assert last.commit_generated([made(ticket, 0, 5)]) == [True]
+    assert last.own_generator() == GeneratorState(1, 5, 0, False)
+    last.leave()
+    again = run.worker("w9", "g").own_generator()
+    assert again is not None
+    assert again.deaths == 0, "it left in good order"
 
 
 def test_of_workers_that_want_a_generator_at_once_one_gets_it(run: Run) -> None:

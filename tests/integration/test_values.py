@@ -1,0 +1,147 @@
+"""Values that rows, columns or the broker cannot hold: failed rows with the column and the type named, not dead runs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.integration.harness import Harness, harnesses
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Iterator[Harness]:
+    yield from harnesses(tmp_path)
+
+
+def write(harness: Harness, *steps: str, rows: int = 200) -> Path:
+    lines = "\n  ".join((f"gen: {{type: 'mysteps:Count', rows: {rows}, batch_size: 50}}", *steps))
+    return harness.write_spec(f"name: values\nsteps:\n  {lines}\n")
+
+
+@pytest.mark.parametrize("leaf", [True, False])
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("set", "column 'value' holds a value of type builtins.set"),
+        ("object", "column 'value' holds a value of type builtins.object"),
+        ("int", "column 'value' holds a value of type int (beyond 64 bits)"),
+        ("key", "column 'value.deep[0].1' holds a value of type int as a key"),
+        ("nested", "column 'value.list[1].set' holds a value of type builtins.set"),
+        ("surrogate", "column 'value' holds a value of type str (not valid Unicode"),
+    ],
+)
+def test_a_value_that_rows_cannot_hold_fails_its_row_alone(harness: Harness, what: str, error: str, leaf: bool) -> None:
+    after = () if leaf else ("next: {type: 'mysteps:DoubleAsync', after: odd, seconds: 0.0}",)
+    spec = write(harness, f"odd: {{type: 'failing_steps:Values', after: gen, bad: {{'77': {what}}}}}", *after)
+    code, text = harness.run(spec)
+    assert code == 3, text
+    assert [row["value"] for row in harness.rows()] == [n for n in range(200) if n != 77]
+    (letter,) = harness.letters()
+    assert (letter.step, letter.seq, letter.position) == ("odd", 1, 27)
+    assert letter.error.startswith(error)
+    assert letter.row == {"n": 77, "text": "row 77"}
+    assert harness.record().failed == {"odd": 1}
+
+
+@pytest.mark.parametrize("column", ["value", "text", "undeclared"])
+def test_with_nulls_a_row_of_such_a_value_is_as_the_step_was_given_it(harness: Harness, column: str) -> None:
+    """Also where the step put the value into the very row that it was given."""
+    values = f"bad: {{'77': set}}, column: {column}, in_place: true, on_error: nulls"
+    spec = write(harness, f"odd: {{type: 'failing_steps:Values', after: gen, {values}}}")
+    code, text = harness.run(spec)
+    assert code == 3, text
+    assert harness.rows()[76:79] == [
+        {"n": 76, "text": "row 76", "value": 76},
+        {"n": 77, "text": "row 77", "value": None},
+        {"n": 78, "text": "row 78", "value": 78},
+    ]
+    (letter,) = harness.letters()
+    assert letter.row == {"n": 77, "text": "row 77"}
+
+
+def test_with_on_error_fail_such_a_value_halts_the_run(harness: Harness) -> None:
+    spec = write(harness, "odd: {type: 'failing_steps:Values', after: gen, bad: {'77': set}, on_error: fail}")
+    code, text = harness.run(spec)
+    assert code == 1, text
+    assert "step 'odd': column 'value' holds a value of type builtins.set" in text
+
+
+def test_a_row_larger_than_the_limit_fails_alone(harness: Harness) -> None:
+    spec = write(harness, "odd: {type: 'failing_steps:Values', after: gen, bad: {'77': large}}")
+    code, text = harness.run(spec, ROW_BYTES="1000000")
+    assert code == 3, text
+    assert [row["n"] for row in harness.rows()] == [n for n in range(200) if n != 77]
+    (letter,) = harness.letters()
+    assert "at most 1000000 are allowed (PENSTOCK_ROW_BYTES)" in letter.error
+    assert letter.row == {"n": 77, "text": "row 77"}
+
+
+def test_a_value_that_cannot_join_the_column_of_a_leaf_is_a_failed_row(harness: Harness) -> None:
+    spec = write(harness, "odd: {type: 'failing_steps:Values', after: gen, bad: {'77': str}}")
+    code, text = harness.run(spec)
+    assert code == 3, text
+    assert [row["value"] for row in harness.rows()] == [n for n in range(200) if n != 77]
+    (letter,) = harness.letters()
+    assert (letter.step, letter.seq, letter.position) == ("odd", 1, 27)
+    assert letter.error == "column 'value' holds str where int is expected"
+    assert letter.row == {"n": 77, "text": "row 77", "value": "a text"}
+    assert harness.record().failed == {"odd": 1}
+    assert "odd: 1 row" in text
+
+
+def test_a_row_that_raises_and_one_beside_it_that_does_not_fit_are_both_kept(harness: Harness) -> None:
+    """The rows of a leaf have other positions than those that the step was given: the letters must not be confused."""
+    spec = write(harness, "odd: {type: 'failing_steps:Values', after: gen, bad: {'76': set, '77': str, '78': str}}")
+    code, text = harness.run(spec)
+    assert code == 3, text
+    assert [row["n"] for row in harness.rows()] == [n for n in range(200) if n not in (76, 77, 78)]
+    letters = {letter.row["n"]: letter for letter in harness.letters() if letter.row}
+    assert sorted(letters) == [76, 77, 78]
+    assert [letters[n].position for n in (76, 77, 78)] == [26, 27, 28]
+    assert harness.record().failed == {"odd": 3}
+
+
+def test_rows_that_do_not_fit_are_kept_after_their_batch_was_done_again(harness: Harness) -> None:
+    cause = harness.folder / "cause"
+    cause.touch()
+    spec = write(
+        harness,
+        "odd: {type: 'failing_steps:Values', after: gen, bad: {'77': str}}",
+        f"leaf: {{type: 'failing_steps:Fragile', after: odd, bad: [77], cause: '{cause}', on_error: fail, retries: 0}}",
+    )
+    assert harness.run(spec)[0] == 1
+    cause.unlink()
+    code, text = harness.run(spec)
+    assert code == 3, text
+    (letter,) = harness.letters()
+    assert letter.error == "column 'value' holds str where int is expected"
+    assert (letter.step, letter.seq, letter.attempt, letter.position) == ("leaf", 1, 1, 27)
+
+
+@pytest.mark.parametrize(
+    ("what", "error"),
+    [
+        ("a tuple", "yields a tuple; it must yield lists of rows"),
+        ("a dict", "yields a dict; it must yield lists of rows"),
+        ("a None row", "yields a NoneType in the place of a row"),
+        ("nothing iterable", "yields a NoneType; it must yield lists of rows"),
+    ],
+)
+def test_a_step_that_yields_something_else_than_rows_fails_those_rows_and_says_how(
+    harness: Harness, what: str, error: str
+) -> None:
+    step = f"type: 'failing_steps:Odd', after: gen, bad: 77, what: {what}, retries: 0"
+    code, text = harness.run(write(harness, f"odd: {{{step}}}"))
+    assert code == 3, text
+    assert [row["n"] for row in harness.rows()] == [n for n in range(200) if n != 77]
+    (letter,) = harness.letters()
+    assert error in letter.error
+
+
+def test_a_step_that_returns_no_iterator_is_told_so(harness: Harness) -> None:
+    spec = write(harness, "odd: {type: 'failing_steps:Odder', after: gen, retries: 0}")
+    code, text = harness.run(spec)
+    assert code == 1, text
+    assert "'NoneType' object is not iterable" in text
