@@ -146,8 +146,10 @@ def _resolve(
     if not module_name or not class_name:
         raise UnknownType(f"'{type_name}' is not a type name; write module:Class", type_name)
     if not _allowed(module_name, allow):
+        close = nearest(module_name, allow)
+        meant = f"did you mean '{close}:{class_name}'? Else, " if close else ""
         raise UnknownType(
-            f"'{type_name}' is not allowed here; to let this process import it: --allow {module_name}", type_name
+            f"'{type_name}' is not allowed here; {meant}to let this process import it: --allow {module_name}", type_name
         )
     return _as_kind(_attribute(_import(module_name, type_name), class_name, type_name, base), type_name, base, what)
 

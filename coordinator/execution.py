@@ -151,7 +151,7 @@ class Execution:
         keeper.start()
         on_stop_signals(coordinator.stop)
         try:
-            self._open(control, registry)
+            connection.insist(lambda: self._open(control, registry), self._settings.patience, reporter.say)
             if local:
                 host.start_workers(
                     self._worker_arguments(), self._worker_environment(connection.url), self._directory.log
@@ -243,14 +243,18 @@ class Execution:
         return str(holder.get("token", "")) if (holder.get("host"), holder.get("directory")) == here else ""
 
     def _check_broker_knows(self, registry: RunRegistry, before: RunRecord | None) -> None:
-        """A run that was begun at another broker must not start from its beginning here, without a word.
+        """A run that was begun at another broker must not start from its beginning here; nor without a word at its own.
 
         Raises:
             UsageError: this broker has nothing of it.
             RunError: it was made by a version that speaks another protocol.
         """
         known = registry.read(self.run_id)
-        if known is None and before is not None:
+        if known is not None or before is None:
+            return
+        if before.broker == (redact(self._request.broker) if self._request.broker else None):
+            self._reporter.say("the broker has lost what it held of this run, which starts from its beginning")
+        else:
             raise UsageError(
                 f"run '{self.run_id}' was begun with {before.broker or 'the embedded broker'}, and this broker has "
                 "nothing of it: go on with that one, or start over with --fresh"

@@ -52,6 +52,11 @@ class FlowControl:
             return 0 if state.input_ended else max(0, self.sent[name] - state.counts.tickets)
         return state.in_flight - len(self._planned[name])
 
+    @property
+    def busy(self) -> bool:
+        """Is anything in flight?"""
+        return any(self.in_flight(name) for name in self._manager.steps)
+
     def choose(self, workers: Mapping[str, int], *, start_rows: bool) -> dict[str, list[Batch]]:
         """Batches to send now, per step.
 
@@ -78,6 +83,12 @@ class FlowControl:
             if self._manager.is_lacked(name) and (batches := self._next(name, 1)):
                 return {name: batches}
         return {}
+
+    def choose_to_drain(self) -> dict[str, list[Batch]]:
+        """The one batch to send to a full broker where nothing is in flight: far down, so that it frees."""
+        if self.busy:
+            return {}
+        return next(({name: [planned[0]]} for name, planned in reversed(self._planned.items()) if planned), {})
 
     def mark_sent(self, name: str, sent: int) -> None:
         """The broker has taken batches of the step up to this number."""

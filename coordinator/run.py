@@ -6,6 +6,7 @@ import tempfile
 from contextlib import ExitStack
 from pathlib import Path
 
+from common.broker.connection import Connection
 from common.errors import UsageError
 from common.settings import Settings
 from coordinator.dataset import check_output
@@ -29,6 +30,8 @@ def execute(request: RunRequest, reporter: Reporter) -> Outcome:
     prepared = prepare(request.spec, request.overrides, request.allow)
     if request.output is not None:
         check_output(request.output)
+    if request.broker is not None:
+        Connection(request.broker).close()  # connects to nothing: it is the URL that is looked at
     if request.workers == "external" and request.broker is None:
         raise UsageError("external workers need a broker that they can reach: give --broker URL")
     with ExitStack() as stack:

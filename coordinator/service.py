@@ -168,10 +168,14 @@ class Coordinator:
             self._wait_for(f"the disk: {error}; make room in {self._facts.parts.parent}")
             self._stop_asked.wait(RETRY_SECONDS)
         else:
-            self._wait_for("the broker: it is full (maxmemory reached)" if session.broker_full else "")
+            full = "the broker: it is full (maxmemory reached)" if session.broker_full else ""
+            self._wait_for(full, draining=session.flow.busy)
 
-    def _wait_for(self, what: str) -> None:
+    def _wait_for(self, what: str, *, draining: bool = False) -> None:
         """Says what is waited for, once, and gives up when that takes longer than patience.
+
+        Args:
+            draining: work in hand makes room meanwhile, so that patience does not run out.
 
         Raises:
             RunError: it has.
@@ -179,7 +183,7 @@ class Coordinator:
         now = time.monotonic()
         if what and what != self._waits_for:
             self._reporter.say(f"waiting for {what}")
-        if not what or not self._waits_for:
+        if not what or not self._waits_for or draining:
             self._waiting_since = now
         self._waits_for = what
         if now - self._waiting_since > self._settings.patience:
@@ -259,7 +263,9 @@ class Coordinator:
     def _check_crew(self, session: Session, now: float) -> None:
         loaded = self._loaded_steps = self._registry.loaded_steps(self._control.keys.run_id, self._steps)
         for record in self._crew.records:
-            if record.load_error and record.step not in loaded:
+            # Once the step was loaded it is a matter of that worker, but not where nobody else is left to run the step.
+            nobody = record.local and not self._crew.alive(record.step)
+            if record.load_error and (record.step not in loaded or nobody):
                 raise RunError(f"step '{record.step}' cannot be loaded:\n{record.load_error.rstrip()}")
             if record.refused and record.local:
                 raise RunError(f"a worker of this command cannot serve its step: {record.refused}")

@@ -101,7 +101,8 @@ class Session:
         now = time.monotonic()
         while self.sink.take_in(now):
             continue
-        if self.manager.payload_bytes >= self._facts.settings.payload_budget or self._only_sink_left():
+        over_budget = self.manager.payload_bytes >= self._facts.settings.payload_budget
+        if over_budget or self.broker_full or self._only_sink_left():
             self.sink.flush()
         if self._routes and start_work:
             self._choose_routes()
@@ -171,6 +172,8 @@ class Session:
         if not (tick.dispatch or tick.redo or tick.release):
             return False
         sent, self.broker_full = self._control.tick(tick)
+        if start_work and self.broker_full and (needed := self.flow.choose_to_drain()):
+            sent |= self._control.tick(Tick(dispatch=needed, cursor=self.position, drain=True))[0]
         for step, number in sent.items():
             self.flow.mark_sent(step, number)
         if start_work and not self.broker_full:

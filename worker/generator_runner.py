@@ -8,7 +8,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from common.batch import Batch, Failure, Result
-from common.broker.connection import Disconnected
 from common.broker.work import Done, GeneratorState, Taken
 from common.errors import RowError
 from common.steps.base import GeneratorStep, Row
@@ -70,13 +69,10 @@ class GeneratorRunner(Runner):
         return [*self._tickets, *super().left_over()]
 
     def _own(self) -> GeneratorState | None:
-        while True:
-            try:
-                state = self.bench.queue.own_generator()
-                self._owns = state is not None
-                return state
-            except Disconnected:
-                self.bench.queue.connection.wait_until_reachable(self.bench.settings.patience)
+        queue = self.bench.queue
+        state = queue.connection.insist(queue.own_generator, self.bench.settings.patience)
+        self._owns = state is not None
+        return state
 
     def _serve(self, state: GeneratorState) -> None:
         """Makes a batch for each ticket, until a commit shows that the broker knows better where the generator is."""
@@ -163,7 +159,7 @@ class GeneratorRunner(Runner):
         whole = WholeRows((), tuple(range(taken)), taken, 0)
         packer = self.bench.packer
         made: list[Row | None] = list(apply_output_mappings(self._generator, rows, None))
-        data = packer.encode(made, whole, failed)
+        data = packer.encode(made, whole, failed, lambda: whole)
         stored, payload = packer.store(state.seq, state.attempt, made, data)
         result = Result(
             self._generator.name,
@@ -184,12 +180,9 @@ class GeneratorRunner(Runner):
         )
 
     def _commit(self, made: list[Made]) -> bool:
-        while True:
-            try:
-                landed = self.bench.queue.commit_generated([(one.done, one.state.offset) for one in made])
-                break
-            except Disconnected:
-                self.bench.queue.connection.wait_until_reachable(self.bench.settings.patience)
+        queue = self.bench.queue
+        ready = [(one.done, one.state.offset) for one in made]
+        landed = queue.connection.insist(lambda: queue.commit_generated(ready), self.bench.settings.patience)
         self.intake.forget([one.done.taken.entry for one in made])
         if not all(landed):
             self.intake.compare()

@@ -28,7 +28,7 @@ class GlobalRunner(SyncRunner):
         for seq, start in enumerate(range(0, len(rows), size)):
             some = rows[start : start + size]
             unstorable: list[FailedRow] = []
-            data = packer.encode(some, work.whole, unstorable)
+            data = packer.encode(some, work.whole, unstorable, work.again)
             failed.extend(FailedRow(start + one.place, one.error, one.attempts, one.row) for one in unstorable)
             holes += some.count(None)
             stored, payload = packer.store(seq, batch.attempt, some, data)

@@ -9,7 +9,8 @@ import socket
 import sys
 import threading
 import traceback
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -17,7 +18,7 @@ from common.broker.connection import Connection, Disconnected
 from common.broker.runs import RunRecord, RunRegistry
 from common.broker.work import WorkQueue
 from common.build import build_step
-from common.errors import EXIT_COMPLETE, EXIT_FAILED, CannotServe, PenstockError, SpecError
+from common.errors import EXIT_COMPLETE, EXIT_FAILED, BrokerError, CannotServe, PenstockError, SpecError
 from common.payloads import FileStore
 from common.registry import check_shadowing, source_digest
 from common.settings import Settings
@@ -58,7 +59,17 @@ class Place:
 class Worker:
     """A worker of one step of one run, for one life of the process."""
 
-    def __init__(self, connection: Connection, record: RunRecord, step: str, settings: Settings, place: Place) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        record: RunRecord,
+        step: str,
+        settings: Settings,
+        place: Place,
+        leave_at_once: Callable[[int], None] = os._exit,
+    ) -> None:
+        self._leave_at_once = leave_at_once
+        self._loading = False
         self.worker_id = secrets.token_hex(4)
         self._connection = connection
         self._record = record
@@ -70,9 +81,13 @@ class Worker:
         self._stopping = threading.Event()
 
     def stop(self) -> None:
-        """Finish the batch in hand, hand the rest back, leave."""
+        """Finish the batch in hand, hand the rest back, leave. While the step is loaded there is nothing in hand."""
         self._stopping.set()
-        if self._runner is not None:
+        if self._loading:
+            with suppress(BrokerError):
+                self._queue.leave()
+            self._leave_at_once(EXIT_COMPLETE)
+        elif self._runner is not None:
             self._runner.stop()
 
     def run(self) -> int:
@@ -85,7 +100,7 @@ class Worker:
             "pid": os.getpid(),
             "local": not self._place.echo,
         }
-        self._queue.join(facts)
+        self._join(facts)
         keeper.ensure()
         watch = threading.Thread(target=self._watch, args=(shipper, keeper), name="watch", daemon=True)
         watch.start()
@@ -93,6 +108,7 @@ class Worker:
             return self._serve(facts)
         except PenstockError as error:
             logger.error("worker %s leaves: %s", self.worker_id, error)
+            facts["refused"] = str(error)
             return error.exit_code
         finally:
             self._stopping.set()
@@ -102,21 +118,22 @@ class Worker:
             keeper.stop()
 
     def _serve(self, facts: dict[str, object]) -> int:
-        try:
-            step = self._build()
-        except PenstockError as error:
-            facts["refused"] = str(error)
-            raise
+        step = self._build()
         facts["digest"] = source_digest(type(step))
         runner = self._make_runner(step)
+        self._loading = True
         try:
+            if self._stopping.is_set():
+                return EXIT_COMPLETE
             runner.load()
         except (Exception, SystemExit):
             facts["load_error"] = traceback.format_exc()
             logger.exception("step '%s' cannot be loaded", self._step_name)
             return EXIT_FAILED
-        self._queue.join({**facts, "loaded": True})
-        self._queue.note_loaded()
+        finally:
+            self._loading = False
+        self._join({**facts, "loaded": True})
+        self._connection.insist(self._queue.note_loaded, self._settings.patience)
         logger.info("step '%s' loaded by worker %s on %s", self._step_name, self.worker_id, facts["host"])
         try:
             self._runner = runner
@@ -125,6 +142,9 @@ class Worker:
             return EXIT_COMPLETE
         finally:
             self._unload(runner)
+
+    def _join(self, facts: Mapping[str, object]) -> None:
+        self._connection.insist(lambda: self._queue.join(facts), self._settings.patience, logger.warning)
 
     def _build(self) -> BaseStep:
         spec = PipelineSpec.from_dict(self._record.spec)

@@ -108,7 +108,13 @@ class Supervisor:
 
     def _be_worker(self, step: str, tells: int) -> int:
         try:
-            worker = Worker(Connection(self._url), self._record, step, self._settings, self._place)
+
+            def leave_at_once(code: int) -> None:
+                os.write(tells, b".")
+                os._exit(code)
+
+            connection = Connection(self._url)
+            worker = Worker(connection, self._record, step, self._settings, self._place, leave_at_once)
             on_stop_signals(worker.stop)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             code = worker.run()
@@ -129,7 +135,8 @@ class Supervisor:
         return ended
 
     def _restarts(self, child: Child, outcome: int) -> bool:
-        if _has_told(child) or self._stopping.is_set():
+        """A worker that ended on purpose says so; one that failed has a successor, like one that crashed."""
+        if self._stopping.is_set() or (_has_told(child) and outcome != EXIT_FAILED):
             return False
         lived = time.monotonic() - child.started
         child.deaths = 0 if lived > STEADY_SECONDS else child.deaths + 1

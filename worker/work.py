@@ -54,7 +54,7 @@ class Packer:
         batch = work.taken.batch
         rows = put_back(outcome.rows(), work.whole)
         failed = list(outcome.failed)
-        data = self.encode(rows, work.whole, failed)
+        data = self.encode(rows, work.whole, failed, work.again)
         chunks, payload = self.store(batch.seq, batch.attempt, rows, data)
         result = Result(
             batch.step,
@@ -86,21 +86,29 @@ class Packer:
         name = self._files.write(self._step.name, seq, attempt, data)
         return (Chunk(len(rows), len(data), name),), None
 
-    def encode(self, rows: list[Row | None], whole: WholeRows, failed: list[FailedRow]) -> bytes:
-        """Encodes rows; one that cannot be stored becomes a failed row, in `rows` and in `failed`."""
+    def encode(
+        self, rows: list[Row | None], whole: WholeRows, failed: list[FailedRow], again: Callable[[], WholeRows]
+    ) -> bytes:
+        """Encodes rows; one that cannot be stored becomes a failed row, in `rows` and in `failed`.
+
+        Args:
+            again: reads `whole` anew: the step may have put what cannot be stored into the very rows that it was given.
+        """
         try:
             data = encode_rows(rows)
             if len(data) <= self._settings.row_bytes:
                 return data
         except RowError:
             pass
+        given = None
         for place, row in enumerate(rows):
             if row is None:
                 continue
             try:
                 check_row(row, self._settings.row_bytes)
             except RowError as error:
-                rows[place] = self._unstorable(rows, place, whole, failed, error)
+                given = given or again()
+                rows[place] = self._unstorable(rows, place, given, failed, error)
         return encode_rows(rows)
 
     def _unstorable(

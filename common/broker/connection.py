@@ -5,17 +5,18 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import Any, TypeVar
 from urllib.parse import urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from tenacity import (
+    RetryCallState,
     Retrying,
     retry_if_exception_type,
     sleep_using_event,
@@ -27,7 +28,9 @@ from tenacity import (
 from common.errors import BrokerError, UsageError
 
 OLDEST_VERSION = (6, 2)
+NO_KEY = "penstock:{no-run}:nothing"
 Argument = str | bytes | int | float
+T = TypeVar("T")
 
 
 class Disconnected(BrokerError):
@@ -226,7 +229,36 @@ class Connection:
             sleep=sleep_using_event(stop),
             reraise=True,
         )
-        return retrying(self.facts)
+        return retrying(self._facts_if_writable)
+
+    def insist(self, act: Callable[[], T], patience: float, say: Callable[[str], None] = lambda _: None) -> T:
+        """Does something that may be done twice, again and again while the broker is away or full.
+
+        Args:
+            patience: seconds.
+            say: told once what is waited for.
+
+        Raises:
+            Disconnected, BrokerFull: it was away or full for all that time.
+        """
+
+        def before_sleep(state: RetryCallState) -> None:
+            if state.attempt_number == 1 and state.outcome is not None:
+                say(str(state.outcome.exception()))
+
+        retrying = Retrying(
+            retry=retry_if_exception_type((Disconnected, BrokerFull)),
+            wait=wait_exponential_jitter(multiplier=0.05, max=2.0, jitter=0.1),
+            stop=stop_after_delay(patience),
+            before_sleep=before_sleep,
+            reraise=True,
+        )
+        return retrying(act)
+
+    def _facts_if_writable(self) -> ServerFacts:
+        """A broker whose disk is full, and a replica, answer and refuse every write, even one that changes nothing."""
+        self.command("UNLINK", NO_KEY)
+        return self.facts()
 
     def _translate(self, error: Exception) -> BrokerError:
         text = str(error)
@@ -242,8 +274,11 @@ class Connection:
             | redis.exceptions.ReadOnlyError,
         ):
             return Disconnected(f"the broker at {self.shown_url} cannot be reached: {text or type(error).__name__}")
-        if text.startswith(("MISCONF", "LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN")):
-            return Disconnected(f"the broker at {self.shown_url} takes no writes at the moment: {text}")
+        _, misconf, why = text.partition("MISCONF ")  # of a script's error it is not the beginning
+        if misconf:
+            return Disconnected(f"the broker at {self.shown_url} takes no writes at the moment: {why}")
+        if text.startswith(("LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN")):
+            return Disconnected(f"the broker at {self.shown_url} cannot be used at the moment: {text}")
         return BrokerError(f"the broker at {self.shown_url} answered: {text}")
 
 

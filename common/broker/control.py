@@ -36,12 +36,14 @@ class Tick:
         redo: batches to send again.
         release: payloads in the broker to free.
         cursor: position up to which every release has been done with this tick.
+        drain: send also to a full broker, because it cannot drain otherwise.
     """
 
     dispatch: dict[str, list[Batch]] = field(default_factory=dict)
     redo: list[Batch] = field(default_factory=list)
     release: list[Payload] = field(default_factory=list)
     cursor: int = 0
+    drain: bool = False
 
 
 class Control:
@@ -239,7 +241,7 @@ class Control:
                 Call(
                     "dispatch",
                     [self.keys.run, self.keys.inputs(step)],
-                    [self.epoch, f"sent:{step}", batches[0].seq, *messages],
+                    [self.epoch, f"sent:{step}", batches[0].seq, "drain" if tick.drain else "", *messages],
                 )
             )
         for batch in tick.redo if not full else ():

@@ -370,3 +370,18 @@ class DiesOften(GeneratorStep):
             stop = min(offset + self.batch_size, self.rows)
             yield [{"n": n} for n in range(offset, stop)], stop == self.rows
             offset = stop
+
+
+class LoadsOnce(Step):
+    """Is loaded once, kills its worker at the first row, and cannot be loaded again while `loaded` is there."""
+
+    loaded: str
+
+    def load(self) -> None:
+        if Path(self.loaded).exists():
+            raise MemoryError("something holds the device")
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        Path(self.loaded).touch()
+        end("kill", inputs[0]["n"])
+        yield inputs

@@ -148,3 +148,12 @@ steps:
     assert code == 0, text
     assert [row["n"] for row in harness.rows()] == list(range(300))
     assert len(notes.read_text().splitlines()) >= 4
+
+
+def test_a_step_that_cannot_be_loaded_again_after_its_worker_died_ends_the_run(harness: Harness) -> None:
+    spec = write(harness, f"once: {{type: 'failing_steps:LoadsOnce', after: gen, loaded: '{harness.folder / 'mark'}'}}")
+    code, text = harness.run(spec)
+    assert code == 1, text
+    assert "step 'once' cannot be loaded" in text
+    assert "MemoryError: something holds the device" in text
+    assert harness.processes() == []

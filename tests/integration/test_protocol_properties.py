@@ -1,4 +1,4 @@
-"""Whatever workers and a coordinator do, in whatever order: every batch is either waiting or done, never both or none."""
+"""Whatever workers and a coordinator do, in whatever order: every batch waits or is done, never both or none."""
 
 from __future__ import annotations
 

@@ -196,6 +196,18 @@ def test_two_workers_that_claim_at_once_do_not_both_get_an_entry(run: Run) -> No
     assert run.pending() == {one.entry: worker for worker, some in claimed.items() for one in some}
 
 
+def test_a_claim_that_comes_after_anothers_takes_nothing(run: Run) -> None:
+    """Between the look at what a dead worker has and the claim, another worker was faster."""
+    run.dispatch(batch(0))
+    owner, fast = run.worker("w1"), run.worker("w2")
+    (taken,) = take(owner)
+    run.die(owner)
+    assert len(fast.claim("w1", 5)) == 1
+    late = [run.keys.inputs("a"), run.keys.worker("w1")], GROUP, "w3", "w1", taken.entry
+    assert unchanged(run, lambda: run.connection.call("claim", *late)) == []
+    assert run.pending() == {taken.entry: "w2"}
+
+
 def test_a_claim_counts_deliveries(run: Run) -> None:
     run.dispatch(batch(0))
     workers = [run.worker(f"w{number}") for number in range(4)]
@@ -680,6 +692,16 @@ def test_a_generator_has_one_owner_until_it_dies(run: Run) -> None:
     assert first.own_generator() is None
 
 
+def test_a_generator_is_not_taken_from_an_owner_that_came_between(run: Run) -> None:
+    """Between the look at who owns it, a dead worker, and the script, another worker was faster."""
+    dead, fast = run.worker("w1", "g"), run.worker("w2", "g")
+    dead.own_generator()
+    run.die(dead)
+    fast.own_generator()
+    late = [run.keys.generator("g"), run.keys.worker("w1")], "w3", "w1"
+    assert unchanged(run, lambda: run.connection.call("own_generator", *late)) == [0, b"w2"]
+
+
 def test_the_deaths_of_owners_are_counted_until_a_batch_is_made(run: Run) -> None:
     owners = [run.worker(f"w{number}", "g") for number in range(4)]
     for deaths, owner in enumerate(owners[:3]):
@@ -900,6 +922,14 @@ def test_one_tick_frees_though_there_is_no_room_to_send(full_broker: FullBroker)
     assert run.stored(Payload("g", 0)) == [False]
     assert run.control.marks([])[1] == 1
     assert (run.waiting("a"), run.waiting("b")) == (0, 0)
+
+
+def test_a_batch_that_is_to_drain_a_full_broker_goes_through(full_broker: FullBroker) -> None:
+    run, fill = full_broker
+    worker = run.worker("w1")
+    fill()
+    assert run.control.tick(Tick(dispatch={"a": [batch(0)]}, drain=True)) == ({"a": 1}, False)
+    assert [taken.batch for taken in take(worker)] == [batch(0)]
 
 
 def test_a_coordinator_lives_goes_and_comes_on_a_full_broker(full_broker: FullBroker) -> None:

@@ -216,3 +216,16 @@ def test_a_coordinator_that_stood_still_and_found_its_lease_free_goes_on(
     sight.wait_for_results("keep", 3)
     stand_still(command, sight).resume()
     chain.check_end(harness, command, workers)
+
+
+def test_a_run_that_was_begun_at_another_broker_is_not_begun_again_here(
+    harness: Harness, broker: str, sight: Sight, chain: Pipeline
+) -> None:
+    begun = chain.start(harness)
+    Sight(harness).wait_for_results("keep", 2)
+    begun.kill(signal.SIGINT)
+    assert begun.wait() == 130
+    elsewhere = chain.start(harness, "--broker", broker)
+    assert elsewhere.wait() == 2
+    assert "was begun with the embedded broker, and this broker has nothing of it" in elsewhere.text
+    chain.finish(harness)

@@ -1,4 +1,4 @@
-"""Values that rows, columns or the broker cannot hold: failed rows with the column and the type named, not dead runs."""
+"""Values that rows, columns or the broker cannot hold: failed rows that name column and type, not dead runs."""
 
 from __future__ import annotations
 
