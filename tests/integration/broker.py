@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from common.batch import Batch, DeadLetter, Entry, Input, PartWritten, Payload, Result, Slice
-from common.broker.connection import Connection
+import pytest
+
+from common.batch import Batch, DeadLetter, Entry, Failure, Input, PartWritten, Payload, Result, Slice
+from common.broker.connection import Connection, Disconnected, script_text
 from common.broker.control import Control, Tick
 from common.broker.work import Done, Taken, WorkQueue
 from common.keys import GROUP, Keys
+from tests.proxy import Proxy
 
 LEASE = 60.0
 SCRIPTS = (
@@ -116,8 +119,6 @@ class Run:
 
     def load_scripts(self) -> None:
         """So that no call is sent twice because the broker did not know its script."""
-        from common.broker.connection import script_text
-
         for script in SCRIPTS:
             self.connection.command("SCRIPT", "LOAD", script_text(script)[0])
 
@@ -126,3 +127,43 @@ def done(entry: Taken, payload: bytes | None = b"rows", letters: tuple[DeadLette
     """What a worker commits for an entry."""
     batch = entry.batch
     return Done(entry, Result(batch.step, batch.seq, batch.attempt, worker="w", **facts), payload, letters)
+
+
+def take(worker: WorkQueue, count: int = 1) -> list[Taken]:
+    taken = worker.read(count, 0)
+    assert len(taken) == count
+    return taken
+
+
+def unchanged(run: Run, call: Callable[[], Any]) -> Any:
+    """The call's answer; it must not have written anything."""
+    before = run.everything()
+    answer = call()
+    assert run.everything() == before
+    return answer
+
+
+def lose(proxy: Proxy, script: str, call: Callable[[], Any]) -> None:
+    """The call runs in the broker and its reply is lost."""
+    proxy.lose_reply(script_text(script)[1].encode())
+    with pytest.raises(Disconnected):
+        call()
+    assert proxy.lost
+
+
+def rows_of(seq: int) -> bytes:
+    return b"rows %d" % seq
+
+
+def made(taken: Taken, seq: int, offset: int, attempt: int = 0, *, last: bool = False) -> tuple[Done, int]:
+    return Done(taken, Result("g", seq, attempt, last=last, worker="w"), rows_of(seq)), offset
+
+
+def failed(taken: Taken, seq: int, offset: int, attempt: int = 0) -> tuple[Done, int]:
+    return Done(taken, Failure("g", seq, attempt, "no")), offset
+
+
+def tickets(run: Run, worker: WorkQueue, count: int) -> list[Taken]:
+    sent = run.control.marks(["g"])[2]["g"]
+    run.dispatch(*(Batch("g", seq) for seq in range(sent, sent + count)))
+    return take(worker, count)

@@ -58,12 +58,18 @@ def test_a_class_of_an_allowed_module_is_found(allow: str, separator: str) -> No
     assert resolve_step(f"{SAMPLES}{separator}Upper", [allow]) is Upper
 
 
+def test_of_a_misspelt_module_the_nearest_allowed_one_is_named() -> None:
+    assert refusal("mystep:Upper", ("numpy", "mysteps")) == (
+        "'mystep:Upper' is not allowed here; did you mean 'mysteps:Upper'? Else, to let this process import it: "
+        "--allow mystep"
+    )
+
+
 @pytest.mark.parametrize("allow", [(), ("test",), ("tests.unit.sample",), ("tests.unit.sample_steps.more",)])
 def test_a_class_of_another_module_is_refused_before_it_is_imported(allow: tuple[str, ...]) -> None:
-    assert refusal("tests.unit.sample_steps:Upper", allow) == (
-        "'tests.unit.sample_steps:Upper' is not allowed here; to let this process import it: "
-        "--allow tests.unit.sample_steps"
-    )
+    refused = refusal("tests.unit.sample_steps:Upper", allow)
+    assert refused.startswith("'tests.unit.sample_steps:Upper' is not allowed here; ")
+    assert refused.endswith("to let this process import it: --allow tests.unit.sample_steps")
     assert refusal("antigravity:Step", allow).startswith("'antigravity:Step' is not allowed here")
     assert "antigravity" not in sys.modules
 

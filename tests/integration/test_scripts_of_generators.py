@@ -1,0 +1,163 @@
+"""Generators at the broker: only the owner, only the next batch, and from where the last one stopped."""
+
+from __future__ import annotations
+
+import threading
+
+from common.batch import Payload, Result
+from common.broker.work import GeneratorState, WorkQueue
+from tests.integration.broker import (
+    Run,
+    failed,
+    lose,
+    made,
+    tickets,
+    unchanged,
+)
+from tests.proxy import Proxy
+
+# generators
+
+
+def test_a_generator_has_one_owner_until_it_dies(run: Run) -> None:
+    first, second = run.worker("w1", "g"), run.worker("w2", "g")
+    assert first.own_generator() == GeneratorState(0, 0, 0, False)
+    assert unchanged(run, second.own_generator) is None
+    assert unchanged(run, first.own_generator) == GeneratorState(0, 0, 0, False)
+    run.die(first)
+    assert second.own_generator() == GeneratorState(0, 0, 0, False, deaths=1)
+    assert first.own_generator() is None
+
+
+def test_a_generator_is_not_taken_from_an_owner_that_came_between(run: Run) -> None:
+    """Between the look at who owns it, a dead worker, and the script, another worker was faster."""
+    dead, fast = run.worker("w1", "g"), run.worker("w2", "g")
+    dead.own_generator()
+    run.die(dead)
+    fast.own_generator()
+    late = [run.keys.generator("g"), run.keys.worker("w1")], "w3", "w1"
+    assert unchanged(run, lambda: run.connection.call("own_generator", *late)) == [0, b"w2"]
+
+
+def test_the_deaths_of_owners_are_counted_until_a_batch_is_made(run: Run) -> None:
+    owners = [run.worker(f"w{number}", "g") for number in range(4)]
+    for deaths, owner in enumerate(owners[:3]):
+        state = owner.own_generator()
+        assert state is not None
+        assert state.deaths == deaths
+        run.die(owner)
+    last = owners[3]
+    last.own_generator()
+    (ticket,) = tickets(run, last, 1)
+    assert last.commit_generated([made(ticket, 0, 5)]) == [True]
+    assert last.own_generator() == GeneratorState(1, 5, 0, False)
+    last.leave()
+    again = run.worker("w9", "g").own_generator()
+    assert again is not None
+    assert again.deaths == 0, "it left in good order"
+
+
+def test_of_workers_that_want_a_generator_at_once_one_gets_it(run: Run) -> None:
+    dead = run.worker("dead", "g")
+    dead.own_generator()
+    run.die(dead)
+    rivals = [run.worker(f"w{number}", "g") for number in range(6)]
+    owners: list[str] = []
+
+    def own(rival: WorkQueue) -> None:
+        if rival.own_generator() is not None:
+            owners.append(rival.worker_id)
+
+    threads = [threading.Thread(target=own, args=(rival,)) for rival in rivals]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert len(owners) == 1
+
+
+def test_the_next_owner_goes_on_at_the_seq_and_the_offset_of_the_last_commit(run: Run) -> None:
+    first, second = run.worker("w1", "g"), run.worker("w2", "g")
+    first.own_generator()
+    one, two = tickets(run, first, 2)
+    assert first.commit_generated([made(one, 0, 7), made(two, 1, 12)]) == [True, True]
+    run.die(first)
+    assert second.own_generator() == GeneratorState(2, 12, 0, False, deaths=1)
+    (three,) = tickets(run, second, 1)
+    assert second.commit_generated([made(three, 2, 20)]) == [True]
+    assert second.own_generator() == GeneratorState(3, 20, 0, False), "deaths count for one batch"
+    assert [entry.seq for entry in run.journal() if isinstance(entry, Result)] == [0, 1, 2]
+    assert run.connection.command("GET", run.keys.payload("g", 1, 0)) == b"rows 1"
+
+
+def test_only_the_owner_commits_what_a_generator_made(run: Run) -> None:
+    first, second = run.worker("w1", "g"), run.worker("w2", "g")
+    first.own_generator()
+    (ticket,) = tickets(run, first, 1)
+    (other,) = tickets(run, second, 1)
+    assert unchanged(run, lambda: second.commit_generated([made(other, 0, 5)])) == [False]
+    assert unchanged(run, lambda: second.commit_generated([made(ticket, 0, 5)])) == [False]
+    assert unchanged(run, lambda: first.commit_generated([made(other, 0, 5)])) == [False], "not its ticket"
+    run.die(first)
+    second.own_generator()
+    assert unchanged(run, lambda: first.commit_generated([made(ticket, 0, 5)])) == [False]
+    assert second.commit_generated([made(other, 0, 5)]) == [True]
+
+
+def test_a_generator_commits_only_its_next_seq(run: Run) -> None:
+    worker = run.worker("w1", "g")
+    worker.own_generator()
+    one, two, three = tickets(run, worker, 3)
+    assert unchanged(run, lambda: worker.commit_generated([made(one, 1, 5)])) == [False]
+    assert unchanged(run, lambda: worker.commit_generated([made(one, 1, 5), made(two, 2, 9)])) == [False, False]
+    assert worker.commit_generated([made(one, 0, 5)]) == [True]
+    assert unchanged(run, lambda: worker.commit_generated([made(two, 0, 5)])) == [False]
+    assert unchanged(run, lambda: worker.commit_generated([made(one, 1, 9)])) == [False], "the ticket is used up"
+    assert worker.commit_generated([made(two, 1, 9), made(three, 2, 11)]) == [True, True]
+
+
+def test_what_a_generator_made_lands_once_though_the_reply_was_lost(run: Run, proxy: Proxy) -> None:
+    worker = run.worker("w1", "g", url=proxy.url)
+    worker.own_generator()
+    ready = [made(taken, seq, 5 * seq + 5) for seq, taken in enumerate(tickets(run, worker, 3))]
+    lose(proxy, "commit_generator", lambda: worker.commit_generated(ready))
+    assert unchanged(run, lambda: worker.commit_generated(ready)) == [False, False, False]
+    assert worker.own_generator() == GeneratorState(3, 15, 0, False)
+    assert len(run.journal()) == 3
+
+
+def test_the_generator_is_owned_though_the_reply_was_lost(run: Run, proxy: Proxy) -> None:
+    worker = run.worker("w1", "g", url=proxy.url)
+    lose(proxy, "own_generator", worker.own_generator)
+    assert worker.own_generator() == GeneratorState(0, 0, 0, False)
+
+
+def test_a_generator_that_failed_starts_its_next_attempt_at_the_same_seq_and_offset(run: Run) -> None:
+    worker = run.worker("w1", "g")
+    worker.own_generator()
+    one, two, three, four = tickets(run, worker, 4)
+    worker.commit_generated([made(one, 0, 5)])
+    assert worker.commit_generated([failed(two, 1, 5)]) == [True]
+    assert worker.own_generator() == GeneratorState(1, 5, 1, False)
+    assert unchanged(run, lambda: worker.commit_generated([made(three, 1, 9, attempt=0)])) == [False]
+    assert worker.commit_generated([made(three, 1, 9, attempt=1)]) == [True]
+    assert worker.own_generator() == GeneratorState(2, 9, 0, False)
+    assert run.stored(Payload("g", 1, 0), Payload("g", 1, 1)) == [False, True]
+    assert worker.commit_generated([made(four, 2, 11)]) == [True]
+
+
+def test_once_a_generator_has_ended_its_tickets_are_void(run: Run) -> None:
+    worker, other = run.worker("w1", "g"), run.worker("w2", "g")
+    worker.own_generator()
+    one, two, three = tickets(run, worker, 3)
+    (foreign,) = tickets(run, other, 1)
+    unchanged(run, lambda: worker.void([one.entry, two.entry]))
+    assert worker.commit_generated([made(one, 0, 5, last=True)]) == [True]
+    assert unchanged(run, lambda: worker.commit_generated([made(two, 1, 9)])) == [False]
+    worker.void([two.entry, three.entry, foreign.entry])
+    assert run.pending("g") == {foreign.entry: "w2"}
+    assert run.waiting("g") == 1
+    unchanged(run, lambda: worker.void([two.entry]))
+    run.die(worker)
+    assert other.own_generator() == GeneratorState(1, 5, 0, True, deaths=1)
+    assert len(run.journal()) == 1

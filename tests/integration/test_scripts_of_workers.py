@@ -1,0 +1,335 @@
+"""What a worker does to the broker, script by script: commit, take, leave, isolation."""
+
+from __future__ import annotations
+
+import threading
+from itertools import pairwise
+
+import pytest
+
+from common.batch import Failure, Payload, Result
+from common.broker.connection import Disconnected
+from common.broker.runs import RunRegistry
+from common.broker.work import Done, Taken, WorkQueue
+from common.keys import GROUP
+from tests.integration.broker import (
+    Run,
+    batch,
+    done,
+    letter,
+    lose,
+    take,
+    unchanged,
+)
+from tests.proxy import Proxy
+
+# commit
+
+
+def test_a_commit_acknowledges_stores_journals_and_keeps_the_dead_letters(run: Run) -> None:
+    run.dispatch(batch(0))
+    worker = run.worker("w1")
+    (taken,) = take(worker)
+    worker.note(taken, running=0)
+    assert worker.commit([done(taken, b"rows", (letter(), letter()), taken=10, failed=2)]) == [True]
+    assert (run.waiting(), run.pending()) == (0, {})
+    assert run.connection.command("GET", run.keys.payload("a", 0, 0)) == b"rows"
+    assert run.journal() == [Result("a", 0, 0, taken=10, failed=2, worker="w")]
+    assert run.control.letters()[0] == [letter(), letter()]
+    assert worker.isolated(batch(0)) == {}
+
+
+def test_a_commit_without_rows_stores_no_payload(run: Run) -> None:
+    run.dispatch(batch(0))
+    worker = run.worker("w1")
+    assert worker.commit([done(take(worker)[0], None)]) == [True]
+    assert run.stored(Payload("a", 0)) == [False]
+    assert len(run.journal()) == 1
+
+
+def test_a_commit_lands_once(run: Run) -> None:
+    run.dispatch(batch(0))
+    worker = run.worker("w1")
+    one = done(*take(worker), letters=(letter(),))
+    assert worker.commit([one, one]) == [True, False]
+    assert unchanged(run, lambda: worker.commit([one])) == [False]
+
+
+def test_a_commit_of_an_entry_that_is_another_workers_writes_nothing_at_all(run: Run) -> None:
+    run.dispatch(batch(0))
+    first, second, stranger = run.worker("w1"), run.worker("w2"), run.worker("w3")
+    (taken,) = take(first)
+    late = done(taken, b"late", (letter(),))
+    assert unchanged(run, lambda: stranger.commit([late])) == [False]
+    run.die(first)
+    (claimed,) = second.claim("w1", 5)
+    assert unchanged(run, lambda: first.commit([late])) == [False]
+    assert second.commit([done(claimed, b"mine")]) == [True]
+    assert unchanged(run, lambda: first.commit([late])) == [False]
+    assert run.connection.command("GET", run.keys.payload("a", 0, 0)) == b"mine"
+
+
+def test_a_commit_of_an_entry_that_was_handed_back_writes_nothing(run: Run) -> None:
+    run.dispatch(batch(0))
+    worker = run.worker("w1")
+    (taken,) = take(worker)
+    worker.hand_back([taken])
+    assert unchanged(run, lambda: worker.commit([done(taken)])) == [False]
+    (again,) = take(worker)
+    assert unchanged(run, lambda: worker.commit([done(taken)])) == [False]
+    assert worker.commit([done(again)]) == [True]
+
+
+def test_of_several_commits_in_one_round_trip_each_stands_alone(run: Run) -> None:
+    run.dispatch(*map(batch, range(3)))
+    worker, other = run.worker("w1"), run.worker("w2")
+    first, second, third = take(worker, 3)
+    run.die(worker)
+    assert [one.entry for one in other.claim("w1", 1)] == [first.entry]
+    assert worker.commit([done(first), done(second), done(third)]) == [False, True, True]
+    assert [entry.seq for entry in run.journal() if isinstance(entry, Result)] == [1, 2]
+
+
+def test_a_commit_whose_reply_was_lost_is_a_no_op_the_second_time(run: Run, proxy: Proxy) -> None:
+    run.dispatch(*map(batch, range(3)))
+    worker = run.worker("w1", url=proxy.url)
+    ready = [done(taken, letters=(letter(taken.batch.seq),)) for taken in take(worker, 3)]
+    lose(proxy, "commit", lambda: worker.commit(ready))
+    assert unchanged(run, lambda: worker.commit(ready)) == [False, False, False]
+    assert [entry.seq for entry in run.journal() if isinstance(entry, Result)] == [0, 1, 2]
+    assert len(run.control.letters()[0]) == 3
+
+
+def test_a_failure_is_committed_like_a_result(run: Run) -> None:
+    run.dispatch(batch(0))
+    worker = run.worker("w1")
+    (taken,) = take(worker)
+    failure = Failure("a", 0, 0, "ValueError: no", "w1")
+    assert worker.commit([Done(taken, failure)]) == [True]
+    assert unchanged(run, lambda: worker.commit([Done(taken, failure)])) == [False]
+    assert run.journal() == [failure]
+
+
+# take
+
+
+def test_a_read_whose_reply_was_lost_leaves_the_entries_pending_for_the_worker_alone(run: Run, proxy: Proxy) -> None:
+    run.dispatch(*map(batch, range(3)))
+    worker, other = run.worker("w1", url=proxy.url), run.worker("w2")
+    proxy.lose_reply(b"XREADGROUP")
+    with pytest.raises(Disconnected):
+        worker.read(2, 0)
+    assert [taken.batch.seq for taken in other.read(5, 0)] == [2]
+    assert [taken.batch for taken in worker.pending()] == [batch(0), batch(1)]
+    assert worker.commit([done(taken) for taken in worker.pending()]) == [True, True]
+
+
+def test_a_claim_takes_only_from_a_worker_without_a_lease(run: Run) -> None:
+    run.dispatch(*map(batch, range(3)))
+    owner, other = run.worker("w1"), run.worker("w2")
+    taken = take(owner, 3)
+    assert other.silent_workers() == {}
+    assert unchanged(run, lambda: other.claim("w1", 5)) == []
+    run.die(owner)
+    assert other.silent_workers() == {"w1": 3}
+    assert [one.batch.seq for one in other.claim("w1", 2)] == [0, 1]
+    assert set(run.pending().values()) == {"w1", "w2"}
+    assert other.silent_workers() == {"w1": 1}
+    assert [one.entry for one in owner.pending()] == [taken[2].entry]
+    assert unchanged(run, lambda: other.claim("nobody", 5)) == []
+
+
+def test_two_workers_that_claim_at_once_do_not_both_get_an_entry(run: Run) -> None:
+    run.dispatch(*map(batch, range(20)))
+    owner = run.worker("w0")
+    take(owner, 20)
+    run.die(owner)
+    claimed: dict[str, list[Taken]] = {}
+    rivals = [run.worker(f"w{number}") for number in range(1, 5)]
+
+    def claim(rival: WorkQueue) -> None:
+        claimed[rival.worker_id] = rival.claim("w0", 20)
+
+    threads = [threading.Thread(target=claim, args=(rival,)) for rival in rivals]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    got = [one.entry for some in claimed.values() for one in some]
+    assert len(got) == len(set(got)) == 20
+    assert run.pending() == {one.entry: worker for worker, some in claimed.items() for one in some}
+
+
+def test_a_claim_that_comes_after_anothers_takes_nothing(run: Run) -> None:
+    """Between the look at what a dead worker has and the claim, another worker was faster."""
+    run.dispatch(batch(0))
+    owner, fast = run.worker("w1"), run.worker("w2")
+    (taken,) = take(owner)
+    run.die(owner)
+    assert len(fast.claim("w1", 5)) == 1
+    late = [run.keys.inputs("a"), run.keys.worker("w1")], GROUP, "w3", "w1", taken.entry
+    assert unchanged(run, lambda: run.connection.call("claim", *late)) == []
+    assert run.pending() == {taken.entry: "w2"}
+
+
+def test_a_claim_counts_deliveries(run: Run) -> None:
+    run.dispatch(batch(0))
+    workers = [run.worker(f"w{number}") for number in range(4)]
+    (taken,) = take(workers[0])
+    deliveries = [taken.deliveries]
+    for last, worker in pairwise(workers):
+        run.die(last)
+        (claimed,) = worker.claim(last.worker_id, 5)
+        assert claimed.batch == batch(0)
+        deliveries.append(claimed.deliveries)
+    assert deliveries == [1, 2, 3, 4]
+
+
+def test_to_look_at_what_is_pending_is_no_delivery(run: Run) -> None:
+    """A worker looks every half lease: a batch that takes long must not look like one that kills."""
+    run.dispatch(batch(0), batch(1))
+    worker, other = run.worker("w1"), run.worker("w2")
+    first, second = take(worker, 2)
+    for _ in range(5):
+        assert worker.pending() == [first, second]
+    assert worker.pending([first.entry]) == [second]
+    worker.hand_back([second])
+    run.die(worker)
+    (claimed,) = other.claim("w1", 5)
+    assert (claimed.batch, claimed.deliveries) == (first.batch, 2)
+    (again,) = take(other)
+    assert (again.batch, again.deliveries) == (second.batch, 1)
+
+
+def test_a_claim_whose_reply_was_lost_is_found_among_what_is_pending(run: Run, proxy: Proxy) -> None:
+    run.dispatch(batch(0))
+    owner, other = run.worker("w1"), run.worker("w2", url=proxy.url)
+    take(owner)
+    run.die(owner)
+    lose(proxy, "claim", lambda: other.claim("w1", 5))
+    assert other.claim("w1", 5) == []
+    (found,) = other.pending()
+    assert found.batch == batch(0)
+    assert found.deliveries == 2, "the worker before it died on the batch"
+    assert other.commit([done(found)]) == [True]
+
+
+def test_an_entry_that_was_done_meanwhile_is_not_claimed(run: Run) -> None:
+    run.dispatch(batch(0), batch(1))
+    owner, other = run.worker("w1"), run.worker("w2")
+    first, second = take(owner, 2)
+    run.die(owner)
+    owner.commit([done(first)])
+    assert [one.entry for one in other.claim("w1", 5)] == [second.entry]
+
+
+def test_what_is_handed_back_goes_to_whoever_reads_next_and_keeps_its_deliveries(run: Run) -> None:
+    run.dispatch(batch(0))
+    dead, patient, third = run.worker("w1"), run.worker("w2"), run.worker("w3")
+    take(dead)
+    run.die(dead)
+    (claimed,) = patient.claim("w1", 1)
+    assert claimed.deliveries == 2
+    for _ in range(3):  # to hand back what was not begun is no delivery
+        patient.hand_back([claimed])
+        assert run.pending() == {}
+        (claimed,) = take(patient)
+        assert (claimed.batch, claimed.deliveries) == (batch(0), 2)
+    run.die(patient)
+    (last,) = third.claim("w2", 1)
+    assert last.deliveries == 3
+
+
+def test_only_the_owner_hands_back_and_only_once(run: Run) -> None:
+    run.dispatch(*map(batch, range(2)))
+    worker, other = run.worker("w1"), run.worker("w2")
+    taken = take(worker, 2)
+    unchanged(run, lambda: other.hand_back(taken))
+    worker.hand_back(taken)
+    unchanged(run, lambda: worker.hand_back(taken))
+    assert sorted(one.batch.seq for one in take(other, 2)) == [0, 1]
+
+
+def test_what_is_handed_back_with_a_lost_reply_is_there_once(run: Run, proxy: Proxy) -> None:
+    run.dispatch(*map(batch, range(2)))
+    worker, other = run.worker("w1", url=proxy.url), run.worker("w2")
+    taken = take(worker, 2)
+    lose(proxy, "hand_back", lambda: worker.hand_back(taken))
+    unchanged(run, lambda: worker.hand_back(taken))
+    assert sorted(one.batch.seq for one in other.read(10, 0)) == [0, 1]
+
+
+def test_reclaim_gives_back_what_dead_workers_had(run: Run) -> None:
+    """They died with their coordinator, which is no delivery; a death before that, at the batch, stays one."""
+    run.dispatch(*map(batch, range(5)))
+    dead, first, second = run.worker("w0"), run.worker("w1"), run.worker("w2")
+    take(dead)
+    run.die(dead)
+    assert len(first.claim("w0", 5)) == 1
+    take(first, 2), take(second, 2)
+    assert run.control.in_hand(run.steps) == 5
+    run.die(first)
+    assert run.control.in_hand(run.steps) == 2, "of live workers"
+    assert run.control.reclaim(run.steps) == 5
+    assert run.pending() == {}
+    taken = take(run.worker("w3"), 5)
+    assert {one.batch.seq: one.deliveries for one in taken} == {0: 2, 1: 1, 2: 1, 3: 1, 4: 1}
+
+
+# leave
+
+
+def test_a_worker_that_leaves_is_gone_with_its_lease(run: Run) -> None:
+    run.dispatch(batch(0))
+    worker = run.worker("w1")
+    worker.commit([done(*take(worker))])
+    registry = RunRegistry(run.connection)
+    assert [record.worker_id for record in registry.workers(run.run_id)] == ["w1"]
+    worker.leave()
+    worker.leave()
+    assert registry.workers(run.run_id) == []
+    assert not run.connection.command("EXISTS", run.keys.worker("w1"))
+    assert run.connection.command("XINFO", "CONSUMERS", run.keys.inputs("a"), GROUP) == []
+
+
+def test_to_leave_never_drops_pending_entries(run: Run) -> None:
+    run.dispatch(*map(batch, range(3)))
+    worker, other = run.worker("w1"), run.worker("w2")
+    taken = take(worker, 3)
+    worker.commit([done(taken[0])])
+    worker.leave()
+    assert sorted(run.pending().values()) == ["w1", "w1"]
+    assert [one.batch.seq for one in other.claim("w1", 5)] == [1, 2]
+
+
+def test_a_worker_that_leaves_lets_only_its_own_generator_go(run: Run) -> None:
+    owner, other = run.worker("w1", "g"), run.worker("w2", "g")
+    assert owner.own_generator() is not None
+    other.leave()
+    assert other.own_generator() is None
+    owner.leave()
+    assert other.own_generator() is not None
+
+
+def test_a_worker_may_leave_a_run_that_is_gone(run: Run) -> None:
+    worker = run.worker("w1")
+    RunRegistry(run.connection).delete(run.run_id)
+    worker.leave()
+    assert run.everything() == {}
+
+
+# isolation
+
+
+def test_notes_of_an_isolated_batch_are_its_owners_alone(run: Run) -> None:
+    run.dispatch(batch(0))
+    first, second = run.worker("w1"), run.worker("w2")
+    (taken,) = take(first)
+    assert first.note(taken, running=3, row2=b"rows")
+    run.die(first)
+    (claimed,) = second.claim("w1", 1)
+    assert unchanged(run, lambda: first.note(taken, running=4)) is False
+    assert second.isolated(claimed.batch) == {"running": b"3", "row2": b"rows"}
+    assert second.isolated(batch(0, attempt=1)) == {}
+    second.commit([done(claimed)])
+    assert second.isolated(claimed.batch) == {}
