@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 
 from common.batch import Reopened
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import BrokerFull, Connection, Disconnected
 from common.broker.control import Control
 from common.broker.runs import RunRegistry, WorkerRecord
 from common.errors import Fenced, RunError
@@ -20,6 +20,7 @@ from coordinator.view import Reporter, RunView, StepView
 
 WATCH_SECONDS = 0.25
 BLOCK_SECONDS = 0.1
+FULL_BROKER = "the broker: it is full (maxmemory reached)"
 FULL_SHARE = 0.75
 """Share of `maxmemory` above which no new rows are asked for."""
 RETRY_SECONDS = 1.0
@@ -167,9 +168,11 @@ class Coordinator:
             self._disk_full = True
             self._wait_for(f"the disk: {error}; make room in {self._facts.parts.parent}")
             self._stop_asked.wait(RETRY_SECONDS)
+        except BrokerFull:
+            self._wait_for(FULL_BROKER, draining=session.flow.busy)
+            self._stop_asked.wait(RETRY_SECONDS)
         else:
-            full = "the broker: it is full (maxmemory reached)" if session.broker_full else ""
-            self._wait_for(full, draining=session.flow.busy)
+            self._wait_for(FULL_BROKER if session.broker_full else "", draining=session.flow.busy)
 
     def _wait_for(self, what: str, *, draining: bool = False) -> None:
         """Says what is waited for, once, and gives up when that takes longer than patience.

@@ -38,6 +38,9 @@ def find_run(
     registry = RunRegistry(connection)
     said = False
     while True:
+        if run_id and registry.status(run_id)[0] == "complete":
+            logger.warning("run '%s' is complete: there is nothing left to do", run_id)
+            return None
         found = [
             record
             for record in ([registry.read(run_id)] if run_id else registry.all())

@@ -161,6 +161,9 @@ class Intake:
             return
         try:
             read = self._reader.read([one.batch for one in taken])
+        except Disconnected:
+            self.forget([one.entry for one in taken])  # else no comparison would ever find them
+            raise
         except (WireError, PayloadMissing) as error:
             read = [error] * len(taken)  # type: ignore[list-item]
         for one, inputs in zip(taken, read, strict=True):
@@ -173,7 +176,8 @@ class Intake:
 
     def _reading_again(self, taken: Taken) -> Callable[[], WholeRows]:
         def again() -> WholeRows:
-            (inputs,) = self._reader.read([taken.batch])
+            connection, patience = self._queue.connection, self._settings.patience
+            (inputs,) = connection.insist(lambda: self._reader.read([taken.batch]), patience)
             if isinstance(inputs, RunError):
                 raise inputs
             return take_whole(inputs)

@@ -210,7 +210,7 @@ class Worker:
             try:
                 shipper.ship(self._queue)
                 status, want = registry.status(self._record.run_id)
-            except Disconnected:
+            except BrokerError:
                 continue
             finally:
                 keeper.ensure()
