@@ -1,0 +1,55 @@
+"""What a worker has taken is delivered to its runner, whichever reply is lost on the way."""
+
+from __future__ import annotations
+
+import queue
+from collections.abc import Iterator
+
+import pytest
+
+from common.batch import Payload
+from common.codec import encode_rows
+from common.settings import Settings
+from tests.integration.broker import Run, batch
+from tests.proxy import Proxy
+from worker.intake import Intake
+from worker.payload_reader import PayloadReader
+from worker.work import Work
+
+ROWS = [{"n": n} for n in range(10)]
+
+
+@pytest.fixture
+def delivered() -> queue.SimpleQueue[Work | BaseException]:
+    return queue.SimpleQueue()
+
+
+@pytest.fixture
+def intake(run: Run, proxy: Proxy, delivered: queue.SimpleQueue[Work | BaseException]) -> Iterator[Intake]:
+    """Of a worker whose way to the broker loses replies."""
+    work_queue = run.worker("w1", url=proxy.url)
+    settings = Settings(worker_lease=1.0, patience=20.0)
+    taking = Intake(
+        work_queue,
+        PayloadReader(work_queue, None),
+        settings,
+        room=lambda: 1 - taking.held,
+        deliver=delivered.put,
+        fail=delivered.put,
+    )
+    yield taking
+    taking.stop()
+
+
+@pytest.mark.parametrize("lost", [b"MGET", b"XREADGROUP"])
+def test_a_batch_is_delivered_although_a_reply_about_it_is_lost(
+    run: Run, proxy: Proxy, intake: Intake, delivered: queue.SimpleQueue[Work | BaseException], lost: bytes
+) -> None:
+    run.store(Payload("g", 0), data=encode_rows(ROWS))
+    run.dispatch(batch(0))
+    proxy.lose_reply(lost)
+    intake.start()
+    work = delivered.get(timeout=20)
+    assert proxy.lost
+    assert isinstance(work, Work)
+    assert work.whole.inputs == (ROWS,)
