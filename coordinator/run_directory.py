@@ -255,24 +255,6 @@ def list_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
     return sorted(_recorded(cache), key=lambda run: run[1].created, reverse=True)
 
 
-def find(cache: Path, run: str) -> tuple[RunDirectory, RunRecord]:
-    """The run with the id `run`, or whose id alone begins with it.
-
-    Raises:
-        UsageError: there is none, or several.
-    """
-    runs = list_runs(cache)
-    found = [each for each in runs if each[1].run == run] or [each for each in runs if each[1].run.startswith(run)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise UsageError(f"'{run}' may be any of {', '.join(record.run for _, record in found)}; give more of the id")
-    known = f"the runs there are {', '.join(record.run for _, record in runs[:5])}" if runs else "there is none at all"
-    raise UsageError(
-        f"no run '{run}' in {cache}; {known} (pipeline-coordinator runs lists them; --cache-dir looks elsewhere)"
-    )
-
-
 def _recorded(cache: Path) -> Iterator[tuple[RunDirectory, RunRecord]]:
     for path in cache.glob(f"*/*/{RECORD}"):
         directory = RunDirectory(path.parent)

@@ -120,6 +120,7 @@ class Worker:
     def _serve(self, facts: dict[str, object]) -> int:
         step = self._build()
         facts["digest"] = source_digest(type(step))
+        logging.getLogger(type(step).__module__.partition(".")[0]).setLevel(logging.INFO)
         runner = self._make_runner(step)
         self._loading = True
         try:

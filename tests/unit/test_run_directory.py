@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_FENCED, Fenced, RunError, UsageError
-from coordinator.run_directory import RunDirectory, RunRecord, cache_directory, find, list_runs
+from coordinator.run_directory import RunDirectory, RunRecord, cache_directory, list_runs
 
 HOLD_THE_LOCK = """
 import sys
@@ -162,18 +162,6 @@ def test_runs_are_listed_newest_first_and_damaged_ones_left_out(tmp_path: Path) 
 
 def test_no_runs_are_listed_where_there_is_no_cache(tmp_path: Path) -> None:
     assert list_runs(tmp_path / "nowhere") == []
-
-
-def test_a_run_is_found_by_its_id_or_by_the_beginning_of_it(tmp_path: Path) -> None:
-    for run in ("ab12", "ab1", "cd34"):
-        with RunDirectory.of(tmp_path, "demo", run) as directory:
-            directory.write(record(run))
-    assert find(tmp_path, "cd")[1].run == "cd34"
-    assert find(tmp_path, "ab1")[1].run == "ab1"
-    with pytest.raises(UsageError, match="may be any of"):
-        find(tmp_path, "ab")
-    with pytest.raises(UsageError, match=r"no run 'zz' .*cd34"):
-        find(tmp_path, "zz")
 
 
 def test_removing_a_run_removes_the_empty_folder_of_its_pipeline_too(tmp_path: Path) -> None:
