@@ -103,8 +103,9 @@ def check_packages() -> None:
 
 def main() -> None:
     """Entry point."""
-    # Until a run has handlers of its own, SIGTERM ends it as Ctrl-C does, and not as a crash.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Until a run has handlers of its own, SIGTERM ends it as Ctrl-C does; a shell's `&` may have SIGINT ignored.
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, signal.default_int_handler)
     try:
         check_packages()
         sys.exit(group.main(prog_name=NAME, standalone_mode=False) or 0)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 import time
 from collections.abc import Callable, Iterator
 
@@ -14,6 +15,11 @@ from coordinator.server_binary import find_server, server_version
 from tests.redis_server import RedisServer
 
 BROKER_VARIABLE = "PENSTOCK_TEST_BROKER"
+
+
+def pytest_configure() -> None:
+    """A shell that starts the tests with `&` has SIGINT ignored, and so would every process that they start."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_report_header() -> str:

@@ -25,7 +25,7 @@ steps:
   async: {type: "mysteps:DoubleAsync", after: twice, input_batch_size: 13, concurrency: 30, seconds: 0.1}
   keep: {type: KeepColumns, after: async, columns: [n, copy, two, double]}
   reverse: {type: "mysteps:Reverse", after: async, input_batch_size: 40, seconds: 1.0}
-  last: {type: KeepColumns, after: reverse, input_batch_size: 33, columns: [n, copy]}
+  last: {type: "mysteps:Double", after: reverse, input_batch_size: 33, seconds: 0.2}
 """
 """A filter, an expander, batch sizes that do not fit, rows in flight, two leaves, a global step."""
 
