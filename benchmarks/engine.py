@@ -42,6 +42,7 @@ def run_spec(
         watch: seconds between two looks at the processes' memory; 0 for none.
     """
     command = [sys.executable, "-m", "coordinator.cli", "run", str(spec), "--cache-dir", str(folder), "--fresh"]
+    command += ["--allow", "async_steps"]  # the specs of async_rows.py lie elsewhere than the steps
     for override in overrides:
         command += ["--set", override]
     if broker is not None:
