@@ -90,7 +90,8 @@ class Result:
         lost: positions of a join left out because a predecessor has a hole there.
         holes: holes among the rows of `chunks`.
         last: a generator has nothing more to give.
-        routed: successors chosen in the worker by a routing function that reads rows; None if not so.
+        routed: per chunk the successors that a routing function which reads rows has chosen in the worker; None without
+            such a function.
         worker: short id of who did it.
         seconds: time that the step took.
     """
@@ -104,7 +105,7 @@ class Result:
     lost: int = 0
     holes: int = 0
     last: bool = False
-    routed: tuple[str, ...] | None = None
+    routed: tuple[tuple[str, ...], ...] | None = None
     worker: str = ""
     seconds: float = 0.0
 

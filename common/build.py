@@ -11,42 +11,72 @@ from pydantic import BaseModel, ValidationError
 
 from common.errors import PenstockError
 from common.faults import Loc, SpecFault, known_fields, validation_faults
-from common.registry import UnknownType, resolve_llm, resolve_step
+from common.registry import NotHere, UnknownType, resolve_llm, resolve_step
+from common.runtime_parameters import field_model
 from common.spec import PipelineSpec, StepSpec
 from common.steps.base import BaseStep
 
 
+class StepNotHere(SpecFault):
+    """This process cannot import the class of a step, or of its LLM; another process may.
+
+    Args:
+        forbidden: the module is here, but this process may not import it.
+    """
+
+    def __init__(self, message: str, loc: Loc, *, forbidden: bool) -> None:
+        self.forbidden = forbidden
+        super().__init__(message, loc)
+
+
 def build_steps(spec: PipelineSpec, *, allow: Sequence[str] = (), base_dir: Path) -> dict[str, BaseStep]:
     """All steps of a pipeline, by name, in the order of the spec; see `build_step`."""
-    return {name: build_step(name, step, allow=allow, base_dir=base_dir) for name, step in spec.steps.items()}
+    metadata = spec.enable_metadata
+    return {
+        name: build_step(name, step, allow=allow, base_dir=base_dir, enable_metadata=metadata)
+        for name, step in spec.steps.items()
+    }
 
 
-def build_step(name: str, step_spec: StepSpec, *, allow: Sequence[str] = (), base_dir: Path) -> BaseStep:
+def build_step(
+    name: str, step_spec: StepSpec, *, allow: Sequence[str] = (), base_dir: Path, enable_metadata: bool = False
+) -> BaseStep:
     """Makes one step; nothing of it is loaded yet.
 
     Args:
         allow: modules whose classes may be imported, see `registry.resolve_step`; validators of the step find it in
             their context, as `info.context["allow"]`.
         base_dir: absolute; relative paths in the parameters that the class names in `path_fields` start here.
+        enable_metadata: what the pipeline says; a task adds its column only then.
 
     Raises:
         SpecFault: the type or a parameter is wrong; its `loc` is below ("steps", name).
+        StepNotHere: nothing is known to be wrong, but this process cannot import what the step is made of.
     """
     loc: Loc = ("steps", name)
     try:
         cls = resolve_step(step_spec.type, allow)
+    except NotHere as error:
+        raise StepNotHere(f"step '{name}': {error}", (*loc, "type"), forbidden=error.forbidden) from error
     except UnknownType as error:
         raise SpecFault(f"step '{name}': {error}", (*loc, "type")) from error
     if "name" in step_spec.params:
         raise SpecFault(f"step '{name}' has a 'name' of its own; the key above it is its name", (*loc, "name"))
     params = _with_paths(cls, step_spec.params, base_dir)
     try:
-        return cls.model_validate({"name": name, **params}, context={"allow": tuple(allow)})
+        step = cls.model_validate({"name": name, **params}, context={"allow": tuple(allow)})
+        step._enable_metadata = enable_metadata
+        return step
     except ValidationError as error:
         fields = _nested_fields(cls, params, allow)
         fields[()] = known_fields(cls) - {"name"} | set(StepSpec.model_fields)
         fault = next(validation_faults(error, step_spec.type, fields, params))
-        raise SpecFault(f"step '{name}': {fault.message}", loc + fault.loc) from None
+        message, loc = f"step '{name}': {fault.message}", loc + fault.loc
+        causes = [detail.get("ctx", {}).get("error") for detail in error.errors(include_url=False)]
+        missing = [cause for cause in causes if isinstance(cause, NotHere)]
+        if len(missing) == len(causes):  # else something is wrong wherever it is imported
+            raise StepNotHere(message, loc, forbidden=any(cause.forbidden for cause in missing)) from None
+        raise SpecFault(message, loc) from None
     except PenstockError as error:
         raise SpecFault(f"step '{name}': {error}", loc) from error
     except Exception as error:  # any error of the user's own validators
@@ -56,29 +86,30 @@ def build_step(name: str, step_spec: StepSpec, *, allow: Sequence[str] = (), bas
 
 def _with_paths(cls: type[BaseStep], params: dict[str, Any], base_dir: Path) -> dict[str, Any]:
     fields: Iterable[str] = getattr(cls, "path_fields", ())
-    return params | {field: _absolute(params[field], base_dir) for field in fields if field in params}
+    return params | {field: absolute_path(params[field], base_dir) for field in fields if field in params}
 
 
-def _absolute(value: Any, base_dir: Path) -> Any:
+def absolute_path(value: Any, base_dir: Path) -> Any:
+    """A path, or a list of paths, that starts at `base_dir` where it is relative; URLs stay as they are."""
     if isinstance(value, list):
-        return [_absolute(item, base_dir) for item in value]
+        return [absolute_path(item, base_dir) for item in value]
     if not isinstance(value, str) or not value or "://" in value:
         return value
     return str(base_dir / os.path.expanduser(value))
 
 
-def _nested_fields(cls: type[BaseStep], params: dict[str, Any], allow: Sequence[str]) -> dict[Loc, set[str]]:
+def _nested_fields(cls: type[BaseModel], params: dict[str, Any], allow: Sequence[str]) -> dict[Loc, set[str]]:
     """The names that a mapping with a model behind it knows: `llm` by its `type`, the others by their annotation."""
     found: dict[Loc, set[str]] = {}
-    for name, value in params.items():
-        field = cls.model_fields.get(name)
-        if not isinstance(value, dict) or field is None:
-            continue
-        if isinstance(type_name := value.get("type"), str):
+    for name, field in cls.model_fields.items():
+        key = field.alias if field.alias in params else name
+        value, model, more = params.get(key), field_model(field), set[str]()
+        if isinstance(value, dict) and isinstance(type_name := value.get("type"), str):
             try:
-                found[(name,)] = known_fields(resolve_llm(type_name, allow)) | {"type"}
+                model, more = resolve_llm(type_name, allow), {"type"}
             except UnknownType:
                 continue
-        elif isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
-            found[(name,)] = known_fields(field.annotation)
+        if isinstance(value, dict) and model is not None:
+            found[(key,)] = known_fields(model) | more
+            found |= {(key, *loc): names for loc, names in _nested_fields(model, value, allow).items()}
     return found

@@ -9,7 +9,9 @@ from typing import Any
 from common.faults import Loc, SpecFault, nearest
 from common.registry import LLMS, STEPS
 
-_NOT_PARAMETERS = frozenset({"type_info", "runtime_parameters_info", "use_cache", "jobs_ids", "name"})
+_NOT_PARAMETERS = frozenset(
+    {"type_info", "runtime_parameters_info", "use_cache", "jobs_ids", "name", "is_distiset", "keep_in_memory"}
+)
 _DISTILABEL_ONLY: Mapping[str, Any] = {
     "use_offline_batch_generation": False,
     "offline_batch_generation_block_until_done": None,

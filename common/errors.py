@@ -5,8 +5,11 @@ PenstockError
 │   └── SpecError         exit 2   a wrong pipeline: says file, line and the nearest right name
 ├── RunError              exit 1   the run cannot go on; resumable unless it says otherwise
 │   ├── BrokerError       exit 1   the broker is missing, unsuitable or full
+│   ├── RunFailed         exit 1   a run that a program started has not come to its end
+│   │   └── RunStopped    exit 130 since it was asked to stop
 │   ├── PayloadMissing    exit 1   rows that the journal promises are not in the store
 │   └── WireError         exit 1   an entry of a stream is not what this version writes
+├── HubError              exit 1   the Hugging Face Hub refused something, or cannot be reached
 ├── Fenced                exit 75  another coordinator has the run
 ├── CannotServe           exit 78  this worker cannot serve the step (version, digest, import)
 └── RowError                       one row failed; the engine turns it into a dead letter
@@ -15,10 +18,15 @@ PenstockError
 
 from __future__ import annotations
 
+import traceback
+from collections.abc import Mapping
+from typing import Any
+
 EXIT_COMPLETE = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_FAILED_ROWS = 3
+EXIT_NOT_PUSHED = 5
 EXIT_FENCED = 75
 EXIT_CANNOT_SERVE = 78
 EXIT_STOPPED = 130
@@ -61,6 +69,24 @@ class BrokerError(RunError):
     """The broker is missing, unsuitable (it evicts, it is too old) or full."""
 
 
+class RunFailed(RunError):
+    """A run that a program started has not come to its end; the same call goes on with it.
+
+    Args:
+        report: a `coordinator.view.Outcome`: how far it is, where the rows that are done are, why it ended.
+    """
+
+    def __init__(self, message: str, report: object) -> None:
+        self.report = report
+        super().__init__(message)
+
+
+class RunStopped(RunFailed):
+    """It was asked to stop."""
+
+    exit_code = EXIT_STOPPED
+
+
 class PayloadMissing(RunError):
     """Rows that the journal promises are not in the payload store.
 
@@ -81,6 +107,10 @@ class WireError(RunError):
     """An entry of a stream does not have the shape that this version writes and reads."""
 
 
+class HubError(PenstockError):
+    """The Hugging Face Hub refused something, or cannot be reached; says what is not done, and the next move."""
+
+
 class Fenced(PenstockError):
     """Another coordinator has taken the run over; this one must not write any more."""
 
@@ -94,7 +124,15 @@ class CannotServe(PenstockError):
 
 
 class RowError(PenstockError):
-    """One row failed and the others of its batch did not."""
+    """One row failed and the others of its batch did not.
+
+    Args:
+        columns: what there is of the row all the same, by the step's own names; kept under `on_error: nulls`.
+    """
+
+    def __init__(self, message: str = "", columns: Mapping[str, Any] | None = None) -> None:
+        self.columns = dict(columns or {})
+        super().__init__(message)
 
 
 class RowTypeError(RowError):
@@ -112,3 +150,10 @@ class RowTypeError(RowError):
             f"column '{column}' holds a value of type {found}{f' ({detail})' if detail else ''}; rows hold "
             "None, bool, int (64 bit), float, str, bytes, datetime, lists and dicts with string keys"
         )
+
+
+def describe(error: BaseException) -> str:
+    """Type and message of an exception, and where it was raised; what a user reads in a dead letter."""
+    frames = traceback.extract_tb(error.__traceback__)
+    where = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
+    return f"{type(error).__name__}: {error}{where}"

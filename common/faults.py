@@ -54,7 +54,9 @@ def hint(name: str, known: Iterable[str], what: str) -> str:
 def validation_faults(
     error: ValidationError, owner: str, fields: Mapping[Loc, Iterable[str]], data: Any
 ) -> Iterator[SpecFault]:
-    """Each error of pydantic as a fault relative to what was validated, unknown names first: they explain others.
+    """Each error of pydantic as a fault relative to what was validated.
+
+    Unknown names come first: they explain others. Classes that were not found come last: they may be somewhere else.
 
     Args:
         owner: whose parameters these are, such as "KeepColumns"; it begins the message.
@@ -62,11 +64,11 @@ def validation_faults(
         data: what was validated; parts of pydantic's places that are not in it (tags of unions) are left out.
     """
     errors = error.errors(include_url=False)
-    for detail in sorted(errors, key=lambda detail: detail["type"] != "extra_forbidden"):
+    for detail in sorted(errors, key=lambda detail: (detail["type"] != "extra_forbidden", _names_a_type(detail))):
         loc = _place(detail["loc"], data)
         problem = _problem(detail, loc, fields)
-        if hasattr(detail.get("ctx", {}).get("error"), "type_name"):
-            loc += ("type",)  # a class that was not found: its name stands a level deeper
+        if _names_a_type(detail):
+            loc += ("type",)  # the name stands a level deeper
         yield SpecFault(f"{owner} {problem}", loc)
 
 
@@ -87,6 +89,11 @@ def shown(value: Any, limit: int = 60) -> str:
     """A value in a message: its repr, cut."""
     text = repr(value)
     return text if len(text) <= limit else text[: limit - 3] + "..."
+
+
+def _names_a_type(detail: ErrorDetails) -> bool:
+    """Is it about a class that was not found?"""
+    return hasattr(detail.get("ctx", {}).get("error"), "type_name")
 
 
 def _place(loc: Loc, data: Any) -> Loc:

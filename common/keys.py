@@ -10,6 +10,11 @@ GROUP = "workers"
 """The consumer group of every step's stream."""
 
 
+def device_key(host: str, device: str) -> str:
+    """Lease of a device: a string with a time to live. Runs share it, so it has a hash tag of its host's."""
+    return f"penstock:{{devices:{host}}}:{device}"
+
+
 @dataclass(frozen=True, slots=True)
 class Keys:
     """Keys of one run."""
@@ -21,7 +26,7 @@ class Keys:
 
     @property
     def run(self) -> str:
-        """Hash: spec, status, want, epoch, protocol, position, cursor, sent:<step>, redo:<step>:<seq>."""
+        """Hash: spec, status, want, stage, epoch, protocol, position, cursor; per step sent, redo, loaded..."""
         return self._key("run")
 
     @property

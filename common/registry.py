@@ -9,12 +9,12 @@ A name is one of
 from __future__ import annotations
 
 import hashlib
-import importlib
 import inspect
 import sys
 import traceback
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
+from importlib.util import find_spec
 from pathlib import Path
 from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import common
 from common.errors import PenstockError, UsageError
 from common.faults import nearest
+from common.import_names import import_by_name, import_name, importable_module
 from common.steps.base import BaseStep
 
 if TYPE_CHECKING:
@@ -33,10 +34,22 @@ STEPS: Mapping[str, str] = MappingProxyType(
     {
         "LoadDataFromDicts": "common.steps.data:LoadDataFromDicts",
         "LoadDataFromFile": "common.steps.files:LoadDataFromFile",
+        "LoadDataFromDisk": "common.steps.disk:LoadDataFromDisk",
+        "LoadDataFromHub": "common.steps.hub:LoadDataFromHub",
+        "DataSampler": "common.steps.data_sampler:DataSampler",
         "KeepColumns": "common.steps.columns:KeepColumns",
         "ExpandColumns": "common.steps.columns:ExpandColumns",
+        "MergeColumns": "common.steps.columns:MergeColumns",
         "GroupColumns": "common.steps.columns:GroupColumns",
         "CombineOutputs": "common.steps.columns:CombineOutputs",
+        "TruncateTextColumn": "common.steps.truncate:TruncateTextColumn",
+        "MinHashDedup": "common.steps.minhash:MinHashDedup",
+        "PushToHub": "common.steps.hub:PushToHub",
+        "ConversationTemplate": "common.steps.conversations:ConversationTemplate",
+        "FormatTextGenerationSFT": "common.steps.conversations:FormatTextGenerationSFT",
+        "FormatChatGenerationSFT": "common.steps.conversations:FormatChatGenerationSFT",
+        "FormatTextGenerationDPO": "common.steps.preferences:FormatTextGenerationDPO",
+        "FormatChatGenerationDPO": "common.steps.preferences:FormatChatGenerationDPO",
         "TextGeneration": "common.steps.tasks.text_generation:TextGeneration",
     }
 )
@@ -47,7 +60,9 @@ STEPS_GROUP = "penstock.steps"
 LLMS_GROUP = "penstock.llms"
 
 OUR_PACKAGES = ("common", "coordinator", "worker")
-_CONTRACTS = frozenset({"common.steps.base", "common.llms.base"})
+_CONTRACTS = frozenset(
+    {"common.cuda", "common.llms.base", "common.runtime_parameters", "common.steps.base", "common.steps.graph"}
+)
 
 
 class UnknownType(PenstockError, ValueError):
@@ -66,6 +81,18 @@ class UnknownType(PenstockError, ValueError):
         super().__init__(message)
 
 
+class NotHere(UnknownType):
+    """This process cannot import the class. That says nothing against the name: on another host it may be there.
+
+    Args:
+        forbidden: the module is here, but this process may not import it.
+    """
+
+    def __init__(self, message: str, type_name: str, *, forbidden: bool = False) -> None:
+        self.forbidden = forbidden
+        super().__init__(message, type_name)
+
+
 def resolve_step(type_name: str, allow: Sequence[str] = ()) -> type[BaseStep]:
     """The step class that a spec calls `type_name`.
 
@@ -74,6 +101,7 @@ def resolve_step(type_name: str, allow: Sequence[str] = ()) -> type[BaseStep]:
 
     Raises:
         UnknownType: no such name, module or class; not allowed; cannot be imported; not a step.
+        NotHere: what is wrong may be this host, not the name: the module, or what it needs, is missing or not allowed.
     """
     return _resolve(type_name, allow, "step", BaseStep, STEPS, STEPS_GROUP)
 
@@ -86,6 +114,34 @@ def resolve_llm(type_name: str, allow: Sequence[str] = ()) -> type[LLM]:
     return _resolve(type_name, allow, "LLM", base, LLMS, LLMS_GROUP)
 
 
+def resolve_function(name: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
+    """The function that a spec calls `module:function`; what may be imported is as with classes.
+
+    Raises:
+        UnknownType: not such a name; not allowed; cannot be imported; no such function.
+    """
+    module_name, _, path = name.partition(":")
+    if not module_name or not path:
+        raise UnknownType(f"'{name}' is not the name of a function; write module:function", name)
+    _admit(name, module_name, path, allow)
+    module = _import(module_name, name)
+    found = _find(module, path)
+    if callable(found) and not isinstance(found, type):
+        return found
+    functions = [name for name, value in vars(module).items() if callable(value) and not isinstance(value, type)]
+    raise _not_in(module, path, name, "function", functions)
+
+
+def spec_type(cls: type) -> str:
+    """The name by which a spec calls a class: the built-in one, else `module:Class`.
+
+    Raises:
+        UsageError: no worker could import it.
+    """
+    name = import_name(cls)
+    return next((short for short, target in {**STEPS, **LLMS}.items() if target == name), name)
+
+
 def source_digest(cls: type) -> str:
     """Identifies the code of a class: 16 hex digits over the files of the class and of its bases.
 
@@ -96,7 +152,7 @@ def source_digest(cls: type) -> str:
     for base in cls.__mro__:
         if base.__module__ in _CONTRACTS or base.__module__.partition(".")[0] in _FOREIGN:
             continue
-        digest.update(f"{base.__module__}:{base.__qualname__}\0".encode())
+        digest.update(f"{importable_module(base.__module__, base.__qualname__)}:{base.__qualname__}\0".encode())
         try:
             digest.update(Path(inspect.getfile(base)).read_bytes())
         except (TypeError, OSError):
@@ -145,17 +201,33 @@ def _resolve(
         return _from_entry_point(type_name, base, what, built_in, group)
     if not module_name or not class_name:
         raise UnknownType(f"'{type_name}' is not a type name; write module:Class", type_name)
+    _admit(type_name, module_name, class_name, allow)
+    return _as_kind(_attribute(_import(module_name, type_name), class_name, type_name, base), type_name, base, what)
+
+
+def _admit(name: str, module_name: str, inside: str, allow: Sequence[str]) -> None:
     if not _allowed(module_name, allow):
         close = nearest(module_name, allow)
-        meant = f"did you mean '{close}:{class_name}'? Else, " if close else ""
-        raise UnknownType(
-            f"'{type_name}' is not allowed here; {meant}to let this process import it: --allow {module_name}", type_name
+        meant = f"did you mean '{close}:{inside}'? Else, " if close else ""
+        there = _is_there(module_name)
+        raise NotHere(
+            f"'{name}' is not allowed here; {meant}to let this process import it: --allow {module_name}"
+            f"{'' if there else ' (but there is no such module on this host)'}",
+            name,
+            forbidden=there,
         )
-    return _as_kind(_attribute(_import(module_name, type_name), class_name, type_name, base), type_name, base, what)
 
 
 def _allowed(module_name: str, allow: Sequence[str]) -> bool:
     return any(name in ("*", module_name) or module_name.startswith(f"{name}.") for name in allow)
+
+
+def _is_there(module_name: str) -> bool:
+    """Is there such a module, or a package that may have it? Imports nothing."""
+    try:
+        return find_spec(module_name.partition(".")[0]) is not None
+    except ValueError:  # a module in memory that came from nowhere, such as a script
+        return True
 
 
 def _from_entry_point(type_name: str, base: type[T], what: str, built_in: Mapping[str, str], group: str) -> type[T]:
@@ -182,21 +254,25 @@ def _from_entry_point(type_name: str, base: type[T], what: str, built_in: Mappin
 
 def _import(module_name: str, type_name: str) -> ModuleType:
     try:
-        return importlib.import_module(module_name)
+        return import_by_name(module_name)
     except ModuleNotFoundError as error:
         if error.name is None or not f"{module_name}.".startswith(f"{error.name}."):
-            raise UnknownType(_import_failed(module_name, type_name, error), type_name) from error
+            raise NotHere(_import_failed(module_name, type_name, error), type_name) from error
         path = module_name.partition(".")[0]
-        raise UnknownType(
+        raise NotHere(
             f"the module '{error.name}' of '{type_name}' was not found: neither an installed package nor "
             f"{path}.py or {path}/ in {sys.path[-1]}",
             type_name,
         ) from None
+    except (ImportError, OSError) as error:  # such as a shared library that is only where the devices are
+        raise NotHere(_import_failed(module_name, type_name, error), type_name) from error
     except Exception as error:  # any error of the user's own code
         raise UnknownType(_import_failed(module_name, type_name, error), type_name) from error
 
 
 def _import_failed(module_name: str, type_name: str, error: Exception) -> str:
+    if isinstance(error, PenstockError):  # it says where
+        return f"the module '{module_name}' of '{type_name}' cannot be imported: {error}"
     if isinstance(error, SyntaxError):
         problem, where, line = error.msg, error.filename, error.lineno
     else:
@@ -210,23 +286,30 @@ def _import_failed(module_name: str, type_name: str, error: Exception) -> str:
 
 
 def _attribute(module: ModuleType, class_name: str, type_name: str, base: type) -> object:
-    found: object = module
-    for part in class_name.split("."):
-        found = getattr(found, part, None)
-        if found is None:
-            break
-    else:
+    if (found := _find(module, class_name)) is not None:
         return found
     classes = [
         name
         for name, value in vars(module).items()
         if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
     ]
-    close = nearest(class_name, classes)
+    raise _not_in(module, class_name, type_name, "class", classes)
+
+
+def _find(module: ModuleType, path: str) -> object:
+    """What a qualified name leads to in a module; None if to nothing."""
+    found: object = module
+    for part in path.split("."):
+        found = getattr(found, part, None)
+    return found
+
+
+def _not_in(module: ModuleType, path: str, name: str, what: str, known: Sequence[str]) -> UnknownType:
+    close = nearest(path, known)
     meant = f"; did you mean '{module.__name__}:{close}'?" if close else ""
     place = f" ({module.__file__})" if module.__file__ else ""
-    message = f"the module '{module.__name__}'{place} has no class '{class_name}'{meant}"
-    raise UnknownType(message, type_name, close and f"{module.__name__}:{close}")
+    message = f"the module '{module.__name__}'{place} has no {what} '{path}'{meant}"
+    return UnknownType(message, name, close and f"{module.__name__}:{close}")
 
 
 def _as_kind(found: Any, type_name: str, base: type[T], what: str) -> type[T]:

@@ -1,11 +1,23 @@
-"""Finds secrets that are written into a spec. A spec is dumped, logged and sent to the broker; a secret must not be."""
+"""Secrets: those that are written into a spec are refused, those that a program gives reach its own workers.
+
+A spec is dumped, logged and sent to the broker; a secret must not be.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+import json
+from collections.abc import Iterable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any
+
+from pydantic import BaseModel, SecretStr
 
 from common.faults import Loc, SpecFault, dotted
+
+if TYPE_CHECKING:
+    from common.steps.base import BaseStep
+
+SECRETS_VARIABLE = "PENSTOCK_SECRETS"
+"""Environment variable by which a program hands secrets to the workers that it starts."""
 
 _ENDINGS = ("api_key", "apikey", "token", "password", "secret", "authorization")
 _SPECIAL_TOKENS = frozenset(f"{name}_token" for name in ("bos", "eos", "pad", "unk", "sep", "cls", "mask", "stop"))
@@ -33,3 +45,32 @@ def _secrets(params: Mapping[str, Any], loc: Loc) -> Iterator[Loc]:
             yield (*loc, key)
         elif isinstance(value, Mapping) and key not in _COLUMN_NAMES:
             yield from _secrets(value, (*loc, key))
+
+
+def collect_secrets(steps: Iterable[BaseStep]) -> dict[str, str]:
+    """Secrets that were given to steps in Python, by their place, such as `generate.llm.api_key`."""
+    found: dict[str, str] = {}
+    for step in steps:
+        _collect(step, step.name, found)
+    return found
+
+
+def give_secrets(step: BaseStep, environment: Mapping[str, str]) -> None:
+    """Gives a step that a worker has built the secrets that `collect_secrets` took from it."""
+    secrets: dict[str, str] = json.loads(environment.get(SECRETS_VARIABLE, "{}"))
+    for place, secret in secrets.items():
+        name, *fields, last = place.split(".")
+        if name == step.name:
+            owner: Any = step
+            for field in fields:
+                owner = getattr(owner, field)
+            setattr(owner, last, SecretStr(secret))
+
+
+def _collect(model: BaseModel, place: str, found: dict[str, str]) -> None:
+    for name in type(model).model_fields:
+        value = getattr(model, name)
+        if isinstance(value, SecretStr):
+            found[f"{place}.{name}"] = value.get_secret_value()
+        elif isinstance(value, BaseModel):
+            _collect(value, f"{place}.{name}", found)

@@ -29,6 +29,7 @@ class Settings(BaseModel):
     row_bytes: int = Field(default=64 << 20, ge=1, description="A row larger than this is a failed row.")
     keep_finished: float = Field(default=7 * 86_400.0, gt=0, description="How long the broker keeps a finished run.")
     starting_hint: float = Field(default=5.0, ge=0, description="A step without worker is named after this time.")
+    devices: str | None = Field(default=None, description="The GPUs of this host, in the place of nvidia-smi's list.")
 
     @classmethod
     def from_environment(cls) -> Settings:

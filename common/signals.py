@@ -6,9 +6,12 @@ import os
 import signal
 import socket
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 from common.errors import EXIT_STOPPED
+
+STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def on_stop_signals(first: Callable[[], None], second: Callable[[], None] | None = None) -> None:
@@ -20,22 +23,52 @@ def on_stop_signals(first: Callable[[], None], second: Callable[[], None] | None
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
-    for number in (signal.SIGINT, signal.SIGTERM):
+    for number in STOP_SIGNALS:
         signal.signal(number, lambda *_: None)
 
-    def listen() -> None:
-        seen = 0
-        with sender, receiver:  # the signal module knows the sender by number only: someone must keep it open
-            while True:
-                for number in receiver.recv(16):
-                    if number not in (signal.SIGINT, signal.SIGTERM):
-                        continue
-                    seen += 1
-                    if seen == 1:
-                        first()
-                    elif second is not None:
-                        second()
-                    else:
-                        os._exit(EXIT_STOPPED)
+    # The signal module knows the sender by number only, so the thread keeps it.
+    threading.Thread(target=_listen, args=(receiver, sender, first, second), name="signals", daemon=True).start()
 
-    threading.Thread(target=listen, name="signals", daemon=True).start()
+
+@contextmanager
+def stop_signals(first: Callable[[], None], second: Callable[[], None] | None = None) -> Iterator[None]:
+    """`on_stop_signals` while the block runs, in a process that is not ours alone; what was there before comes back.
+
+    Python hears signals on its main thread only: on another one, this does nothing.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
+    wakeup = signal.set_wakeup_fd(-1)
+    on_stop_signals(first, second)
+    try:
+        yield
+    finally:
+        ours = signal.set_wakeup_fd(wakeup)
+        for number, handler in handlers.items():
+            signal.signal(number, handler)
+        os.write(ours, _END)
+
+
+_END = bytes([0])  # no signal has this number
+
+
+def _listen(
+    receiver: socket.socket, sender: socket.socket, first: Callable[[], None], second: Callable[[], None] | None
+) -> None:
+    seen = 0
+    with sender, receiver:
+        while True:
+            for number in receiver.recv(16):
+                if number == _END[0]:
+                    return
+                if number not in STOP_SIGNALS:
+                    continue
+                seen += 1
+                if seen == 1:
+                    first()
+                elif second is not None:
+                    second()
+                else:
+                    os._exit(EXIT_STOPPED)

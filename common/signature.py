@@ -4,34 +4,44 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from typing import Any
 
-from pydantic import BaseModel
-
-from common.registry import source_digest
+from common.descriptor import component_classes
+from common.dump import dump_parameters
+from common.errors import UsageError
+from common.registry import source_digest, spec_type
+from common.routing import RoutingBatchFunction
 from common.spec import PipelineSpec, StepSpec
+from common.stand_in import Undescribed
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
 
-_OUTSIDE = frozenset({"resources", "concurrency", "retries", "backoff", "max_deliveries"})
+_PLACEMENT = frozenset({"cuda_devices", "disable_cuda_device_placement"})
+_OUTSIDE = frozenset({"resources", "concurrency", "retries", "backoff", "max_deliveries"}) | _PLACEMENT
 """Parameters that change how fast or how stubbornly a run works; a resumed run takes their new values."""
 
-_OUTSIDE_LLM = frozenset({"timeout", "max_retries", "api_key_env"})
+_OUTSIDE_LLM = frozenset({"timeout", "max_retries", "api_key_env"}) | _PLACEMENT
 
 _ALWAYS = ("input_mappings", "output_mappings", "on_error", "max_failure_rate")
 
 
-def run_signature(spec: PipelineSpec, steps: Mapping[str, BaseStep], options: Mapping[str, Any]) -> str:
+def run_signature(
+    spec: PipelineSpec,
+    steps: Mapping[str, BaseStep],
+    routing: Mapping[str, RoutingBatchFunction],
+    options: Mapping[str, Any],
+) -> str:
     """32 hex digits, the same in every process and on every host.
 
     Args:
         steps: the built steps of `spec`, by name.
+        routing: its routing functions, by routing step.
         options: options of the run that change its rows, such as the limit on generators; plain data.
     """
     content = {
         "pipeline": spec.name,
         "steps": {name: _step(spec.steps[name], step) for name, step in steps.items()},
-        "routing": {name: routing.model_dump() for name, routing in spec.routing.items()},
+        "routing": {name: {**function.spec(), "source": function.digest()} for name, function in routing.items()},
         "load_groups": spec.load_groups,
         "enable_metadata": spec.enable_metadata,
         "options": {name: value for name, value in options.items() if value is not None},
@@ -41,22 +51,30 @@ def run_signature(spec: PipelineSpec, steps: Mapping[str, BaseStep], options: Ma
 
 
 def _step(spec: StepSpec, step: BaseStep) -> dict[str, Any]:
-    defaults = _defaults(step)
-    given = {
-        name: _without_limits(value)
-        for name, value in spec.params.items()
-        # A default that is written out is no other run.
-        if name not in _OUTSIDE and name not in _ALWAYS and not (name in defaults and value == defaults[name])
-    }
+    if isinstance(step, Undescribed):  # the same before and after a worker has said what it is
+        given = {name: _without_limits(value) for name, value in spec.params.items() if name not in _OUTSIDE}
+        return {"type": spec.type, "after": spec.after, "params": given}
     return {
-        "type": spec.type,
+        "type": spec_type(type(step)),
         "after": spec.after,
-        "params": given,
+        "params": {
+            name: _without_limits(value)
+            for name, value in _parameters(spec, step).items()
+            if name not in _OUTSIDE and name not in _ALWAYS
+        },
         "batch_size": step.batch_size if isinstance(step, GeneratorStep) else _input_batch_size(step),
-        "source": sorted({source_digest(cls) for cls in _classes(step)}),
+        "source": sorted({source_digest(cls) for cls in component_classes(step)}),
         "fingerprint": step.fingerprint() if isinstance(step, GeneratorStep) else "",
         **{name: getattr(step, name) for name in _ALWAYS},
     }
+
+
+def _parameters(spec: StepSpec, step: BaseStep) -> dict[str, Any]:
+    """As the step has them, so that it does not matter how they were written; as given, where no text could say it."""
+    try:
+        return dump_parameters(step)
+    except UsageError:
+        return spec.params
 
 
 def _without_limits(value: Any) -> Any:
@@ -66,21 +84,5 @@ def _without_limits(value: Any) -> Any:
     return {name: option for name, option in value.items() if name not in _OUTSIDE_LLM}
 
 
-def _defaults(step: BaseStep) -> dict[str, Any]:
-    return {
-        field.alias or name: field.get_default(call_default_factory=True)
-        for name, field in type(step).model_fields.items()
-        if not field.is_required()
-    }
-
-
 def _input_batch_size(step: BaseStep) -> int | None:
     return step.input_batch_size if isinstance(step, Step | AsyncStep) else None
-
-
-def _classes(model: BaseModel) -> Iterator[type]:
-    """The class of a step and of the models in its fields, such as its LLM."""
-    yield type(model)
-    for value in vars(model).values():
-        if isinstance(value, BaseModel):
-            yield from _classes(value)

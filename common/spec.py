@@ -10,10 +10,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from common.distilabel_format import from_distilabel, is_distilabel
-from common.errors import SpecError
+from common.errors import SpecError, UsageError
 from common.faults import Loc, SpecFault, hint, known_fields, shown, validation_faults
 from common.overrides import apply_override
 from common.secrets import refuse_secrets
@@ -26,6 +26,16 @@ def _as_list(value: Any) -> Any:
     if value is None:
         return []
     return [value] if isinstance(value, str) else value
+
+
+def _is_requirement(text: str) -> str:
+    from common.requirements import parse_requirement
+
+    try:
+        parse_requirement(text)
+    except UsageError as error:
+        raise ValueError(str(error)) from None
+    return text
 
 
 class _Open(BaseModel):
@@ -55,11 +65,20 @@ class RoutingSpec(_Open):
     function: str = Field(min_length=1, description="sample_n_steps, or module:function.")
 
 
+class Writer(BaseModel):
+    """What wrote a file."""
+
+    version: str
+
+
 class PipelineSpec(BaseModel):
     """A pipeline: a graph of steps, from generator steps to the leaf steps whose rows are the dataset."""
 
     model_config = ConfigDict(extra="forbid")
 
+    penstock: Writer | None = Field(
+        default=None, exclude=True, description="The version that wrote the file; not needed."
+    )
     name: str = Field(
         pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$", description="Name of the pipeline; its runs are found by it."
     )
@@ -70,6 +89,9 @@ class PipelineSpec(BaseModel):
     )
     enable_metadata: bool = Field(
         default=False, description="Keep the column of raw inputs and outputs that tasks write about their rows."
+    )
+    requirements: list[Annotated[str, AfterValidator(_is_requirement)]] = Field(
+        default_factory=list, description="Packages that every worker must have, as pip install takes them."
     )
     load_groups: list[list[str]] | Literal["sequential_step_execution"] | None = Field(
         default=None, description="Groups of steps that are loaded together, one group after the other."
@@ -133,11 +155,13 @@ class LoadedSpec:
 
     Args:
         folder: the file's folder, absolute: paths in the spec are relative to it.
+        text: what the file holds.
     """
 
     spec: PipelineSpec
     source: SpecSource
     folder: Path
+    text: str
 
 
 def load_spec(path: Path, overrides: Sequence[str] = ()) -> LoadedSpec:
@@ -156,7 +180,13 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> LoadedSpec:
         raise SpecError(f"byte {error.start} is not UTF-8; save the file as UTF-8", file=file) from None
     except OSError as error:
         raise SpecError(f"cannot read the spec: {error.strerror or error}", file=file) from None
-    yaml = YamlSource.parse(text, file)
+    return parse_spec(file, YamlSource.parse(text, file), path.resolve().parent, overrides, text=text)
+
+
+def parse_spec(
+    file: str, yaml: YamlSource, folder: Path, overrides: Sequence[str] = (), *, text: str = ""
+) -> LoadedSpec:
+    """`load_spec` for what was read already; `file` is its name in messages, which may be empty."""
     source = SpecSource(file, yaml)
     try:
         data = yaml.data
@@ -164,13 +194,13 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> LoadedSpec:
             data, moved = from_distilabel(data)
             source = SpecSource(file, yaml, moved=moved)
         spec = PipelineSpec.from_dict(data)
-        for text in overrides:
-            data, loc = apply_override(spec.dump(), text)
+        for override in overrides:
+            data, loc = apply_override(spec.dump(), override)
             source = SpecSource(file, yaml, (*source.overrides, loc), source.moved)
             spec = PipelineSpec.from_dict(data)
     except SpecFault as fault:
         raise source.error(fault) from None
-    return LoadedSpec(spec, source, path.resolve().parent)
+    return LoadedSpec(spec, source, folder, text)
 
 
 def _first_fault(error: ValidationError, data: Mapping[str, Any]) -> SpecFault:

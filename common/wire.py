@@ -237,10 +237,18 @@ def _result_in(
         _count(lost),
         _count(holes),
         bool(last),
-        None if routed is None else _texts(routed),
+        _routed_in(routed, len(chunks)),
         _text(worker),
         _count(micros) / 1e6,
     )
+
+
+def _routed_in(routed: Any, chunks: int) -> tuple[tuple[str, ...], ...] | None:
+    if routed is None:
+        return None
+    if len(routed) != chunks:
+        raise ValueError(f"{len(routed)} choices for {chunks} chunks")
+    return tuple(_texts(chosen) for chosen in routed)
 
 
 def _chunk_in(rows: Any, size: Any, external: Any = None) -> Chunk:
@@ -270,4 +278,6 @@ def _bytes(value: Any) -> bytes:
 
 
 def _texts(value: Any) -> tuple[str, ...]:
+    if type(value) is not list:
+        raise ValueError(f"{type(value).__name__} is not a list of texts")
     return tuple(_text(item) for item in value)

@@ -1,1 +1,42 @@
-"""The control plane: folds the journal of a run and decides what happens next."""
+"""The control plane: folds the journal of a run and decides what happens next. What programs import is here."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from common.errors import RunFailed, RunStopped
+    from common.routing import RoutingBatchFunction, routing_batch_function, sample_n_steps
+    from coordinator.distiset import Distiset
+    from coordinator.pipeline import Pipeline
+
+__all__ = [
+    "Distiset",
+    "Pipeline",
+    "RoutingBatchFunction",
+    "RunFailed",
+    "RunStopped",
+    "routing_batch_function",
+    "sample_n_steps",
+]
+
+_WHERE = {
+    "Distiset": "coordinator.distiset",
+    "Pipeline": "coordinator.pipeline",
+    "RoutingBatchFunction": "common.routing",
+    "RunFailed": "common.errors",
+    "RunStopped": "common.errors",
+    "routing_batch_function": "common.routing",
+    "sample_n_steps": "common.routing",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _WHERE:
+        raise AttributeError(f"module 'coordinator' has no attribute '{name}'")
+    return getattr(import_module(_WHERE[name]), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

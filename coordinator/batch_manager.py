@@ -85,7 +85,7 @@ class BatchManager:
         halted: why nothing may be started, or None.
         finished: every row is on disk.
         payload_bytes: bytes in the broker of payloads that the journal has announced and the fold has not let go;
-            those that wait for a global step, before it or behind it, do not count.
+            those that wait for a later stage, and what a global step puts out, do not count.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -138,8 +138,8 @@ class BatchManager:
         return not any(self.steps[leaf].unwritten for leaf in self.plan.leaves)
 
     def backlog(self, name: str) -> int:
-        """Outputs of the step that its slowest successor could cut and has not; a global step can cut none of them."""
-        waiting = [edge.waiting for edge in self._edges_out[name] if not edge.short_of(self._cut_size(edge.target))]
+        """Outputs of the step that its slowest successor could cut and has not; none that wait for a later stage."""
+        waiting = [edge.waiting for edge in self._edges_out[name] if not self._lacks(edge)]
         return max(waiting, default=0) + self.steps[name].log.early
 
     def is_lacked(self, name: str) -> bool:
@@ -147,11 +147,13 @@ class BatchManager:
 
         One is enough: where branches meet again, the step that waits may itself wait for that successor.
         """
-        return any(edge.short_of(self._cut_size(edge.target)) for edge in self._edges_out[name])
+        return any(self._lacks(edge) for edge in self._edges_out[name])
 
-    def _cut_size(self, target: str) -> float:
-        step = self.plan.steps[target]
-        return math.inf if step.kind == "global" or step.converges else step.batch_size
+    def _lacks(self, edge: Edge) -> bool:
+        target = self.plan.steps[edge.target]
+        if self.plan.stage(edge.source) < self.plan.stage(edge.target):
+            return not edge.ended
+        return edge.short_of(math.inf if target.converges else target.batch_size)
 
     # what workers journal
 
@@ -208,8 +210,8 @@ class BatchManager:
             state.log.end_at(len(result.chunks))
         elif not result.chunks:
             state.log.append(Output(Payload(result.step, result.seq, result.attempt), 0, 0, origin))
-        if result.routed is not None and result.rows:
-            state.choices[result.seq] = result.routed
+        for place, chosen in enumerate(result.routed or ()):
+            state.choices[result.seq + place] = chosen
 
     def _failure(self, failure: Failure) -> Iterator[Effect]:
         state = self.steps[failure.step]

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from common.faults import LISTED_NAMES, SpecFault, hint, nearest
-from common.steps.base import BaseStep, StepColumns
+from common.columns import column_remedy, declared_columns, leaving_columns, needed_column
+from common.faults import SpecFault, hint
+from common.steps.base import BaseStep
 
 Columns = set[str] | None
 """None: they depend on the data, which nobody has seen yet."""
@@ -35,13 +36,13 @@ def check_columns(steps: Mapping[str, BaseStep], predecessors: Mapping[str, Sequ
     for name, step in steps.items():
         before = predecessors[name]
         taken = _union([flows[other].given for other in before])
-        inputs, outputs = _declared(step, "inputs"), _declared(step, "outputs")
-        _check_mappings(step, inputs, outputs, _output_columns(step, set()))
+        inputs, outputs = declared_columns(step, "inputs"), declared_columns(step, "outputs")
+        _check_mappings(step, inputs, outputs, leaving_columns(step, set()))
         if before and taken is not None:
             for column, required in inputs.items():
                 if required and step.input_mappings.get(column, column) not in taken:
                     raise _missing(step, column, taken, flows, predecessors)
-        flows[name] = _Flow(taken, _output_columns(step, taken if before else set()))
+        flows[name] = _Flow(taken, leaving_columns(step, taken if before else set()))
     return {name: flow.given for name, flow in flows.items()}
 
 
@@ -53,28 +54,6 @@ def _union(columns: Sequence[Columns]) -> Columns:
             return None
         union |= some
     return union
-
-
-def _declared(step: BaseStep, which: str) -> dict[str, bool]:
-    try:
-        columns: StepColumns = getattr(step, which)
-        return dict(columns) if isinstance(columns, Mapping) else dict.fromkeys(columns, True)
-    except Exception as error:  # any error of the user's own property
-        raise _broken(step, which, error) from error
-
-
-def _output_columns(step: BaseStep, available: Columns) -> Columns:
-    try:
-        return step.output_columns(available)
-    except Exception as error:  # any error of the user's own method
-        raise _broken(step, "output_columns", error) from error
-
-
-def _broken(step: BaseStep, which: str, error: Exception) -> SpecFault:
-    return SpecFault(
-        f"step '{step.name}': {type(step).__name__}.{which} raised {type(error).__name__}: {error}",
-        ("steps", step.name),
-    )
 
 
 def _check_mappings(step: BaseStep, inputs: Mapping[str, bool], outputs: Mapping[str, bool], alone: Columns) -> None:
@@ -104,18 +83,11 @@ def _missing(
     step: BaseStep, column: str, taken: set[str], flows: Mapping[str, _Flow], predecessors: Mapping[str, Sequence[str]]
 ) -> SpecFault:
     source = step.input_mappings.get(column, column)
-    mapped = source != column
-    needs = f"step '{step.name}' needs column '{source}'" + (f" (as '{column}')" if mapped else "")
-    loc = ("steps", step.name, "input_mappings", column) if mapped else ("steps", step.name)
+    needs = f"step '{step.name}' needs {needed_column(step, column)}"
+    loc = ("steps", step.name, "input_mappings", column) if source != column else ("steps", step.name)
     if dropper := _dropper(step.name, source, flows, predecessors):
         return SpecFault(f"{needs}, which step '{dropper}' drops; let '{dropper}' keep it", loc)
-    if close := nearest(source, taken):
-        remedy = f"; did you mean '{close}'? (input_mappings: {{{column}: {close}}})"
-    elif taken:
-        names = ", ".join(sorted(taken)[:LISTED_NAMES]) + (", ..." if len(taken) > LISTED_NAMES else "")
-        remedy = f"; there are {names}; take one of them with input_mappings: {{{column}: ...}}"
-    else:
-        remedy = "; no step before it says that it writes columns (its `outputs`)"
+    remedy = column_remedy(step, column, taken) or "; no step before it says that it writes columns (its `outputs`)"
     return SpecFault(f"{needs}, which no step before it provides{remedy}", loc)
 
 

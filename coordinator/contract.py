@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from inspect import Parameter
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from common.faults import Loc, SpecFault
-from common.steps.base import AsyncStep, BaseStep, GeneratorStep, StepInput
-
-_MARKER = get_args(StepInput)[1]
+from common.process_signature import process_parameters, takes_rows
+from common.steps.base import AsyncStep, BaseStep, GeneratorStep
+from common.steps.decorator import function_of
 
 
 def check_contract(step: BaseStep, predecessors: Sequence[str]) -> None:
@@ -45,8 +44,8 @@ def _check_generator(step: GeneratorStep, predecessors: Sequence[str]) -> None:
             ("steps", name, "after"),
         )
     loc: Loc = ("steps", name, "type")
-    parameters = _parameters(step)
-    if taken := [parameter for parameter in parameters.values() if _is_step_input(parameter)]:
+    parameters = process_parameters(type(step))
+    if taken := [parameter for parameter in parameters.values() if takes_rows(parameter)]:
         raise SpecFault(
             f"step '{name}': {class_name}.process takes rows ({taken[0].name}: StepInput), but a generator step has no "
             "predecessor; make it a Step, or remove the parameter",
@@ -77,7 +76,7 @@ def _check_async(step: AsyncStep, predecessors: Sequence[str]) -> None:
 
 def _check_inputs(step: BaseStep, predecessors: Sequence[str]) -> None:
     name, class_name, loc = step.name, type(step).__name__, ("steps", step.name, "type")
-    taken = [parameter for parameter in _parameters(step).values() if _is_step_input(parameter)]
+    taken = [parameter for parameter in process_parameters(type(step)).values() if takes_rows(parameter)]
     if not taken:
         raise SpecFault(
             f"step '{name}': {class_name}.process has no parameter with the type StepInput for the rows of "
@@ -92,30 +91,13 @@ def _check_inputs(step: BaseStep, predecessors: Sequence[str]) -> None:
             loc,
         )
     if len(predecessors) > 1 and taken[0].kind is not Parameter.VAR_POSITIONAL:
+        made = function_of(type(step)) is not None
+        what, written = (class_name, class_name) if made else (f"{class_name}.process", "process")
         raise SpecFault(
-            f"step '{name}' comes after {_quoted(predecessors)}, but {class_name}.process takes the rows of one step; "
-            "join them first, for example with CombineOutputs, or write process(self, *inputs: StepInput)",
+            f"step '{name}' comes after {_quoted(predecessors)}, but {what} takes the rows of one step; join them "
+            f"first, for example with CombineOutputs, or write {written}({'' if made else 'self, '}*inputs: StepInput)",
             ("steps", name, "after"),
         )
-
-
-def _parameters(step: BaseStep) -> Mapping[str, Parameter]:
-    process: Any = getattr(type(step), "process", None)
-    if process is None:
-        return {}
-    parameters = inspect.signature(process).parameters
-    try:
-        hints = get_type_hints(process, include_extras=True)
-    except Exception:  # a name that only type checkers import: the annotations stay text
-        return parameters
-    return {name: parameter.replace(annotation=hints.get(name, Any)) for name, parameter in parameters.items()}
-
-
-def _is_step_input(parameter: Parameter) -> bool:
-    hint = parameter.annotation
-    if isinstance(hint, str):
-        return _MARKER in hint
-    return get_origin(hint) is Annotated and _MARKER in hint.__metadata__
 
 
 def _quoted(names: Sequence[str]) -> str:

@@ -7,20 +7,24 @@ from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
+from common.artifacts import ARTIFACTS
 from common.faults import SpecFault, hint
+from common.routing import RoutingBatchFunction
 from common.spec import PipelineSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
 from coordinator.columns import check_columns
 from coordinator.contract import check_contract
 from coordinator.plan import Plan, StepPlan
 from coordinator.scopes import check_routing, find_scopes
+from coordinator.stages import find_stages
 
 
-def build_plan(spec: PipelineSpec, steps: Mapping[str, BaseStep]) -> Plan:
+def build_plan(spec: PipelineSpec, steps: Mapping[str, BaseStep], routing: Mapping[str, RoutingBatchFunction]) -> Plan:
     """Validates a pipeline and gives the graph that the fold runs.
 
     Args:
         steps: the built steps of `spec`, by name.
+        routing: its routing functions, by routing step.
 
     Raises:
         SpecFault: the first thing that is wrong, with its place in the spec.
@@ -37,10 +41,15 @@ def build_plan(spec: PipelineSpec, steps: Mapping[str, BaseStep]) -> Plan:
     for name, before in predecessors.items():
         for other in before:
             successors[other].append(name)
-    check_routing(spec, successors)
-    _check_load_groups(spec)
+    if successors.get(ARTIFACTS) == []:
+        raise SpecFault(
+            f"step '{ARTIFACTS}' is a leaf, and its rows would go where the dataset keeps artifacts; call it otherwise",
+            ("steps", ARTIFACTS),
+        )
+    check_routing(routing, successors)
+    stages = find_stages(predecessors, [name for name in order if _kind(steps[name]) == "global"], spec.load_groups)
     check_columns(ordered, predecessors)
-    scopes = find_scopes(ordered, predecessors, spec.routing)
+    scopes = find_scopes(ordered, predecessors, routing)
     levels = _trophic_levels(predecessors)
     return Plan(
         {
@@ -52,12 +61,13 @@ def build_plan(spec: PipelineSpec, steps: Mapping[str, BaseStep]) -> Plan:
                 max_failure_rate=step.max_failure_rate,
                 on_error=step.on_error,
                 optional=_kind(step) == "global" and not successors[name] and levels[name] < max(levels.values()),
-                routed=name in spec.routing,
+                routed=name in routing,
                 scope=scopes[name][0],
                 converges=scopes[name][1],
             )
             for name, step in ordered.items()
-        }
+        },
+        stages,
     )
 
 
@@ -106,20 +116,6 @@ def _topological_order(spec: PipelineSpec) -> Sequence[str]:
         order.append(names[heapq.heappop(waiting)])
         sorter.done(order[-1])
     return order
-
-
-def _check_load_groups(spec: PipelineSpec) -> None:
-    if not isinstance(spec.load_groups, list):
-        return
-    seen: set[str] = set()
-    for index, group in enumerate(spec.load_groups):
-        for position, name in enumerate(group):
-            loc = ("load_groups", index, position)
-            if name not in spec.steps:
-                raise SpecFault(f"load_groups: there is no step '{name}'{hint(name, spec.steps, 'the steps are')}", loc)
-            if name in seen:
-                raise SpecFault(f"load_groups: step '{name}' is named twice; a step is in one group", loc)
-            seen.add(name)
 
 
 def _kind(step: BaseStep) -> Literal["generator", "step", "global"]:

@@ -6,43 +6,28 @@ import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
+from common.artifacts import ARTIFACTS, ArtifactStore, collect_artifacts
 from common.errors import RunError, UsageError
+from coordinator.card import (
+    CARD,
+    PIPELINE,
+    CardConfig,
+    CardFacts,
+    artifact_folders,
+    front_matter,
+    load_dataset_example,
+    write_card,
+)
 from coordinator.leaf_schema import LeafSchema
 from coordinator.part_check import check_digest
 from coordinator.parts import Part, sync_folder, write_parquet
 
-if TYPE_CHECKING:
-    import pyarrow as pa
-
 MARKER: Final = ".penstock.json"
-CARD: Final = "README.md"
-_SAMPLE_TEXT: Final = 300
-_SAMPLE_ITEMS: Final = 5
-
-
-@dataclass(frozen=True, slots=True)
-class CardFacts:
-    """What the card says beside what the data says itself.
-
-    Args:
-        spec: the pipeline as YAML text.
-        command: makes the dataset again.
-        versions: distribution -> version, of what made it.
-        failed: step -> its rows that failed; empty when none did.
-    """
-
-    name: str
-    description: str
-    run_id: str
-    signature: str
-    spec: str
-    command: str
-    versions: Mapping[str, str] = field(default_factory=dict)
-    failed: Mapping[str, int] = field(default_factory=dict)
+TRAIN: Final = "train"
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,9 +41,7 @@ class DatasetSummary:
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
-    name: str
-    schema: pa.Schema
-    rows: int
+    card: CardConfig
     files: tuple[Path, ...]
 
 
@@ -85,6 +68,7 @@ def build_dataset(
     target: Path,
     facts: CardFacts,
     known_columns: Mapping[str, Sequence[str]] | None = None,
+    artifacts: Sequence[ArtifactStore] = (),
 ) -> DatasetSummary:
     """Makes the dataset of all journaled parts and puts it at `target`, replacing an older one of ours.
 
@@ -93,6 +77,7 @@ def build_dataset(
         parts: leaf -> its parts, every leaf of the pipeline being named. The first that has rows is loaded by
             default.
         known_columns: leaf -> columns that a leaf without rows gets, all null.
+        artifacts: where steps have put some.
 
     Raises UsageError (the target is not ours), RunError (a part is missing or changed), OSError (a full disk); the
     target is then as it was.
@@ -111,11 +96,13 @@ def build_dataset(
             )
             for leaf, of_leaf in parts.items()
         ]
-        rows = {leaf.name: leaf.rows for leaf in leaves}
+        rows = {leaf.card.name: leaf.card.total for leaf in leaves}
         size = sum(file.stat().st_size for leaf in leaves for file in leaf.files)
-        _write(fresh / CARD, _card(facts, leaves))
-        marker = {"penstock": 1, "run": facts.run_id, "signature": facts.signature, "rows": rows}
-        _write(fresh / MARKER, json.dumps(marker, indent=2) + "\n")
+        kept = collect_artifacts(artifacts, fresh / ARTIFACTS)
+        _write(fresh / PIPELINE, facts.spec)
+        _write(fresh / CARD, _card(facts, [leaf.card for leaf in leaves], artifact_folders(fresh)))
+        marker = {"penstock": 1, "run": facts.run_id, "signature": facts.signature, "rows": rows, "facts": facts.dump()}
+        _write(fresh / MARKER, json.dumps({**marker, ARTIFACTS: kept}, indent=2) + "\n")
         sync_folder(fresh)
         _put(fresh, target, old)
     except BaseException:
@@ -157,7 +144,8 @@ def _foreign_entry(target: Path) -> str | None:
     """Something in `target` that we did not put there, relative to it; a dataset of ours may hold a `.git` by now."""
     entries = sorted(entry.name for entry in target.iterdir())
     try:
-        leaves = set(json.loads((target / MARKER).read_text())["rows"])
+        marker = json.loads((target / MARKER).read_text())
+        leaves, artifacts = set(marker["rows"]), set(marker.get(ARTIFACTS, ()))
     except (OSError, ValueError, KeyError, TypeError):
         return entries[0] if entries else None
     for entry in entries:
@@ -165,7 +153,11 @@ def _foreign_entry(target: Path) -> str | None:
             for file in (target / entry).iterdir():
                 if not (file.name.startswith("train-") and file.suffix == ".parquet"):
                     return f"{entry}/{file.name}"
-        elif entry not in (CARD, MARKER):
+        elif entry == ARTIFACTS:
+            found = {path.relative_to(target / entry).as_posix() for path in (target / entry).glob("*/*")}
+            if foreign := sorted(found - artifacts):
+                return f"{entry}/{foreign[0]}"
+        elif entry not in (CARD, MARKER, PIPELINE):
             return entry
     return None
 
@@ -191,7 +183,17 @@ def _build_leaf(
     if not with_rows:
         write_parquet(final.empty_table(), files[0])
     sync_folder(home)
-    return _Leaf(leaf, final, sum(part.rows for part in parts), tuple(files))
+    rows = {TRAIN: sum(part.rows for part in parts)}
+    return _Leaf(CardConfig(leaf, final, rows, first_row(files[0]) if with_rows else None, leaf), tuple(files))
+
+
+def first_row(file: Path) -> dict[str, Any] | None:
+    """The first row of a Parquet file; None if it has none."""
+    import pyarrow.parquet as pq
+
+    with pq.ParquetFile(file) as opened:
+        row: dict[str, Any] | None = next((row for batch in opened.iter_batches(1) for row in batch.to_pylist()), None)
+    return row
 
 
 def _rewrite(source: Path, own: LeafSchema, schema: LeafSchema, destination: Path) -> None:
@@ -226,89 +228,11 @@ def _write(path: Path, text: str) -> None:
         os.fsync(file.fileno())
 
 
-def _card(facts: CardFacts, leaves: Sequence[_Leaf]) -> str:
-    """The README: which files each config has, for `datasets`, and everything else, for people."""
-    parts = [
-        f"---\n{_configs(leaves)}tags:\n- synthetic\n- penstock\n---\n",
-        f"# {facts.name}\n",
-        f"{facts.description.strip()}\n" if facts.description.strip() else "",
-        "Made with Penstock. Load it from its folder:\n",
-        _fenced(_load_example(leaves), "python"),
-        *(_leaf_section(leaf) for leaf in leaves),
-        _failed_section(facts),
-        "## How it was made\n",
-        _fenced(facts.command, "bash"),
-        f"Run `{facts.run_id}`, signature `{facts.signature}`"
-        + "".join(f", {name} {version}" for name, version in facts.versions.items())
-        + ". The pipeline:\n",
-        _fenced(facts.spec, "yaml"),
-    ]
-    return "\n".join(part for part in parts if part)
-
-
-def _configs(leaves: Sequence[_Leaf]) -> str:
-    names = [(leaf.name, leaf.name) for leaf in leaves]
+def _card(facts: CardFacts, leaves: Sequence[CardConfig], artifacts: Sequence[str]) -> str:
+    front = front_matter(leaves)
     if len(leaves) == 1 and leaves[0].name != "default":
-        names.insert(0, ("default", leaves[0].name))
-    default = names[0][0] if len(leaves) == 1 else _default(leaves).name
-    lines = ["configs:"]
-    for name, leaf in names:
-        # Quoted: a leaf may be called `on` or `1`, which YAML would not read as text.
-        lines += [f'- config_name: "{name}"', *(["  default: true"] if name == default else [])]
-        lines += ["  data_files:", "  - split: train", f'    path: "{leaf}/train-*.parquet"']
-    return "\n".join(lines) + "\n"
-
-
-def _default(leaves: Sequence[_Leaf]) -> _Leaf:
-    """Not just the first: `datasets` (5.2 too) raises on a split without rows, and `load_dataset(DIR)` should not."""
-    return next((leaf for leaf in leaves if leaf.rows), leaves[0])
-
-
-def _load_example(leaves: Sequence[_Leaf]) -> str:
-    others = [leaf.name for leaf in leaves if leaf.rows and leaf != _default(leaves)]
-    lines = ["from datasets import load_dataset", "", 'rows = load_dataset("<this folder>", split="train")']
-    return "\n".join(lines + [f'rows = load_dataset("<this folder>", "{name}", split="train")' for name in others])
-
-
-def _leaf_section(leaf: _Leaf) -> str:
-    import pyarrow.parquet as pq
-
-    columns = "".join(f"| `{_cell(column.name)}` | {_cell(str(column.type))} |\n" for column in leaf.schema)
-    text = f"## {leaf.name}: {leaf.rows:,} rows\n\n| column | type |\n|---|---|\n{columns}"
-    if not leaf.rows:
-        return f"{text}\nIt has no rows, and `load_dataset` reads a split without rows only with `streaming=True`.\n"
-    with pq.ParquetFile(leaf.files[0]) as file:
-        sample = next(file.iter_batches(batch_size=1)).to_pylist()[0]
-    shown = json.dumps(_shortened(sample), ensure_ascii=False, indent=2)
-    return f"{text}\nIts first row{' (shortened)' if _shortened(sample) != sample else ''}:\n\n{_fenced(shown, 'json')}"
-
-
-def _failed_section(facts: CardFacts) -> str:
-    if not facts.failed:
-        return ""
-    rows = "".join(f"| `{_cell(step)}` | {count:,} |\n" for step, count in facts.failed.items())
-    return f"## Rows that failed and are not here\n\n| step | rows |\n|---|---|\n{rows}"
-
-
-def _shortened(value: Any) -> Any:
-    """As JSON can hold it, and short enough to look at."""
-    if isinstance(value, str) and len(value) > _SAMPLE_TEXT:
-        return value[:_SAMPLE_TEXT] + "..."
-    if isinstance(value, list):
-        return [_shortened(item) for item in value[:_SAMPLE_ITEMS]] + (["..."] if len(value) > _SAMPLE_ITEMS else [])
-    if isinstance(value, dict):
-        return {name: _shortened(item) for name, item in value.items()}
-    if isinstance(value, bytes):
-        return f"<{len(value)} bytes>"
-    return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
-
-
-def _fenced(text: str, language: str) -> str:
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+        (only,) = front["configs"]
+        by_name = {key: value for key, value in only.items() if key != "default"}
+        front["configs"] = [{**only, "config_name": "default"}, by_name]
+    example = load_dataset_example("<this folder>", leaves)
+    return write_card(facts, leaves, front_matter=front, load_example=example, artifacts=artifacts)

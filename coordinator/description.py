@@ -16,15 +16,17 @@ from rich.table import Table
 from rich.text import Text
 
 from common.broker.connection import redact
-from common.steps.base import BaseStep, RuntimeParameterMarker, StepColumns
-from coordinator.columns import check_columns
+from common.runtime_parameters import is_runtime_parameter, parameter_keys
+from common.steps.base import BaseStep, StepColumns
 from coordinator.graph_drawing import draw_graph
 from coordinator.load import Prepared
+from coordinator.plan import Plan
 from coordinator.printable import one_line
 from coordinator.wording import count
 
 SHOWN_VALUE = 60
 RUNTIME_MARK = "*"
+MISSING = "to be given"
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,15 +50,13 @@ class Parameter:
 def describe(prepared: Prepared) -> Group:
     """The whole pipeline."""
     spec, plan = prepared.spec, prepared.plan
-    columns = check_columns(
-        {name: prepared.steps[name] for name in plan.steps},
-        {name: step.predecessors for name, step in plan.steps.items()},
-    )
+    columns = prepared.columns()
     edges = sum(len(step.predecessors) for step in plan.steps.values())
     parts: list[RenderableType] = [
         Text.assemble((spec.name, "bold"), f": {count(len(plan.steps), 'step')}, {count(edges, 'edge')}"),
         *([Text(spec.description.strip())] if spec.description else []),
         Padding(draw_graph(plan), (1, 0, 1, 0)),
+        *_stages(plan),
     ]
     for name in plan.steps:
         parts += [_heading(prepared, name), Padding(_step(prepared, name, columns[name]), (0, 0, 1, 2))]
@@ -66,6 +66,18 @@ def describe(prepared: Prepared) -> Group:
         Text(f"{RUNTIME_MARK} is a runtime parameter; any parameter is set by: run SPEC --set STEP.PARAM=VALUE")
     )
     return Group(*parts)
+
+
+def _stages(plan: Plan) -> list[RenderableType]:
+    """What is loaded together, where that is not everything."""
+    if len(plan.stages) == 1:
+        return []
+    stages = Table.grid(padding=(0, 2, 0, 0))
+    stages.add_column(style="dim", no_wrap=True)
+    stages.add_column()
+    for number, stage in enumerate(plan.stages, 1):
+        stages.add_row(f"stage {number}", ", ".join(stage))
+    return [Text("Its steps are loaded in stages, one after the other:"), Padding(stages, (0, 0, 1, 2))]
 
 
 def parameters(model: BaseModel, given: Mapping[str, Any], prefix: str = "") -> Iterator[Parameter]:
@@ -86,7 +98,11 @@ def parameters(model: BaseModel, given: Mapping[str, Any], prefix: str = "") -> 
             nested = parameters(value, inner, f"{prefix}{spec_name}.")
             yield from (each for each in nested if each.value or spec_name != "resources")
         else:
-            yield _parameter(prefix + spec_name, field, value if written is None else written)
+            shown_name = prefix + spec_name
+            yield _parameter(shown_name, field, value if written is None else written)
+            for key, optional in parameter_keys(model, name):
+                given_value = _shown(value[key]) if key in value else "" if optional else MISSING
+                yield Parameter(f"{shown_name}.{key}", given_value, "", True, "")
 
 
 def _common_parameters() -> Iterator[Parameter]:
@@ -102,8 +118,9 @@ def _common_parameters() -> Iterator[Parameter]:
 
 
 def _parameter(name: str, field: FieldInfo, value: Any) -> Parameter:
-    runtime = any(isinstance(mark, RuntimeParameterMarker) for mark in field.metadata)
-    shown, default = _shown(value), _default(field)
+    runtime = is_runtime_parameter(field)
+    missing = runtime and value is None and field.is_required()
+    shown, default = MISSING if missing else _shown(value), _default(field)
     return Parameter(name, shown if shown != default else "", default, runtime, _description(field))
 
 
@@ -136,6 +153,7 @@ def _heading(prepared: Prepared, name: str) -> Text:
 
 def _step(prepared: Prepared, name: str, leaving: set[str] | None) -> Group:
     step, plan = prepared.steps[name], prepared.plan.steps[name]
+    given = prepared.spec.steps[name].params
     facts = Table.grid(padding=(0, 2, 0, 0))
     facts.add_column(style="dim", no_wrap=True)
     facts.add_column()
@@ -150,10 +168,14 @@ def _step(prepared: Prepared, name: str, leaving: set[str] | None) -> Group:
         if words:
             facts.add_row(what, words)
     lines: list[RenderableType] = []
+    if name in prepared.undescribed:
+        facts.add_row("class", f"can only be checked by a worker of it: {prepared.undescribed[name]}")
+        found = [Parameter(parameter, _shown(value), "", False, "") for parameter, value in given.items()]
+        return Group(facts, Text(), _parameter_table(found)) if found else Group(facts)
     if purpose := (inspect.getdoc(type(step)) or "").split("\n\n")[0]:
         lines.append(Text(" ".join(purpose.split()), "italic"))
     lines.append(facts)
-    if found := list(parameters(step, prepared.spec.steps[name].params)):
+    if found := list(parameters(step, given)):
         lines += [Text(), _parameter_table(found)]
     return Group(*lines)
 
@@ -163,7 +185,8 @@ def _routing(prepared: Prepared, name: str) -> str:
     if routing is None:
         return ""
     options = ", ".join(f"{option}: {_shown(value)}" for option, value in routing.params.items())
-    return f"{routing.function}{f' ({options})' if options else ''}"
+    reads = ", reads the rows" if prepared.routing[name].reads_rows else ""
+    return f"{routing.function}{f' ({options})' if options else ''}{reads}"
 
 
 def _mapped(columns: StepColumns, mappings: Mapping[str, str], form: str) -> str:

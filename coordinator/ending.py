@@ -7,11 +7,11 @@ import shlex
 import shutil
 import time
 from collections import deque
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.metadata import version
-from typing import TYPE_CHECKING
 
+from common.artifacts import ArtifactStore
 from common.broker.connection import redact
 from common.broker.control import Control
 from common.errors import (
@@ -24,18 +24,17 @@ from common.errors import (
     RunError,
 )
 from common.settings import Settings
-from coordinator.columns import check_columns
-from coordinator.dataset import CardFacts, build_dataset, copy_dataset
+from coordinator.card import PIPELINE, CardFacts, collect_citations
+from coordinator.dataset import build_dataset, copy_dataset
 from coordinator.failures import FailureLog
 from coordinator.load import Prepared
 from coordinator.partial import remove_partial, write_partial
+from coordinator.pipeline_file import spec_text
+from coordinator.request import RunRequest
 from coordinator.run_directory import RunDirectory, RunRecord
 from coordinator.service import Coordinator, Halted, Stopped
 from coordinator.session import Session
 from coordinator.view import Outcome, Reporter, Status
-
-if TYPE_CHECKING:
-    from coordinator.execution import RunRequest
 
 DATASET = "dataset"
 """Folder of the run directory that holds the dataset of a complete run."""
@@ -43,7 +42,11 @@ PACKAGES = ("penstock", "datasets", "pyarrow")
 
 
 class Ending:
-    """Brings a run to its end and says how that went."""
+    """Brings a run to its end and says how that went.
+
+    Args:
+        prepared: replaced once workers have described steps that this process cannot import.
+    """
 
     def __init__(
         self,
@@ -54,10 +57,12 @@ class Ending:
         signature: str,
         settings: Settings,
         reporter: Reporter,
+        artifacts: Sequence[ArtifactStore],
     ) -> None:
+        self._artifacts = artifacts
         self._reporter = reporter
         self._request = request
-        self._prepared = prepared
+        self.prepared = prepared
         self._directory = directory
         self._run_id = run_id
         self._signature = signature
@@ -91,29 +96,36 @@ class Ending:
         try:
             return self._complete(coordinator.run(), control)
         except Stopped:
-            return self._incomplete(coordinator, control, "stopped", EXIT_STOPPED, "it was asked to stop")
+            return self.incomplete(coordinator.session, control, "stopped", EXIT_STOPPED, "it was asked to stop")
         except Halted:
             assert coordinator.session is not None
-            return self._incomplete(coordinator, control, "halted", EXIT_FAILED, self._why(coordinator.session))
+            return self.incomplete(coordinator.session, control, "halted", EXIT_FAILED, self._why(coordinator.session))
         except (RunError, OSError) as error:
-            return self._incomplete(coordinator, control, "failed", EXIT_FAILED, str(error))
+            return self.incomplete(coordinator.session, control, "failed", EXIT_FAILED, str(error))
 
     def _complete(self, session: Session, control: Control) -> Outcome:
         failed = failed_rows(session)
         if self._request.dry_run:
-            return self._tried(session, failed)
+            for leaf, row in sample_rows(session).items():
+                self._reporter.say(f"a row of {leaf}: {row}")
         facts = CardFacts(
-            name=self._prepared.spec.name,
-            description=self._prepared.spec.description or "",
+            name=self.prepared.spec.name,
+            description=self.prepared.spec.description or "",
             run_id=self._run_id,
             signature=self._signature,
-            spec=self._request.spec.read_text(encoding="utf-8"),
-            command=self.command,
+            spec=self._spec_text(),
+            command=self.recipe,
             versions={package: version(package) for package in PACKAGES},
             failed=failed,
+            citations=collect_citations(self.prepared.steps.values()),
         )
         summary = build_dataset(
-            self._directory.parts, session.sink.parts, self._directory.path / DATASET, facts, self._known_columns()
+            self._directory.parts,
+            session.sink.parts,
+            self._directory.path / DATASET,
+            facts,
+            self._known_columns(),
+            self._artifacts,
         )
         self._directory.update(
             status="complete",
@@ -124,30 +136,18 @@ class Ending:
         )
         control.finish("complete", list(session.manager.steps), self._settings.keep_finished)
         remove_partial(self._directory.path)
-        shutil.rmtree(self._directory.parts, ignore_errors=True)
+        for done in (self._directory.parts, self._directory.artifacts):
+            shutil.rmtree(done, ignore_errors=True)
         self._publish()
         return Outcome(
             run_id=self._run_id,
             status="complete",
             exit_code=EXIT_FAILED_ROWS if failed else EXIT_COMPLETE,
-            dataset=self._request.output or summary.path,
+            dataset=summary.path if self._request.dry_run else self._request.output or summary.path,
             rows=summary.rows,
             failed=failed,
             elapsed=time.monotonic() - self._started,
             run_directory=self._directory.path,
-        )
-
-    def _tried(self, session: Session, failed: Mapping[str, int]) -> Outcome:
-        """A dry run leaves nothing but what it shows: the first row of each leaf."""
-        for leaf, row in sample_rows(session).items():
-            self._reporter.say(f"a row of {leaf}: {row}")
-        return Outcome(
-            run_id=self._run_id,
-            status="complete",
-            exit_code=EXIT_FAILED_ROWS if failed else EXIT_COMPLETE,
-            rows=session.sink.rows,
-            failed=failed,
-            elapsed=time.monotonic() - self._started,
         )
 
     def _why(self, session: Session) -> str:
@@ -160,10 +160,10 @@ class Ending:
         errors = (letter.error for letter in FailureLog(self._directory.failures).read() if letter.step == halt.step)
         return "; the last one: ".join((reason, *deque(errors, maxlen=1)))
 
-    def _incomplete(
-        self, coordinator: Coordinator, control: Control, status: Status, exit_code: int, reason: str
+    def incomplete(
+        self, session: Session | None, control: Control, status: Status, exit_code: int, reason: str
     ) -> Outcome:
-        session = coordinator.session
+        """Ends a run that is not complete; `session` shows how far it came, None where it has not begun."""
         parts = session.sink.parts if session is not None else {}
         failed = failed_rows(session) if session is not None else {}
         partial = None
@@ -171,7 +171,7 @@ class Ending:
             if session is not None:
                 partial = write_partial(self._directory.path, self._directory.parts, parts, reason, self.command)
         with suppress(BrokerError, Fenced):
-            control.finish(status, list(self._prepared.plan.steps))
+            control.finish(status, list(self.prepared.plan.steps))
         rows = {leaf: sum(part.rows for part in written) for leaf, written in parts.items()}
         with suppress(OSError):
             self._directory.update(status=status, rows=rows, failed=failed, failed_rows=sum(failed.values()))
@@ -191,6 +191,8 @@ class Ending:
     def command(self) -> str:
         """What a user types to go on with the run, or to make its dataset again."""
         request = self._request
+        if request.command:
+            return request.command
         words = ["pipeline-coordinator", "run", str(request.spec)]
         for override in request.overrides:
             words += ["--set", override]
@@ -206,16 +208,30 @@ class Ending:
             words += ["--allow", module]
         if request.payloads is not None:
             words += ["--payloads", request.payloads]
+        if request.push_to_hub is not None:
+            words += ["--push-to-hub", request.push_to_hub, *(["--private"] if request.private else [])]
         return shlex.join(words)
 
+    @property
+    def recipe(self) -> str:
+        """What somebody who has the dataset types to make it anew, from the spec that is in it."""
+        words = ["pipeline-coordinator", "run", PIPELINE]
+        if self._request.limit is not None:
+            words += ["--limit", str(self._request.limit)]
+        for module in self._request.allow:
+            words += ["--allow", module]
+        return shlex.join(words)
+
+    def _spec_text(self) -> str:
+        """As it was written, unless the command line has changed it."""
+        return spec_text(self.prepared.spec.dump(), "yaml") if self._request.overrides else self.prepared.text
+
     def _publish(self) -> None:
-        if self._request.output is not None:
+        if self._request.output is not None and not self._request.dry_run:
             copy_dataset(self._directory.path / DATASET, self._request.output)
 
     def _known_columns(self) -> Mapping[str, list[str]]:
-        plan = self._prepared.plan
-        steps = {name: self._prepared.steps[name] for name in plan.steps}
-        columns = check_columns(steps, {name: step.predecessors for name, step in plan.steps.items()})
+        plan, columns = self.prepared.plan, self.prepared.columns()
         return {leaf: sorted(columns[leaf] or ()) for leaf in plan.leaves}
 
 

@@ -5,27 +5,37 @@ from __future__ import annotations
 import json
 import os
 import secrets
-import shlex
 import shutil
 import socket
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
+from common.artifacts import ARTIFACTS, ArtifactStore
 from common.broker.connection import Connection, Disconnected, redact
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
-from common.errors import BrokerError, Fenced, RunError, UsageError
+from common.errors import (
+    EXIT_FAILED,
+    EXIT_STOPPED,
+    EXIT_USAGE,
+    BrokerError,
+    Fenced,
+    RunError,
+    SpecError,
+    UsageError,
+)
 from common.payloads import FileStore
-from common.registry import source_digest
+from common.requirements import check_requirements
 from common.settings import Settings
-from common.signals import on_stop_signals
+from common.signals import stop_signals
 from common.signature import run_signature
 from common.steps.base import AsyncStep
 from common.wire import PROTOCOL
+from coordinator.descriptors import DescriptorWait
 from coordinator.embedded import end_leftover
 from coordinator.ending import Ending
 from coordinator.failures import FailureLog
@@ -34,42 +44,18 @@ from coordinator.load import Prepared
 from coordinator.local import LocalHost
 from coordinator.logfile import PipelineLog
 from coordinator.logged import LoggedReporter
+from coordinator.request import RunRequest
 from coordinator.routing import Routing
 from coordinator.run_directory import RunDirectory, RunRecord
-from coordinator.service import Coordinator
+from coordinator.run_options import pipeline_options
+from coordinator.service import Coordinator, Stopped
 from coordinator.session import RunFacts
 from coordinator.view import Outcome, Reporter
+from coordinator.worker_command import worker_command
 
 WINDOW = 2
 """Batches that a worker of a synchronous step has in hand: one that runs, one that is read ahead."""
 ASYNC_WINDOW = 32
-
-
-@dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What the command line asks for.
-
-    Args:
-        broker: URL; None for the embedded broker.
-        overrides: `step.param=value`.
-        output: where the dataset goes as well; None for the run directory alone.
-        fresh: forget what was done before.
-        limit: rows of each generator, at most.
-        allow: modules that steps may come from, beside the spec's folder.
-        payloads: fsspec URL that all hosts reach, for payloads that wait long.
-    """
-
-    spec: Path
-    broker: str | None = None
-    overrides: tuple[str, ...] = ()
-    output: Path | None = None
-    cache_dir: Path | None = None
-    fresh: bool = False
-    workers: Literal["local", "external"] = "local"
-    dry_run: bool = False
-    limit: int | None = None
-    allow: tuple[str, ...] = ()
-    payloads: str | None = None
 
 
 class Execution:
@@ -84,14 +70,16 @@ class Execution:
         self._prepared = prepared
         self._routing = Routing(prepared)
         options = {"limit": request.limit, "dry_run": request.dry_run}
-        signature = run_signature(prepared.spec, prepared.steps, options)
+        signature = run_signature(prepared.spec, prepared.steps, prepared.routing, options)
         self.run_id = f"{prepared.spec.name}-{signature[:12]}"
         if request.dry_run:
             self.run_id += f"-dry-{secrets.token_hex(3)}"
         self._signature = signature
         self._directory = RunDirectory.of(cache, prepared.spec.name, signature)
         self._failures = FailureLog(self._directory.failures)
-        self._ending = Ending(request, prepared, self._directory, self.run_id, signature, settings, reporter)
+        self._ending = Ending(
+            request, prepared, self._directory, self.run_id, signature, settings, reporter, self._artifact_stores()
+        )
 
     def run(self) -> Outcome:
         """Returns how it ended; the run directory is locked meanwhile."""
@@ -102,6 +90,8 @@ class Execution:
             before = self._directory.read()
             if before is not None and before.status == "complete":
                 return self._ending.reuse(before)
+            if self._request.workers == "local":
+                check_requirements(self._requirements())
             with ExitStack() as stack:
                 if self._request.dry_run and self._request.broker is not None:
                     stack.callback(delete_run, self._request.broker, self.run_id)  # when no worker is left to write
@@ -134,6 +124,74 @@ class Execution:
         log = PipelineLog(self._directory.log)
         reporter = LoggedReporter(self._reporter, log)
         reporter.note(f"process {holder['pid']} on {holder['host']} coordinates {self.run_id} (epoch {control.epoch})")
+
+        def open_run() -> None:
+            connection.insist(lambda: self._open(control, registry), self._settings.patience, reporter.say)
+
+        def recover(stop: threading.Event) -> None:
+            self._recover(connection, host, stop)
+
+        try:
+            if self._prepared.undescribed:
+                ended = self._ask_workers(connection, control, open_run, recover, reporter, log)
+                if ended is not None:
+                    return ended
+            return self._coordinate(connection, control, open_run, recover, host, reporter, log)
+        finally:
+            with suppress(BrokerError, Fenced):
+                control.resign()
+            log.close()
+
+    def _ask_workers(
+        self,
+        connection: Connection,
+        control: Control,
+        open_run: Callable[[], None],
+        recover: Callable[[threading.Event], None],
+        reporter: LoggedReporter,
+        log: PipelineLog,
+    ) -> Outcome | None:
+        """Finds out about the steps that this process cannot import; returns an outcome when the run ends there.
+
+        Raises:
+            SpecError: they show that the pipeline is wrong.
+        """
+        wait = DescriptorWait(
+            connection,
+            control,
+            self._prepared,
+            self._settings,
+            reporter,
+            open_run=open_run,
+            recover=recover,
+            start_command=self._start_command,
+        )
+        keeper = LeaseKeeper(control, self._settings, wait.fence)
+        keeper.start()
+        try:
+            with stop_signals(wait.stop):
+                self._prepared = self._ending.prepared = wait.run(log, self._failures)
+        except Stopped:
+            return self._ending.incomplete(None, control, "stopped", EXIT_STOPPED, "it was asked to stop")
+        except SpecError as error:
+            self._ending.incomplete(None, control, "failed", EXIT_USAGE, str(error))
+            raise
+        except (RunError, OSError) as error:
+            return self._ending.incomplete(None, control, "failed", EXIT_FAILED, str(error))
+        finally:
+            keeper.stop()
+        return None
+
+    def _coordinate(
+        self,
+        connection: Connection,
+        control: Control,
+        open_run: Callable[[], None],
+        recover: Callable[[threading.Event], None],
+        host: LocalHost,
+        reporter: LoggedReporter,
+        log: PipelineLog,
+    ) -> Outcome:
         local = self._request.workers == "local"
         coordinator = Coordinator(
             connection,
@@ -142,30 +200,27 @@ class Execution:
             self._settings,
             reporter,
             log,
-            recover=lambda stop: self._recover(connection, host, stop),
+            recover=recover,
             start_command=self._start_command,
             poll_workers=(lambda: check_workers(host)) if local else None,
             stop_workers=host.stop_workers if local else None,
         )
         keeper = LeaseKeeper(control, self._settings, coordinator.fence)
         keeper.start()
-        on_stop_signals(coordinator.stop)
         try:
-            connection.insist(lambda: self._open(control, registry), self._settings.patience, reporter.say)
-            if local:
-                host.start_workers(
-                    self._worker_arguments(), self._worker_environment(connection.url), self._directory.log
-                )
-            outcome = self._ending.after(coordinator, control)
-            if outcome.status == "complete":
-                coordinator.dismiss()
-            reporter.note(f"the run is {outcome.status}{': ' if outcome.reason else ''}{outcome.reason}")
-            return outcome
+            with stop_signals(coordinator.stop):
+                open_run()
+                if local:
+                    host.start_workers(
+                        self._worker_arguments(), self._worker_environment(connection.url), self._directory.log
+                    )
+                outcome = self._ending.after(coordinator, control)
+                if outcome.status == "complete":
+                    coordinator.dismiss()
+                reporter.note(f"the run is {outcome.status}{': ' if outcome.reason else ''}{outcome.reason}")
+                return outcome
         finally:
             keeper.stop()
-            with suppress(BrokerError, Fenced):
-                control.resign()
-            log.close()
 
     def _open(self, control: Control, registry: RunRegistry) -> None:
         """Makes the run known, or says what has changed since it was last worked on."""
@@ -175,8 +230,8 @@ class Execution:
             "limit": self._request.limit,
             "dry_run": self._request.dry_run,
             "payloads": self._payloads_url(),
-            "spill": [step for step in steps if self._prepared.plan.waits_for_a_stage(step)],
-            "digests": {name: source_digest(type(step)) for name, step in self._prepared.steps.items()},
+            "artifacts": {"local": str(self._directory.artifacts), "shared": self._shared_artifacts()},
+            **pipeline_options(self._prepared, self._routing),
         }
         control.update(
             protocol=PROTOCOL,
@@ -226,6 +281,19 @@ class Execution:
             return f"{self._request.payloads.rstrip('/')}/{self.run_id}"
         return str(self._directory.payloads) if self._request.workers == "local" else None
 
+    def _artifact_stores(self) -> list[ArtifactStore]:
+        """A run may have been worked on by workers of both kinds."""
+        shared = self._shared_artifacts()
+        return [ArtifactStore(url) for url in (shared, str(self._directory.artifacts)) if url]
+
+    def _shared_artifacts(self) -> str | None:
+        payloads = self._request.payloads
+        return f"{payloads.rstrip('/')}/{self.run_id}/{ARTIFACTS}" if payloads is not None else None
+
+    def _requirements(self) -> list[tuple[str, list[str]]]:
+        own = [(f"step '{name}'", step.requirements) for name, step in self._prepared.steps.items()]
+        return [("the pipeline", self._prepared.spec.requirements), *own]
+
     # who coordinates
 
     def _holder(self) -> dict[str, Any]:
@@ -264,6 +332,8 @@ class Execution:
         """`--fresh`: under the lease, so that no other coordinator loses its run."""
         control.take_over(self._dead_token(registry))
         registry.delete(self.run_id)
+        if files := self._files():
+            files.remove()
 
     # brokers and workers
 
@@ -276,12 +346,7 @@ class Execution:
         connection.check()
 
     def _start_command(self, step: str) -> str:
-        words = ["pipeline-worker", "--step", step, "--run", self.run_id]
-        words += ["--broker", redact(self._request.broker) if self._request.broker else "URL"]
-        module, colon, _ = self._prepared.spec.steps[step].type.partition(":")
-        if colon:
-            words += ["--allow", module, "--base-dir", str(self._prepared.folder)]
-        return shlex.join(words)
+        return worker_command(self._prepared, step, self.run_id, self._request.broker)
 
     def _worker_arguments(self) -> list[str]:
         arguments = ["--all-steps", "--run", self.run_id, "--local", "--base-dir", str(self._prepared.folder)]
@@ -291,7 +356,7 @@ class Execution:
 
     def _worker_environment(self, url: str) -> dict[str, str]:
         """The URL may hold a password, which must not stand in a command line."""
-        return {"PENSTOCK_BROKER_URL": url}
+        return {**self._request.environment, "PENSTOCK_BROKER_URL": url}
 
 
 def delete_run(broker: str, run_id: str) -> None:

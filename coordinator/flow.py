@@ -3,6 +3,9 @@
 A step has at most so many batches open as its workers can use soon. A step whose successors cannot keep up waits, and
 so do the sources of payloads while those in the broker are over their budget. It never deadlocks: with nothing in
 flight, one batch that some successor needs always goes.
+
+Only steps of one stage get work: of the first one with a step that has not put out all its rows. What waits for a later
+stage is limited by nothing, since the stage could not end otherwise.
 """
 
 from __future__ import annotations
@@ -35,6 +38,19 @@ class FlowControl:
         self.sent = dict(sent)
         self._sources = {name for name in manager.steps if self._is_source(name)}
         self._planned: dict[str, deque[Batch]] = {name: deque() for name in manager.steps}
+        self._stage = 0
+
+    @property
+    def stage(self) -> int:
+        """The first stage with a step that has not put out all its rows; the last one when all have."""
+        stages, states = self._manager.plan.stages, self._manager.steps
+        while self._stage < len(stages) - 1 and all(states[name].output_ended for name in stages[self._stage]):
+            self._stage += 1
+        return self._stage
+
+    @property
+    def _steps(self) -> tuple[str, ...]:
+        return self._manager.plan.stages[self.stage]
 
     def plan(self, batch: Batch) -> None:
         """Queues a batch, unless it was sent in the run's life."""
@@ -66,20 +82,18 @@ class FlowControl:
         """
         over_budget = self._manager.payload_bytes >= self._settings.payload_budget
         chosen: dict[str, list[Batch]] = {}
-        idle = True
-        for name in self._manager.steps:
-            idle = idle and not self.in_flight(name)
+        for name in self._steps:
             if self._manager.steps[name].plan.kind == "generator" and not start_rows:
                 continue
             count = min(self._room(name, workers.get(name, 0), over_budget), SENT_AT_ONCE)
             if count > 0 and (batches := self._next(name, count)):
                 chosen[name] = batches
-        if idle and not chosen:
+        if not chosen and not self.busy:
             chosen = self._one_needed()
         return chosen
 
     def _one_needed(self) -> dict[str, list[Batch]]:
-        for name in self._manager.steps:
+        for name in self._steps:
             if self._manager.is_lacked(name) and (batches := self._next(name, 1)):
                 return {name: batches}
         return {}
@@ -88,7 +102,7 @@ class FlowControl:
         """The one batch to send to a full broker where nothing is in flight: far down, so that it frees."""
         if self.busy:
             return {}
-        return next(({name: [planned[0]]} for name, planned in reversed(self._planned.items()) if planned), {})
+        return next(({name: [planned[0]]} for name in reversed(self._steps) if (planned := self._planned[name])), {})
 
     def mark_sent(self, name: str, sent: int) -> None:
         """The broker has taken batches of the step up to this number."""
@@ -107,13 +121,17 @@ class FlowControl:
         return min(room, in_hand + self._settings.step_backlog - self._behind(name) - self.in_flight(name))
 
     def _is_source(self, name: str) -> bool:
-        """Does the step only add payloads, none of which it then lets go?"""
+        """Does the step only add payloads that count, none of which it then lets go?"""
         plan = self._manager.plan
-        return all(plan.waits_for_a_stage(predecessor) for predecessor in plan.steps[name].predecessors)
+        return not plan.waits_for_a_stage(name) and all(
+            plan.waits_for_a_stage(predecessor) for predecessor in plan.steps[name].predecessors
+        )
 
     def _behind(self, name: str) -> int:
         """Outputs of the step that wait for its slowest successor, or batches that were cut from them."""
-        planned = (len(self._planned[successor]) for successor in self._manager.plan.successors(name))
+        plan = self._manager.plan
+        now = [successor for successor in plan.successors(name) if plan.stage(successor) == plan.stage(name)]
+        planned = (len(self._planned[successor]) for successor in now)
         return self._manager.backlog(name) + max(planned, default=0)
 
     def _next(self, name: str, count: int) -> list[Batch]:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from rich.console import Group
+import io
+
+from rich.console import Console, Group
 from rich.text import Text
 from rich.tree import Tree
 
 from coordinator.plan import Plan
 
 ARROW = " -> "
+WIDTH = 160
 
 
 def draw_graph(plan: Plan) -> Group:
@@ -20,6 +23,14 @@ def draw_graph(plan: Plan) -> Group:
         _draw(plan, generator, tree, arrived)
         trees.append(tree)
     return Group(*trees)
+
+
+def draw_text(plan: Plan) -> str:
+    """The same without colours, as plain lines."""
+    console = Console(width=WIDTH, color_system=None, file=io.StringIO())
+    with console.capture() as capture:
+        console.print(draw_graph(plan))
+    return "\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n"))
 
 
 def _draw(plan: Plan, name: str, tree: Tree, arrived: dict[str, int]) -> None:

@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from common.build import build_steps
+from common.build import StepNotHere, build_step
+from common.build_routing import build_routing
+from common.cuda import devices_wanted
+from common.descriptor import StepDescriptor
 from common.faults import SpecFault
 from common.registry import check_shadowing, folder_modules
-from common.spec import PipelineSpec, SpecSource, load_spec
+from common.routing import RoutingBatchFunction
+from common.runtime_parameters import check_runtime_parameters
+from common.spec import LoadedSpec, PipelineSpec, SpecSource, load_spec
+from common.stand_in import stand_in, undescribed_step
 from common.steps.base import BaseStep
+from coordinator.columns import Columns, check_columns
 from coordinator.dag import build_plan
 from coordinator.plan import Plan
 
@@ -22,58 +29,116 @@ class Prepared:
 
     Args:
         steps: built, not loaded.
+        routing: routing functions, by routing step.
         folder: the spec's folder, absolute: on `sys.path`, and where relative paths start.
-        allow: modules that steps may come from: those of the command line, and those of the folder.
+        allow: modules that steps and routing functions may come from: the command line's, and those of the folder.
+        text: the spec as it was written.
+        undescribed: steps that this process cannot import, and why. Until a worker has described them, `steps` has
+            something in their place, and `plan` is only as good as that.
     """
 
     spec: PipelineSpec
     steps: Mapping[str, BaseStep]
+    routing: Mapping[str, RoutingBatchFunction]
     plan: Plan
     folder: Path
     source: SpecSource
     allow: tuple[str, ...]
+    text: str
+    undescribed: Mapping[str, str] = field(default_factory=dict)
+
+    def with_descriptors(self, descriptors: Mapping[str, StepDescriptor]) -> Prepared:
+        """The whole pipeline, with every check, once all steps that are undescribed have been described.
+
+        Raises:
+            SpecError: with file and line.
+            WireError: a descriptor is none.
+        """
+        described = {name: stand_in(name, descriptors[name]) for name in self.undescribed}
+        steps = {name: described.get(name, step) for name, step in self.steps.items()}
+        try:
+            plan = _checked_plan(self.spec, steps, self.routing)
+        except SpecFault as fault:
+            raise self.source.error(fault) from fault.__cause__
+        return replace(self, steps=steps, plan=plan, undescribed={})
+
+    def columns(self) -> dict[str, Columns]:
+        """The columns that leave each step, None where they depend on the data."""
+        before = {name: step.predecessors for name, step in self.plan.steps.items()}
+        return check_columns({name: self.steps[name] for name in before}, before)
 
 
-def refuse_what_is_not_there_yet(spec: PipelineSpec, steps: Mapping[str, BaseStep]) -> None:
-    """Parts of the format that this version reads and does not carry out: a run must not pretend that it does.
-
-    Raises:
-        SpecFault: the spec asks for one of them.
-    """
-    if spec.enable_metadata:
-        raise SpecFault("enable_metadata is not carried out by this version yet; take it out", ("enable_metadata",))
-    if spec.load_groups:
-        raise SpecFault("load_groups are not carried out by this version yet; take them out", ("load_groups",))
-    for name, step in steps.items():
-        if step.resources.gpus:
-            raise SpecFault(
-                f"step '{name}': resources.gpus is not carried out by this version yet; set CUDA_VISIBLE_DEVICES for "
-                "its workers instead",
-                ("steps", name, "resources", "gpus"),
-            )
-
-
-def prepare(path: Path, overrides: Sequence[str] = (), allow: Sequence[str] = ()) -> Prepared:
+def prepare(
+    path: Path,
+    overrides: Sequence[str] = (),
+    allow: Sequence[str] = (),
+    *,
+    external: bool = False,
+    to_run: bool = True,
+) -> Prepared:
     """Reads, builds and validates the pipeline at `path`. Puts its folder at the end of `sys.path`.
 
     Args:
         overrides: `step.param=value`, see `load_spec`.
         allow: modules that steps may come from, beside built-in steps, entry points and the spec's own folder.
+        external: workers are started elsewhere: one that can import a step may describe it.
+        to_run: runtime parameters without a default must have values by now.
 
     Raises:
         SpecError: with file and line.
         UsageError: the folder holds a module with the name of one of our packages.
     """
     loaded = load_spec(path, overrides)
+    return prepare_loaded(loaded, (*allow, *folder_modules(loaded.folder)), external=external, to_run=to_run)
+
+
+def prepare_loaded(
+    loaded: LoadedSpec, allow: Sequence[str], *, external: bool = False, to_run: bool = True
+) -> Prepared:
+    """Builds and validates a pipeline that was read already; see `prepare`.
+
+    Args:
+        allow: every module that steps may come from, beside built-in steps and entry points.
+    """
     check_shadowing(loaded.folder)
     # At the end: a file beside the spec must not take the place of an installed module.
     if str(loaded.folder) not in sys.path:
         sys.path.append(str(loaded.folder))
-    allowed = (*allow, *folder_modules(loaded.folder))
     try:
-        steps = build_steps(loaded.spec, allow=allowed, base_dir=loaded.folder)
-        plan = build_plan(loaded.spec, steps)
-        refuse_what_is_not_there_yet(loaded.spec, steps)
+        steps, undescribed = _build(loaded, allow, external=external)
+        if to_run:
+            check_runtime_parameters(steps)
+        routing = build_routing(loaded.spec, allow=allow)
+        plan = _checked_plan(loaded.spec, steps, routing)
     except SpecFault as fault:
         raise loaded.source.error(fault) from fault.__cause__
-    return Prepared(loaded.spec, steps, plan, loaded.folder, loaded.source, allowed)
+    return Prepared(
+        loaded.spec, steps, routing, plan, loaded.folder, loaded.source, tuple(allow), loaded.text, undescribed
+    )
+
+
+def _checked_plan(
+    spec: PipelineSpec, steps: Mapping[str, BaseStep], routing: Mapping[str, RoutingBatchFunction]
+) -> Plan:
+    """Raises SpecFault: whatever can be found without data."""
+    plan = build_plan(spec, steps, routing)
+    for step in steps.values():
+        devices_wanted(step)  # raises where resources and cuda_devices contradict each other
+    return plan
+
+
+def _build(loaded: LoadedSpec, allow: Sequence[str], *, external: bool) -> tuple[dict[str, BaseStep], dict[str, str]]:
+    """The steps, and why those are not real ones that a worker has to describe."""
+    steps: dict[str, BaseStep] = {}
+    undescribed: dict[str, str] = {}
+    for name, spec in loaded.spec.steps.items():
+        try:
+            steps[name] = build_step(
+                name, spec, allow=allow, base_dir=loaded.folder, enable_metadata=loaded.spec.enable_metadata
+            )
+        except StepNotHere as fault:
+            if fault.forbidden or not external:
+                raise
+            steps[name] = undescribed_step(name, spec)
+            undescribed[name] = str(loaded.source.error(fault))
+    return steps, undescribed

@@ -14,9 +14,10 @@ from urllib.parse import quote
 
 from common.broker.connection import Connection, Disconnected, redact
 from common.broker.runs import RunRegistry
+from common.cache import cache_directory
 from common.errors import BrokerError, UsageError
 from coordinator.embedded import leftover, ping
-from coordinator.run_directory import LOCK, RunDirectory, RunRecord, cache_directory, list_runs
+from coordinator.run_directory import LOCK, RunDirectory, RunRecord, list_runs
 
 REPLY_SECONDS = 10.0
 HOLDER = re.compile(r"process (\d+) on (.+)")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
+from coordinator.stages import Stages, find_stages
+
 Scope = tuple[tuple[str, str], ...]
 """Routing branches around a step, outermost first: (routing step, the successor that begins the branch)."""
 
@@ -39,13 +41,25 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All steps, in an order in which each comes after its predecessors; otherwise as in the spec."""
+    """All steps, in an order in which each comes after its predecessors; otherwise as in the spec.
+
+    Args:
+        stages: the steps that are loaded together, stage by stage; none for those of a pipeline without load groups.
+    """
 
     steps: dict[str, StepPlan]
+    stages: Stages = ()
     _successors: dict[str, tuple[str, ...]] = field(init=False, repr=False, compare=False)
+    _stage: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Inverts the edges once; successors come in the order of `steps`."""
+        if not self.stages:
+            globals_ = [step.name for step in self.steps.values() if step.kind == "global"]
+            before = {step.name: step.predecessors for step in self.steps.values()}
+            object.__setattr__(self, "stages", find_stages(before, globals_))
+        of_step = {name: number for number, stage in enumerate(self.stages) for name in stage}
+        object.__setattr__(self, "_stage", of_step)
         inverted: dict[str, list[str]] = {name: [] for name in self.steps}
         for step in self.steps.values():
             for predecessor in step.predecessors:
@@ -56,12 +70,18 @@ class Plan:
         """The steps that take the output of `name`."""
         return self._successors[name]
 
+    def stage(self, name: str) -> int:
+        """The place of the step's stage in `stages`."""
+        return self._stage[name]
+
     def waits_for_a_stage(self, name: str) -> bool:
-        """Does what the step puts out wait for a global step before it, or did it wait for one behind it?
+        """Does what the step puts out wait for a later stage, or come all at once, as that of a global step does?
 
         Such payloads may be the whole of the data, so they are no work in flight and belong outside the broker.
         """
-        return any(self.steps[step].kind == "global" for step in (name, *self.successors(name)))
+        if self.steps[name].kind == "global":
+            return True
+        return any(self.stage(after) > self.stage(name) for after in self.successors(name))
 
     @property
     def leaves(self) -> tuple[str, ...]:

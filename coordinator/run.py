@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import tempfile
 from contextlib import ExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from common.broker.connection import Connection
-from common.errors import UsageError
+from common.cache import cache_directory
+from common.errors import EXIT_NOT_PUSHED, PenstockError, UsageError
 from common.settings import Settings
 from coordinator.dataset import check_output
-from coordinator.execution import Execution, RunRequest
+from coordinator.dataset_folder import DatasetFolder
+from coordinator.execution import Execution
 from coordinator.load import prepare
-from coordinator.run_directory import cache_directory
+from coordinator.push import LOG, PushRequest, check_push, push
+from coordinator.request import RunRequest
 from coordinator.view import Outcome, Reporter
 
 __all__ = ["RunRequest", "execute"]
@@ -27,15 +31,51 @@ def execute(request: RunRequest, reporter: Reporter) -> Outcome:
         RunError: the run could not be begun; one that ends later is an outcome.
     """
     settings = Settings.from_environment()
-    prepared = prepare(request.spec, request.overrides, request.allow)
+    assert request.spec is not None, "a command names a file"
+    prepared = prepare(request.spec, request.overrides, request.allow, external=request.workers == "external")
     if request.output is not None:
         check_output(request.output)
     if request.broker is not None:
         Connection(request.broker).close()  # connects to nothing: it is the URL that is looked at
     if request.workers == "external" and request.broker is None:
         raise UsageError("external workers need a broker that they can reach: give --broker URL")
+    _check_push(request)
     with ExitStack() as stack:
         cache = request.cache_dir
         if request.dry_run:
             cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-dry-")))
-        return Execution(request, reporter, settings, prepared, cache_directory(cache)).run()
+        outcome = Execution(request, reporter, settings, prepared, cache_directory(cache)).run()
+    if request.dry_run:
+        return replace(outcome, dataset=None, run_directory=None)  # nothing of it is left
+    if request.push_to_hub is not None and outcome.status == "complete":
+        return _pushed(outcome, request.push_to_hub, request.private, reporter)
+    return outcome
+
+
+def _check_push(request: RunRequest) -> None:
+    if request.private and request.push_to_hub is None:
+        raise UsageError("--private is for --push-to-hub REPO, which is not given")
+    if request.push_to_hub is None:
+        return
+    if request.dry_run:
+        raise UsageError("a dry run keeps nothing, so that there is nothing for --push-to-hub: leave one of them out")
+    check_push(request.push_to_hub)
+
+
+def _pushed(outcome: Outcome, repo_id: str, private: bool, reporter: Reporter) -> Outcome:
+    """The run is complete, and its dataset is there, whatever comes of the push."""
+    from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
+
+    assert outcome.dataset is not None
+    disable_progress_bars()  # they would be drawn across the progress of the run
+    reporter.say(f"pushing the dataset to {repo_id}")
+    log = outcome.run_directory / LOG if outcome.run_directory is not None else None
+    extras: dict[str, Path | bytes] = {LOG: log} if log is not None and log.is_file() else {}
+    try:
+        folder = DatasetFolder.read(outcome.dataset)
+        url = push(PushRequest(repo_id, private=private, extras=extras), folder.facts, folder.configs, folder.path)
+    except (PenstockError, OSError) as error:
+        return replace(outcome, push_error=str(error), exit_code=EXIT_NOT_PUSHED)
+    except KeyboardInterrupt:
+        return replace(outcome, push_error="it was interrupted", exit_code=EXIT_NOT_PUSHED)
+    return replace(outcome, pushed=url)

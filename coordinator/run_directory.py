@@ -18,10 +18,10 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
+from common.artifacts import ARTIFACTS
 from common.broker.connection import redact
 from common.errors import Fenced, RunError, UsageError
 
-CACHE_VARIABLE = "PENSTOCK_CACHE_DIR"
 SIGNATURE_LENGTH = 12
 RECORD = "run.json"
 LOCK = "lock"
@@ -70,6 +70,7 @@ class RunDirectory:
         self.parts = path / "parts"
         self.broker = path / "broker"
         self.payloads = path / "payloads"
+        self.artifacts = path / ARTIFACTS
         self.log = path / "pipeline.log"
         self.failures = path / "failures.jsonl"
         self._lock: int | None = None
@@ -230,24 +231,6 @@ class RunDirectory:
             os.close(file)
             raise
         return file
-
-
-def cache_directory(argument: Path | None = None) -> Path:
-    """Where run directories are: `argument`, else PENSTOCK_CACHE_DIR, else `penstock` in the user's cache folder.
-
-    Raises:
-        UsageError: the user has no home folder.
-    """
-    if argument is not None:
-        return argument.expanduser().absolute()
-    if named := os.environ.get(CACHE_VARIABLE):
-        return Path(named).expanduser().absolute()
-    if (caches := os.environ.get("XDG_CACHE_HOME")) and os.path.isabs(caches):  # the XDG standard: else ignore it
-        return Path(caches) / "penstock"
-    try:
-        return Path.home() / ".cache" / "penstock"
-    except RuntimeError:
-        raise UsageError(f"there is no home folder to keep runs in; set {CACHE_VARIABLE} or --cache-dir") from None
 
 
 def list_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:

@@ -4,38 +4,30 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from common.errors import UsageError
 from common.faults import SpecFault, hint
-from common.spec import PipelineSpec
+from common.routing import RoutingBatchFunction
+from common.stand_in import Undescribed
 from common.steps.base import BaseStep, GlobalStep
 from coordinator.plan import Scope
 
-SAMPLE_N_STEPS = "sample_n_steps"
 
+def check_routing(routing: Mapping[str, RoutingBatchFunction], successors: Mapping[str, Sequence[str]]) -> None:
+    """Raises SpecFault: a routing of an unknown step, to no step or too few, or by a function that lacks an option.
 
-def check_routing(spec: PipelineSpec, successors: Mapping[str, Sequence[str]]) -> None:
-    """Raises SpecFault: a routing of an unknown step, by an unknown function, or to no or too few steps."""
-    for name, routing in spec.routing.items():
+    Args:
+        successors: of every step.
+    """
+    for name, function in routing.items():
         loc = ("routing", name)
-        if name not in spec.steps:
-            raise SpecFault(f"routing: there is no step '{name}'{hint(name, spec.steps, 'the steps are')}", loc)
+        if name not in successors:
+            raise SpecFault(f"routing: there is no step '{name}'{hint(name, successors, 'the steps are')}", loc)
         if not successors[name]:
             raise SpecFault(f"routing: no step comes after '{name}', so there is nothing to route its batches to", loc)
-        if ":" in routing.function:
-            continue
-        if routing.function != SAMPLE_N_STEPS:
-            raise SpecFault(
-                f"routing of '{name}': there is no function '{routing.function}'"
-                f"{hint(routing.function, [SAMPLE_N_STEPS], 'there is')} (one of your own is written module:function)",
-                (*loc, "function"),
-            )
-        count = routing.params.get("n")
-        if not isinstance(count, int) or isinstance(count, bool) or not 1 <= count <= len(successors[name]):
-            given = "has no 'n'" if count is None else f"has n: {count!r}"
-            raise SpecFault(
-                f"routing of '{name}': {SAMPLE_N_STEPS} {given}; "
-                f"n is a number of steps, 1 to {len(successors[name])} here",
-                (*loc, "n"),
-            )
+        try:
+            function.check(name, successors[name])
+        except UsageError as error:
+            raise SpecFault(f"routing of '{name}': {error}", loc) from error
 
 
 def find_scopes(
@@ -51,9 +43,14 @@ def find_scopes(
         SpecFault: a step joins rows that do not belong together: a branch with what is outside of it.
     """
     found: dict[str, tuple[Scope, str | None]] = {}
+    unknown: set[str] = set()
     for name, step in steps.items():
         before = predecessors[name]
         if isinstance(step, GlobalStep) or not before:
+            found[name] = ((), None)
+            continue
+        if isinstance(step, Undescribed) or unknown.intersection(before):  # is it global? It would end all branches
+            unknown.add(name)
             found[name] = ((), None)
             continue
         scopes = [found[other][0] for other in before]

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from contextlib import suppress
-from dataclasses import dataclass, field
 
 from common.batch import Reopened
 from common.broker.connection import BrokerFull, Connection, Disconnected
 from common.broker.control import Control
-from common.broker.runs import RunRegistry, WorkerRecord
-from common.errors import Fenced, RunError
+from common.broker.runs import RunRegistry
+from common.errors import BrokerError, Fenced, RunError
 from common.settings import Settings
+from coordinator.crew import Crew, collect_reports
 from coordinator.logfile import PipelineLog
+from coordinator.printable import one_line
 from coordinator.session import RunFacts, Session
 from coordinator.view import Reporter, RunView, StepView
 
@@ -34,19 +35,6 @@ class Stopped(Exception):
 
 class Halted(Exception):
     """The fold halted the run; what was in hand is done."""
-
-
-@dataclass(slots=True)
-class Crew:
-    """The workers of a run, as seen at the last look."""
-
-    records: Sequence[WorkerRecord] = ()
-    missing_since: dict[str, float] = field(default_factory=dict)
-    hinted: set[str] = field(default_factory=set)
-
-    def alive(self, step: str, *, loaded: bool | None = None) -> int:
-        """Live workers of a step."""
-        return sum(record.alive and record.step == step and loaded in (None, record.loaded) for record in self.records)
 
 
 class Coordinator:
@@ -82,22 +70,21 @@ class Coordinator:
         self._reporter = reporter
         self._log = log
         self._recover = recover
-        self._start_command = start_command
         self._poll_workers = poll_workers
         self._stop_workers = stop_workers
         self._steps = list(facts.plan.steps)
         self._stop_asked = threading.Event()
         self._started = time.monotonic()
         self._watched = 0.0
-        self._crew = Crew()
+        self._crew = Crew(self._registry, control.keys.run_id, settings, reporter, start_command)
         self._stopping = False
-        self._loaded_steps: set[str] = set()
         self._waits_for = ""
         self._start_rows = True
         self._disk_full = False
         self._waiting_since = 0.0
         self._fenced: Fenced | None = None
         self._reopened = False
+        self._stage = -1
         self.session: Session | None = None
 
     def stop(self) -> None:
@@ -122,13 +109,13 @@ class Coordinator:
                 if lost:
                     self._control.take_over()
                 session = self.session = Session(self._control, self._facts)
-                self._control.update(status="running")
+                self._control.update(status="running", stage=session.flow.stage)
                 if session.manager.halted is not None and not self._reopened:
                     self._reporter.say(f"going on after: {session.manager.halted.reason}")
                     self._control.journal([Reopened()])
                     session.advance(0, {}, start_work=False, start_rows=False)
                 self._reopened = True
-                self._loop(session)
+                self._loop_or_unload(session)
                 return session
             except Disconnected as error:
                 lost = True
@@ -144,6 +131,20 @@ class Coordinator:
                 raise Stopped from error
             raise
 
+    def _loop_or_unload(self, session: Session) -> None:
+        """A run that fails ends in good order: workers finish what they have in hand and unload their steps."""
+        try:
+            self._loop(session)
+        except BrokerError:
+            raise  # there is no way to tell them
+        except RunError as error:
+            if not self._stopping:
+                why = one_line(str(error).splitlines()[0].rstrip(":"), 80)
+                self._reporter.say(f"the run cannot go on: {why}; its workers are told to leave")
+                with suppress(RunError, OSError):
+                    self._wind_down(session)
+            raise
+
     def _loop(self, session: Session) -> None:
         while not session.manager.finished:
             if self._fenced is not None:
@@ -154,8 +155,18 @@ class Coordinator:
             if session.manager.halted is not None:
                 self._wind_down(session)
                 raise Halted
+            self._enter_stage(session)
             self._advance(session)
         self._watch(session, force=True)
+
+    def _enter_stage(self, session: Session) -> None:
+        """Workers read in the run hash which steps are to be loaded."""
+        stage, stages = session.flow.stage, self._facts.plan.stages
+        if stage != self._stage:
+            self._control.update(stage=stage)
+            self._stage = stage
+            if len(stages) > 1:
+                self._reporter.say(f"stage {stage + 1}/{len(stages)}: {', '.join(stages[stage])}")
 
     def _advance(self, session: Session) -> None:
         """A full disk or broker is waited for: what is in hand drains, new work does not start."""
@@ -199,8 +210,11 @@ class Coordinator:
             return "stopping: finishing the batches in hand"
         if self._waits_for:
             return f"waiting for {self._waits_for}"
-        ready = sum(1 for step in self._steps if step in self._loaded_steps or self._is_over(session, step))
-        return "running" if ready == len(self._steps) else f"loading steps {ready}/{len(self._steps)}"
+        stage, stages = session.flow.stage, self._facts.plan.stages
+        steps = stages[stage]
+        ready = sum(1 for step in steps if self._crew.alive(step, loaded=True) or self._is_over(session, step))
+        state = "running" if ready == len(steps) else f"loading steps {ready}/{len(steps)}"
+        return state if len(stages) == 1 else f"stage {stage + 1}/{len(stages)}: {state}"
 
     # stopping
 
@@ -244,46 +258,21 @@ class Coordinator:
             self._stop_asked.set()
         facts = self._connection.facts()
         self._start_rows = not facts.maxmemory or facts.used_memory < FULL_SHARE * facts.maxmemory
-        self._crew.records = self._registry.workers(self._control.keys.run_id)
-        self._check_crew(session, now)
-        if self._poll_workers is not None and not self._stopping:
-            self._poll_workers()
+        self._crew.look(self._steps)
+        if not self._stopping:
+            self._check_workers(session)
         self._reporter.update(self.view(session))
 
-    def _collect_reports(self) -> None:
-        control = self._control
-        while lines := control.drain(control.keys.log):
-            for _, fields in lines:
-                self._log.write_shipped(fields.get(b"m", b""))
-            control.drop(control.keys.log, [entry for entry, _ in lines])
-        while True:
-            letters, entries = control.letters()
-            if not entries:
-                return
-            self._facts.failures.append(letters)
-            control.drop(control.keys.failed, entries)
+    def _check_workers(self, session: Session) -> None:
+        """Local workers come with their stage; others may be started at any time and wait for theirs."""
+        needed = [step for step in self._steps if not self._is_over(session, step)]
+        due = self._facts.plan.stages[session.flow.stage] if self._poll_workers is not None else needed
+        self._crew.check(needed, due)
+        if self._poll_workers is not None:
+            self._poll_workers()
 
-    def _check_crew(self, session: Session, now: float) -> None:
-        loaded = self._loaded_steps = self._registry.loaded_steps(self._control.keys.run_id, self._steps)
-        for record in self._crew.records:
-            # Once the step was loaded it is a matter of that worker, but not where nobody else is left to run the step.
-            nobody = record.local and not self._crew.alive(record.step)
-            if record.load_error and (record.step not in loaded or nobody):
-                raise RunError(f"step '{record.step}' cannot be loaded:\n{record.load_error.rstrip()}")
-            if record.refused and record.local:
-                raise RunError(f"a worker of this command cannot serve its step: {record.refused}")
-            if record.refused and record.worker_id not in self._crew.hinted:
-                self._crew.hinted.add(record.worker_id)
-                self._reporter.say(f"worker {record.worker_id} on {record.host} has left: {record.refused}")
-        without = [step for step in self._steps if not self._crew.alive(step) and not self._is_over(session, step)]
-        for step in without:
-            since = self._crew.missing_since.setdefault(step, now)
-            if now - since > self._settings.starting_hint and step not in self._crew.hinted:
-                self._crew.hinted.add(step)
-                self._reporter.say(f"no worker for step '{step}' yet; start one with: {self._start_command(step)}")
-        for step in set(self._crew.missing_since) - set(without):
-            del self._crew.missing_since[step]
-            self._crew.hinted.discard(step)
+    def _collect_reports(self) -> None:
+        collect_reports(self._control, self._log, self._facts.failures)
 
     def _is_over(self, session: Session, step: str) -> bool:
         state = session.manager.steps[step]

@@ -23,7 +23,7 @@ def summary(outcome: Outcome, command: str = "") -> list[Text]:
     """
     lines = [Text(_headline(outcome), "bold" if outcome.status == "complete" else "bold yellow"), Text()]
     if outcome.status == "complete":
-        lines += _complete(outcome)
+        lines += _complete(outcome, command)
     else:
         lines += _incomplete(outcome, command)
     return lines
@@ -46,12 +46,17 @@ def _headline(outcome: Outcome) -> str:
             return f"{run} failed after {duration(outcome.elapsed)}; it is not complete"
 
 
-def _complete(outcome: Outcome) -> list[Text]:
+def _complete(outcome: Outcome, command: str) -> list[Text]:
     lines = [_line("dataset", _shown(outcome.dataset))] if outcome.dataset is not None else []
     lines += _rows(outcome, "rows")
     lines += _failed(outcome)
     if outcome.dataset is not None and any(outcome.rows.values()):
         lines.append(_line("load it", f'datasets.load_dataset("{outcome.dataset}")'))
+    if outcome.pushed:
+        lines.append(_line("on the hub", outcome.pushed))
+    if outcome.push_error:
+        lines += _block("not pushed", printable(outcome.push_error).strip())
+        lines.append(_line("push again", command))
     if outcome.reused:
         lines.append(_line("again", "the same command with --fresh starts over"))
     return lines

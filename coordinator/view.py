@@ -70,6 +70,8 @@ class Outcome:
         rows: per leaf.
         failed: per step, rows that ended as dead letters.
         reused: the run had been complete before; nothing was done.
+        pushed: URL of the dataset on the hub; empty if it was not pushed.
+        push_error: why it is not on the hub although it should be; the run is complete all the same.
     """
 
     run_id: str
@@ -83,6 +85,8 @@ class Outcome:
     elapsed: float = 0.0
     reused: bool = False
     run_directory: Path | None = None
+    pushed: str = ""
+    push_error: str = ""
 
 
 class Reporter(Protocol):

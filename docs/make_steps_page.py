@@ -10,18 +10,18 @@ import json
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
-from typing import Any, Literal, Union, get_args, get_origin
+from typing import Annotated, Any, Literal, Union, get_args, get_origin
 
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 from common.registry import LLMS, STEPS, resolve_llm, resolve_step
+from common.runtime_parameters import is_runtime_parameter
 from common.steps.base import (
     AsyncStep,
     BaseStep,
     GeneratorStep,
     GlobalStep,
-    RuntimeParameterMarker,
     Step,
     StepResources,
 )
@@ -90,8 +90,7 @@ def _rows(cls: type[BaseModel], leave_out: Collection[str]) -> Iterator[str]:
 
 def _words(field: FieldInfo) -> str:
     text = " ".join((field.description or "").split()).replace("|", "\\|").replace("<", "&lt;").replace("*", "\\*")
-    runtime = any(isinstance(mark, RuntimeParameterMarker) for mark in field.metadata)
-    return f"{text} A runtime parameter." if runtime else text
+    return f"{text} A runtime parameter." if is_runtime_parameter(field) else text
 
 
 def _default(field: FieldInfo) -> str:
@@ -106,6 +105,8 @@ def _type(annotation: Any) -> str:
         return "any" if annotation is Any else "null"
     if origin is Literal:
         return " | ".join(inner)
+    if origin is Annotated:
+        return _type(inner[0])
     if origin in (Union, UnionType):
         return " | ".join(map(_type, inner))
     if origin is not None:

@@ -10,12 +10,13 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
-from common.errors import RowError
+from common.broker.work import Done
+from common.errors import RowError, UsageError, describe
 from common.steps.base import AsyncStep, Row
 from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
 from worker.attempts import delays
 from worker.isolation import Isolation
-from worker.outcome import FailedRow, Interrupted, Outcome, StepFailed, describe, give_up
+from worker.outcome import FailedRow, Interrupted, Outcome, StepFailed, columns_of, give_up
 from worker.runner import Bench, Runner
 from worker.work import Work
 
@@ -47,7 +48,8 @@ class AsyncRunner(Runner):
     def __init__(self, step: AsyncStep, bench: Bench) -> None:
         super().__init__(step, bench)
         self._step = step
-        self._isolation = Isolation(step, bench.queue, self._run_one_row)
+        routes = bench.packer.routing is not None
+        self._isolation = Isolation(step, bench.queue, self._run_one_row, routes=routes)
         self._events = asyncio.Runner()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._delivered = 0
@@ -207,11 +209,13 @@ class AsyncRunner(Runner):
                     if not isinstance(one, dict):
                         raise RowError(f"process_row of step '{self._step.name}' returned a {type(one).__name__}")
                 return [apply_output_mappings_to_row(self._step, one, aside) for one in rows]
+            except UsageError as error:
+                return FailedRow(place, describe(error), attempts, row, ends_run=True)
             except (Exception, SystemExit) as error:
                 delay = next(retries, None)
                 if delay is None:
                     self.complaints.note("a row", error)
-                    return FailedRow(place, describe(error), attempts, row)
+                    return FailedRow(place, describe(error), attempts, row, columns_of(error))
                 attempts += 1
             await self._pause(delay)
 
@@ -224,17 +228,21 @@ class AsyncRunner(Runner):
 
     async def _isolate(self, work: Work) -> None:
         started = time.perf_counter()
+
+        def pack(outcome: Outcome) -> Done:
+            return self.bench.packer.result(work, outcome, time.perf_counter() - started)
+
         try:
-            outcome = await asyncio.to_thread(self._isolation.run, work)
+            done = await asyncio.to_thread(self._isolation.run, work, pack)
         except Interrupted:
             self.inbox.put(work)
         except StepFailed as error:
             self.outbox.put(self.bench.packer.failure(work.taken, str(error)))
         else:
-            if outcome is None:
+            if done is None:
                 self.intake.forget([work.taken.entry])
             else:
-                self._pack(work, outcome, started)
+                self.outbox.put(done)
         finally:
             self._isolating = False
 

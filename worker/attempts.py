@@ -5,11 +5,11 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator, Sequence
 
-from common.errors import RowError
+from common.errors import RowError, UsageError, describe
 from common.steps.base import BaseStep, GlobalStep, Row, Step
 from common.steps.mappings import apply_input_mappings, apply_output_mappings
 from worker.complaints import Complaints
-from worker.outcome import FailedRow, Outcome, StepFailed, describe, give_up, give_up_batch
+from worker.outcome import FailedRow, Outcome, StepFailed, columns_of, give_up, give_up_batch
 
 Inputs = Sequence[list[Row]]
 Pause = Callable[[float], None]
@@ -90,6 +90,8 @@ class Attempts:
                 inputs = fresh()
             try:
                 return list(call_step(self._step, inputs)), None
+            except UsageError as raised:
+                raise StepFailed(describe(raised)) from raised
             except (Exception, SystemExit) as raised:
                 error = raised if isinstance(raised, Exception) else RuntimeError(f"the step called exit({raised})")
         return [], error
@@ -113,7 +115,8 @@ class Attempts:
                 else:
                     self._complaints.note("a row", error)
                     attempts = 1 + self._step.retries
-                    give_up(self._step, outcome, [FailedRow(first, describe(error), attempts, take()[0][0])])
+                    failure = FailedRow(first, describe(error), attempts, take()[0][0], columns_of(error))
+                    give_up(self._step, outcome, [failure])
                 continue
             try:
                 outcome.pieces.append((last - first, list(call_step(self._step, take()))))

@@ -9,13 +9,13 @@ from dataclasses import dataclass, replace
 
 from common.batch import Batch, Failure, Result
 from common.broker.work import Done, GeneratorState, Taken
-from common.errors import RowError
+from common.errors import RowError, describe
 from common.steps.base import GeneratorStep, Row
 from common.steps.mappings import apply_output_mappings
 from worker.attempts import delays
 from worker.holes import WholeRows
 from worker.intake import LONGEST_BLOCK
-from worker.outcome import FailedRow, Interrupted, StepFailed, describe
+from worker.outcome import FailedRow, Interrupted, RoutingFailed, StepFailed
 from worker.runner import Bench, Runner
 from worker.work import Work
 
@@ -144,6 +144,8 @@ class GeneratorRunner(Runner):
                     raise Interrupted from error
                 delay = next(retries, None)
                 self.complaints.note(f"the batch at row {state.offset}", error)
+                if isinstance(error, RoutingFailed):
+                    return Made(self.bench.packer.failure(ticket, str(error)), state)
                 if delay is None or isinstance(error, StepFailed):
                     raised = f"the generator raised at row {state.offset}: {describe(error)}"
                     return Made(self.bench.packer.failure(ticket, raised), state)
@@ -160,6 +162,7 @@ class GeneratorRunner(Runner):
         packer = self.bench.packer
         made: list[Row | None] = list(apply_output_mappings(self._generator, rows, None))
         data = packer.encode(made, whole, failed, lambda: whole)
+        routed = packer.choose(state.seq, made, data)
         stored, payload = packer.store(state.seq, state.attempt, made, data)
         result = Result(
             self._generator.name,
@@ -170,6 +173,7 @@ class GeneratorRunner(Runner):
             failed=len(failed),
             holes=len(failed) and made.count(None),
             last=last,
+            routed=routed,
             worker=self.bench.queue.worker_id,
             seconds=seconds,
         )

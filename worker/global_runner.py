@@ -23,6 +23,7 @@ class GlobalRunner(SyncRunner):
         rows = put_back(outcome.rows(), work.whole)
         failed: list[FailedRow] = list(outcome.failed)
         chunks: list[Chunk] = []
+        routed: list[tuple[str, ...]] = []
         holes = 0
         size = self._step.input_batch_size
         for seq, start in enumerate(range(0, len(rows), size)):
@@ -31,6 +32,7 @@ class GlobalRunner(SyncRunner):
             data = packer.encode(some, work.whole, unstorable, work.again)
             failed.extend(FailedRow(start + one.place, one.error, one.attempts, one.row) for one in unstorable)
             holes += some.count(None)
+            routed.extend(packer.choose(seq, some, data) or ())
             stored, payload = packer.store(seq, batch.attempt, some, data)
             if payload is not None:
                 self.bench.queue.stage(Payload(batch.step, seq, batch.attempt), payload)
@@ -44,6 +46,7 @@ class GlobalRunner(SyncRunner):
             failed=len(failed),
             lost=work.whole.lost,
             holes=holes,
+            routed=tuple(routed) if packer.routing else None,
             worker=self.bench.queue.worker_id,
             seconds=seconds,
         )

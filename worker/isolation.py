@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 
 import msgpack
 
-from common.broker.work import WorkQueue
+from common.broker.work import Done, WorkQueue
 from common.codec import decode_rows, encode_rows
 from common.errors import RowError
 from common.steps.base import AsyncStep, Row, Step
@@ -31,19 +31,43 @@ class Isolation:
 
     Args:
         run_rows: runs the rows that it is given a source of, with all their attempts.
+        routes: does a routing function read the rows that the batch gives? It may be what kills.
     """
 
-    def __init__(self, step: Step | AsyncStep, queue: WorkQueue, run_rows: RunRows) -> None:
+    def __init__(self, step: Step | AsyncStep, queue: WorkQueue, run_rows: RunRows, *, routes: bool = False) -> None:
         self._step = step
         self._queue = queue
         self._run_rows = run_rows
+        self._routes = routes
 
-    def run(self, work: Work) -> Outcome | None:
-        """Returns what the batch gave, or None when another worker has it now.
+    def run(self, work: Work, pack: Callable[[Outcome], Done]) -> Done | None:
+        """Returns what is to be committed for the batch, or None when another worker has it now.
+
+        Args:
+            pack: makes that of what the batch gave.
 
         Raises:
-            StepFailed: a row that kills may not be left out, or the batch cannot be taken apart.
+            StepFailed: a row that kills may not be left out, the batch cannot be taken apart, or its routing kills.
         """
+        outcome = self._run(work)
+        if outcome is None or (self._routes and not self._mark_routing(work)):
+            return None
+        done = pack(outcome)
+        if self._routes:
+            self._queue.note(work.taken, routing=0)
+        return done
+
+    def _mark_routing(self, work: Work) -> bool:
+        """Notes that the rows are through and are about to be routed; returns whether the batch is still ours."""
+        begun = int(self._queue.isolated(work.taken.batch).get("routing", b"0"))
+        if begun >= KILLS:
+            raise StepFailed(
+                f"the worker died each of {KILLS} times that the routing function of step '{self._step.name}' had the "
+                f"rows of batch {work.taken.batch.seq}"
+            )
+        return self._queue.note(work.taken, routing=begun + 1)
+
+    def _run(self, work: Work) -> Outcome | None:
         batch, whole = work.taken.batch, work.whole
         if not self._step.splittable or not whole.aligned:
             return self._whole_batch(work)

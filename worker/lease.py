@@ -1,7 +1,9 @@
-"""Keeps a worker's lease alive from a process of its own, which no step can block.
+"""Keeps a worker's lease, and those of its devices, alive from a process of its own, which no step can block.
 
 The keeper renews the lease for as long as the worker is there and is not stopped. It is told what to renew on its
 standard input, which stays open: when the worker ends, however it ends, the keeper sees it and drops the lease.
+
+Devices are kept until the process of the worker is gone, whether it is stopped or not: its memory is still on them.
 """
 
 from __future__ import annotations
@@ -13,12 +15,19 @@ import select
 import signal
 import subprocess
 import sys
+import threading
 import time
+from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from common.broker.connection import Connection
+from common.broker.devices import DeviceLeases
 from common.errors import BrokerError
 from common.keys import Keys
+
+END_SECONDS = 0.02
+"""Between two looks whether a worker that has left is gone."""
 
 logger = logging.getLogger("penstock.worker")
 
@@ -34,26 +43,45 @@ class Keeper:
 
     def __init__(self, url: str, run_id: str, worker_id: str, lease: float) -> None:
         self._told = {"url": url, "run_id": run_id, "worker_id": worker_id, "lease": lease, "pid": os.getpid()}
+        self._devices: dict[str, object] = {"devices": [], "holder": ""}
         self._process: subprocess.Popen[bytes] | None = None
+        self._guard = threading.Lock()
 
     def ensure(self) -> None:
         """Starts a keeper where none is running."""
-        if self._process is not None:
-            if self._process.poll() is None:
-                return
-            logger.warning("the process that keeps this worker's lease is gone; starting another")
-        # -P: a folder named `worker` where the user happens to be must not be taken for ours.
-        command = [sys.executable, "-P", "-m", "worker.lease"]
-        self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-        assert self._process.stdin is not None
-        self._process.stdin.write(json.dumps(self._told).encode() + b"\n")
-        self._process.stdin.flush()
+        with self._guard:
+            if self._process is not None:
+                if self._process.poll() is None:
+                    return
+                logger.warning("the process that keeps this worker's lease is gone; starting another")
+            # -P: a folder named `worker` where the user happens to be must not be taken for ours.
+            command = [sys.executable, "-P", "-m", "worker.lease"]
+            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
+            self._say(self._told)
+            self._say(self._devices)
+
+    def keep_devices(self, keys: Sequence[str], holder: str) -> None:
+        """From now on the keeper renews the leases of these devices as well."""
+        with self._guard:
+            self._devices = {"devices": list(keys), "holder": holder}
+            with suppress(BrokenPipeError):  # it is gone; the next one will be told
+                self._say(self._devices)
 
     def stop(self) -> None:
-        """Lets the keeper go; it drops the lease."""
-        if self._process is not None and self._process.stdin is not None:
-            self._process.stdin.close()
-            self._process.wait(timeout=10)
+        """Lets the keeper go; it drops the lease, and those of devices as soon as this process has ended."""
+        with self._guard:
+            if self._process is None or self._process.stdin is None:
+                return
+            with suppress(BrokenPipeError):
+                self._process.stdin.close()
+            if not self._devices["devices"]:
+                self._process.wait(timeout=10)
+
+    def _say(self, message: object) -> None:
+        assert self._process is not None
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(message).encode() + b"\n")
+        self._process.stdin.flush()
 
 
 def keep(url: str, run_id: str, worker_id: str, lease: float, pid: int) -> None:
@@ -61,53 +89,82 @@ def keep(url: str, run_id: str, worker_id: str, lease: float, pid: int) -> None:
     keys = Keys(run_id)
     key = keys.worker(worker_id)
     connection = Connection(url, timeout=max(1.0, lease / 3))
+    devices: list[str] = []
+    leases = DeviceLeases(connection, "", lease)
     renewal = lease / 3
-    while True:
+    while os.getppid() == pid:
         started = time.monotonic()
-        if os.getppid() != pid:
-            break
-        if not is_stopped(pid):
-            try:
-                # PEXPIRE first: a full broker refuses SET, and must not make its workers look dead.
-                if not connection.command("PEXPIRE", key, round(lease * 1000)):
-                    connection.command("SET", key, 1, "PX", round(lease * 1000))
-            except BrokerError:
-                renewal = min(1.0, lease / 3)
-            else:
-                renewal = lease / 3
+        try:
+            # PEXPIRE first: a full broker refuses SET, and must not make its workers look dead.
+            if not is_stopped(pid) and not connection.command("PEXPIRE", key, round(lease * 1000)):
+                connection.command("SET", key, 1, "PX", round(lease * 1000))
+            if devices:
+                leases.renew(devices)
+        except BrokerError:
+            renewal = min(1.0, lease / 3)
+        else:
+            renewal = lease / 3
         left = max(0.0, renewal - (time.monotonic() - started))
-        if select.select([0], [], [], left)[0] and not os.read(0, 1):
-            break
-    try:
+        if select.select([0], [], [], left)[0]:
+            line = read_line()
+            if not line:
+                break
+            told = json.loads(line)
+            devices, leases = told["devices"], DeviceLeases(connection, told["holder"], lease)
+    with suppress(BrokerError):
         # The set is for those who look soon; later on, a lease that is gone says the same.
         forget = max(60, round(10 * lease))
         connection.batch([("DEL", key), ("SADD", keys.dead, worker_id), ("EXPIRE", keys.dead, forget)])
-    except BrokerError:
-        return
+    if devices:
+        give_back(leases, devices, pid, lease)
+
+
+def give_back(leases: DeviceLeases, devices: Sequence[str], pid: int, lease: float) -> None:
+    """Gives devices back when the worker's process is gone: until then its memory is on them."""
+    renewed = time.monotonic()
+    while os.getppid() == pid:
+        time.sleep(END_SECONDS)
+        if time.monotonic() - renewed > lease / 3:
+            renewed = time.monotonic()
+            with suppress(BrokerError):
+                leases.renew(devices)
+    with suppress(BrokerError):
+        leases.release(devices)
+
+
+def read_line() -> bytes:
+    """The next line of standard input, byte by byte, so that `select` knows of the one after it; empty at the end."""
+    line = b""
+    while not line.endswith(b"\n"):
+        byte = os.read(0, 1)
+        if not byte:
+            return b""
+        line += byte
+    return line
 
 
 def is_stopped(pid: int) -> bool:
     """Has the process been stopped by a signal or a debugger?"""
-    try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        state = fields[0]
-    except OSError:
-        listed = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False)
-        state = listed.stdout.strip()[:1]
-    return state in ("T", "t")
+    return process_state(pid) in ("T", "t")
+
+
+def process_state(pid: int) -> str:
+    """A letter as `ps` shows it; empty where there is no such process."""
+    if Path("/proc/self/stat").exists():
+        try:
+            return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+        except OSError:
+            return ""
+    listed = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True, check=False)
+    return listed.stdout.strip()[:1]
 
 
 def main() -> None:
     """The keeper: one line on standard input says what to keep."""
     for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(ignored, signal.SIG_IGN)
-    line = b""
-    while not line.endswith(b"\n"):
-        byte = os.read(0, 1)
-        if not byte:
-            return
-        line += byte
-    keep(**json.loads(line))
+    if line := read_line():
+        keep(**json.loads(line))
 
 
 if __name__ == "__main__":

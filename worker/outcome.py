@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import zip_longest
+from typing import Any
 
+from common.errors import RowError
 from common.steps.base import BaseStep, Row
+from common.steps.metadata import METADATA
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,12 +20,16 @@ class FailedRow:
         place: its place among the whole rows that the step was given.
         attempts: times that it was tried, in a batch or alone.
         row: as the step was given it.
+        kept: columns that there are all the same, by the step's own names.
+        ends_run: it is not the row that is wrong, so that no other row would fare better.
     """
 
     place: int
     error: str
     attempts: int
     row: Row | None
+    kept: Mapping[str, Any] = field(default_factory=dict)
+    ends_run: bool = False
 
 
 @dataclass(slots=True)
@@ -58,30 +64,38 @@ class StepFailed(Exception):
     """The batch fails the run: `on_error: fail`, or a step that may not leave rows out."""
 
 
-def describe(error: BaseException) -> str:
-    """Type and message of an exception, and where it was raised; what a user reads in a dead letter."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
+class RoutingFailed(StepFailed):
+    """The batch fails the run because nobody knows which steps get its rows."""
 
 
-def failed_output(step: BaseStep, row: Row) -> Row | None:
-    """What stands in the output for a row that failed: a hole, or the row with None outputs (`on_error: nulls`)."""
+def failed_output(step: BaseStep, row: Row, kept: Mapping[str, Any] | None = None) -> Row | None:
+    """What stands in the output for a row that failed: a hole, or the row with None outputs (`on_error: nulls`).
+
+    Args:
+        kept: outputs that there are all the same. What earlier steps said about the row stays as well.
+    """
     if step.on_error != "nulls":
         return None
-    return {**row, **{step.output_mappings.get(column, column): None for column in step.outputs}}
+    found = {METADATA: row.get(METADATA), **(kept or {})}
+    return {**row, **{step.output_mappings.get(column, column): found.get(column) for column in step.outputs}}
+
+
+def columns_of(error: BaseException) -> Mapping[str, Any]:
+    """What an error says there is of the row all the same."""
+    return error.columns if isinstance(error, RowError) else {}
 
 
 def give_up(step: BaseStep, outcome: Outcome, failures: Sequence[FailedRow]) -> None:
     """Adds failed rows to the outcome, as the step's `on_error` says.
 
     Raises:
-        StepFailed: it says `fail`.
+        StepFailed: it says `fail`, or the error is about something else than the row.
     """
-    if step.on_error == "fail" and failures:
-        raise StepFailed(failures[0].error)
     for failure in failures:
-        outcome.pieces.append((1, [failed_output(step, failure.row or {})]))
+        if step.on_error == "fail" or failure.ends_run:
+            raise StepFailed(failure.error)
+    for failure in failures:
+        outcome.pieces.append((1, [failed_output(step, failure.row or {}, failure.kept)]))
         outcome.failed.append(failure)
 
 

@@ -12,6 +12,7 @@ from common.broker.work import Done, WorkQueue
 from common.settings import Settings
 from common.steps.base import BaseStep
 from worker.complaints import Complaints
+from worker.first_batch import FirstBatch
 from worker.intake import Intake
 from worker.outbox import Outbox
 from worker.outcome import Interrupted
@@ -26,6 +27,7 @@ class Bench:
     Args:
         rows_limit: rows that a generator may make in all; None for all it has.
         first_batch_only: a dry run: a generator makes one batch.
+        check_columns: nobody knew before the run which columns the rows of this step have.
     """
 
     queue: WorkQueue
@@ -34,6 +36,7 @@ class Bench:
     settings: Settings
     rows_limit: int | None = None
     first_batch_only: bool = False
+    check_columns: bool = False
 
 
 class Runner(ABC):
@@ -49,6 +52,7 @@ class Runner(ABC):
         self.stopping = threading.Event()
         self.error: BaseException | None = None
         self.complaints = Complaints(step.name)
+        self._first_batch = FirstBatch(step, bench.queue)
         self.inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self.intake = Intake(bench.queue, bench.reader, bench.settings, self.room, self.deliver, self.fail)
         self.outbox = Outbox(bench.queue, bench.settings, self.intake.forget, self.fail)
@@ -115,9 +119,11 @@ class Runner(ABC):
             self.intake.forget([work.taken.entry for work in left])
 
     def refuse(self, work: Work) -> Done | None:
-        """The failure of a batch that cannot be run at all: its rows are gone, or it kills every worker."""
+        """The failure of a batch that cannot be run at all: its rows are gone, or all lack a column."""
         if work.broken is not None:
             return self.bench.packer.failure(work.taken, str(work.broken))
+        if self.bench.check_columns and (complaint := self._first_batch.complaint(work)):
+            return self.bench.packer.failure(work.taken, complaint)
         return None
 
     def pause(self, seconds: float) -> None:

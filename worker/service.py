@@ -14,24 +14,36 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+from common.artifacts import ArtifactStore
 from common.broker.connection import Connection, Disconnected
 from common.broker.runs import RunRecord, RunRegistry
 from common.broker.work import WorkQueue
-from common.build import build_step
-from common.errors import EXIT_COMPLETE, EXIT_FAILED, BrokerError, CannotServe, PenstockError, SpecError
+from common.build import StepNotHere, build_step
+from common.cuda import DevicesWanted, devices_wanted
+from common.descriptor import step_digest
+from common.errors import EXIT_COMPLETE, EXIT_FAILED, BrokerError, CannotServe, PenstockError, UsageError
+from common.faults import SpecFault
 from common.payloads import FileStore
-from common.registry import check_shadowing, source_digest
+from common.registry import check_shadowing
+from common.requirements import check_requirements
+from common.runtime_parameters import check_runtime_parameters
+from common.secrets import give_secrets
 from common.settings import Settings
 from common.spec import PipelineSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step
 from worker.async_runner import AsyncRunner
+from worker.devices import host_devices
 from worker.generator_runner import GeneratorRunner
 from worker.global_runner import GlobalRunner
+from worker.introduction import Introduction
 from worker.lease import Keeper
 from worker.log import LogShipper, collect_output
 from worker.payload_reader import PayloadReader
+from worker.placement import Placement, check_untouched
+from worker.row_routing import RowRouting, row_routing
 from worker.runner import Bench, Runner
 from worker.sync_runner import SyncRunner
+from worker.turns import LOOK_SECONDS, Turns
 from worker.work import Packer
 
 ENDED = ("complete", "failed", "halted", "stopped", "")
@@ -49,11 +61,13 @@ class Place:
         allow: modules that steps may come from.
         base_dir: where relative paths of a spec start; None for the folder that the run names.
         echo: show log records on the terminal as well.
+        beside: steps of the run that are served here at the same time, and that share this host's devices.
     """
 
     allow: Sequence[str] = ()
     base_dir: Path | None = None
     echo: bool = True
+    beside: Sequence[str] = ()
 
 
 class Worker:
@@ -78,6 +92,12 @@ class Worker:
         self._place = place
         self._queue = WorkQueue(connection, record.run_id, step, self.worker_id, settings.worker_lease)
         self._runner: Runner | None = None
+        self._placement: Placement | None = None
+        self._lost_devices = False
+        self._turns = Turns(connection, record)
+        self._has_turn = False
+        self.is_out_of_turn = False
+        """Has it left, or not begun, because the run is in another stage than its step's?"""
         self._stopping = threading.Event()
 
     def stop(self) -> None:
@@ -86,7 +106,7 @@ class Worker:
         if self._loading:
             with suppress(BrokerError):
                 self._queue.leave()
-            self._leave_at_once(EXIT_COMPLETE)
+            self._leave_at_once(self._exit_code)
         elif self._runner is not None:
             self._runner.stop()
 
@@ -105,10 +125,13 @@ class Worker:
         watch = threading.Thread(target=self._watch, args=(shipper, keeper), name="watch", daemon=True)
         watch.start()
         try:
-            return self._serve(facts)
+            return self._serve(facts, keeper)
         except PenstockError as error:
             logger.error("worker %s leaves: %s", self.worker_id, error)
             facts["refused"] = str(error)
+            fault = error.__cause__
+            if isinstance(fault, SpecFault) and not isinstance(fault, StepNotHere):
+                facts["fault"] = [fault.message, fault.loc]
             return error.exit_code
         finally:
             self._stopping.set()
@@ -117,15 +140,26 @@ class Worker:
             self._leave(facts)
             keeper.stop()
 
-    def _serve(self, facts: dict[str, object]) -> int:
+    def _serve(self, facts: dict[str, object], keeper: Keeper) -> int:
         step = self._build()
-        facts["digest"] = source_digest(type(step))
+        facts["digest"] = step_digest(step)
         logging.getLogger(type(step).__module__.partition(".")[0]).setLevel(logging.INFO)
+        introduction = Introduction(self._connection, self._record, self._queue, self._settings)
+        record = introduction.make(step, self._stopping)
+        if record is None:
+            return EXIT_COMPLETE
+        self._record, self._turns = record, Turns(self._connection, record)
         runner = self._make_runner(step)
+        self._has_turn = self._turns.wait(self._step_name, self._stopping.wait)
+        if not self._has_turn:
+            self.is_out_of_turn = not self._stopping.is_set()
+            return EXIT_COMPLETE
+        if not self._take_devices(step, facts, keeper):
+            return EXIT_COMPLETE
         self._loading = True
         try:
             if self._stopping.is_set():
-                return EXIT_COMPLETE
+                return self._exit_code
             runner.load()
         except (Exception, SystemExit):
             facts["load_error"] = traceback.format_exc()
@@ -140,9 +174,53 @@ class Worker:
             self._runner = runner
             if not self._stopping.is_set():
                 runner.run()
-            return EXIT_COMPLETE
+            return self._exit_code
         finally:
             self._unload(runner)
+
+    @property
+    def _exit_code(self) -> int:
+        """Of an orderly end: a worker that has lost its devices leaves room for another one, which waits for some."""
+        return EXIT_FAILED if self._lost_devices else EXIT_COMPLETE
+
+    def _take_devices(self, step: BaseStep, facts: dict[str, object], keeper: Keeper) -> bool:
+        """Waits for the devices that the step wants; returns False when told to stop meanwhile."""
+        wanted = devices_wanted(step)
+        if not wanted:
+            return True
+        check_untouched(self._step_name)
+        known: Mapping[str, DevicesWanted] = self._record.options.get("devices", {})
+        placement = Placement(
+            self._connection,
+            self._settings,
+            host_devices(self._settings.devices, os.environ),
+            (self._record.run_id, self._step_name, self.worker_id),
+            {name: known.get(name, 0) for name in self._beside()} | {self._step_name: wanted},
+        )
+
+        def say(waits: str) -> None:
+            logger.info("worker %s of step '%s' %s", self.worker_id, self._step_name, waits)
+            with suppress(BrokerError):
+                self._queue.tell({**facts, "waits": waits})
+
+        if not placement.take(self._stopping, say):
+            return False
+        keeper.keep_devices(placement.taken, placement.holder)
+        self._placement = placement
+        logger.info("worker %s has taken %s", self.worker_id, placement)
+        self._join(facts)
+        return True
+
+    def _beside(self) -> list[str]:
+        """Steps that are loaded on this host together with this one."""
+        return [name for name in self._place.beside if self._turns.of(name) == self._turns.of(self._step_name)]
+
+    def _check_devices(self) -> None:
+        """Leaves when another worker has devices of this one: their leases ran out, as when the host stood still."""
+        if self._placement is not None and not self._lost_devices and (lost := self._placement.lost()):
+            logger.error("worker %s has lost its lease of GPUs and leaves: %s", self.worker_id, lost)
+            self._lost_devices = True
+            self.stop()
 
     def _join(self, facts: Mapping[str, object]) -> None:
         self._connection.insist(lambda: self._queue.join(facts), self._settings.patience, logger.warning)
@@ -154,11 +232,25 @@ class Worker:
             check_shadowing(base_dir)
             sys.path.append(str(base_dir))
         try:
-            step = build_step(self._step_name, spec.steps[self._step_name], allow=self._place.allow, base_dir=base_dir)
-        except SpecError as error:
+            check_requirements([("the pipeline", spec.requirements)])
+            step = build_step(
+                self._step_name,
+                spec.steps[self._step_name],
+                allow=self._place.allow,
+                base_dir=base_dir,
+                enable_metadata=spec.enable_metadata,
+            )
+            check_requirements([(f"step '{self._step_name}'", step.requirements)])
+            check_runtime_parameters({self._step_name: step})
+        except UsageError as error:
             raise CannotServe(f"{error} (on host {socket.gethostname()})") from error
+        step._artifacts = self._artifacts()
+        give_secrets(step, os.environ)
+        data = self._record.options.get("fingerprints", {}).get(self._step_name)
+        if data and isinstance(step, GeneratorStep):
+            step.pin(data)
         expected = self._record.options.get("digests", {}).get(self._step_name)
-        found = source_digest(type(step))
+        found = step_digest(step)
         if expected and found != expected:
             raise CannotServe(
                 f"step '{self._step_name}': this host has another source of {type(step).__qualname__} than the "
@@ -173,10 +265,11 @@ class Worker:
         bench = Bench(
             self._queue,
             PayloadReader(self._queue, store),
-            Packer(step, self.worker_id, self._settings, spill),
+            Packer(step, self.worker_id, self._settings, spill, self._routing()),
             self._settings,
             options.get("limit"),
             bool(options.get("dry_run")),
+            self._step_name in options.get("unchecked", ()),
         )
         match step:
             case GeneratorStep():
@@ -189,6 +282,16 @@ class Worker:
                 return SyncRunner(step, bench)
             case _:
                 raise CannotServe(f"step '{self._step_name}': {type(step).__qualname__} is of no kind that runs")
+
+    def _artifacts(self) -> ArtifactStore | None:
+        """A worker that the coordinator started uses its run directory, any other one what all hosts reach."""
+        known = self._record.options.get("artifacts", {})
+        url = known.get("shared" if self._place.echo else "local")
+        return ArtifactStore(url) if url else None
+
+    def _routing(self) -> RowRouting | None:
+        spec = PipelineSpec.from_dict(self._record.spec)
+        return row_routing(self._step_name, spec, self._record.options, self._place.allow)
 
     def _unload(self, runner: Runner) -> None:
         try:
@@ -207,13 +310,27 @@ class Worker:
 
     def _watch(self, shipper: LogShipper, keeper: Keeper) -> None:
         registry = RunRegistry(self._connection)
-        while not self._stopping.wait(WATCH_SECONDS):
+        while not self._stopping.wait(LOOK_SECONDS if self._turns.several else WATCH_SECONDS):
             try:
                 shipper.ship(self._queue)
                 status, want = registry.status(self._record.run_id)
+                self._check_devices()
             except BrokerError:
                 continue
             finally:
                 keeper.ensure()
             if status in ENDED or want == "stop":
                 self.stop()
+            elif self._has_turn:
+                self._check_turn(shipper)
+
+    def _check_turn(self, shipper: LogShipper) -> None:
+        """A step stays loaded as long as its stage lasts; a run goes back to one when the broker has lost some work."""
+        turns, mine = self._turns, self._turns.of(self._step_name)
+        stage = turns.look()
+        if stage != mine:
+            why = f"{turns.name(mine)} is over" if stage > mine else f"the run has gone back to {turns.name(stage)}"
+            logger.info("%s: step '%s' leaves", why, self._step_name)
+            shipper.ship(self._queue)
+            self.is_out_of_turn = True
+            self.stop()

@@ -10,7 +10,7 @@ import sys
 import threading
 import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRecord
@@ -19,11 +19,15 @@ from common.settings import Settings
 from common.signals import on_stop_signals
 from common.spec import PipelineSpec
 from worker.service import Place, Worker
+from worker.turns import LOOK_SECONDS, Turns
 
 RESTART_SECONDS = (0.05, 5.0)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STEADY_SECONDS = 10.0
 """A child that lived longer is restarted without delay."""
+ENDS, WAITS_FOR_ITS_STAGE = b".", b"s"
+STAGE_SECONDS = 1.0
+"""A worker that left with its stage is wanted again if the run is in that stage after this time: it has come back."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 logger = logging.getLogger("penstock.worker")
@@ -34,7 +38,8 @@ class Child:
     """A worker process.
 
     Args:
-        told: a pipe in which the worker says that it ends on purpose. Its exit code could be any step's doing.
+        told: a pipe in which the worker says that it ends on purpose, and why: `ENDS` or `WAITS_FOR_ITS_STAGE`. Its
+            exit code could be any step's doing.
         deaths: those in a row that came early.
     """
 
@@ -47,7 +52,7 @@ class Child:
 
 
 class Supervisor:
-    """Starts the workers of a run and starts those again that crash."""
+    """Starts the workers of a run, stage by stage, and starts those again that crash."""
 
     def __init__(self, url: str, record: RunRecord, settings: Settings, place: Place) -> None:
         self._url = url
@@ -57,6 +62,10 @@ class Supervisor:
         self._stopping = threading.Event()
         self._forking = threading.Lock()
         self._libc = ctypes.CDLL(None) if sys.platform == "linux" else None
+        self._turns = Turns(Connection(url), record)
+        self._stage = 0
+        self._leave_by = 0.0
+        self._looked = 0.0
         steps = PipelineSpec.from_dict(record.spec).steps
         self._children = [
             Child(name) for name, step in steps.items() for _ in range(_replicas(step.params.get("resources")))
@@ -65,10 +74,8 @@ class Supervisor:
     def run(self) -> int:
         """Supervises until all workers have ended; returns the worst exit code among them."""
         code = EXIT_COMPLETE
-        waiting = list(self._children)
-        for child in waiting:
-            self._start(child)
-        while waiting:
+        waiting = self._start_stage(self._turns.look(), [])
+        while waiting or (self._leave_by and not self._stopping.is_set()):
             ended = self._reap(waiting)
             for child, status in ended:
                 outcome = os.waitstatus_to_exitcode(status)
@@ -77,9 +84,45 @@ class Supervisor:
                 waiting.remove(child)
                 code = max(code, outcome if outcome > 0 else EXIT_COMPLETE)
             if not ended:
+                waiting = self._take_turns(waiting)
                 self._restart_due(waiting)
                 time.sleep(0.02)
         return code
+
+    # stages
+
+    def _start_stage(self, stage: int, others: list[Child]) -> list[Child]:
+        self._stage, self._leave_by = stage, 0.0
+        children = [child for child in self._children if self._turns.of(child.step) == stage]
+        for child in children:
+            if not child.pid:
+                self._start(child)
+        return children + [child for child in others if all(child is not known for known in children)]
+
+    def _take_turns(self, waiting: list[Child]) -> list[Child]:
+        """Starts the next stage once the last process of this one has ended, and given back the memory that it had.
+
+        Returns:
+            The children that are to be waited for.
+        """
+        now = time.monotonic()
+        if not self._turns.several or self._stopping.is_set() or now - self._looked < LOOK_SECONDS:
+            return waiting
+        self._looked = now
+        stage = self._turns.look()
+        if stage == self._stage and not self._leave_by:
+            return waiting
+        there = [child for child in waiting if child.pid]
+        # Others were started before the stages were known, and wait.
+        leaving = [child for child in there if self._turns.of(child.step) == self._stage]
+        if not leaving or stage == self._stage:
+            return self._start_stage(stage, there)
+        self._leave_by = self._leave_by or now + self._settings.grace
+        if now > self._leave_by:
+            for child in leaving:
+                logger.warning("worker of step '%s' is killed: its stage is over, and it does not leave", child.step)
+                os.kill(child.pid, signal.SIGKILL)
+        return there
 
     def _start(self, child: Child) -> None:
         sys.stdout.flush()
@@ -110,18 +153,19 @@ class Supervisor:
         try:
 
             def leave_at_once(code: int) -> None:
-                os.write(tells, b".")
+                os.write(tells, WAITS_FOR_ITS_STAGE if worker.is_out_of_turn else ENDS)
                 os._exit(code)
 
             connection = Connection(self._url)
-            worker = Worker(connection, self._record, step, self._settings, self._place, leave_at_once)
+            place = replace(self._place, beside=[child.step for child in self._children])
+            worker = Worker(connection, self._record, step, self._settings, place, leave_at_once)
             on_stop_signals(worker.stop)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
             code = worker.run()
         except BaseException:
             traceback.print_exc(file=sys.__stderr__)
             return EXIT_FAILED
-        os.write(tells, b".")
+        os.write(tells, WAITS_FOR_ITS_STAGE if worker.is_out_of_turn else ENDS)
         return code
 
     def _reap(self, waiting: list[Child]) -> list[tuple[Child, int]]:
@@ -136,8 +180,12 @@ class Supervisor:
 
     def _restarts(self, child: Child, outcome: int) -> bool:
         """A worker that ended on purpose says so; one that failed has a successor, like one that crashed."""
-        if self._stopping.is_set() or (_has_told(child) and outcome != EXIT_FAILED):
+        told = _told(child)
+        if self._stopping.is_set() or self._leave_by or (told == ENDS and outcome != EXIT_FAILED):
             return False
+        if told == WAITS_FOR_ITS_STAGE:
+            child.restart_at = time.monotonic() + STAGE_SECONDS
+            return True
         lived = time.monotonic() - child.started
         child.deaths = 0 if lived > STEADY_SECONDS else child.deaths + 1
         first, most = RESTART_SECONDS
@@ -174,13 +222,13 @@ def _replicas(resources: object) -> int:
     return int(resources.get("replicas", 1)) if isinstance(resources, dict) else 1
 
 
-def _has_told(child: Child) -> bool:
-    """Did the worker, which has ended, do so on purpose?"""
+def _told(child: Child) -> bytes:
+    """What the worker, which has ended, has said; nothing where it did not end on purpose."""
     os.set_blocking(child.told, False)  # a process that a step has left behind may hold the other end
     try:
-        return bool(os.read(child.told, 1))
+        return os.read(child.told, 1)
     except BlockingIOError:
-        return False
+        return b""
     finally:
         os.close(child.told)
 

@@ -24,7 +24,8 @@ class SyncRunner(Runner):
         super().__init__(step, bench)
         self._step = step
         self._attempts = Attempts(step, self.pause, self.complaints)
-        self._isolation = Isolation(step, bench.queue, self._attempts.run)
+        routes = bench.packer.routing is not None
+        self._isolation = Isolation(step, bench.queue, self._attempts.run, routes=routes)
         self._batch_seconds = AHEAD_SECONDS
 
     def room(self) -> int:
@@ -49,14 +50,12 @@ class SyncRunner(Runner):
 
     def _run(self, work: Work, started: float) -> Done | None:
         try:
-            if work.taken.deliveries > self._step.max_deliveries:
-                outcome = self._isolation.run(work)
-                if outcome is None:
-                    self.intake.forget([work.taken.entry])
-                    return None
-            else:
-                outcome = self._attempts.run(Rows(work))
-            return self.pack(work, outcome, time.perf_counter() - started)
+            if work.taken.deliveries <= self._step.max_deliveries:
+                return self.pack(work, self._attempts.run(Rows(work)), time.perf_counter() - started)
+            done = self._isolation.run(work, lambda made: self.pack(work, made, time.perf_counter() - started))
+            if done is None:
+                self.intake.forget([work.taken.entry])
+            return done
         except Interrupted:
             self.inbox.put(work)
             return None

@@ -8,12 +8,13 @@ from dataclasses import dataclass
 from common.batch import Batch, Chunk, DeadLetter, Failure, Result
 from common.broker.work import Done, Taken
 from common.codec import check_row, encode_rows
-from common.errors import RowError, RunError
+from common.errors import RowError, RunError, describe
 from common.payloads import FileStore
 from common.settings import Settings
 from common.steps.base import BaseStep, Row
 from worker.holes import WholeRows, put_back
-from worker.outcome import FailedRow, Outcome, StepFailed, describe, failed_output
+from worker.outcome import FailedRow, Outcome, StepFailed, failed_output
+from worker.row_routing import RowRouting
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,24 +38,34 @@ class Packer:
 
     Args:
         files: where payloads go that should not be in the broker; None to keep all there.
+        routing: chooses who gets the rows, where that is done here.
     """
 
-    def __init__(self, step: BaseStep, worker_id: str, settings: Settings, files: FileStore | None) -> None:
+    def __init__(
+        self,
+        step: BaseStep,
+        worker_id: str,
+        settings: Settings,
+        files: FileStore | None,
+        routing: RowRouting | None = None,
+    ) -> None:
         self._step = step
         self._worker = worker_id
         self._settings = settings
         self._files = files
+        self.routing = routing
 
     def result(self, work: Work, outcome: Outcome, seconds: float) -> Done:
         """The result of a batch that ran, its failed rows as dead letters.
 
         Raises:
-            StepFailed: a row that cannot be stored may not be left out.
+            StepFailed: a row that cannot be stored may not be left out, or the rows cannot be routed.
         """
         batch = work.taken.batch
         rows = put_back(outcome.rows(), work.whole)
         failed = list(outcome.failed)
         data = self.encode(rows, work.whole, failed, work.again)
+        routed = self.choose(batch.seq, rows, data)
         chunks, payload = self.store(batch.seq, batch.attempt, rows, data)
         result = Result(
             batch.step,
@@ -65,6 +76,7 @@ class Packer:
             failed=len(failed),
             lost=work.whole.lost,
             holes=rows.count(None) if failed or work.whole.count < work.whole.length else 0,
+            routed=routed,
             worker=self._worker,
             seconds=seconds,
         )
@@ -74,6 +86,16 @@ class Packer:
         """A batch that fails the run."""
         batch = taken.batch
         return Done(taken, Failure(batch.step, batch.seq, batch.attempt, error, self._worker))
+
+    def choose(self, seq: int, rows: list[Row | None], data: bytes) -> tuple[tuple[str, ...], ...] | None:
+        """The choice of a routing function that reads rows, for one output; none where there are no rows.
+
+        Raises:
+            RoutingFailed: it raised, or chose what it cannot choose.
+        """
+        if self.routing is None:
+            return None
+        return (self.routing.choose(seq, data),) if rows else ()
 
     def store(
         self, seq: int, attempt: int, rows: list[Row | None], data: bytes

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
@@ -128,6 +128,17 @@ class Control:
             int(cursor or 0),
             {step: int(number or 0) for step, number in zip(steps, sent, strict=True)},
         )
+
+    def descriptors(self, steps: Collection[str]) -> dict[str, bytes]:
+        """What workers have said of steps that the coordinator cannot import; steps without a word are left out."""
+        if not steps:
+            return {}
+        held = self._connection.command("HMGET", self.keys.run, *(f"descriptor:{step}" for step in steps))
+        return {step: said for step, said in zip(steps, held, strict=True) if said}
+
+    def forget_descriptors(self, steps: Collection[str]) -> None:
+        """The next execution asks again."""
+        self.update(**{f"descriptor:{step}": "" for step in steps})
 
     def want(self) -> str:
         """What was asked of the run: "stop" or nothing."""

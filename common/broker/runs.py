@@ -9,6 +9,7 @@ from typing import Any, Literal
 
 from common.broker.connection import Connection
 from common.errors import RunError
+from common.faults import SpecFault
 from common.keys import RUNS, Keys
 from common.wire import PROTOCOL
 
@@ -21,7 +22,7 @@ class RunRecord:
 
     Args:
         spec: the pipeline as `PipelineSpec.dump` gave it, overrides applied.
-        options: what the command line asked for and a worker must know: base_dir, limit, dry_run, payloads.
+        options: what the command line asked for and a worker must know: base_dir, limit, dry_run, payloads, stages.
         want: "stop" when a stop was asked for.
         position: entries in the journal.
     """
@@ -46,6 +47,8 @@ class WorkerRecord:
         local: was it started by the coordinator itself?
         load_error: traceback of a `load` that raised.
         refused: why it cannot serve the step.
+        fault: what is wrong in the spec, where that is why.
+        waits: what it waits for before it loads the step: "waits for 1 of 2 GPUs of host..."; empty if nothing.
     """
 
     worker_id: str
@@ -57,6 +60,8 @@ class WorkerRecord:
     local: bool
     load_error: str
     refused: str
+    waits: str = ""
+    fault: SpecFault | None = None
 
 
 class RunRegistry:
@@ -123,6 +128,10 @@ class RunRegistry:
         status, want = self._connection.command("HMGET", Keys(run_id).run, "status", "want")
         return (status or b"").decode(), (want or b"").decode()
 
+    def stage(self, run_id: str) -> int:
+        """The stage that the run is in, from 0."""
+        return int(self._connection.command("HGET", Keys(run_id).run, "stage") or 0)
+
     def ask_to_stop(self, run_id: str) -> None:
         """The coordinator of the run stops it as Ctrl-C would."""
         self._connection.command("HSET", Keys(run_id).run, "want", "stop")
@@ -151,6 +160,8 @@ class RunRegistry:
                 bool(facts.get("local")),
                 str(facts.get("load_error", "")),
                 str(facts.get("refused", "")),
+                str(facts.get("waits", "")),
+                _fault(facts.get("fault")),
             )
             for (worker, facts), lease in zip(found.items(), leases, strict=True)
         ]
@@ -177,3 +188,12 @@ class RunRegistry:
                 break
         self.forget(run_id)
         return removed
+
+
+def _fault(said: object) -> SpecFault | None:
+    """`[message, place]`, as a worker says it."""
+    match said:
+        case [str(message), [*loc]]:
+            return SpecFault(message, tuple(part for part in loc if isinstance(part, str | int)))
+        case _:
+            return None

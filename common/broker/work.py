@@ -105,6 +105,23 @@ class WorkQueue:
         """From now on the step is known to be loadable: a worker that cannot load it is to blame, not the step."""
         self.connection.command("HSET", self.keys.run, f"loaded:{self.step}", 1)
 
+    def note_columns(self) -> None:
+        """From now on a column that is missing is known to be a matter of the rows, not of the pipeline."""
+        self.connection.command("HSET", self.keys.run, f"columns:{self.step}", 1)
+
+    def columns_noted(self) -> bool:
+        """Has a worker of the step seen rows with all columns that the step requires?"""
+        return bool(self.connection.command("HEXISTS", self.keys.run, f"columns:{self.step}"))
+
+    def describe(self, descriptor: bytes) -> bytes | None:
+        """Says what the step is, if no worker has said so before.
+
+        Returns:
+            What the run takes it to be from now on: this, or what an earlier worker said. None where it does not ask.
+        """
+        held: bytes | None = self.connection.call("describe", [self.keys.run], f"descriptor:{self.step}", descriptor)
+        return held
+
     def leave(self) -> None:
         """Takes the worker out; what is still pending for it can be claimed at once."""
         self.connection.call(

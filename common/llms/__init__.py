@@ -6,13 +6,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from common.cuda import CudaDevicePlacementMixin
     from common.llms.base import LLM, ChatMessage, Generation
     from common.llms.echo import EchoLLM
     from common.llms.openai import OpenAILLM
 
-__all__ = ["LLM", "ChatMessage", "EchoLLM", "Generation", "OpenAILLM"]
+__all__ = ["LLM", "ChatMessage", "CudaDevicePlacementMixin", "EchoLLM", "Generation", "OpenAILLM"]
 
-_ELSEWHERE = {"EchoLLM": "common.llms.echo", "OpenAILLM": "common.llms.openai"}
+_ELSEWHERE = {
+    "CudaDevicePlacementMixin": "common.cuda",
+    "EchoLLM": "common.llms.echo",
+    "OpenAILLM": "common.llms.openai",
+}
 """Module of each name that `common.llms.base` does not have."""
 
 

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Annotated, Any, Literal, TypedDict
+from inspect import Parameter, isabstract, signature
+from typing import Any, ClassVar, Literal, Self, TypedDict
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, model_validator
+from pydantic_core import CoreSchema, core_schema
 
-from common.steps.base import RuntimeParameterMarker
+from common.faults import hint
+from common.runtime_parameters import RuntimeOption, RuntimeParametersMixin
 
 
 class ChatMessage(TypedDict):
@@ -35,19 +39,63 @@ class Generation:
     output_tokens: int | None = None
 
 
-class LLM(BaseModel, ABC):
+def _from_type(value: Any, info: ValidationInfo) -> Any:
+    """Builds the client that `type` names; a validation context may hold `allow`, modules to import it from."""
+    if not isinstance(value, dict):
+        return value
+    from common.registry import resolve_llm
+
+    if not isinstance(type_name := value.get("type"), str):
+        raise ValueError("llm needs a type, such as {type: OpenAILLM, model: ...} or {type: EchoLLM}")
+    llm_class = resolve_llm(type_name, allow=(info.context or {}).get("allow", ()))
+    return llm_class.model_validate({name: option for name, option in value.items() if name != "type"})
+
+
+def _with_type(llm: LLM) -> dict[str, Any]:
+    from common.dump import dump_value
+
+    dumped: dict[str, Any] = dump_value(llm)
+    return dumped
+
+
+class LLM(RuntimeParametersMixin, ABC):
     """A client of a language model.
 
     A worker calls `load`, then on its event loop `aload`, many `agenerate` at once, and `aunload`, then `unload`.
+    A field of a step that is annotated `LLM` takes a client, or a mapping with its `type`.
     """
 
     model_config = ConfigDict(
         extra="forbid", validate_default=True, arbitrary_types_allowed=True, protected_namespaces=()
     )
 
-    generation_kwargs: Annotated[dict[str, Any], RuntimeParameterMarker()] = Field(
+    citations: ClassVar[tuple[str, ...]] = ()
+    """BibTeX entries of the model; the dataset's card lists them."""
+
+    generation_kwargs: RuntimeOption[dict[str, Any]] = Field(
         default_factory=dict, description="Sampling options of each call, such as temperature and max_tokens."
     )
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        schema = handler(source)
+        if not isabstract(cls):
+            return schema
+        written = core_schema.plain_serializer_function_ser_schema(_with_type)
+        return core_schema.with_info_before_validator_function(_from_type, schema, serialization=written)
+
+    @model_validator(mode="after")
+    def _options_are_known(self) -> Self:
+        known, others = _options(type(self))
+        for name in () if others else self.generation_kwargs:
+            if name not in known:
+                raise ValueError(f"generation_kwargs has '{name}', which is no option{hint(name, known, 'there are')}")
+        return self
+
+    @classmethod
+    def runtime_parameter_keys(cls, parameter: str) -> Mapping[str, bool]:
+        """Those of `generation_kwargs` are the keyword arguments of `agenerate`."""
+        return _options(cls)[0] if parameter == "generation_kwargs" else {}
 
     @property
     @abstractmethod
@@ -56,7 +104,10 @@ class LLM(BaseModel, ABC):
 
     @abstractmethod
     async def agenerate(self, messages: list[ChatMessage], **kwargs: Any) -> Generation:
-        """Answers `messages`; `kwargs` go before `generation_kwargs`.
+        """Answers `messages`; `kwargs` go before `generation_kwargs`, which a task passes on with each call.
+
+        A class that names its options (`temperature: float, top_p: float = 1.0`) has them listed, and those without a
+        default asked for before a run.
 
         Raises:
             RowError: the endpoint gave no answer; says which endpoint and model, and what to do.
@@ -73,3 +124,11 @@ class LLM(BaseModel, ABC):
 
     def unload(self) -> None:
         """Called once on an orderly end of the worker."""
+
+
+def _options(cls: type[LLM]) -> tuple[dict[str, bool], bool]:
+    """The keyword arguments of `agenerate` beside the messages (is each optional?), and whether it takes others too."""
+    parameters = list(signature(cls.agenerate).parameters.values())
+    named = {Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY}
+    options = {each.name: each.default is not Parameter.empty for each in parameters[2:] if each.kind in named}
+    return options, any(each.kind is Parameter.VAR_KEYWORD for each in parameters)

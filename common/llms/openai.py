@@ -12,6 +12,7 @@ from pydantic import Field, PrivateAttr, SecretStr, field_validator
 from common.errors import RowError, RunError, UsageError
 from common.faults import hint
 from common.llms.base import LLM, ChatMessage, Generation
+from common.runtime_parameters import RuntimeOption, RuntimeParameter
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI
@@ -38,17 +39,21 @@ class OpenAILLM(LLM):
     """
 
     model: str = Field(min_length=1, description="The model's name at the endpoint.")
-    base_url: str | None = Field(
+    base_url: RuntimeParameter[str] = Field(
         default=None, description="The endpoint, up to and with /v1; OPENAI_BASE_URL or OpenAI itself if not given."
     )
     api_key: SecretStr | None = Field(
         default=None, exclude=True, description="For use in Python; left out of every dump. Else see api_key_env."
     )
-    api_key_env: str = Field(default="OPENAI_API_KEY", description="Environment variable that holds the key.")
-    timeout: float = Field(
+    api_key_env: RuntimeOption[str] = Field(
+        default="OPENAI_API_KEY", description="Environment variable that holds the key."
+    )
+    timeout: RuntimeOption[float] = Field(
         default=120.0, gt=0, description="Seconds that one attempt waits for the endpoint to answer."
     )
-    max_retries: int = Field(default=2, ge=0, description="Times that the client asks a busy endpoint again.")
+    max_retries: RuntimeOption[int] = Field(
+        default=2, ge=0, description="Times that the client asks a busy endpoint again."
+    )
 
     _client: AsyncOpenAI | None = PrivateAttr(default=None)
 

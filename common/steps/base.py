@@ -7,11 +7,18 @@ The contract is distilabel's (`Step`, `GeneratorStep`, `GlobalStep`); `AsyncStep
 from __future__ import annotations
 
 import logging
+import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
-from typing import Annotated, Any, ClassVar, Literal, TypeVar
+from collections.abc import Iterator, Mapping
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+
+from common.artifacts import ArtifactStore, WriteFunction
+from common.errors import UsageError
+from common.runtime_parameters import RuntimeOption, RuntimeParametersMixin
+from common.runtime_parameters import RuntimeParameter as RuntimeParameter
+from common.steps.graph import Connectable, StepGraph, current_graph
 
 Row = dict[str, Any]
 StepInput = Annotated[list[Row], "StepInput"]
@@ -23,29 +30,23 @@ StepColumns = list[str] | dict[str, bool]
 
 StepKind = Literal["step", "generator", "global", "async"]
 
-T = TypeVar("T")
-
-
-class RuntimeParameterMarker:
-    """Marks a field as a runtime parameter; the annotation's `description` documents it."""
-
-
-RuntimeParameter = Annotated[T | None, RuntimeParameterMarker()]
-"""`RuntimeParameter[int]`: a field that may be given when the pipeline is run."""
-
 
 class StepResources(BaseModel):
     """What each worker of the step needs. None of it changes the rows, so none of it is in a run's signature."""
 
     model_config = ConfigDict(extra="forbid")
 
-    replicas: int = Field(default=1, ge=1, description="Workers of this step that local mode starts.")
-    gpus: int = Field(default=0, ge=0, description="Devices for each worker.")
-    cpus: float | None = Field(default=None, gt=0, description="Cores for each worker; for rendered deployments.")
-    memory: int | None = Field(default=None, gt=0, description="Bytes for each worker; for rendered deployments.")
+    replicas: RuntimeOption[int] = Field(default=1, ge=1, description="Workers of this step that local mode starts.")
+    gpus: RuntimeOption[int] = Field(default=0, ge=0, description="Devices for each worker.")
+    cpus: RuntimeOption[float | None] = Field(
+        default=None, gt=0, description="Cores for each worker; for rendered deployments."
+    )
+    memory: RuntimeOption[int | None] = Field(
+        default=None, gt=0, description="Bytes for each worker; for rendered deployments."
+    )
 
 
-class BaseStep(BaseModel, ABC):
+class BaseStep(Connectable, RuntimeParametersMixin, ABC):
     """Fields and hooks that every kind of step has. Inherit from one of the four kinds below, not from this."""
 
     model_config = ConfigDict(
@@ -55,8 +56,16 @@ class BaseStep(BaseModel, ABC):
     kind: ClassVar[StepKind]
     path_fields: ClassVar[tuple[str, ...]] = ()
     """Parameters that are paths: a relative one is resolved against the spec's folder."""
+    requirements: ClassVar[list[str]] = []
+    """Packages that a worker must have before it loads the step, as `pip install` takes them; see `@requirements`."""
+    citations: ClassVar[tuple[str, ...]] = ()
+    """BibTeX entries of what the step is made after; the dataset's card lists them."""
 
-    name: str = Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$", description="Unique in the pipeline.")
+    name: str = Field(
+        default="",
+        pattern=r"^[a-zA-Z0-9_-]{0,64}$",
+        description="Unique in the pipeline; made from the class if not given.",
+    )
     input_mappings: dict[str, str] = Field(
         default_factory=dict, description="Column that the step reads -> column of the row that holds it."
     )
@@ -64,21 +73,23 @@ class BaseStep(BaseModel, ABC):
         default_factory=dict, description="Column that the step writes -> name that the row gets."
     )
     resources: StepResources = Field(default_factory=StepResources)
-    on_error: Literal["skip", "nulls", "fail"] = Field(
+    on_error: RuntimeOption[Literal["skip", "nulls", "fail"]] = Field(
         default="skip",
         description="A row that still fails after its retries: leave it out, give it None outputs, or halt the run.",
     )
-    retries: int = Field(default=2, ge=0, description="Times that a failing batch, then a failing row, is tried again.")
-    backoff: tuple[float, float] = Field(
+    retries: RuntimeOption[int] = Field(
+        default=2, ge=0, description="Times that a failing batch, then a failing row, is tried again."
+    )
+    backoff: RuntimeOption[tuple[float, float]] = Field(
         default=(0.5, 10.0),
         description="Seconds before the first retry, and at most; doubled each time, with jitter.",
     )
-    max_deliveries: int = Field(
+    max_deliveries: RuntimeOption[int] = Field(
         default=3,
         ge=1,
         description="Workers that may die on a batch before it is run row by row in isolation.",
     )
-    max_failure_rate: float = Field(
+    max_failure_rate: RuntimeOption[float] = Field(
         default=0.5,
         ge=0,
         le=1,
@@ -86,10 +97,26 @@ class BaseStep(BaseModel, ABC):
     )
 
     _logger: logging.Logger = PrivateAttr(default_factory=lambda: logging.getLogger("penstock.step"))
+    _graph: StepGraph | None = PrivateAttr(default=None)
+    _artifacts: ArtifactStore | None = PrivateAttr(default=None)
+    _enable_metadata: bool = PrivateAttr(default=False)
 
     def model_post_init(self, _context: Any) -> None:
-        """Gives the step a logger of its own name; its records go to the run's `pipeline.log`."""
+        """Makes the step part of the pipeline whose `with` block is running, and names it.
+
+        It gets a logger of its own name, whose records go to the run's `pipeline.log`.
+        """
+        graph = current_graph.get()
+        if not self.name:
+            base = re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", type(self).__name__).lower()
+            self.name = graph.unused_name(base) if graph is not None else f"{base}_0"
+        if graph is not None:
+            graph.add_step(self)
         self._logger = logging.getLogger(f"penstock.step.{self.name}")
+
+    @property
+    def graph(self) -> StepGraph | None:
+        return self._graph
 
     @property
     def inputs(self) -> StepColumns:
@@ -118,19 +145,48 @@ class BaseStep(BaseModel, ABC):
     def unload(self) -> None:
         """Called once on an orderly end of the worker: give back what `load` took."""
 
+    def save_artifact(
+        self, name: str, write_function: WriteFunction, metadata: Mapping[str, Any] | None = None
+    ) -> None:
+        """Keeps files beside the rows: they will be in the dataset, in `artifacts/<step>/<name>/`.
+
+        To be called in `load` or while rows are processed. An artifact is there whole or not at all, and one that is
+        saved again, as by a batch that is tried again, takes the place of the first.
+
+        Args:
+            write_function: is called with the path of an empty folder, and writes its files there.
+            metadata: goes to `metadata.json` beside them.
+
+        Raises:
+            UsageError: a name that is not that of a folder, or a worker on another host in a run without `--payloads`.
+        """
+        if self._artifacts is None:
+            raise UsageError(
+                f"step '{self.name}': there is nowhere to keep artifact '{name}': a worker that the coordinator did "
+                "not start needs a place that all hosts reach; run the pipeline with --payloads URL"
+            )
+        self._artifacts.save(self.name, name, write_function, metadata or {})
+        self._logger.info("artifact '%s' of step '%s' is saved", name, self.name)
+
 
 class GeneratorStep(BaseStep):
     """Has no predecessor and makes rows. It must be able to start again at any `offset`."""
 
     kind: ClassVar[StepKind] = "generator"
 
-    batch_size: int = Field(default=50, ge=1, description="Rows that each yield of `process` has.")
+    batch_size: RuntimeOption[int] = Field(default=50, ge=1, description="Rows that each yield of `process` has.")
 
     @abstractmethod
     def process(self, offset: int = 0) -> GeneratorStepOutput:
         """Yields `(rows, last)`, from row `offset` on; `last` is True with the last rows. To run out ends it as well.
 
         Another worker may go on where this one stopped, so the same `offset` must give the same rows.
+        """
+
+    def pin(self, fingerprint: str) -> None:
+        """Called in a worker before `load`, with the fingerprint that the run was signed with.
+
+        A step whose data may change while a run goes on reads from here on what had this fingerprint, if it can.
         """
 
     def fingerprint(self) -> str:
@@ -152,7 +208,9 @@ class Step(BaseStep):
     splittable: ClassVar[bool] = True
     """May a failing batch be bisected? False for a step whose rows of one batch depend on each other."""
 
-    input_batch_size: int = Field(default=50, ge=1, description="Rows per batch, taken from each predecessor.")
+    input_batch_size: RuntimeOption[int] = Field(
+        default=50, ge=1, description="Rows per batch, taken from each predecessor."
+    )
 
     @abstractmethod
     def process(self, *inputs: Any, **_: Any) -> StepOutput:
@@ -179,8 +237,8 @@ class AsyncStep(BaseStep):
     kind: ClassVar[StepKind] = "async"
     splittable: ClassVar[bool] = True
 
-    input_batch_size: int = Field(default=50, ge=1, description="Rows per batch.")
-    concurrency: int = Field(default=50, ge=1, description="Rows in flight in each worker.")
+    input_batch_size: RuntimeOption[int] = Field(default=50, ge=1, description="Rows per batch.")
+    concurrency: RuntimeOption[int] = Field(default=50, ge=1, description="Rows in flight in each worker.")
 
     @abstractmethod
     async def process_row(self, row: Row) -> Row | list[Row] | None:

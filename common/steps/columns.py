@@ -1,4 +1,4 @@
-"""Steps that rearrange columns: KeepColumns, ExpandColumns, GroupColumns, CombineOutputs."""
+"""Steps that rearrange columns: KeepColumns, ExpandColumns, MergeColumns, GroupColumns, CombineOutputs."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pydantic import ConfigDict, Field, field_validator, model_validator
 
 from common.errors import RowError
 from common.steps.base import Row, Step, StepInput, StepOutput
+from common.steps.cells import cell_of, kind_of
 from common.steps.mappings import hidden_columns, output_names, source_names
+from common.steps.metadata import join_metadata
 
 
 class KeepColumns(Step):
@@ -29,7 +31,7 @@ class KeepColumns(Step):
         return output_names(self, self.columns) | hidden_columns(self, available or set())
 
     def process(self, inputs: StepInput) -> StepOutput:
-        yield [{column: _cell(row, column) for column in self.columns} for row in inputs]
+        yield [{column: cell_of(row, column) for column in self.columns} for row in inputs]
 
 
 class ExpandColumns(Step):
@@ -86,7 +88,7 @@ class ExpandColumns(Step):
         return [{**row, **dict(zip(names, elements, strict=True))} for elements in zip(*lists.values(), strict=True)]
 
     def _elements(self, row: Row, column: str) -> list[Any]:
-        cell = _cell(row, column)
+        cell = cell_of(row, column)
         if self.encoded is True or (isinstance(self.encoded, list) and column in self.encoded):
             try:
                 cell = json.loads(cell)
@@ -94,14 +96,56 @@ class ExpandColumns(Step):
                 raise RowError(f"column '{column}' is not JSON text of a list, as encoded says: {error}") from None
         if not isinstance(cell, list | tuple):
             hint = "; if it is JSON text of a list, set encoded: true" if isinstance(cell, str) else ""
-            raise RowError(f"column '{column}' holds {_kind(cell)}, not a list to expand{hint}")
+            raise RowError(f"column '{column}' holds {kind_of(cell)}, not a list to expand{hint}")
         return list(cell)
+
+
+class MergeColumns(Step):
+    """Joins columns of each row into one list, in the order of `columns`, and drops them.
+
+    A list is joined element by element; any other value, None too, becomes one element.
+    """
+
+    columns: list[str] = Field(min_length=1, description="The columns to join, each once.")
+    output_column: str = Field(default="merged_column", min_length=1, description="Name of the list.")
+
+    @field_validator("columns")
+    @classmethod
+    def _each_once(cls, columns: list[str]) -> list[str]:
+        if repeated := [column for index, column in enumerate(columns) if column in columns[:index]]:
+            raise ValueError(f"{repeated[0]!r} is there twice")
+        return columns
+
+    @property
+    def inputs(self) -> list[str]:
+        return self.columns
+
+    @property
+    def outputs(self) -> list[str]:
+        return [self.output_column]
+
+    def output_columns(self, available: set[str] | None) -> set[str] | None:
+        if available is None:
+            return None
+        left = (available - source_names(self, self.columns)) | hidden_columns(self, available)
+        return left | output_names(self, self.outputs)
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        yield [self._merge(row) for row in inputs]
+
+    def _merge(self, row: Row) -> Row:
+        merged: list[Any] = []
+        for column in self.columns:
+            cell = cell_of(row, column)
+            merged += cell if isinstance(cell, list | tuple) else [cell]
+        left = {name: value for name, value in row.items() if name not in self.columns}
+        return {**left, self.output_column: merged}
 
 
 class GroupColumns(Step):
     """Joins rows of several predecessors: each of `columns` becomes the list of their values, in their order.
 
-    Any other column keeps the value of the first predecessor that has it.
+    Any other column keeps the value of the first predecessor that has it; `distilabel_metadata` keeps what all say.
     """
 
     # `output_columns`, the name that specs use, is a method of every step; hence the alias.
@@ -146,30 +190,26 @@ class GroupColumns(Step):
         for row in rows:
             for name, value in row.items():
                 merged.setdefault(name, value)
+        merged |= join_metadata(rows)
         for column in self.columns:
             merged.pop(column, None)
         for column, name in zip(self.columns, self.outputs, strict=True):
-            merged[name] = [_cell(row, column) for row in rows]
+            merged[name] = [cell_of(row, column) for row in rows]
         return merged
 
 
 class CombineOutputs(Step):
-    """Joins rows of several predecessors into one with the columns of all; where they collide, the later one wins."""
+    """Joins rows of several predecessors into one with the columns of all; where they collide, the later one wins.
+
+    What each predecessor says in `distilabel_metadata` is kept.
+    """
 
     def process(self, *inputs: StepInput) -> StepOutput:
         _check_lengths(self.name, inputs)
-        yield [{name: value for row in rows for name, value in row.items()} for rows in zip(*inputs, strict=True)]
-
-
-def _cell(row: Row, column: str) -> Any:
-    try:
-        return row[column]
-    except KeyError:
-        raise RowError(f"the row has no column '{column}'; it has {', '.join(map(repr, row)) or 'none'}") from None
-
-
-def _kind(cell: Any) -> str:
-    return "None" if cell is None else f"a value of type {type(cell).__name__}"
+        yield [
+            {name: value for row in rows for name, value in row.items()} | join_metadata(rows)
+            for rows in zip(*inputs, strict=True)
+        ]
 
 
 def _check_lengths(step: str, inputs: tuple[list[Row], ...]) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterable
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
 
@@ -16,10 +16,22 @@ class LoadDataFromDicts(GeneratorStep):
 
     data: list[Row] = Field(description="The rows; each a mapping of column to value.")
 
+    @field_validator("data")
+    @classmethod
+    def _are_what_a_spec_holds(cls, data: list[Row]) -> list[Row]:
+        for number, row in enumerate(data):
+            for column, value in row.items():
+                if found := _foreign(value):
+                    raise ValueError(
+                        f"row {number}, column '{column}' holds a {found}, and a spec holds None, bool, numbers, text, "
+                        "lists and mappings: write it as text, or use make_generator_step(rows), which keeps it so"
+                    )
+        return data
+
     @property
     def outputs(self) -> list[str]:
         """Every column that some row has."""
-        return list(dict.fromkeys(column for row in self.data for column in row))
+        return columns_of(self.data)
 
     def process(self, offset: int = 0) -> GeneratorStepOutput:
         """Yields copies of the rows from row `offset` on, `batch_size` at a time."""
@@ -30,11 +42,27 @@ class LoadDataFromDicts(GeneratorStep):
 
     def fingerprint(self) -> str:
         """Digest of the rows, the order of their columns included: the dataset has its columns in that order."""
-        digest = hashlib.blake2b(digest_size=16)
-        for line in self._lines():
-            digest.update(line.encode())
-        return digest.hexdigest()
+        return rows_digest(self.data)
 
-    def _lines(self) -> Iterator[str]:
-        for row in self.data:
-            yield json.dumps(row, default=lambda value: [type(value).__name__, repr(value)]) + "\n"
+
+def _foreign(value: object) -> str:
+    """The type of the first value that JSON does not have; empty if there is none."""
+    if isinstance(value, dict):
+        return next(filter(None, map(_foreign, value.values())), "")
+    if isinstance(value, list | tuple):
+        return next(filter(None, map(_foreign, value)), "")
+    return "" if value is None or isinstance(value, bool | int | float | str) else type(value).__name__
+
+
+def columns_of(rows: Iterable[Row]) -> list[str]:
+    """Every column that some row has, in the order of their first appearance."""
+    return list(dict.fromkeys(column for row in rows for column in row))
+
+
+def rows_digest(rows: Iterable[Row]) -> str:
+    """32 hex digits that change with a value, a type, and the order of rows or columns."""
+    digest = hashlib.blake2b(digest_size=16)
+    for row in rows:
+        line = json.dumps(row, default=lambda value: [type(value).__name__, repr(value)])
+        digest.update(f"{line}\n".encode())
+    return digest.hexdigest()

@@ -10,12 +10,14 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from itertools import islice
 from typing import Any
 
 from common.errors import RunError, UsageError
 from common.faults import hint
-from common.steps.base import Row
+from common.steps.base import GeneratorStepOutput, Row
 from common.steps.file_sources import FileSource
+from common.steps.json_values import JsonValues
 
 SUFFIXES = {
     ".jsonl": "jsonl",
@@ -28,8 +30,7 @@ SUFFIXES = {
 }
 """Suffix -> format."""
 
-_CHUNK_CHARACTERS = 1 << 16
-_PARQUET_ROWS = 128
+_ARROW_ROWS = 128
 _BOM = "\ufeff"
 
 
@@ -58,6 +59,15 @@ class ReadOptions:
 Reader = Callable[[FileSource, ReadOptions, Skip], Iterator[Row]]
 
 
+def in_batches(rows: Iterator[Row], size: int) -> GeneratorStepOutput:
+    """What a generator step yields: `size` rows at a time, and whether they are the last."""
+    batch = list(islice(rows, size))
+    while batch:
+        following = list(islice(rows, size))
+        yield batch, not following
+        batch = following
+
+
 def read_jsonl(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
     """One object per line; blank lines are no rows. A selected column that a row does not have is None."""
     for number, line in _lines(source, options.encoding):
@@ -77,7 +87,7 @@ def read_json(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[
     """An array of objects, one object, or objects one after the other; the file is never held whole."""
     encoding = _without_bom(options.encoding)
     with _reading(source), source.open() as binary, io.TextIOWrapper(binary, encoding=encoding) as text:
-        for line, value in _JsonValues(text, source.shown):
+        for line, value in JsonValues(text, source.shown):
             if skip.rows:
                 skip.rows -= 1
                 continue
@@ -135,7 +145,7 @@ def read_parquet(source: FileSource, options: ReadOptions, skip: Skip) -> Iterat
                 if skip.rows >= file.metadata.row_group(group).num_rows:
                     skip.rows -= file.metadata.row_group(group).num_rows
                     continue
-                for batch in file.iter_batches(batch_size=_PARQUET_ROWS, row_groups=[group], columns=options.columns):
+                for batch in file.iter_batches(batch_size=_ARROW_ROWS, row_groups=[group], columns=options.columns):
                     passed = min(skip.rows, batch.num_rows)
                     skip.rows -= passed
                     selected = batch if options.columns is None else batch.select(options.columns)
@@ -144,7 +154,40 @@ def read_parquet(source: FileSource, options: ReadOptions, skip: Skip) -> Iterat
             raise RunError(f"{source.shown}: cannot be read as Parquet: {error}") from None
 
 
+def read_arrow(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
+    """A stream of record batches, as `Dataset.save_to_disk` writes it; of a local file, those skipped are not read."""
+    import pyarrow as pa
+
+    try:
+        with source.map() as stream, pa.ipc.open_stream(stream) as batches:
+            _check_columns(source, options.columns, batches.schema.names)
+            for batch in batches:
+                passed = min(skip.rows, batch.num_rows)
+                skip.rows -= passed
+                selected = batch if options.columns is None else batch.select(options.columns)
+                for start in range(passed, batch.num_rows, _ARROW_ROWS):
+                    yield from selected.slice(start, _ARROW_ROWS).to_pylist()
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(f"{source.shown}: cannot be read as Arrow: {error}") from None
+
+
+def column_names(source: FileSource) -> list[str]:
+    """The columns that a Parquet or Arrow file says it has. Raises as its reader does."""
+    import pyarrow as pa
+    from pyarrow import parquet
+
+    try:
+        with source.map() as stream:
+            if source.suffix == ".parquet":
+                return list(parquet.read_schema(stream).names)
+            with pa.ipc.open_stream(stream) as batches:
+                return list(batches.schema.names)
+    except (pa.ArrowException, OSError) as error:
+        raise RunError(f"{source.shown}: cannot be read: {error}") from None
+
+
 READERS: dict[str, Reader] = {
+    "arrow": read_arrow,
     "jsonl": read_jsonl,
     "json": read_json,
     "csv": read_csv,
@@ -195,80 +238,3 @@ def _check_columns(source: FileSource, columns: list[str] | None, known: list[st
     for column in columns or ():
         if column not in known:
             raise UsageError(f"{source.shown} has no column '{column}'{hint(column, known, 'it has')}")
-
-
-class _JsonValues:
-    """The objects of a JSON text, each with the line where it begins, read in chunks.
-
-    The objects are the elements of one array, or stand one after the other.
-    """
-
-    def __init__(self, text: io.TextIOWrapper, shown: str) -> None:
-        self._text = text
-        self._shown = shown
-        self._buffer = ""
-        self._position = 0
-        self._line = 1
-        self._decoder = json.JSONDecoder()
-
-    def __iter__(self) -> Iterator[tuple[int, Any]]:
-        in_array = self._next_character() == "["
-        if in_array:
-            self._position += 1
-        while character := self._next_character():
-            if in_array and character == "]":
-                self._position += 1
-                if self._next_character():
-                    raise self._error("something follows the end of the array")
-                return
-            yield self._line, self._value()
-            if in_array and (character := self._next_character()) == ",":
-                self._position += 1
-                if self._next_character() == "]":
-                    raise self._error("a comma before the end of the array")
-            elif in_array and character != "]":
-                raise self._error(
-                    "a comma or ] is missing after an element" if character else "the array is not closed"
-                )
-        if in_array:
-            raise self._error("the array is not closed")
-
-    def _next_character(self) -> str:
-        """The next character that is no white space, not consumed; empty at the end."""
-        while True:
-            while self._position < len(self._buffer):
-                character = self._buffer[self._position]
-                if not character.isspace():
-                    return character
-                self._line += character == "\n"
-                self._position += 1
-            if not self._fill():
-                return ""
-
-    def _value(self) -> Any:
-        while True:
-            try:
-                value, end = self._decoder.raw_decode(self._buffer, self._position)
-            except json.JSONDecodeError as error:
-                # Text that is cut off fails at its end, or where its last string begins; anything else is an error.
-                cut = error.pos >= len(self._buffer) - 16 or error.msg.startswith("Unterminated string")
-                if cut and self._fill():
-                    continue
-                line = self._line + error.doc.count("\n", self._position, error.pos)
-                raise RunError(f"{self._shown}:{line}: not JSON: {error.msg}") from None
-            if end == len(self._buffer) and not isinstance(value, dict | list) and self._fill():
-                continue
-            self._line += self._buffer.count("\n", self._position, end)
-            self._position = end
-            return value
-
-    def _fill(self) -> bool:
-        """Reads on; more at a time the longer the value is, so that decoding it again stays cheap. False at the end."""
-        kept = self._buffer[self._position :]
-        chunk = self._text.read(max(_CHUNK_CHARACTERS, len(kept)))
-        if chunk:
-            self._buffer, self._position = kept + chunk, 0
-        return bool(chunk)
-
-    def _error(self, problem: str) -> RunError:
-        return RunError(f"{self._shown}:{self._line}: not JSON: {problem}")

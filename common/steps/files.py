@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import codecs
-import hashlib
 from collections.abc import Iterator
 from itertools import islice
 from typing import Any, ClassVar, Literal, Self
@@ -13,8 +12,8 @@ from pydantic import Field, field_validator, model_validator
 from common.errors import UsageError
 from common.faults import hint
 from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
-from common.steps.file_readers import READERS, SUFFIXES, ReadOptions, Skip
-from common.steps.file_sources import FileSource, find_files, format_suffix, is_pattern
+from common.steps.file_readers import READERS, SUFFIXES, ReadOptions, Skip, in_batches
+from common.steps.file_sources import FileSource, find_files, fingerprint_of, format_suffix, is_pattern
 from common.steps.mappings import output_names
 
 _HEAD_ROWS = 1_000
@@ -107,17 +106,11 @@ class LoadDataFromFile(GeneratorStep):
             UsageError: no file matches, or a format is unknown.
             RunError: a file cannot be read; names file and line.
         """
-        rows = self._rows(self._files(), self._options, Skip(offset))
-        batch = list(islice(rows, self.batch_size))
-        while batch:
-            following = list(islice(rows, self.batch_size))
-            yield batch, not following
-            batch = following
+        yield from in_batches(self._rows(self._files(), self._options, Skip(offset)), self.batch_size)
 
     def fingerprint(self) -> str:
         """Digest of name, size, time and first bytes of each file, in their order. Raises UsageError for no file."""
-        lines = "\n".join(source.fingerprint() for source in self._files())
-        return hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()
+        return fingerprint_of(self._files())
 
     @property
     def _patterns(self) -> list[str]:

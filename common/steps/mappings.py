@@ -3,6 +3,9 @@
 With `input_mappings: {instruction: text}` the step finds the row's `text` as `instruction`; a column of the row that
 was called `instruction` already is set aside, unseen. After the step, `instruction` is called `text` again, the outputs
 are renamed by `output_mappings`, and what was set aside comes back. Where names collide, what the step wrote wins.
+
+With `output_mappings: {generation: answer}` a `generation` that the row has already is the row's own: it is still there
+after the step, if the step keeps the columns that it is given.
 """
 
 from __future__ import annotations
@@ -12,15 +15,15 @@ from collections.abc import Iterable, Sequence
 from common.steps.base import BaseStep, Row
 
 Aside = list[Row] | None
-"""For each input row, the columns that were set aside; None where the step has no input mappings."""
+"""For each input row, the columns that were set aside; None where the step has no mappings."""
 
 
 def apply_input_mappings(step: BaseStep, rows: list[Row]) -> tuple[list[Row], Aside]:
-    """The rows as `step` reads them, and what was set aside. Without input mappings, `rows` itself and None.
+    """The rows as `step` reads them, and what was set aside. Without mappings, `rows` itself and None.
 
     A step with several predecessors maps each of its inputs; what the first one set aside is what the outputs get back.
     """
-    if not step.input_mappings:
+    if not step.input_mappings and not step.output_mappings:
         return rows, None
     pairs = [apply_input_mappings_to_row(step, row) for row in rows]
     return [mapped for mapped, _ in pairs], [aside for _, aside in pairs if aside is not None]
@@ -42,7 +45,7 @@ def apply_input_mappings_to_row(step: BaseStep, row: Row) -> tuple[Row, Row | No
     """`apply_input_mappings` for one row."""
     mappings = step.input_mappings
     if not mappings:
-        return row, None
+        return row, (_of_the_row(step, row) if step.output_mappings else None)
     readers: dict[str, list[str]] = {}
     for column, source in mappings.items():
         readers.setdefault(source, []).append(column)
@@ -59,7 +62,7 @@ def apply_input_mappings_to_row(step: BaseStep, row: Row) -> tuple[Row, Row | No
             aside[name] = value
         else:
             mapped[name] = value
-    return mapped, aside
+    return mapped, {**_of_the_row(step, row), **aside}
 
 
 def apply_output_mappings_to_row(step: BaseStep, row: Row, aside: Row | None) -> Row:
@@ -81,6 +84,15 @@ def apply_output_mappings_to_row(step: BaseStep, row: Row, aside: Row | None) ->
     for name, value in (aside or {}).items():
         restored.setdefault(name, value)
     return restored
+
+
+def _of_the_row(step: BaseStep, row: Row) -> Row:
+    """Columns of the row that the step may write over, under a name that is then mapped to another one."""
+    written = [name for name in step.output_mappings if name in row and name not in step.input_mappings]
+    if not written:
+        return {}
+    kept = step.output_columns(set(row)) or set()
+    return {name: row[name] for name in written if name in kept}
 
 
 def output_names(step: BaseStep, columns: Iterable[str]) -> set[str]:

@@ -45,10 +45,11 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
 
     Copies that `run --output` made stay. A run that is being coordinated is never removed.
     """
+    from common.cache import cache_directory
     from common.errors import PenstockError
     from coordinator.lookup import FoundRun
     from coordinator.removal import disk_size, old_at_broker, remove_run
-    from coordinator.run_directory import cache_directory, list_runs
+    from coordinator.run_directory import list_runs
     from coordinator.wording import ago, count, size
 
     now, cache = datetime.now(UTC), cache_directory(cache_dir)

@@ -7,14 +7,15 @@ from pathlib import Path
 
 import click
 
-from coordinator.commands.options import allow_option, set_option, show, spec_argument
+from coordinator.commands.options import allow_option, set_option, show, spec_argument, workers_option
 
 
 @click.command(short_help="Say whether a spec is right.")
 @spec_argument
 @set_option
 @allow_option
-def validate(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...]) -> None:
+@workers_option
+def validate(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], workers: str) -> None:
     """Looks for everything that can be wrong with SPEC before it runs, and starts nothing.
 
     A mistake is one message with file and line, and exit code 2.
@@ -22,22 +23,26 @@ def validate(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...]) -> 
     from coordinator.load import prepare
     from coordinator.wording import count
 
-    plan = prepare(spec, overrides, allow).plan
+    prepared = prepare(spec, overrides, allow, external=workers == "external")
+    plan = prepared.plan
     edges = sum(len(step.predecessors) for step in plan.steps.values())
     click.echo(f"{spec} is valid: {count(len(plan.steps), 'step')}, {count(edges, 'edge')}")
     click.echo(f"  from {_listed(plan.generators)} to {_listed(plan.leaves)}")
+    for name, why in prepared.undescribed.items():
+        click.echo(f"  '{name}' can only be checked by a worker of it: {why}")
 
 
 @click.command(short_help="Show a pipeline: its graph, its steps, their parameters.")
 @spec_argument
 @set_option
 @allow_option
-def info(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...]) -> None:
+@workers_option
+def info(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], workers: str) -> None:
     """Shows the graph of SPEC and each step: its class, its columns, its parameters with values and defaults."""
     from coordinator.description import describe
     from coordinator.load import prepare
 
-    show(describe(prepare(spec, overrides, allow)))
+    show(describe(prepare(spec, overrides, allow, to_run=False, external=workers == "external")))
 
 
 @click.command(short_help="Print the JSON Schema of a spec.")

@@ -30,6 +30,13 @@ allow_option = click.option(
     metavar="MODULE",
     help="A module that steps may be imported from, beside the spec's folder; may be given several times.",
 )
+workers_option = click.option(
+    "--workers",
+    type=click.Choice(["local", "external"]),
+    default="local",
+    show_default=True,
+    help="Where the run is to have its workers: for external ones, this host need not have the modules of all steps.",
+)
 broker_option = click.option(
     "--broker", envvar="PENSTOCK_BROKER_URL", metavar="URL", help="URL of the broker; also PENSTOCK_BROKER_URL."
 )

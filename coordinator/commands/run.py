@@ -35,6 +35,12 @@ from coordinator.commands.options import allow_option, broker_option, cache_opti
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows of each generator.")
 @allow_option
 @click.option("--payloads", metavar="URL", help="A folder that all hosts reach (fsspec), for rows that wait long.")
+@click.option(
+    "--push-to-hub",
+    metavar="REPO",
+    help="Put the complete dataset on the Hugging Face Hub as well, such as me/quotes; HF_TOKEN holds the token.",
+)
+@click.option("--private", is_flag=True, help="Make REPO a private one; a public one that is there is refused.")
 def run(
     spec: Path,
     broker: str | None,
@@ -47,6 +53,8 @@ def run(
     limit: int | None,
     allow: tuple[str, ...],
     payloads: str | None,
+    push_to_hub: str | None,
+    private: bool,
 ) -> None:
     """Runs the pipeline of SPEC to its dataset.
 
@@ -60,6 +68,7 @@ def run(
       1    failed or halted; the same command goes on
       2    something in the command or the spec is wrong; nothing was started
       3    complete, but some rows failed
+      5    complete, but not pushed to the hub; the same command pushes again
       75   another coordinator has the run
       130  stopped; the same command goes on
     """
@@ -79,6 +88,8 @@ def run(
         limit=limit,
         allow=allow,
         payloads=payloads,
+        push_to_hub=push_to_hub,
+        private=private,
     )
     with make_reporter(make_console(), "" if dry_run else _same_command()) as reporter:
         outcome = execute(request, reporter)

@@ -37,7 +37,8 @@ class Listed:
 @cache_option
 def runs(broker: str | None, cache_dir: Path | None) -> None:
     """Lists the runs that have a directory here, the newest first, and with --broker those that are known there."""
-    from coordinator.run_directory import cache_directory, list_runs
+    from common.cache import cache_directory
+    from coordinator.run_directory import list_runs
 
     cache = cache_directory(cache_dir)
     local = list_runs(cache)

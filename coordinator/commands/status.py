@@ -101,10 +101,16 @@ def _show_steps(connection: Connection, record: RunRecord) -> None:
     waiting = registry.waiting(record.run_id, steps)
     # Reads only; whoever calls itself a coordinator but does not take over changes nothing.
     position, _, sent = Control(connection, record.run_id, {"token": ""}, 1.0).marks(steps)
-    click.echo(f"{'journal':<10} {position:,} entries\n")
+    click.echo(f"{'journal':<10} {position:,} entries")
+    if len(stages := record.options.get("stages", ())) > 1:
+        stage = registry.stage(record.run_id)
+        click.echo(f"{'stage':<10} {stage + 1}/{len(stages)}: {', '.join(stages[stage])}")
+    click.echo()
     rows = [(step, sent[step], waiting[step], [each for each in workers if each.step == step]) for step in steps]
     show(_table(rows), make_console())
     for worker in workers:
+        if worker.waits and worker.alive:
+            click.echo(f"\nworker {worker.worker_id} of step '{worker.step}' {printable(worker.waits)}")
         for what, why in (("could not load its step", worker.load_error), ("cannot serve its step", worker.refused)):
             if why:
                 last = printable(why).strip().splitlines()[-1]

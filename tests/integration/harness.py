@@ -71,16 +71,30 @@ class Harness:
 
     def start(self, command: str, *arguments: str | Path, **settings: str) -> Command:
         """Starts `pipeline-coordinator` or `pipeline-worker` in a session of its own."""
-        output = self.folder / f"{command}-{len(self.commands)}.out"
+        module = {"pipeline-coordinator": "coordinator.cli", "pipeline-worker": "worker.cli"}[command]
+        return self._start(command, ["-P", "-m", module, *map(str, arguments)], settings)
+
+    def start_script(self, text: str, *arguments: str, **settings: str) -> Command:
+        """Starts `script.py` of this text, with `mysteps.py` beside it."""
+        (self.folder / "mysteps.py").write_text(STEPS.read_text())
+        (self.folder / "script.py").write_text(text)
+        return self._start("script", ["script.py", *arguments], settings)
+
+    def run_script(self, text: str, *arguments: str, timeout: float = 60, **settings: str) -> tuple[int, str]:
+        """A script to its end: exit code and output."""
+        command = self.start_script(text, *arguments, **settings)
+        return command.wait(timeout), command.text
+
+    def _start(self, name: str, arguments: list[str], settings: dict[str, str]) -> Command:
+        output = self.folder / f"{name}-{len(self.commands)}.out"
         environment = {
             **os.environ,
             **{f"PENSTOCK_{key}": value for key, value in {**FAST, **self.settings, **settings}.items()},
             "PENSTOCK_CACHE_DIR": str(self.folder / "cache"),
         }
-        module = {"pipeline-coordinator": "coordinator.cli", "pipeline-worker": "worker.cli"}[command]
         with output.open("wb") as file:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", module, *map(str, arguments)],
+                [sys.executable, *arguments],
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,

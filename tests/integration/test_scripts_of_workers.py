@@ -333,3 +333,36 @@ def test_notes_of_an_isolated_batch_are_its_owners_alone(run: Run) -> None:
     assert second.isolated(batch(0, attempt=1)) == {}
     second.commit([done(claimed)])
     assert second.isolated(claimed.batch) == {}
+
+
+# descriptors
+
+
+def test_what_the_first_worker_says_of_a_step_stays(run: Run) -> None:
+    run.control.update(status="starting")
+    assert run.worker("w1").describe(b"first") == b"first"
+    assert run.worker("w2").describe(b"second") == b"first"
+    assert run.control.descriptors(["a", "b"]) == {"a": b"first"}
+
+
+def test_what_was_forgotten_is_asked_again(run: Run) -> None:
+    run.control.update(status="starting")
+    worker = run.worker("w1")
+    worker.describe(b"first")
+    run.control.forget_descriptors(["a"])
+    assert run.control.descriptors(["a"]) == {}
+    assert worker.describe(b"second") == b"second"
+
+
+@pytest.mark.parametrize("status", ["running", "failed", "stopped", "complete"])
+def test_a_run_that_does_not_wait_takes_no_descriptor(run: Run, status: str) -> None:
+    run.control.update(status=status)
+    worker = run.worker("w1")
+    assert unchanged(run, lambda: worker.describe(b"late")) is None
+
+
+def test_a_run_that_is_gone_does_not_come_back_with_a_descriptor(run: Run) -> None:
+    worker = run.worker("w1")
+    RunRegistry(run.connection).delete(run.run_id)
+    assert worker.describe(b"late") is None
+    assert run.connection.command("EXISTS", run.keys.run) == 0

@@ -26,8 +26,6 @@ class Conditions:
         breaks: batches (step, seq) whose first attempt ends in a Failure.
         outage: a step whose rows all fail until the run is reopened.
         ends_empty: generators that say that they have ended in an empty result of its own.
-        chooses_in_worker: routing steps whose choice is part of the result; none of them global, since a result has
-            one choice and a global step's result is many outputs.
     """
 
     seed: int = 0
@@ -35,7 +33,6 @@ class Conditions:
     breaks: frozenset[tuple[str, int]] = frozenset()
     outage: str | None = None
     ends_empty: frozenset[str] = frozenset()
-    chooses_in_worker: frozenset[str] = frozenset()
 
 
 class FoldExecutor:
@@ -46,6 +43,7 @@ class FoldExecutor:
         batches: per step the rows that each of its batches was given, by seq.
         leaves: rows written, per leaf.
         halts: reasons of the halts.
+        given_up: optional steps that failed, and are not done again.
     """
 
     def __init__(self, plan: Plan, programs: dict[str, Program], conditions: Conditions | None = None) -> None:
@@ -58,6 +56,7 @@ class FoldExecutor:
         self.batches: dict[str, dict[int, list[Rows]]] = {name: {} for name in plan.steps}
         self.leaves: dict[str, list[Row]] = {name: [] for name in plan.leaves}
         self.halts: list[str] = []
+        self.given_up: set[str] = set()
         self._applied = 0
         self._effects: list[Effect] = []
         self._payloads: dict[Payload, Rows] = {}
@@ -142,8 +141,10 @@ class FoldExecutor:
                 buffer.append(effect)
             case Route(step, seq, rows):
                 assert (step, seq) not in self._routed
+                assert self.programs[step].choose_by_rows is None, "the worker has chosen"
                 self._routed.add((step, seq))
-                self.journal.append(Routed(step, seq, self._choose(step, seq, rows)))
+                chosen = self.programs[step].choose(seq, rows, self.plan.successors(step))
+                self.journal.append(Routed(step, seq, chosen))
             case Halt():
                 pass
             case Finish():
@@ -233,8 +234,7 @@ class FoldExecutor:
         last = self._generated[name] == ends_at
         if last:
             self._running.remove(name)
-        chunks = self._store(name, seq, attempt, rows)
-        routed = self._choose_here(name, seq, len(rows))
+        chunks, routed = self._store(name, seq, attempt, rows)
         self.journal.append(Result(name, seq, attempt, chunks, last=last, routed=routed))
 
     def _work(self) -> None:
@@ -248,23 +248,26 @@ class FoldExecutor:
         assert self.batches[name].setdefault(seq, inputs) == inputs, f"not the same rows again: {batch}"
         if self._breaks(name, seq):
             assert attempt == 0
+            if self.plan.steps[name].optional:
+                self.given_up.add(name)
             self.journal.append(Failure(name, seq, attempt, "out of memory"))
             return
         program = self.programs[name]
         if name == self.conditions.outage and not self._reopened:
             program = replace(program, fails=lambda rows: True)
         outcome = run_batch(self.plan.steps[name], program, inputs)
+        chunks, routed = self._store(name, seq, attempt, outcome.rows)
         self.journal.append(
             Result(
                 name,
                 seq,
                 attempt,
-                self._store(name, seq, attempt, outcome.rows),
+                chunks,
                 taken=outcome.taken,
                 failed=outcome.failed,
                 lost=outcome.lost,
                 holes=outcome.rows.count(None),
-                routed=self._choose_here(name, seq, len(outcome.rows)),
+                routed=routed,
             )
         )
 
@@ -273,10 +276,16 @@ class FoldExecutor:
         self._broken.add((name, seq))
         return breaks
 
-    def _store(self, name: str, seq: int, attempt: int, rows: Rows) -> tuple[Chunk, ...]:
-        """Stores an output, that of a global step in chunks; without rows there is nothing to store."""
-        step = self.plan.steps[name]
+    def _store(
+        self, name: str, seq: int, attempt: int, rows: Rows
+    ) -> tuple[tuple[Chunk, ...], tuple[tuple[str, ...], ...] | None]:
+        """Stores an output, that of a global step in chunks, and routes each by its rows where its program does so.
+
+        Without rows there is nothing to store.
+        """
+        step, program = self.plan.steps[name], self.programs[name]
         chunks: list[Chunk] = []
+        routed: list[tuple[str, ...]] = []
         while rows:
             size = len(rows)
             if step.kind == "global":
@@ -289,13 +298,9 @@ class FoldExecutor:
             self._stored.add((name, seq, attempt))
             self._payloads[Payload(name, seq, attempt, external)] = head
             chunks.append(Chunk(size, 1 + 8 * size, external))
-        return tuple(chunks)
-
-    def _choose(self, name: str, seq: int, rows: int) -> tuple[str, ...]:
-        return self.programs[name].choose(seq, rows, self.plan.successors(name))
-
-    def _choose_here(self, name: str, seq: int, rows: int) -> tuple[str, ...] | None:
-        return self._choose(name, seq, rows) if name in self.conditions.chooses_in_worker else None
+            routed.append(program.successors(seq, head, self.plan.successors(name)))
+        in_worker = step.routed and program.choose_by_rows is not None
+        return tuple(chunks), tuple(routed) if in_worker else None
 
     # the end
 
@@ -308,8 +313,14 @@ class FoldExecutor:
             assert all(edge.exhausted for edge in state.edges)
 
     def _check_ledger(self) -> None:
-        """On every edge, rows committed = rows taken; per step, rows in = processed + failed + lost at a join."""
+        """On every edge, rows committed = rows taken; per step, rows in = processed + failed + lost at a join.
+
+        A step that was given up counts all positions as failed: nobody has told the fold which of them are holes.
+        """
         applied = applied_results(self.journal)
+        for name in self.given_up:
+            rows = max(map(len, self.batches[name][0]))
+            applied[name] = [Result(name, 0, 0, taken=rows, failed=rows)]
         for name, state in self.manager.steps.items():
             results = applied[name]
             counts = state.counts
@@ -322,7 +333,7 @@ class FoldExecutor:
             given = list(self.batches[name].values())
             positions = sum(max(map(len, inputs)) for inputs in given)
             holes = sum(inputs[0].count(None) for inputs in given if len(inputs) == 1)
-            if state.plan.kind != "generator":
+            if state.plan.kind != "generator" and name not in self.given_up:
                 assert positions == counts.taken + counts.lost + holes
             for edge in state.edges:
                 assert edge.rows_in == edge.rows_out

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from common.build import build_steps
+from common.build_routing import build_routing
 from common.faults import SpecFault
 from common.spec import PipelineSpec
 from coordinator.dag import build_plan
@@ -22,7 +23,8 @@ def plan(steps: Steps, **more: Any) -> Plan:
     """The plan of steps whose types are names of `sample_steps`; `more` are further keys of the spec."""
     own = {name: step | {"type": f"tests.unit.sample_steps:{step['type']}"} for name, step in steps.items()}
     spec = PipelineSpec.from_dict({"name": "demo", "steps": own, **more})
-    return build_plan(spec, build_steps(spec, allow=["tests"], base_dir=Path("/")))
+    steps_built = build_steps(spec, allow=["tests"], base_dir=Path("/"))
+    return build_plan(spec, steps_built, build_routing(spec, allow=["tests"]))
 
 
 def fault(steps: Steps, **more: Any) -> SpecFault:

@@ -42,12 +42,21 @@ class Program:
         process: rows in, one list per input, to rows out.
         fails: does a position fail, given its row in each input that has one?
         choose: routing, by (seq of the output, its rows, successors).
+        choose_by_rows: routing that reads the whole rows of an output instead; an output without one goes nowhere.
     """
 
     yields: list[list[Row]] = field(default_factory=list)
     process: Callable[[list[list[Row]]], list[Row]] = _nothing
     fails: Callable[[list[Row]], bool] = _never
     choose: Callable[[int, int, tuple[str, ...]], tuple[str, ...]] = _everywhere
+    choose_by_rows: Callable[[list[Row], tuple[str, ...]], tuple[str, ...]] | None = None
+
+    def successors(self, seq: int, rows: Rows, successors: tuple[str, ...]) -> tuple[str, ...]:
+        """Where an output goes."""
+        if self.choose_by_rows is None:
+            return self.choose(seq, len(rows), successors)
+        whole = [row for row in rows if row is not None]
+        return self.choose_by_rows(whole, successors) if whole else ()
 
 
 @dataclass(frozen=True)
@@ -175,9 +184,9 @@ class _Interpreter:
     def _routed(self, routing: str) -> list[tuple[Origin, int, Rows, tuple[str, ...]]]:
         """Every output with rows of a routing step, and the successors chosen for it."""
         successors = self.plan.successors(routing)
-        choose = self.programs[routing].choose
+        program = self.programs[routing]
         return [
-            (origin, seq, rows, choose(seq, len(rows), successors))
+            (origin, seq, rows, program.successors(seq, rows, successors))
             for origin, outputs in self.outputs[routing].items()
             for seq, rows in outputs
             if rows

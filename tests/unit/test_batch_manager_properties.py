@@ -17,9 +17,12 @@ from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from common.batch import Failure, Reopened
+from common.steps.base import BaseStep
 from coordinator.batch_manager import BatchManager, Effect, Finish
 from coordinator.plan import Plan, Scope, StepPlan
+from coordinator.scopes import find_scopes
 from tests.unit.fold_executor import Conditions, FoldExecutor, snapshot
+from tests.unit.sample_steps import All, Join, Load
 from tests.unit.sequential_interpreter import Program, Row, interpret
 
 DEEP = os.environ.get("PENSTOCK_HYPOTHESIS") == "deep"
@@ -83,6 +86,9 @@ class Work:
         picked = hash((self.salt, seq, rows)) % 2 ** len(successors)
         return tuple(name for place, name in enumerate(successors) if picked >> place & 1)
 
+    def choose_by_rows(self, rows: list[Row], successors: tuple[str, ...]) -> tuple[str, ...]:
+        return self.choose(sum(rows), len(rows), successors)
+
 
 class _Sketch:
     """A pipeline in the making."""
@@ -111,7 +117,9 @@ class _Sketch:
         work = Work(number, self.random.choice(SHAPES), self.random.choice((0, 0, 0, 4, 2)) if kind == "step" else 0)
         yields = [[1_000 * number + 10 * seq + place for place in range(size)] for seq, size in enumerate(sizes)]
         made = yields if kind == "generator" else []
-        self.programs[name] = Program(made, work.process, work.fails, work.choose)
+        reads_rows = self.random.random() < 0.5
+        by_rows = work.choose_by_rows if routed and reads_rows else None
+        self.programs[name] = Program(made, work.process, work.fails, work.choose, by_rows)
         if routed:
             for _ in range(self.random.choice((1, 2, 2, 3))):
                 if self.random.random() < 0.1:
@@ -172,7 +180,20 @@ def pipelines(draw: st.DrawFn) -> Pipeline:
         sketch.add("generator", (), routes=0.2)
     for _ in range(draw(st.sampled_from((5, 3, 8, 1, 10)))):
         sketch.grow()
-    return Pipeline(Plan(sketch.steps), sketch.programs)
+    return Pipeline(Plan(with_optional_leaves(sketch.steps)), sketch.programs)
+
+
+def with_optional_leaves(steps: dict[str, StepPlan]) -> dict[str, StepPlan]:
+    """Global leaves above the last level may fail without an end to the run, as `build_plan` has it."""
+    levels: dict[str, int] = {}
+    for name, step in steps.items():
+        levels[name] = 1 + max((levels[other] for other in step.predecessors), default=0)
+    sources = {other for step in steps.values() for other in step.predecessors}
+    last = max(levels.values())
+    return {
+        name: replace(step, optional=step.kind == "global" and name not in sources and levels[name] < last)
+        for name, step in steps.items()
+    }
 
 
 def conditions(pipeline: Pipeline, seed: int, crashes: float = 0.0, broken: bool = False) -> Conditions:
@@ -184,11 +205,6 @@ def conditions(pipeline: Pipeline, seed: int, crashes: float = 0.0, broken: bool
         crashes,
         frozenset((random.choice(names), random.randrange(4)) for _ in range(3)) if broken else frozenset(),
         ends_empty=frozenset(name for name in pipeline.plan.generators if random.random() < 0.5),
-        chooses_in_worker=frozenset(
-            step.name
-            for step in pipeline.plan.steps.values()
-            if step.routed and step.kind != "global" and random.random() < 0.4
-        ),
     )
 
 
@@ -209,6 +225,24 @@ def test_rows_and_batches_are_those_of_the_sequential_interpreter(pipeline: Pipe
     assert executor.leaves == expected.leaves
     assert in_order(executor) == expected.batches
     assert executor.halts == []
+
+
+@examples(60)
+@given(pipelines())
+def test_the_branches_of_a_pipeline_are_found_in_its_edges(pipeline: Pipeline) -> None:
+    plan = pipeline.plan
+    steps: dict[str, BaseStep] = {
+        name: All(name=name)
+        if step.kind == "global"
+        else Load(name=name)
+        if step.kind == "generator"
+        else Join(name=name)
+        for name, step in plan.steps.items()
+    }
+    predecessors = {name: step.predecessors for name, step in plan.steps.items()}
+    routing = dict.fromkeys(name for name, step in plan.steps.items() if step.routed)
+    found = find_scopes(steps, predecessors, routing)
+    assert found == {name: (step.scope, step.converges) for name, step in plan.steps.items()}
 
 
 @examples(60)
@@ -235,9 +269,10 @@ def test_a_run_that_is_reopened_after_failures_ends_as_if_there_had_been_none(
 ) -> None:
     expected = interpret(pipeline.plan, pipeline.programs)
     executor = run(pipeline, conditions(pipeline, seed, crashes, broken=True))
-    assert executor.leaves == expected.leaves
+    assert executor.leaves == expected.leaves | {leaf: [] for leaf in executor.given_up}
     assert in_order(executor) == expected.batches
-    assert bool(executor.halts) == any(isinstance(entry, Failure) for entry in executor.journal)
+    failures = {entry.step for entry in executor.journal if isinstance(entry, Failure)}
+    assert bool(executor.halts) == bool(failures - executor.given_up)
 
 
 @examples(60)

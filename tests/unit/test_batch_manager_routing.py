@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.batch import Routed
+from common.batch import Chunk, Result, Routed
 from coordinator.batch_manager import Route
 from tests.unit.fold_words import Fold, asked, branch, done, generator, global_step, made, released, sent, step
 
@@ -29,9 +29,30 @@ def test_a_routed_output_waits_for_the_choice() -> None:
 
 def test_a_choice_in_the_workers_commit_is_acted_on_at_once() -> None:
     fold = diamond(size=4)
-    effects = fold(done("r", 0, 4, taken=0, routed=("x",)))
+    effects = fold(done("r", 0, 4, taken=0, routed=(("x",),)))
     assert asked(effects) == []
     assert sent(effects) == ["x0 <- r0[0:4]"]
+
+
+def test_each_chunk_of_a_global_step_goes_where_its_worker_sends_it() -> None:
+    fold = Fold(
+        generator("g"),
+        global_step("all", "g", routed=True),
+        step("x", "all", scope=branch("all", "x")),
+        step("y", "all", scope=branch("all", "y")),
+    )
+    fold(*made("g", 7))
+    chunks = tuple(Chunk(rows, rows * 10) for rows in (3, 3, 1))
+    effects = fold(Result("all", 0, 0, chunks, taken=7, routed=(("x",), ("x", "y"), ("y",))))
+    assert asked(effects) == []
+    assert sent(effects) == ["x0 <- all0[0:3]", "x1 <- all1[0:3]", "y0 <- all1[0:3]", "y1 <- all2[0:1]"]
+
+
+def test_an_output_that_its_worker_sends_nowhere_holds_nobody_up() -> None:
+    fold = diamond()
+    effects = fold(done("r", 0, 2, taken=0, routed=((),)), done("r", 1, 2, taken=0, routed=(("x",),)))
+    assert released(effects) == ["r0"]
+    assert sent(effects) == ["x0 <- r1[0:2]"]
 
 
 def test_choices_are_acted_on_in_the_order_of_the_outputs() -> None:

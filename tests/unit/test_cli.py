@@ -175,7 +175,7 @@ def parameter(output: str, step: str, name: str) -> list[str]:
     """The cells of the line of a parameter, below the heading of a step."""
     below = output[output.index(f"\n{step}  ") :]
     line = next(line for line in below.splitlines() if line.strip().startswith(f"{name} "))
-    return [cell.strip() for cell in line.split("  ") if cell.strip()]
+    return [cell.strip().removesuffix(" *") for cell in line.split("  ") if cell.strip()]
 
 
 def test_info_shows_values_beside_defaults(spec: Path) -> None:

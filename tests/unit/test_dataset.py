@@ -13,7 +13,8 @@ import pytest
 
 from common.errors import RunError, UsageError
 from common.settings import Settings
-from coordinator.dataset import MARKER, CardFacts, DatasetSummary, build_dataset, check_output
+from coordinator.card import CardFacts
+from coordinator.dataset import MARKER, DatasetSummary, build_dataset, check_output
 from coordinator.leaf_schema import LeafSchema
 from coordinator.partial import remove_partial, write_partial
 from coordinator.parts import LeafWriter, Part
@@ -182,13 +183,11 @@ def test_a_dataset_of_ours_is_replaced_and_nothing_is_left_beside_it(tmp_path: P
     build(tmp_path, one=[[{"id": 1}]])
     check_output(tmp_path / "out")
     build(tmp_path, two=[[{"id": 2}]])
-    assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == [MARKER, "README.md", "two"]
-    assert json.loads((tmp_path / "out" / MARKER).read_text()) == {
-        "penstock": 1,
-        "run": "quotes-1a2b",
-        "signature": "5f6e",
-        "rows": {"two": 1},
-    }
+    assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == [MARKER, "README.md", "pipeline.yaml", "two"]
+    assert (tmp_path / "out" / "pipeline.yaml").read_text() == FACTS.spec
+    marker = json.loads((tmp_path / "out" / MARKER).read_text())
+    assert marker.pop("facts")["description"] == "Quotes, answered."
+    assert marker == {"penstock": 1, "run": "quotes-1a2b", "signature": "5f6e", "rows": {"two": 1}, "artifacts": []}
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["out", "parts"]
 
 

@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from common.settings import Settings
-from coordinator.dataset import CardFacts, build_dataset
+from coordinator.card import CardFacts
+from coordinator.dataset import build_dataset
 from coordinator.leaf_schema import MAX_DEPTH, ColumnType, Kind, LeafSchema
 from coordinator.parts import LeafWriter
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.steps import Step, StepInput, StepOutput
+from common.steps import KeepColumns, Step, StepInput, StepOutput
 from common.steps.base import Row
 from common.steps.mappings import (
     apply_input_mappings,
@@ -90,8 +90,19 @@ def test_a_column_read_and_written_under_two_mappings_leaves_its_source_alone() 
 def test_an_output_mapping_wins_over_a_column_that_is_there_already() -> None:
     step = Uppercase(name="s", output_mappings={"generation": "answer"})
     assert run(step, [{"instruction": "a", "answer": "old"}]) == [{"instruction": "a", "answer": "A"}]
+
+
+def test_a_column_that_the_row_has_survives_a_step_that_writes_it_under_another_name() -> None:
+    step = Uppercase(name="s", output_mappings={"generation": "answer"})
     row = {"generation": "older", "answer": "old", "instruction": "a"}
-    assert run(step, [row]) == [{"answer": "A", "instruction": "a"}]
+    assert run(step, [row]) == [{"generation": "older", "answer": "A", "instruction": "a"}]
+    clean = Strip(name="s", output_mappings={"text": "clean"})
+    assert run(clean, [{"text": " a "}]) == [{"text": " a ", "clean": "a"}]
+
+
+def test_a_step_that_drops_columns_renames_what_it_keeps() -> None:
+    step = KeepColumns(name="s", columns=["text"], output_mappings={"text": "clean"})
+    assert run(step, [{"text": "a", "more": 1}]) == [{"clean": "a"}]
 
 
 def test_an_output_may_replace_the_column_that_was_read() -> None:
@@ -127,7 +138,7 @@ def test_each_row_that_comes_from_one_row_gets_back_what_that_row_had_set_aside(
     ]
 
 
-columns = st.sampled_from("abcde")
+columns = st.sampled_from(["a", "b", "instruction", "generation", "e"])
 rows = st.lists(st.dictionaries(columns, st.integers()), max_size=4)
 
 
@@ -151,6 +162,24 @@ def test_the_step_sees_exactly_the_sources_and_the_columns_that_no_mapping_names
     expected = {name: value for name, value in expected.items() if name not in mappings}
     expected |= {name: row[source] for name, source in mappings.items() if source in row}
     assert mapped == expected
+
+
+@given(
+    row=st.dictionaries(columns, st.integers(), min_size=1),
+    source=st.none() | columns,
+    target=st.none() | st.sampled_from("abcdefg"),
+)
+def test_the_columns_that_leave_a_step_are_those_that_it_declares(
+    row: Row, source: str | None, target: str | None
+) -> None:
+    step = Uppercase(
+        name="s",
+        input_mappings={"instruction": source} if source else {},
+        output_mappings={"generation": target} if target else {},
+    )
+    row = {**dict.fromkeys(row, "text"), source or "instruction": "text"}
+    (made,) = run(step, [row])
+    assert set(made) == step.output_columns(set(row))
 
 
 @pytest.mark.parametrize("rows", [[], [{}]])

@@ -61,7 +61,7 @@ def test_a_class_of_an_allowed_module_is_found(allow: str, separator: str) -> No
 def test_of_a_misspelt_module_the_nearest_allowed_one_is_named() -> None:
     assert refusal("mystep:Upper", ("numpy", "mysteps")) == (
         "'mystep:Upper' is not allowed here; did you mean 'mysteps:Upper'? Else, to let this process import it: "
-        "--allow mystep"
+        "--allow mystep (but there is no such module on this host)"
     )
 
 

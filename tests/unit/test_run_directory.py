@@ -11,8 +11,9 @@ from pathlib import Path
 
 import pytest
 
+from common.cache import cache_directory
 from common.errors import EXIT_FENCED, Fenced, RunError, UsageError
-from coordinator.run_directory import RunDirectory, RunRecord, cache_directory, list_runs
+from coordinator.run_directory import RunDirectory, RunRecord, list_runs
 
 HOLD_THE_LOCK = """
 import sys

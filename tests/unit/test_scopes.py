@@ -107,13 +107,14 @@ def test_a_routed_step_has_one_predecessor() -> None:
         ),
         (
             {"load": {"function": "sample_n_steps", "n": 3}},
-            ("routing", "load", "n"),
-            "routing of 'load': sample_n_steps has n: 3; n is a number of steps, 1 to 2 here",
+            ("routing", "load"),
+            "routing of 'load': 'sample_n_steps' (n: 3, seed: 0) needs 3 steps to choose from; "
+            "only 2 come after 'load'",
         ),
         (
             {"load": {"function": "sample_n_steps"}},
-            ("routing", "load", "n"),
-            "routing of 'load': sample_n_steps has no 'n'; n is a number of steps, 1 to 2 here",
+            ("routing", "load"),
+            "routing of 'load': 'sample_n_steps' needs its option 'n'",
         ),
     ],
 )

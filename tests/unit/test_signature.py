@@ -40,7 +40,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 def signature(folder: Path, overrides: Sequence[str] = (), **options: object) -> str:
     prepared = prepare(folder / "spec.yaml", overrides, allow=["tests"])
-    return run_signature(prepared.spec, prepared.steps, options)
+    return run_signature(prepared.spec, prepared.steps, prepared.routing, options)
 
 
 @pytest.mark.parametrize(
@@ -99,6 +99,24 @@ def test_routing_changes_the_signature(folder: Path) -> None:
     one = signature(folder)
     path.write_text(path.read_text().replace("n: 1", "n: 2"))
     assert len({before, one, signature(folder)}) == 3
+    path.write_text(path.read_text().replace("n: 2", "n: 1, seed: 0"))
+    assert signature(folder) == one
+
+
+def test_the_code_of_a_routing_function_changes_the_signature(folder: Path) -> None:
+    file = folder / "routes_of_signature_test.py"
+    file.write_text("def route(steps, last=False):\n    return steps[-1:] if last else steps[:1]\n")
+    path = folder / "spec.yaml"
+    path.write_text(path.read_text() + "routing: {load: {function: 'routes_of_signature_test:route'}}\n")
+    try:
+        before = signature(folder)
+        assert signature(folder) == before
+        path.write_text(path.read_text().replace("route'}", "route', last: true}"))
+        last = signature(folder)
+        file.write_text(file.read_text() + "# changed\n")
+        assert len({before, last, signature(folder)}) == 3
+    finally:
+        sys.modules.pop("routes_of_signature_test", None)
 
 
 def test_the_description_does_not_change_the_signature(folder: Path) -> None:
@@ -135,7 +153,7 @@ def test_the_signature_is_the_same_in_every_process(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from common.signature import run_signature;"
         "from coordinator.load import prepare; p = prepare(Path(sys.argv[1]), allow=['tests']);"
-        "print(run_signature(p.spec, p.steps, {}))"
+        "print(run_signature(p.spec, p.steps, p.routing, {}))"
     )
     command = [sys.executable, "-c", code, str(folder / "spec.yaml")]
     found = {

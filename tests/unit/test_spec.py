@@ -224,7 +224,7 @@ UPPER = "type: tests.unit.sample_steps:Upper\n    after: load\n    "
         (
             step("type: other.module:Step"),
             "spec.yaml:5: step 'up': 'other.module:Step' is not allowed here; to let this process import it: "
-            "--allow other.module",
+            "--allow other.module (but there is no such module on this host)",
         ),
         (
             step("type: TextGeneration\n    after: load\n    llm:\n      model: m\n      type: OpenAILM"),

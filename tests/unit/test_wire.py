@@ -58,23 +58,25 @@ def batches(draw: st.DrawFn) -> Batch:
     return Batch(draw(names), draw(counts), draw(counts), inputs)
 
 
-results = st.builds(
-    Result,
-    names,
-    counts,
-    counts,
-    st.lists(st.builds(Chunk, counts, counts, externals), max_size=4).map(tuple),
-    counts,
-    counts,
-    counts,
-    counts,
-    st.booleans(),
-    st.one_of(st.none(), st.lists(names, max_size=3).map(tuple)),
-    names,
-    st.integers(0, 10**9).map(lambda micros: micros / 1e6),
-)
+@st.composite
+def results(draw: st.DrawFn) -> Result:
+    chunks = tuple(draw(st.lists(st.builds(Chunk, counts, counts, externals), max_size=4)))
+    choice = st.lists(names, max_size=3).map(tuple)
+    return Result(
+        draw(names),
+        draw(counts),
+        draw(counts),
+        chunks,
+        *(draw(counts) for _ in range(4)),
+        draw(st.booleans()),
+        draw(st.one_of(st.none(), st.tuples(*(choice for _ in chunks)))),
+        draw(names),
+        draw(st.integers(0, 10**9)) / 1e6,
+    )
+
+
 entries: st.SearchStrategy[Entry] = st.one_of(
-    results,
+    results(),
     st.builds(Failure, names, counts, counts, errors, names),
     st.builds(Routed, names, counts, st.lists(names, max_size=3).map(tuple)),
     st.builds(PartWritten, names, counts, counts, names, counts, counts, names, st.binary(max_size=50), counts),
@@ -173,9 +175,13 @@ BAD_SHAPES: list[list[object]] = [
     ["result", "s", 0, 0, [[1]], 1, [0, 0, 0], False, None, "w", 1],
     ["result", "s", 0, 0, [], 1, [0, 0], False, None, "w", 1],
     ["result", "s", 0, 0, [], 1, [0, 0, 0], False, [1], "w", 1],
+    ["result", "s", 0, 0, [[1, 1]], 1, [0, 0, 0], False, [], "w", 1],
+    ["result", "s", 0, 0, [[1, 1]], 1, [0, 0, 0], False, [["a"], ["b"]], "w", 1],
+    ["result", "s", 0, 0, [[1, 1]], 1, [0, 0, 0], False, ["a"], "w", 1],
     ["result", "s", 0, 0, [], "1", [0, 0, 0], False, None, "w", 1],
     ["failure", "s", 0, 0, b"error", "w"],
     ["routed", "s", 0, 5],
+    ["routed", "s", 0, "step"],
     ["part", "s", 0, 0, "name", 1, 0, "digest", "schema", 0],
     ["reopened", 1],
     ["letter", "s", 0, 0, 0, "e", 1, "w", b""],

@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-from pydantic import (
-    Field,
-    FieldSerializationInfo,
-    PrivateAttr,
-    ValidationInfo,
-    field_serializer,
-    field_validator,
-    model_validator,
-)
+from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from common.errors import RowError
 from common.faults import hint
 from common.llms.base import LLM, ChatMessage, Generation
+from common.runtime_parameters import RuntimeOption
 from common.steps.base import AsyncStep, Row, StepColumns
+from common.steps.metadata import METADATA, task_metadata, with_metadata
 
 if TYPE_CHECKING:
     from jinja2 import Template
@@ -33,6 +28,9 @@ class TextGeneration(AsyncStep):
     A row with a column `system_prompt` that is not empty uses that instead of the step's. A generation cut short or
     filtered is kept as it came; a row for which the model gives no text at all fails. So does a row for which the
     template would print a missing column or None; use `{{ context or "" }}` or `{% if context %}` where that is meant.
+
+    In a pipeline with `enable_metadata`, what the model was sent, what it answered and how many tokens that took go to
+    the column `distilabel_metadata`, beside what earlier tasks put there.
     """
 
     llm: LLM = Field(description="The model's client: {type: OpenAILLM, model: ..., base_url: ...}.")
@@ -41,33 +39,18 @@ class TextGeneration(AsyncStep):
     columns: list[str] = Field(
         default_factory=list, description="Columns that the template uses; taken from the template if not given."
     )
-    num_generations: int = Field(default=1, ge=1, description="Answers for each row.")
-    group_generations: bool = Field(
+    num_generations: RuntimeOption[int] = Field(default=1, ge=1, description="Answers for each row.")
+    group_generations: RuntimeOption[bool] = Field(
         default=False, description="One row with the list of its generations, instead of one row for each of them."
+    )
+    add_raw_input: RuntimeOption[bool] = Field(
+        default=True, description="Where the pipeline has enable_metadata: keep the messages that the model was sent."
+    )
+    add_raw_output: RuntimeOption[bool] = Field(
+        default=True, description="Where the pipeline has enable_metadata: keep the model's answer as it came."
     )
 
     _compiled: Template | None = PrivateAttr(default=None)
-
-    @field_validator("llm", mode="before")
-    @classmethod
-    def _from_type(cls, value: Any, info: ValidationInfo) -> Any:
-        """Builds the client that `type` names; a validation context may hold `allow`, modules to import it from."""
-        if not isinstance(value, dict):
-            return value
-        from common.registry import resolve_llm
-
-        if not isinstance(type_name := value.get("type"), str):
-            raise ValueError("llm needs a type, such as {type: OpenAILLM, model: ...} or {type: EchoLLM}")
-        llm_class = resolve_llm(type_name, allow=(info.context or {}).get("allow", ()))
-        return llm_class.model_validate({name: option for name, option in value.items() if name != "type"})
-
-    @field_serializer("llm")
-    def _with_type(self, llm: LLM, info: FieldSerializationInfo) -> dict[str, Any]:
-        from common.registry import LLMS
-
-        target = f"{type(llm).__module__}:{type(llm).__qualname__}"
-        type_name = next((name for name, module in LLMS.items() if module == target), target)
-        return {"type": type_name, **llm.model_dump(mode=info.mode)}
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -97,7 +80,7 @@ class TextGeneration(AsyncStep):
 
     @property
     def outputs(self) -> StepColumns:
-        return ["generation", "model_name"]
+        return ["generation", "model_name", *([METADATA] if self._enable_metadata else [])]
 
     def load(self) -> None:
         self._compiled = _environment().from_string(self.template)
@@ -119,19 +102,40 @@ class TextGeneration(AsyncStep):
             RowError: the prompt cannot be made, or the model gave no text.
         """
         messages = self.format_input(row)
-        if self.num_generations == 1 and not self.group_generations:
-            text = self._text(await self.llm.agenerate(messages))
-            return {**row, "generation": text, "model_name": self.llm.model_name}
+        found = await self._answers(messages)
+        for answer in found:
+            if answer.text is None:
+                grouped = self.group_generations or len(found) > 1
+                raise RowError(self._no_text(answer), self._metadata(row, messages, found, grouped=grouped))
+        if self.group_generations:
+            return self._answered(row, messages, [answer.text for answer in found], found)
+        rows = [self._answered(row, messages, answer.text, [answer]) for answer in found]
+        return rows[0] if self.num_generations == 1 else rows
+
+    async def _answers(self, messages: list[ChatMessage]) -> Sequence[Generation]:
+        options = self.llm.generation_kwargs
+        if self.num_generations == 1:
+            return [await self.llm.agenerate(messages, **options)]
         answers = await asyncio.gather(
-            *(self.llm.agenerate(messages) for _ in range(self.num_generations)), return_exceptions=True
+            *(self.llm.agenerate(messages, **options) for _ in range(self.num_generations)), return_exceptions=True
         )
         for answer in answers:
             if isinstance(answer, BaseException):
                 raise answer
-        texts = [self._text(answer) for answer in answers if isinstance(answer, Generation)]
-        if self.group_generations:
-            return {**row, "generation": texts, "model_name": self.llm.model_name}
-        return [{**row, "generation": text, "model_name": self.llm.model_name} for text in texts]
+        return [answer for answer in answers if isinstance(answer, Generation)]
+
+    def _answered(self, row: Row, messages: list[ChatMessage], generation: Any, answers: Sequence[Generation]) -> Row:
+        metadata = self._metadata(row, messages, answers, grouped=self.group_generations)
+        return {**row, "generation": generation, "model_name": self.llm.model_name, **metadata}
+
+    def _metadata(
+        self, row: Row, messages: list[ChatMessage], answers: Sequence[Generation], *, grouped: bool
+    ) -> dict[str, Any]:
+        if not self._enable_metadata:
+            return {}
+        asked = messages if self.add_raw_input else None
+        found = task_metadata(self.name, asked, answers, raw_output=self.add_raw_output, grouped=grouped)
+        return with_metadata(row, found)
 
     def format_input(self, row: Row) -> list[ChatMessage]:
         """The conversation that the model is asked to go on with; `load` comes first."""
@@ -150,12 +154,8 @@ class TextGeneration(AsyncStep):
             columns = ", ".join(map(repr, row))
             raise RowError(f"template: {error}; the row has the columns {columns or 'none'}") from None
 
-    def _text(self, generation: Generation) -> str:
-        if generation.text is None:
-            raise RowError(
-                f"model '{self.llm.model_name}' gave no text (finish_reason: {generation.finish_reason or 'not given'})"
-            )
-        return generation.text
+    def _no_text(self, answer: Generation) -> str:
+        return f"model '{self.llm.model_name}' gave no text (finish_reason: {answer.finish_reason or 'not given'})"
 
 
 def _variables(template: str) -> list[str]:

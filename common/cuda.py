@@ -1,0 +1,72 @@
+"""GPUs as a step asks for them: `resources.gpus`, and `cuda_devices` of a step or of the LLM in it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from typing import Literal
+
+from pydantic import BaseModel, Field, field_validator
+
+from common.faults import SpecFault
+from common.runtime_parameters import RuntimeOption
+from common.steps.base import BaseStep
+
+DevicesWanted = int | list[int]
+"""So many devices, whichever they are, or these."""
+
+
+class CudaDevicePlacementMixin(BaseModel):
+    """For a step or an LLM that runs on GPUs: `class MyLLM(LLM, CudaDevicePlacementMixin)`.
+
+    The worker takes the devices for itself and sets CUDA_VISIBLE_DEVICES before it calls `load`, where they are then
+    `cuda:0`, `cuda:1` and so on.
+    """
+
+    cuda_devices: RuntimeOption[Literal["auto"] | list[int]] = Field(
+        default="auto",
+        description="The devices of the host to run on, by the numbers of nvidia-smi; auto: any resources.gpus, or 1.",
+    )
+    disable_cuda_device_placement: RuntimeOption[bool] = Field(
+        default=False, description="Take no devices and leave CUDA_VISIBLE_DEVICES as it is."
+    )
+
+    @field_validator("cuda_devices")
+    @classmethod
+    def _are_devices(cls, value: Literal["auto"] | list[int]) -> Literal["auto"] | list[int]:
+        if value != "auto" and (not value or len(set(value)) < len(value) or min(value) < 0):
+            raise ValueError("give auto, or the numbers of one or more devices, each of them once")
+        return value
+
+
+def devices_wanted(step: BaseStep) -> DevicesWanted:
+    """What a worker of the step takes before it loads it; 0 for a step that runs on none.
+
+    Raises:
+        SpecFault: `resources.gpus` and `cuda_devices` contradict each other.
+    """
+    placed = [model for model in _models(step) if isinstance(model, CudaDevicePlacementMixin)]
+    on = [model for model in placed if not model.disable_cuda_device_placement]
+    if placed and not on:
+        return 0
+    named = list(dict.fromkeys(device for model in on if model.cuda_devices != "auto" for device in model.cuda_devices))
+    gpus = step.resources.gpus
+    if named and gpus not in (0, len(named)):
+        raise SpecFault(
+            f"step '{step.name}': resources.gpus is {gpus}, and cuda_devices names {len(named)} "
+            f"({', '.join(map(str, named))}); leave one of the two out",
+            ("steps", step.name, "resources", "gpus"),
+        )
+    return named or max(gpus, 1 if on else 0)
+
+
+def _models(value: object) -> Iterator[BaseModel]:
+    """A step, and the models in its fields, such as its LLM."""
+    if isinstance(value, BaseModel):
+        yield value
+        inside: Iterable[object] = vars(value).values()
+    elif isinstance(value, dict):
+        inside = value.values()
+    else:
+        inside = value if isinstance(value, list | tuple) else ()
+    for part in inside:
+        yield from _models(part)

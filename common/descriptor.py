@@ -1,0 +1,173 @@
+"""What a worker says of a step whose class the coordinator cannot import: all that the checks and the fold ask of one.
+
+The first worker of the step writes it into the run; from then on it is what the run takes the step to be.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from inspect import Parameter
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+
+from common.columns import declared_columns, leaving_columns
+from common.cuda import devices_wanted
+from common.errors import WireError
+from common.process_signature import process_parameters, takes_rows
+from common.registry import source_digest
+from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step, StepKind
+
+KINDS: Mapping[StepKind, type[BaseStep]] = {
+    "generator": GeneratorStep,
+    "step": Step,
+    "global": GlobalStep,
+    "async": AsyncStep,
+}
+SIZE_LIMIT = 4 << 20
+"""Bytes that a descriptor may have."""
+
+_Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
+_Column = Annotated[str, Field(max_length=1_000)]
+
+
+@dataclass(frozen=True, slots=True)
+class ProcessParameter:
+    """A parameter of `process`.
+
+    Args:
+        form: "one" or "many" (`*inputs`).
+        rows: is it a `StepInput`?
+    """
+
+    name: _Identifier
+    form: Literal["one", "many"]
+    rows: bool
+
+
+@dataclass(frozen=True, slots=True)
+class StepDescriptor:
+    """A step, as the worker that built it sees it.
+
+    Args:
+        class_name: for messages.
+        digest: of its source, see `step_digest`.
+        settings: the parameters that every step of its kind has, defaults included: batch size, mappings, `on_error`...
+        inputs: column -> is it required.
+        adds_columns: do its rows have the columns that entered, and `outputs`? Else it has an `output_columns` of its
+            own, so that the columns depend on the data, but for a generator that knows them.
+        columns: those that leave a generator; None where they depend on the data, and for the other kinds.
+        process: parameters of `process`; none for an asynchronous step.
+        coroutine: is `process_row` asynchronous?
+        devices: GPUs that each worker of it takes, see `common.cuda`.
+        fingerprint: of a generator's data.
+        parameters: JSON Schema of all its parameters; empty where it has none.
+    """
+
+    class_name: _Identifier
+    kind: StepKind
+    digest: Annotated[str, Field(pattern=r"^[0-9a-f]{16}$")]
+    settings: dict[str, Any]
+    inputs: dict[_Column, bool]
+    outputs: tuple[_Column, ...]
+    adds_columns: bool
+    columns: tuple[_Column, ...] | None
+    process: tuple[ProcessParameter, ...]
+    coroutine: bool
+    devices: int | list[int] = 0
+    fingerprint: str = ""
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    __pydantic_config__ = ConfigDict(extra="forbid", strict=True)
+
+    def encode(self) -> bytes:
+        """JSON."""
+        return _adapter().dump_json(self)
+
+    @classmethod
+    def decode(cls, step: str, data: bytes) -> StepDescriptor:
+        """The inverse.
+
+        Raises:
+            WireError: it is not what this version writes.
+        """
+        try:
+            if len(data) > SIZE_LIMIT:
+                raise ValueError(f"it has {len(data)} bytes")
+            return _adapter().validate_json(data)
+        except ValidationError as error:
+            detail = error.errors(include_url=False, include_input=False)[0]
+            where = ".".join(map(str, detail["loc"]))
+            raise unreadable_descriptor(step, f"{where + ': ' if where else ''}{detail['msg']}") from None
+        except ValueError as error:
+            raise unreadable_descriptor(step, str(error)) from None
+
+
+def unreadable_descriptor(step: str, problem: str) -> WireError:
+    """What is said of a descriptor that no worker of this version has written."""
+    return WireError(
+        f"what the broker holds as the descriptor of step '{step}' is not what this version of Penstock writes "
+        f"({problem}); start over with --fresh, with the same version on all hosts"
+    )
+
+
+def describe_step(step: BaseStep) -> StepDescriptor:
+    """Describes a step that is built.
+
+    Raises:
+        SpecFault: its own properties raise.
+        Exception: what `fingerprint` raises.
+    """
+    base = KINDS[step.kind]
+    generator = isinstance(step, GeneratorStep)
+    leaving = leaving_columns(step, set()) if generator else None
+    return StepDescriptor(
+        class_name=type(step).__name__,
+        kind=step.kind,
+        digest=step_digest(step),
+        settings=step.model_dump(mode="json", include=set(base.model_fields) - {"name"}),
+        inputs=declared_columns(step, "inputs"),
+        outputs=tuple(declared_columns(step, "outputs")),
+        adds_columns=type(step).output_columns is BaseStep.output_columns,
+        columns=None if leaving is None else tuple(sorted(leaving)),
+        process=tuple(_process(step)),
+        coroutine=isinstance(step, AsyncStep) and inspect.iscoroutinefunction(inspect.unwrap(type(step).process_row)),
+        devices=devices_wanted(step),
+        fingerprint=step.fingerprint() if isinstance(step, GeneratorStep) else "",
+        parameters=_schema(type(step)),
+    )
+
+
+def step_digest(step: BaseStep) -> str:
+    """Identifies the source of a step and of what is in it, such as its LLM: 16 hex digits."""
+    digests = sorted({source_digest(cls) for cls in component_classes(step)})
+    return hashlib.blake2b("".join(digests).encode(), digest_size=8).hexdigest()
+
+
+def component_classes(model: BaseModel) -> Iterator[type]:
+    """The class of a step and of the models in its fields, such as its LLM."""
+    yield type(model)
+    for value in vars(model).values():
+        if isinstance(value, BaseModel):
+            yield from component_classes(value)
+
+
+def _process(step: BaseStep) -> Iterator[ProcessParameter]:
+    for parameter in process_parameters(type(step)).values():
+        if parameter.name != "self" and parameter.kind is not Parameter.VAR_KEYWORD:
+            form: Literal["one", "many"] = "many" if parameter.kind is Parameter.VAR_POSITIONAL else "one"
+            yield ProcessParameter(parameter.name, form, takes_rows(parameter))
+
+
+def _schema(cls: type[BaseStep]) -> dict[str, Any]:
+    try:
+        return cls.model_json_schema()
+    except Exception:  # a type of the user's own that has none
+        return {}
+
+
+def _adapter() -> TypeAdapter[StepDescriptor]:
+    return TypeAdapter(StepDescriptor)

@@ -1,0 +1,285 @@
+"""Routing batch functions: which successors of a step get which of its batches.
+
+    @routing_batch_function()
+    def in_turn(steps: list[str], seq: int) -> list[str]:
+        return [steps[seq % len(steps)]]
+
+    load >> in_turn >> [one, two]
+
+In a spec a function is an import path, with its options beside it: `{function: "mymodule:in_turn"}`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import random
+import sys
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from inspect import Parameter
+from pathlib import Path
+from types import FrameType
+from typing import Any, Never
+
+from common.codec import Row
+from common.errors import RunError, UsageError, describe
+from common.import_names import import_name
+
+Function = Callable[..., Iterable[str]]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class RoutingBatchFunction:
+    """A function that routes the batches of a step. `routing_batch_function` makes it.
+
+    Args:
+        function: is called with the names of the successors, the rows where it reads them, the batch's number where it
+            has a parameter `seq`, and its options.
+        reads_rows: it runs in the worker that made the batch; else it runs in the coordinator, which has no rows.
+        least_steps: successors that it must have to choose from.
+        options: by name; those of the factory where there is one.
+        factory: what made `function` inside of itself, and makes it again in another process.
+        found_as: the import path by which a spec named it.
+    """
+
+    function: Function
+    description: str | None = None
+    reads_rows: bool = False
+    least_steps: int = 1
+    options: Mapping[str, Any] = field(default_factory=dict)
+    factory: Callable[..., Any] | None = None
+    found_as: str | None = None
+
+    def __post_init__(self) -> None:
+        """Raises UsageError for a function that could not be called."""
+        given = "(steps, rows)" if self.reads_rows else "(steps)"
+        if not callable(self.function) or inspect.iscoroutinefunction(self.function):
+            raise UsageError(
+                f"{self.function!r} is not a routing function: write 'def route{given}', which is not async"
+            )
+        positional = [one for one in _parameters(self.function) if one.kind in _POSITIONAL]
+        if len(positional) < 1 + self.reads_rows and Parameter.VAR_POSITIONAL not in {one.kind for one in positional}:
+            raise UsageError(f"the routing function '{self.name}' is called with {given}: write 'def route{given}'")
+
+    @property
+    def name(self) -> str:
+        """For messages; a spec has the import path."""
+        return str(getattr(self.factory or self.function, "__qualname__", self.function))
+
+    def __call__(self, steps: Sequence[str], rows: list[Row] | None = None, *, seq: int = 0) -> list[str]:
+        """The names of those of `steps` that get batch `seq`, of which `rows` are the rows."""
+        given = {} if self.factory else dict(self.options)
+        if any(one.name == "seq" for one in _parameters(self.function)):
+            given["seq"] = seq
+        chosen = (
+            self.function(list(steps), rows or [], **given) if self.reads_rows else self.function(list(steps), **given)
+        )
+        if isinstance(chosen, str) or not isinstance(chosen, Iterable):
+            raise TypeError(f"it returned {chosen!r}, not a list of names")
+        return list(chosen)
+
+    def bind(self, **options: Any) -> RoutingBatchFunction:
+        """The same function with some of its options set.
+
+        Raises:
+            UsageError: it has no such option.
+        """
+        from common.faults import hint
+
+        if self.factory and options:
+            raise UsageError(f"'{self.name}' has its options already: call it with others")
+        for name in options:
+            if name not in self._options:
+                raise UsageError(f"'{self.name}' has no option '{name}'{hint(name, self._options, 'it has')}")
+        return replace(self, options={**self.options, **options})
+
+    def check(self, step: str, successors: Sequence[str]) -> None:
+        """Can it route the batches of `step`?
+
+        Raises:
+            UsageError: it has too few successors to choose from, or an option has no value.
+        """
+        if len(successors) < self.least_steps:
+            options = ", ".join(f"{name}: {value!r}" for name, value in self.options.items())
+            raise UsageError(
+                f"'{self.name}'{f' ({options})' if options else ''} needs {self.least_steps} steps to choose from; "
+                f"only {len(successors)} come after '{step}'"
+            )
+        if self.factory:
+            return
+        for name, parameter in self._options.items():
+            if name not in self.options and parameter.default is Parameter.empty:
+                reads = (
+                    " (to read the rows of a batch: @routing_batch_function(reads_rows=True))" if name == "rows" else ""
+                )
+                raise UsageError(f"'{self.name}' needs its option '{name}'{reads}")
+
+    def spec(self) -> dict[str, Any]:
+        """Its entry below `routing` in a spec: `function`, and the options that are not at their defaults.
+
+        Raises:
+            UsageError: no other process can import it, or an option is nothing that a file could hold.
+        """
+        from common.dump import dump_value
+
+        maker = self.factory or self.function
+        defaults = {one.name: one.default for one in _parameters(maker)}
+        found: dict[str, Any] = {"function": self._import_name()}
+        for name, value in self.options.items():
+            if name in defaults and defaults[name] == value:
+                continue
+            try:
+                found[name] = dump_value(value)
+            except ValueError as error:
+                raise UsageError(
+                    f"the routing function '{self.name}': the option '{name}' holds a {type(value).__name__}, which no "
+                    f"spec can hold ({error}): give it text, numbers, lists or mappings"
+                ) from None
+        return found
+
+    def digest(self) -> str:
+        """Identifies its code: 16 hex digits over the file that it stands in; empty for a built-in one."""
+        maker = inspect.unwrap(self.factory or self.function)
+        if maker in BUILT_IN.values():
+            return ""
+        try:
+            source = Path(inspect.getfile(maker)).read_bytes()
+        except (TypeError, OSError):
+            source = repr(self.name).encode()
+        return hashlib.blake2b(source, digest_size=8).hexdigest()
+
+    def _import_name(self) -> str:
+        maker = self.factory or self.function
+        for name, built_in in BUILT_IN.items():
+            if maker is built_in:
+                return name
+        try:
+            return import_name(maker)
+        except UsageError as error:
+            if self.found_as is not None:
+                return self.found_as
+            if "<locals>" not in self.name:
+                raise
+            made_by = self.name.partition(".<locals>")[0]
+            says = f"a function that makes routing functions says so: def {made_by}(...) -> RoutingBatchFunction"
+            raise UsageError(f"{error}; {says}") from None
+
+    @property
+    def _options(self) -> dict[str, Parameter]:
+        """The parameters of the function behind `steps` and `rows`, but for `seq`."""
+        mine = _parameters(self.function)[1 + self.reads_rows :]
+        return {one.name: one for one in mine if one.name != "seq" and one.kind in _BY_NAME}
+
+    def __rshift__(self, steps: Any) -> Never:
+        raise UsageError(
+            f"the routing function '{self.name}' has no step before it: write step >> {self.name} >> [a, b]"
+        )
+
+    def __rrshift__(self, steps: Any) -> Never:
+        raise UsageError(f"the routing function '{self.name}' routes one step: write step >> {self.name} >> [a, b]")
+
+
+def routing_batch_function(
+    description: str | None = None, *, reads_rows: bool = False, least_steps: int = 1
+) -> Callable[[Function], RoutingBatchFunction]:
+    """A decorator that makes a routing batch function.
+
+    The function is called once for each output batch of the step that it routes, with the names of the step's
+    successors, and returns the names of those that get the batch, one at least. A parameter `seq` is given the number
+    of the batch, from 0. The same batch must lead to the same choice if it is asked again, so that a run that goes on
+    after a failure gives the same rows; a random choice draws from a seed and `seq`, as `sample_n_steps` does.
+
+    All its other parameters are options, set in the spec or by `bind`. A function that another one makes, its factory,
+    is known by the factory's name and arguments; the factory says that it returns a `RoutingBatchFunction`.
+
+    Args:
+        description: what it does, for `info`.
+        reads_rows: it is called with (steps, rows) instead, in the worker that made the rows: copies of the whole rows
+            of the batch, as they are stored. A batch of which no row is whole is routed nowhere.
+        least_steps: successors that it must have to choose from.
+    """
+    if callable(description):
+        raise UsageError("write @routing_batch_function(), with parentheses")
+
+    def decorate(function: Function) -> RoutingBatchFunction:
+        factory, options = _factory(function, sys._getframe(1))
+        return RoutingBatchFunction(function, description, reads_rows, least_steps, options, factory)
+
+    return decorate
+
+
+def sample_n_steps(n: int, seed: int = 0) -> RoutingBatchFunction:
+    """Chooses `n` of the successors at random: the same ones for the same batch in every run of the same seed.
+
+    Raises:
+        UsageError: `n` is no number of steps, or `seed` no whole number.
+    """
+    for name, value, least in (("n", n, 1), ("seed", seed, None)):
+        if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
+            expected = "a whole number" if least is None else "a number of steps, 1 or more"
+            raise UsageError(f"sample_n_steps: '{name}' is {expected}, not {value!r}")
+
+    @routing_batch_function(f"Chooses {n} of the successors at random.", least_steps=n)
+    def sample(steps: list[str], seq: int) -> list[str]:
+        digest = hashlib.blake2b(f"{seed}:{seq}".encode(), digest_size=8).digest()
+        return random.Random(int.from_bytes(digest)).sample(steps, n)
+
+    return sample
+
+
+BUILT_IN: Mapping[str, Callable[..., RoutingBatchFunction]] = {"sample_n_steps": sample_n_steps}
+"""Factories that a spec names without a module."""
+
+
+def choose_successors(
+    step: str, function: RoutingBatchFunction, successors: Sequence[str], seq: int, rows: list[Row] | None = None
+) -> tuple[str, ...]:
+    """The successors that get output batch `seq` of `step`, in the order of `successors`.
+
+    Raises:
+        RunError: the function raises, or chooses nothing, or something that is no successor.
+    """
+    what = f"the routing function of step '{step}'"
+    try:
+        chosen = function(successors, rows, seq=seq)
+    except (Exception, SystemExit) as error:
+        raise RunError(f"{what} raised: {describe(error)}") from error
+    unknown = [name for name in chosen if name not in successors]
+    if unknown or not chosen:
+        wrong = f"chose {unknown[0]!r}" if unknown else "chose nothing"
+        raise RunError(f"{what} {wrong} for batch {seq}; it must choose from {list(successors)}")
+    return tuple(name for name in successors if name in chosen)
+
+
+_POSITIONAL = (Parameter.POSITIONAL_ONLY, Parameter.POSITIONAL_OR_KEYWORD, Parameter.VAR_POSITIONAL)
+_BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
+
+
+def is_factory(function: Callable[..., Any]) -> bool:
+    """Does it say that it returns a routing function? Only then may it be called to find out which."""
+    returned = getattr(function, "__annotations__", {}).get("return")
+    return returned is RoutingBatchFunction or str(returned).rpartition(".")[2].strip("'\"") == "RoutingBatchFunction"
+
+
+def _parameters(function: Callable[..., Any]) -> list[Parameter]:
+    try:
+        return list(inspect.signature(function).parameters.values())
+    except (TypeError, ValueError):
+        raise UsageError(f"{function!r} is not a routing function: write 'def route(steps)'") from None
+
+
+def _factory(function: Function, frame: FrameType) -> tuple[Callable[..., Any] | None, dict[str, Any]]:
+    """The factory that `frame` runs, if it makes `function` inside of itself, and what it was called with."""
+    code = frame.f_code
+    if getattr(function, "__qualname__", "").rpartition(".<locals>.")[0] != code.co_qualname:
+        return None, {}
+    found: Any = frame.f_globals
+    for part in code.co_qualname.split("."):
+        found = found.get(part) if isinstance(found, dict) else getattr(found, part, None)
+    if not callable(found) or not is_factory(found) or inspect.unwrap(found).__code__ is not code:
+        return None, {}
+    parameters = _parameters(found)
+    if any(one.kind not in _BY_NAME for one in parameters):  # nothing that a spec could give by name
+        return None, {}
+    return found, {one.name: frame.f_locals[one.name] for one in parameters}

@@ -1,0 +1,125 @@
+"""Steps in the place of those that this process cannot import: they answer what is asked of a step, and never run."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Sequence
+from inspect import Parameter
+from types import new_class
+from typing import Any, ClassVar
+
+from pydantic import ConfigDict, ValidationError
+
+from common.descriptor import KINDS, ProcessParameter, StepDescriptor, unreadable_descriptor
+from common.faults import SpecFault, dotted, validation_faults
+from common.spec import StepSpec
+from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GeneratorStepOutput, Step, StepInput, StepOutput
+
+
+class Undescribed:
+    """Marks a step of which no more is known than the spec says. Anything may leave it."""
+
+
+class UndescribedGenerator(Undescribed, GeneratorStep):
+    """In the place of a step without predecessors, which must be a generator."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    def output_columns(self, available: set[str] | None) -> set[str] | None:
+        return None
+
+    def process(self, offset: int = 0) -> GeneratorStepOutput:
+        raise NotImplementedError
+
+
+class UndescribedStep(Undescribed, Step):
+    """In the place of any other one: it may turn out to be asynchronous or global."""
+
+    model_config = ConfigDict(extra="ignore")
+
+    @property
+    def inputs(self) -> dict[str, bool]:
+        """Those that the spec speaks of."""
+        return dict.fromkeys(self.input_mappings, False)
+
+    def output_columns(self, available: set[str] | None) -> set[str] | None:
+        return None
+
+    def process(self, *inputs: StepInput) -> StepOutput:
+        raise NotImplementedError
+
+
+class StandIn:
+    """Marks a step that is made of what a worker said of it."""
+
+    descriptor: ClassVar[StepDescriptor]
+
+
+def undescribed_step(name: str, spec: StepSpec) -> BaseStep:
+    """What can be known of a step without its class.
+
+    Raises:
+        SpecFault: a parameter that every step has is wrong.
+    """
+    cls: type[BaseStep] = UndescribedStep if spec.after else UndescribedGenerator
+    try:
+        return cls.model_validate({**spec.params, "name": name})
+    except ValidationError as error:
+        fault = next(validation_faults(error, spec.type, {}, spec.params))
+        raise SpecFault(f"step '{name}': {fault.message}", ("steps", name, *fault.loc)) from None
+
+
+def stand_in(name: str, descriptor: StepDescriptor) -> BaseStep:
+    """A step that looks as `descriptor` says.
+
+    Raises:
+        WireError: no step can look like that.
+    """
+    try:
+        step: BaseStep = _stand_in_class(descriptor).model_validate({**descriptor.settings, "name": name})
+    except ValidationError as error:
+        detail = error.errors(include_url=False, include_input=False)[0]
+        raise unreadable_descriptor(name, f"settings.{dotted(detail['loc'])}: {detail['msg']}") from None
+    except (ValueError, TypeError) as error:
+        raise unreadable_descriptor(name, str(error)) from None
+    return step
+
+
+def _stand_in_class(descriptor: StepDescriptor) -> Any:
+    base = KINDS[descriptor.kind]
+    members: dict[str, Any] = {
+        "__module__": __name__,
+        "__annotations__": {"descriptor": ClassVar[StepDescriptor]},
+        "descriptor": descriptor,
+        "inputs": property(lambda self: dict(descriptor.inputs)),
+        "outputs": property(lambda self: list(descriptor.outputs)),
+    }
+    if not descriptor.adds_columns:
+        known = descriptor.columns
+        members["output_columns"] = lambda self, available: None if known is None else set(known)
+    if issubclass(base, AsyncStep):
+        members["process_row"] = _process_row if descriptor.coroutine else lambda self, row: row
+    else:
+        members["process"] = _process(descriptor.process)
+    return new_class(descriptor.class_name, (StandIn, base), exec_body=lambda body: body.update(members))
+
+
+async def _process_row(self: BaseStep, row: Any) -> Any:
+    raise NotImplementedError
+
+
+def _process(parameters: Sequence[ProcessParameter]) -> Any:
+    """A method with the parameters that the real one has."""
+
+    def process(*_: Any, **__: Any) -> Any:
+        raise NotImplementedError
+
+    shown = [Parameter("self", Parameter.POSITIONAL_OR_KEYWORD)]
+    behind = False
+    for one in parameters:
+        kind = Parameter.KEYWORD_ONLY if behind else Parameter.POSITIONAL_OR_KEYWORD
+        shown.append(Parameter(one.name, Parameter.VAR_POSITIONAL if one.form == "many" else kind))
+        behind = behind or one.form == "many"
+    process.__signature__ = inspect.Signature(shown)  # type: ignore[attr-defined]
+    process.__annotations__ = {one.name: StepInput for one in parameters if one.rows}
+    return process

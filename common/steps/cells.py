@@ -1,0 +1,37 @@
+"""Reading one cell of a row, with errors that say what is there instead."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from common.errors import RowError
+from common.steps.base import Row
+
+
+def cell_of(row: Row, column: str) -> Any:
+    """Raises RowError where the column is missing."""
+    try:
+        return row[column]
+    except KeyError:
+        raise RowError(f"the row has no column '{column}'; it has {', '.join(map(repr, row)) or 'none'}") from None
+
+
+def text_of(row: Row, column: str) -> str:
+    """Raises RowError where the column is missing or holds no text."""
+    value = cell_of(row, column)
+    if not isinstance(value, str):
+        raise RowError(f"column '{column}' holds {kind_of(value)} where text is expected")
+    return value
+
+
+def list_of(row: Row, column: str) -> list[Any]:
+    """Raises RowError where the column is missing or holds no list."""
+    value = cell_of(row, column)
+    if not isinstance(value, list | tuple):
+        raise RowError(f"column '{column}' holds {kind_of(value)} where a list is expected")
+    return list(value)
+
+
+def kind_of(value: Any) -> str:
+    """What a value is, in a message."""
+    return "None" if value is None else f"a value of type {type(value).__name__}"

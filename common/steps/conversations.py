@@ -1,0 +1,115 @@
+"""Conversations of instructions and answers, as supervised fine-tuning (SFT) takes them."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+from common.errors import RowError
+from common.steps.base import Row, Step, StepColumns, StepInput, StepOutput
+from common.steps.cells import kind_of, list_of, text_of
+
+Message = dict[str, Any]
+"""One turn of a conversation: `role` and `content`."""
+
+
+class ConversationTemplate(Step):
+    """Adds the column `conversation`: `instruction` as the user's message, `response` as the assistant's."""
+
+    @property
+    def inputs(self) -> list[str]:
+        return ["instruction", "response"]
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["conversation"]
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        yield [
+            {**row, "conversation": [message("user", row, "instruction"), message("assistant", row, "response")]}
+            for row in inputs
+        ]
+
+
+class FormatTextGenerationSFT(Step):
+    """Adds `messages`, the conversation of `instruction` and `generation`, as trainers for SFT take it.
+
+    A `system_prompt` that is not empty is its first message. `prompt` is the instruction, `prompt_id` its SHA-256. A
+    row without text in `instruction` or `generation` fails.
+    """
+
+    @property
+    def inputs(self) -> StepColumns:
+        return {"instruction": True, "generation": True, "system_prompt": False}
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["prompt", "prompt_id", "messages"]
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        yield [
+            {
+                **row,
+                **prompt_columns(text_of(row, "instruction")),
+                "messages": [*opening(row), message("assistant", row, "generation")],
+            }
+            for row in inputs
+        ]
+
+
+class FormatChatGenerationSFT(Step):
+    """Adds `generation` to the conversation in `messages` as the assistant's answer, as trainers for SFT take it.
+
+    `prompt` is the first message of the user, `prompt_id` its SHA-256. A row without such a message, or without text in
+    `generation`, fails.
+    """
+
+    @property
+    def inputs(self) -> list[str]:
+        return ["messages", "generation"]
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["prompt", "prompt_id", "messages"]
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        yield [self._format(row) for row in inputs]
+
+    def _format(self, row: Row) -> Row:
+        messages = messages_of(row)
+        answer = message("assistant", row, "generation")
+        return {**row, **prompt_columns(first_of_user(messages)), "messages": [*messages, answer]}
+
+
+def opening(row: Row) -> list[Message]:
+    """The conversation that a model was given: `system_prompt`, if it is not empty, and `instruction`."""
+    user = message("user", row, "instruction")
+    return [message("system", row, "system_prompt"), user] if row.get("system_prompt") else [user]
+
+
+def messages_of(row: Row) -> list[Message]:
+    """The column `messages`. Raises RowError unless it is a list of mappings with `role` and `content`."""
+    messages = list_of(row, "messages")
+    for index, turn in enumerate(messages):
+        if not isinstance(turn, dict) or not {"role", "content"} <= turn.keys():
+            raise RowError(f"messages[{index}] must be a mapping with 'role' and 'content', not {kind_of(turn)}")
+    return messages
+
+
+def first_of_user(messages: list[Message]) -> str:
+    """Raises RowError if the user says nothing, or something else than text."""
+    content = next((turn["content"] for turn in messages if turn["role"] == "user"), None)
+    if not isinstance(content, str):
+        what = "no message of the user" if content is None else f"{kind_of(content)} as the user's first message"
+        raise RowError(f"column 'messages' has {what}; the prompt is the text of that message")
+    return content
+
+
+def prompt_columns(prompt: str) -> Row:
+    """`prompt`, and `prompt_id`, by which the rows of one prompt are found: its SHA-256 in hex."""
+    return {"prompt": prompt, "prompt_id": hashlib.sha256(prompt.encode()).hexdigest()}
+
+
+def message(role: str, row: Row, column: str) -> Message:
+    """The text of a column as a turn of `role`."""
+    return {"role": role, "content": text_of(row, column)}

@@ -1,0 +1,56 @@
+"""DataSampler: rows drawn from data that the spec holds, such as the examples of a few-shot prompt."""
+
+from __future__ import annotations
+
+import hashlib
+import random
+from typing import Self
+
+from pydantic import Field, model_validator
+
+from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
+from common.steps.data import columns_of, rows_digest
+
+
+class DataSampler(GeneratorStep):
+    """Yields `samples` rows, each of which has in every column a list of `size` values, drawn at random from `data`.
+
+    The values of one row come from different rows of `data`, the same ones in every column; None stands where one of
+    them lacks the column. With a `samples` as large as another generator's data, `CombineOutputs` gives each of its
+    rows some examples. Which rows are drawn depends on `seed` and on the number of the row alone.
+    """
+
+    data: list[Row] = Field(min_length=1, description="The rows to draw from; each a mapping of column to value.")
+    size: int = Field(default=2, ge=1, description="Rows of the data in each row that is yielded.")
+    samples: int = Field(default=100, ge=1, description="Rows to yield in all.")
+    seed: int = Field(default=0, description="Another seed, other draws.")
+
+    @model_validator(mode="after")
+    def _there_are_enough(self) -> Self:
+        if self.size > len(self.data):
+            raise ValueError(
+                f"size is {self.size}, but data has {len(self.data)} rows to draw from; set a smaller size"
+            )
+        return self
+
+    @property
+    def outputs(self) -> list[str]:
+        """Every column that some row of the data has."""
+        return columns_of(self.data)
+
+    def process(self, offset: int = 0) -> GeneratorStepOutput:
+        """Yields the rows from row `offset` on, `batch_size` at a time."""
+        columns = self.outputs
+        for start in range(offset, self.samples, self.batch_size):
+            stop = min(start + self.batch_size, self.samples)
+            yield [self._sample(number, columns) for number in range(start, stop)], stop == self.samples
+
+    def fingerprint(self) -> str:
+        """Digest of the data, the order of its columns included."""
+        return rows_digest(self.data)
+
+    def _sample(self, number: int, columns: list[str]) -> Row:
+        # A stream of random numbers for each row, so that a generator may be opened at any offset.
+        digest = hashlib.blake2b(f"{self.seed}:{number}".encode(), digest_size=8).digest()
+        drawn = random.Random(int.from_bytes(digest)).sample(self.data, self.size)
+        return {column: [row.get(column) for row in drawn] for column in columns}

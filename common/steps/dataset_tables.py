@@ -1,0 +1,145 @@
+"""Datasets in memory as Arrow tables, with types that rows can hold."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import chain
+from typing import TYPE_CHECKING, Any
+
+from common.errors import UsageError
+from common.steps.base import Row
+from common.steps.data import columns_of
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset
+
+Tables = tuple["pa.Schema", Iterator["pa.Table"]]
+"""A schema, and tables of it with at most `_ROWS` rows."""
+
+_ROWS = 1_000
+
+
+def tables_of(dataset: Any) -> Tables:
+    """The rows of a `Dataset`, of the only split of a `DatasetDict`, or of a `DataFrame` without its index.
+
+    Raises:
+        UsageError: something else, no rows, several splits, or a type that rows cannot hold.
+    """
+    import pandas as pd
+    import pyarrow as pa
+    from datasets import Dataset, DatasetDict
+
+    if isinstance(dataset, DatasetDict):
+        dataset = _only_split(dataset)
+    if isinstance(dataset, Dataset):
+        return _checked(_stored(dataset))
+    if not isinstance(dataset, pd.DataFrame):
+        raise UsageError(
+            "make_generator_step takes a list of dicts, a Dataset, a DatasetDict with one split, or a DataFrame, but "
+            f"this is {shown_type(dataset)}"
+        )
+    try:
+        return _checked(_sliced(pa.Table.from_pandas(dataset, preserve_index=False)))
+    except (pa.ArrowException, ValueError, TypeError) as error:
+        raise UsageError(f"the DataFrame cannot be used: {' '.join(map(str, error.args))}") from None
+
+
+def tables_of_rows(rows: list[Row]) -> Tables:
+    """Rows that a step could yield; a column that a row does not have is None there.
+
+    Raises:
+        UsageError: the values of a column have no common type; names it.
+    """
+    import pyarrow as pa
+
+    arrays = {}
+    for column in columns_of(rows):
+        values = [row.get(column) for row in rows]
+        try:
+            array = pa.array(values)
+        except (pa.ArrowException, OverflowError) as error:
+            raise UsageError(f"column '{column}' holds values of different types: {error}") from None
+        if not _same(values, array.to_pylist()):
+            raise UsageError(f"column '{column}' holds values of different types, some of them not {array.type}")
+        arrays[column] = array
+    return _checked(_sliced(pa.table(arrays)))
+
+
+def shown_type(value: Any) -> str:
+    """The type of a value, in a message."""
+    kind = type(value)
+    return f"a {kind.__qualname__}" if kind.__module__ == "builtins" else f"a {kind.__module__}.{kind.__qualname__}"
+
+
+def _only_split(dataset: Any) -> Dataset:
+    if len(dataset) != 1:
+        names = ", ".join(map(str, dataset)) or "none"
+        raise UsageError(f"a DatasetDict must have one split, but this has {names}; give one of them: dataset['train']")
+    (split,) = dataset.values()
+    return split
+
+
+def _stored(dataset: Dataset) -> Iterator[pa.Table]:
+    """As Arrow has it: without features, so that images are not decoded, and arrays of numbers are lists."""
+    import pyarrow as pa
+
+    for table in dataset.with_format("arrow").iter(batch_size=_ROWS):
+        columns = [
+            column.combine_chunks().storage if isinstance(column.type, pa.BaseExtensionType) else column
+            for column in table.columns
+        ]
+        yield pa.table(columns, names=table.column_names)
+
+
+def _sliced(table: pa.Table) -> Iterator[pa.Table]:
+    plain = table.replace_schema_metadata(None)
+    return (plain.slice(start, _ROWS) for start in range(0, plain.num_rows, _ROWS))
+
+
+def _same(before: Any, after: Any) -> bool:
+    """Has Arrow changed no value? It takes text for bytes and numbers for times where the first value is such."""
+    if isinstance(before, dict):
+        return isinstance(after, dict) and all(_same(value, after.get(key)) for key, value in before.items())
+    if isinstance(before, list):
+        return len(before) == len(after) and all(map(_same, before, after))
+    if isinstance(before, int | float) and isinstance(after, float):
+        return before == after or math.isnan(before)
+    if isinstance(before, datetime):
+        return isinstance(after, datetime) and before == after
+    return type(before) is type(after) and bool(before == after)
+
+
+def _checked(tables: Iterator[pa.Table]) -> Tables:
+    first = next(tables, None)
+    if first is None or not first.num_rows:
+        raise UsageError("the dataset has no rows; a run needs at least one")
+    for field in first.schema:
+        _check_type(field.name, field.type)
+    return first.schema, chain([first], tables)
+
+
+def _check_type(path: str, kind: pa.DataType) -> None:
+    from pyarrow import types
+
+    if types.is_struct(kind):
+        for field in kind:
+            _check_type(f"{path}.{field.name}", field.type)
+    elif types.is_dictionary(kind):
+        _check_type(path, kind.value_type)
+    elif any(is_list(kind) for is_list in (types.is_list, types.is_large_list, types.is_fixed_size_list)):
+        _check_type(f"{path}[]", kind.value_type)
+    elif not any(fits(kind) for fits in _scalars()):
+        raise UsageError(
+            f"column '{path}' has the type {kind}, which rows cannot hold; convert it, for example to text or float"
+        )
+
+
+def _scalars() -> list[Any]:
+    from pyarrow import types
+
+    texts = (types.is_string, types.is_large_string, types.is_string_view)
+    raw = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
+    return [types.is_null, types.is_boolean, types.is_integer, types.is_floating, types.is_timestamp, *texts, *raw]

@@ -1,0 +1,85 @@
+"""LoadDataFromDisk: rows of a saved dataset."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import islice
+from typing import Any, ClassVar
+
+from pydantic import Field
+
+from common.errors import UsageError
+from common.steps.base import GeneratorStep, GeneratorStepOutput, Row, RuntimeParameter
+from common.steps.file_readers import READERS, ReadOptions, Skip, column_names, in_batches
+from common.steps.file_sources import FileSource, fingerprint_of
+from common.steps.mappings import output_names
+from common.steps.saved_datasets import find_split
+
+
+class LoadDataFromDisk(GeneratorStep):
+    """Yields the rows of a dataset that was saved: by a run, or by `save_to_disk`.
+
+    It may be a `Dataset` or a `DatasetDict` of the library `datasets`, a `Distiset`, or the dataset of a run, in a
+    folder or at an fsspec URL. Memory does not grow with its size. Images and audio come as they are stored, as a
+    mapping of `bytes` and `path`. A dataset whose files change is another run.
+    """
+
+    path_fields: ClassVar[tuple[str, ...]] = ("dataset_path",)
+
+    dataset_path: RuntimeParameter[str] = Field(description="Folder, or fsspec URL of a folder, of the dataset.")
+    split: RuntimeParameter[str] = Field(
+        default=None, description="Split to load; need not be said where there is only one."
+    )
+    config: RuntimeParameter[str] = Field(
+        default=None,
+        description="Config to load, which is the leaf step of a run; need not be said where there is only one, or "
+        "one called default.",
+    )
+    num_examples: RuntimeParameter[int] = Field(default=None, ge=1, description="Rows to load at most; all if null.")
+    storage_options: dict[str, Any] = Field(
+        default_factory=dict, description="Options of the fsspec filesystem; credentials come from the environment."
+    )
+
+    @property
+    def outputs(self) -> list[str]:
+        """The columns of the dataset, as its first file has them."""
+        try:
+            return column_names(self._files()[0])
+        except Exception:  # each filesystem has errors of its own
+            # The folder may be there only for the workers; what is wrong with it, the run itself tells.
+            return []
+
+    def output_columns(self, available: set[str] | None) -> set[str] | None:
+        columns = self.outputs
+        return output_names(self, columns) if columns else None
+
+    def load(self) -> None:
+        """Finds a wrong path, config or split before the first batch.
+
+        Raises:
+            UsageError: there is none such, or several to choose from.
+            RunError: a file of the dataset is missing.
+        """
+        self._files()
+
+    def process(self, offset: int = 0) -> GeneratorStepOutput:
+        """Yields the rows from row `offset` on.
+
+        Raises:
+            UsageError, RunError: as `load`, or a file cannot be read.
+        """
+        stop = None if self.num_examples is None else max(self.num_examples - offset, 0)
+        yield from in_batches(islice(self._rows(Skip(offset)), stop), self.batch_size)
+
+    def fingerprint(self) -> str:
+        """Digest of name, size, time and first bytes of each file. Raises as `load`."""
+        return fingerprint_of(self._files())
+
+    def _files(self) -> list[FileSource]:
+        if self.dataset_path is None:
+            raise UsageError(f"step '{self.name}' has no dataset_path yet")
+        return find_split(self.dataset_path, self.config, self.split, self.storage_options)
+
+    def _rows(self, skip: Skip) -> Iterator[Row]:
+        for source in self._files():
+            yield from READERS[source.suffix.removeprefix(".")](source, ReadOptions(), skip)

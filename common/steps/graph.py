@@ -1,0 +1,124 @@
+"""How steps are connected in Python: `a >> b`, `a >> [b, c]`, `[a, b] >> c`, `a >> routing >> [b, c]`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextvars import ContextVar
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol, overload
+
+from common.errors import UsageError
+
+if TYPE_CHECKING:
+    from common.routing import RoutingBatchFunction
+    from common.steps.base import BaseStep
+
+
+class StepGraph(Protocol):
+    """A pipeline that is being written."""
+
+    def unused_name(self, base: str) -> str:
+        """A name that no step has yet, made from that of a class."""
+
+    def add_step(self, step: BaseStep) -> None:
+        """Raises UsageError: another step has the name."""
+
+    def add_edge(self, source: BaseStep, target: BaseStep) -> None:
+        """Raises UsageError: a step of another pipeline, a second edge, a cycle."""
+
+    def add_routing(self, source: BaseStep, function: RoutingBatchFunction) -> None:
+        """Raises UsageError: the step has a routing function already."""
+
+
+current_graph: ContextVar[StepGraph | None] = ContextVar("pipeline", default=None)
+"""The pipeline whose `with` block is running: new steps belong to it."""
+
+
+class Connectable:
+    """The operators of a step."""
+
+    @property
+    def graph(self) -> StepGraph | None:
+        """The pipeline that the step belongs to."""
+        raise NotImplementedError
+
+    def connect(self, *targets: BaseStep, routing_batch_function: RoutingBatchFunction | None = None) -> None:
+        """Makes `targets` successors of this step; with a function, each of its batches goes to some of them only.
+
+        Raises:
+            UsageError: one of them belongs to no pipeline or to another one, is connected already, or would close a
+                cycle.
+        """
+        graph = _graph_of(self)
+        for target in targets:
+            graph.add_edge(self, target)  # type: ignore[arg-type]
+        if routing_batch_function is not None:
+            graph.add_routing(self, routing_batch_function)  # type: ignore[arg-type]
+
+    @overload
+    def __rshift__(self, other: BaseStep) -> BaseStep: ...
+    @overload
+    def __rshift__(self, other: Sequence[BaseStep]) -> Sequence[BaseStep]: ...
+    @overload
+    def __rshift__(self, other: RoutingBatchFunction) -> RoutedStep: ...
+    def __rshift__(self, other: Any) -> Any:
+        """Connects this step to a step or to each one of a list, which it returns; a routing function waits for one."""
+        from common.routing import RoutingBatchFunction
+
+        if isinstance(other, RoutingBatchFunction):
+            return RoutedStep(self, other)
+        self.connect(*_steps(other))
+        return other
+
+    def __rrshift__(self, others: Sequence[BaseStep]) -> BaseStep:
+        """Connects each step of a list to this one."""
+        for other in _steps(others):
+            other.connect(self)
+        return self  # type: ignore[return-value]
+
+
+@dataclass(frozen=True, slots=True)
+class RoutedStep:
+    """A step and its routing function: the left half of `step >> function >> [a, b]`."""
+
+    step: Connectable
+    function: RoutingBatchFunction
+
+    def __rshift__(self, targets: Sequence[BaseStep]) -> Sequence[BaseStep]:
+        """Connects the step to the list, and has its batches routed.
+
+        Raises:
+            UsageError: not a list of steps.
+        """
+        if not isinstance(targets, list | tuple):
+            raise UsageError(
+                f"a routing batch function chooses among a list of steps, not {_shown(targets)}: "
+                "step >> function >> [a, b]"
+            )
+        self.step.connect(*_steps(targets), routing_batch_function=self.function)
+        return targets
+
+
+def _steps(value: object) -> Sequence[Any]:
+    if isinstance(value, Connectable):
+        return [value]
+    if isinstance(value, list | tuple) and value and all(isinstance(step, Connectable) for step in value):
+        return value
+    raise UsageError(
+        f"'>>' connects a step to a step, to a list of steps or to a routing function, not {_shown(value)}"
+    )
+
+
+def _graph_of(step: Connectable) -> StepGraph:
+    if (graph := step.graph) is None:
+        raise UsageError(
+            f"{_shown(step)} belongs to no pipeline: make it inside of 'with Pipeline(...):', or give it to "
+            "pipeline.add_step(step) first"
+        )
+    return graph
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, Connectable):
+        return f"step '{getattr(value, 'name', '')}'"
+    return f"a {type(value).__name__}"

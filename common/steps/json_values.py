@@ -1,0 +1,89 @@
+"""The objects of a JSON text, one after the other, however long the text is."""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Iterator
+from typing import Any
+
+from common.errors import RunError
+
+_CHUNK_CHARACTERS = 1 << 16
+
+
+class JsonValues:
+    """The objects of a JSON text, each with the line where it begins, read in chunks.
+
+    The objects are the elements of one array, or stand one after the other.
+    """
+
+    def __init__(self, text: io.TextIOWrapper, shown: str) -> None:
+        self._text = text
+        self._shown = shown
+        self._buffer = ""
+        self._position = 0
+        self._line = 1
+        self._decoder = json.JSONDecoder()
+
+    def __iter__(self) -> Iterator[tuple[int, Any]]:
+        in_array = self._next_character() == "["
+        if in_array:
+            self._position += 1
+        while character := self._next_character():
+            if in_array and character == "]":
+                self._position += 1
+                if self._next_character():
+                    raise self._error("something follows the end of the array")
+                return
+            yield self._line, self._value()
+            if in_array and (character := self._next_character()) == ",":
+                self._position += 1
+                if self._next_character() == "]":
+                    raise self._error("a comma before the end of the array")
+            elif in_array and character != "]":
+                raise self._error(
+                    "a comma or ] is missing after an element" if character else "the array is not closed"
+                )
+        if in_array:
+            raise self._error("the array is not closed")
+
+    def _next_character(self) -> str:
+        """The next character that is no white space, not consumed; empty at the end."""
+        while True:
+            while self._position < len(self._buffer):
+                character = self._buffer[self._position]
+                if not character.isspace():
+                    return character
+                self._line += character == "\n"
+                self._position += 1
+            if not self._fill():
+                return ""
+
+    def _value(self) -> Any:
+        while True:
+            try:
+                value, end = self._decoder.raw_decode(self._buffer, self._position)
+            except json.JSONDecodeError as error:
+                # Text that is cut off fails at its end, or where its last string begins; anything else is an error.
+                cut = error.pos >= len(self._buffer) - 16 or error.msg.startswith("Unterminated string")
+                if cut and self._fill():
+                    continue
+                line = self._line + error.doc.count("\n", self._position, error.pos)
+                raise RunError(f"{self._shown}:{line}: not JSON: {error.msg}") from None
+            if end == len(self._buffer) and not isinstance(value, dict | list) and self._fill():
+                continue
+            self._line += self._buffer.count("\n", self._position, end)
+            self._position = end
+            return value
+
+    def _fill(self) -> bool:
+        """Reads on; more at a time the longer the value is, so that decoding it again stays cheap. False at the end."""
+        kept = self._buffer[self._position :]
+        chunk = self._text.read(max(_CHUNK_CHARACTERS, len(kept)))
+        if chunk:
+            self._buffer, self._position = kept + chunk, 0
+        return bool(chunk)
+
+    def _error(self, problem: str) -> RunError:
+        return RunError(f"{self._shown}:{self._line}: not JSON: {problem}")

@@ -1,0 +1,117 @@
+"""MinHashDedup: finds texts that are nearly the same as one before them."""
+
+from __future__ import annotations
+
+import hashlib
+import re
+import sqlite3
+from collections.abc import Iterable
+from contextlib import closing
+from itertools import islice
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import Field, PrivateAttr
+
+from common.errors import UsageError
+from common.steps.base import GlobalStep, Row, StepInput, StepOutput
+from common.steps.cells import cell_of, text_of
+
+if TYPE_CHECKING:
+    from datasketch import MinHash
+
+_WORD = re.compile(r"\w+|[^\w\s]")
+_TOKENS = 10_000
+"""Tokens that are hashed at a time: each takes memory for all permutations."""
+
+
+class MinHashDedup(GlobalStep):
+    """Adds `keep_row_after_minhash_filtering`: False where a row before has nearly the same `text`.
+
+    Texts are compared by the share of their tokens that they have in common (Jaccard similarity), which MinHash and
+    locality-sensitive hashing estimate: pairs far above `threshold` are found, pairs near it may be or not. Rows are
+    not dropped; of similar ones the first is kept. A text that is None is like no other.
+
+    It is a global step. Which row is the first depends on all rows before it, so it must see them in one order, once:
+    several workers would each remember some of the rows, and one that is started again after a crash would remember
+    none. Needs the package datasketch: `pip install "penstock[dedup]"`.
+    """
+
+    num_perm: int = Field(default=128, ge=2, description="Permutations: more of them estimate better, and take longer.")
+    seed: int = Field(default=1, ge=0, description="Seed of the permutations.")
+    tokenizer: Literal["words", "ngrams"] = Field(
+        default="words", description="Tokens: words and punctuation marks, or every n characters in a row."
+    )
+    n: int = Field(default=5, ge=1, description="Characters of an n-gram.")
+    threshold: float = Field(default=0.9, ge=0, le=1, description="Similarity from which on texts count as the same.")
+    storage: Literal["dict", "disk"] = Field(
+        default="dict", description="Where the hashes of the texts so far are: in memory, or in a temporary file."
+    )
+
+    _bands: int = PrivateAttr(default=0)
+    _rows: int = PrivateAttr(default=0)
+    _empty: MinHash | None = PrivateAttr(default=None)
+
+    @property
+    def inputs(self) -> list[str]:
+        return ["text"]
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["keep_row_after_minhash_filtering"]
+
+    def load(self) -> None:
+        """Raises UsageError where datasketch is not installed."""
+        try:
+            from datasketch import MinHash, MinHashLSH
+        except ImportError as error:
+            raise UsageError(
+                f"step '{self.name}' needs the package datasketch: pip install 'penstock[dedup]' ({error})"
+            ) from None
+        try:
+            lsh = MinHashLSH(threshold=self.threshold, num_perm=self.num_perm)
+        except ValueError:  # it has no use for a single band, which is what the highest thresholds come to
+            self._bands, self._rows = 1, self.num_perm
+        else:
+            self._bands, self._rows = lsh.b, lsh.r
+        self._empty = MinHash(num_perm=self.num_perm, seed=self.seed)
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        """Yields all rows, in order, each with its mark.
+
+        Raises:
+            RowError: a row has no `text`, or something else than text there; it ends the run.
+        """
+        # Without a name it is a temporary file, which is gone when it is closed.
+        with closing(sqlite3.connect(":memory:" if self.storage == "dict" else "")) as seen:
+            seen.execute("CREATE TABLE seen (band BLOB PRIMARY KEY) WITHOUT ROWID")
+            yield [{**row, "keep_row_after_minhash_filtering": self._is_new(row, seen)} for row in inputs]
+
+    def _is_new(self, row: Row, seen: sqlite3.Connection) -> bool:
+        if cell_of(row, "text") is None:
+            return True
+        bands = self._bands_of(self._sketch(text_of(row, "text")))
+        if any(seen.execute("SELECT 1 FROM seen WHERE band = ?", (band,)).fetchone() for band in bands):
+            return False
+        seen.executemany("INSERT INTO seen VALUES (?)", [(band,) for band in bands])
+        return True
+
+    def _sketch(self, text: str) -> MinHash:
+        assert self._empty is not None, "load() comes before the rows"
+        sketch = self._empty.copy()
+        tokens = iter(self._tokens(text))
+        while some := [token.encode() for token in islice(tokens, _TOKENS)]:
+            sketch.update_batch(some)
+        return sketch
+
+    def _bands_of(self, sketch: MinHash) -> list[bytes]:
+        """Texts are taken for the same when the hashes of one of their bands are, which `threshold` decides."""
+        starts = range(0, self._bands * self._rows, self._rows)
+        bands = [sketch.hashvalues[start : start + self._rows].tobytes() for start in starts]
+        return [
+            hashlib.blake2b(band, digest_size=16, salt=place.to_bytes(8)).digest() for place, band in enumerate(bands)
+        ]
+
+    def _tokens(self, text: str) -> Iterable[str]:
+        if self.tokenizer == "words":
+            return set(_WORD.findall(text))
+        return {text[start : start + self.n] for start in range(max(len(text) - self.n, 0) + 1)}

@@ -1,0 +1,244 @@
+"""The card of a dataset: a README with what `datasets` needs to know at its top, and everything else for people."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final, Self
+
+from pydantic import BaseModel
+
+from common.artifacts import ARTIFACTS
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+CARD: Final = "README.md"
+PIPELINE: Final = "pipeline.yaml"
+TAGS: Final = ("synthetic", "penstock")
+_SAMPLE_TEXT: Final = 300
+_SAMPLE_ITEMS: Final = 5
+_SIZES: Final = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", "1T")
+
+
+@dataclass(frozen=True, slots=True)
+class CardFacts:
+    """What the card says beside what the data says itself; of a dataset that no run made, nothing.
+
+    Args:
+        spec: the pipeline as YAML text.
+        command: makes the dataset again.
+        versions: distribution -> version, of what made it.
+        failed: step -> its rows that failed; empty when none did.
+        citations: BibTeX entries of what was used.
+    """
+
+    name: str = ""
+    description: str = ""
+    run_id: str = ""
+    signature: str = ""
+    spec: str = ""
+    command: str = ""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    failed: Mapping[str, int] = field(default_factory=dict)
+    citations: tuple[str, ...] = ()
+
+    def dump(self) -> dict[str, Any]:
+        """Plain data, without the spec, which is a file of its own."""
+        return {name: value for name, value in asdict(self).items() if name != "spec"}
+
+    @classmethod
+    def from_dump(cls, data: Mapping[str, Any], spec: str) -> Self:
+        """The inverse of `dump`; what another version wrote beside is passed over."""
+        known = {fact.name: data[fact.name] for fact in fields(cls) if fact.name in data}
+        return cls(**{**known, "citations": tuple(data.get("citations", ())), "spec": spec})
+
+
+@dataclass(frozen=True, slots=True)
+class CardConfig:
+    """A config of the dataset, as the card shows it.
+
+    Args:
+        folder: with its Parquet files, `<split>-*.parquet`, relative to the card; None if there are none.
+        rows: split -> number of rows.
+        sample: its first row; None without rows.
+    """
+
+    name: str
+    schema: pa.Schema
+    rows: Mapping[str, int]
+    sample: Mapping[str, Any] | None
+    folder: str | None = None
+
+    @property
+    def total(self) -> int:
+        """Rows of all splits."""
+        return sum(self.rows.values())
+
+
+def write_card(
+    facts: CardFacts,
+    configs: Sequence[CardConfig],
+    *,
+    front_matter: Mapping[str, Any],
+    load_example: str,
+    artifacts: Sequence[str] = (),
+) -> str:
+    """The whole text of the card.
+
+    Args:
+        front_matter: see `front_matter`.
+        load_example: Python code that reads the dataset.
+        artifacts: folders of artifacts, relative to the card.
+    """
+    parts = [
+        f"---\n{_yaml(front_matter)}---\n",
+        *_text(facts, configs, load_example, artifacts),
+    ]
+    return "\n".join(part for part in parts if part)
+
+
+def front_matter(configs: Sequence[CardConfig]) -> dict[str, Any]:
+    """What `datasets` and the hub read: which files each config and split has, how many rows there are, tags."""
+    found: dict[str, Any] = {}
+    if listed := [_files(config, configs) for config in configs if config.folder is not None]:
+        found["configs"] = listed
+    return {**found, "size_categories": [size_category(sum(config.total for config in configs))], "tags": list(TAGS)}
+
+
+def artifact_folders(folder: Path) -> list[str]:
+    """The artifacts below the folder of a dataset, `artifacts/<step>/<name>` each."""
+    return sorted(path.relative_to(folder).as_posix() for path in (folder / ARTIFACTS).glob("*/*"))
+
+
+def default_config(configs: Sequence[CardConfig]) -> CardConfig:
+    """Not just the first: `datasets` (5.2 too) raises on a split without rows, and `load_dataset(DIR)` should not."""
+    return next((config for config in configs if config.rows.get("train")), configs[0])
+
+
+def load_dataset_example(place: str, configs: Sequence[CardConfig]) -> str:
+    """Python code that reads the first split of each config that has rows, the default one first."""
+    lines = ["from datasets import load_dataset", ""]
+    default = default_config(configs)
+    for config in [default, *(config for config in configs if config is not default and config.total)]:
+        split = next(iter(config.rows))
+        named = "" if config is default else f', "{config.name}"'
+        lines.append(f'rows = load_dataset("{place}"{named}, split="{split}")')
+    return "\n".join(lines)
+
+
+def size_category(rows: int) -> str:
+    """In the hub's words, such as `1K<n<10K`."""
+    if rows < 1_000:
+        return "n<1K"
+    power = len(str(rows)) - 4
+    return f"{_SIZES[power]}<n<{_SIZES[power + 1]}" if power + 1 < len(_SIZES) else f"n>{_SIZES[-1]}"
+
+
+def collect_citations(models: Iterable[BaseModel]) -> tuple[str, ...]:
+    """The BibTeX entries of steps and of the models in their fields, such as an LLM, each once."""
+    found: dict[str, None] = {}
+    for model in models:
+        for part in _with_nested(model):
+            found.update({entry.strip(): None for entry in getattr(type(part), "citations", ())})
+    return tuple(found)
+
+
+def _with_nested(model: BaseModel) -> Iterator[BaseModel]:
+    yield model
+    for value in vars(model).values():
+        for nested in value if isinstance(value, list | tuple) else (value,):
+            if isinstance(nested, BaseModel):
+                yield from _with_nested(nested)
+
+
+def _files(config: CardConfig, configs: Sequence[CardConfig]) -> dict[str, Any]:
+    files = [{"split": split, "path": f"{config.folder}/{split}-*.parquet"} for split in config.rows]
+    default = {"default": True} if config is default_config(configs) else {}
+    return {"config_name": config.name, **default, "data_files": files}
+
+
+def _yaml(data: Mapping[str, Any]) -> str:
+    from huggingface_hub import DatasetCardData
+
+    # By the hub's own writer: it quotes a config called `on` or `1`, which its reader would not take for text.
+    return f"{DatasetCardData(**data).to_yaml()}\n"
+
+
+def _text(
+    facts: CardFacts, configs: Sequence[CardConfig], load_example: str, artifacts: Sequence[str]
+) -> Iterator[str]:
+    yield f"# {facts.name or 'Dataset'}\n"
+    if facts.description.strip():
+        yield f"{facts.description.strip()}\n"
+    yield "Made with Penstock. Load it:\n"
+    yield _fenced(load_example, "python")
+    for config in configs:
+        yield _config_section(config)
+    yield from _artifacts_section(artifacts)
+    yield from _failed_section(facts)
+    yield from _origin_section(facts)
+    if facts.citations:
+        yield "## Citations\n"
+        yield _fenced("\n\n".join(facts.citations), "bibtex")
+
+
+def _config_section(config: CardConfig) -> str:
+    columns = "".join(f"| `{_cell(column.name)}` | {_cell(str(column.type))} |\n" for column in config.schema)
+    splits = ", ".join(f"{split}: {rows:,}" for split, rows in config.rows.items())
+    title = f"## {config.name}: {config.total:,} rows{f' ({splits})' if len(config.rows) > 1 else ''}"
+    text = f"{title}\n\n| column | type |\n|---|---|\n{columns}"
+    if config.sample is None:
+        return f"{text}\nIt has no rows, and `load_dataset` reads a split without rows only with `streaming=True`.\n"
+    short = _shortened(config.sample)
+    shown = json.dumps(short, ensure_ascii=False, indent=2)
+    return f"{text}\nIts first row{' (shortened)' if short != config.sample else ''}:\n\n{_fenced(shown, 'json')}"
+
+
+def _artifacts_section(artifacts: Sequence[str]) -> Iterator[str]:
+    if artifacts:
+        yield "## Artifacts\n"
+        yield "".join(f"- `{folder}`\n" for folder in artifacts)
+
+
+def _failed_section(facts: CardFacts) -> Iterator[str]:
+    if facts.failed:
+        rows = "".join(f"| `{_cell(step)}` | {count:,} |\n" for step, count in facts.failed.items())
+        yield f"## Rows that failed and are not here\n\n| step | rows |\n|---|---|\n{rows}"
+
+
+def _origin_section(facts: CardFacts) -> Iterator[str]:
+    if not facts.spec:
+        return
+    yield "## How it was made\n"
+    if facts.command:
+        yield _fenced(facts.command, "bash")
+    versions = "".join(f", {name} {version}" for name, version in facts.versions.items())
+    yield f"Run `{facts.run_id}`, signature `{facts.signature}`{versions}. The pipeline, `{PIPELINE}`:\n"
+    yield _fenced(facts.spec, "yaml")
+
+
+def _shortened(value: Any) -> Any:
+    """As JSON can hold it, and short enough to look at."""
+    if isinstance(value, str) and len(value) > _SAMPLE_TEXT:
+        return value[:_SAMPLE_TEXT] + "..."
+    if isinstance(value, list):
+        return [_shortened(item) for item in value[:_SAMPLE_ITEMS]] + (["..."] if len(value) > _SAMPLE_ITEMS else [])
+    if isinstance(value, dict):
+        return {name: _shortened(item) for name, item in value.items()}
+    if isinstance(value, bytes):
+        return f"<{len(value)} bytes>"
+    return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
+
+
+def _fenced(text: str, language: str) -> str:
+    fence = "```"
+    while fence in text:
+        fence += "`"
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.replace("|", "\\|").split())

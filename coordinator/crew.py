@@ -1,0 +1,97 @@
+"""The workers of a run as the coordinator sees them: who is there, who is missing, who has left and why."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+
+from common.broker.control import Control
+from common.broker.runs import RunRegistry, WorkerRecord
+from common.errors import RunError
+from common.settings import Settings
+from coordinator.failures import FailureLog
+from coordinator.logfile import PipelineLog
+from coordinator.view import Reporter
+
+
+@dataclass(slots=True)
+class Crew:
+    """The workers of a run, as seen at the last look.
+
+    Args:
+        start_command: step -> what a user types to start a worker for it.
+        records: workers that have joined and not left, dead ones too.
+        loaded: steps that some worker has loaded since the run began.
+    """
+
+    registry: RunRegistry
+    run_id: str
+    settings: Settings
+    reporter: Reporter
+    start_command: Callable[[str], str]
+    records: Sequence[WorkerRecord] = ()
+    loaded: Collection[str] = ()
+    _missing_since: dict[str, float] = field(default_factory=dict)
+    _hinted: set[str] = field(default_factory=set)
+
+    def look(self, steps: Sequence[str]) -> None:
+        """Asks the broker; `steps` are all steps of the run."""
+        self.records = self.registry.workers(self.run_id)
+        self.loaded = self.registry.loaded_steps(self.run_id, list(steps))
+
+    def alive(self, step: str, *, loaded: bool | None = None) -> int:
+        """Live workers of a step."""
+        return sum(record.alive and record.step == step and loaded in (None, record.loaded) for record in self.records)
+
+    def check(self, needed: Collection[str], due: Collection[str]) -> None:
+        """Says which workers have left, and which steps have had none for a while.
+
+        Args:
+            needed: steps that still have something to do.
+            due: steps that should have a worker by now.
+
+        Raises:
+            RunError: a step cannot be loaded, or a local worker cannot serve.
+        """
+        for record in self.records:
+            if record.step not in needed:
+                continue
+            # Once the step was loaded it is a matter of that worker, but not where nobody else is left to run the step.
+            nobody = record.local and not self.alive(record.step)
+            if record.load_error and (record.step not in self.loaded or nobody):
+                raise RunError(f"step '{record.step}' cannot be loaded:\n{record.load_error.rstrip()}")
+            if record.refused and record.local:
+                raise RunError(f"a worker of this command cannot serve its step: {record.refused}")
+            if record.refused and record.worker_id not in self._hinted:
+                self._hinted.add(record.worker_id)
+                self.reporter.say(f"worker {record.worker_id} on {record.host} has left: {record.refused}")
+            if record.waits and record.alive and record.worker_id not in self._hinted:
+                self._hinted.add(record.worker_id)
+                self.reporter.say(f"worker {record.worker_id} of step '{record.step}' {record.waits}")
+        self._check_missing([step for step in needed if step in due and not self.alive(step)])
+
+    def _check_missing(self, missing: Sequence[str]) -> None:
+        now = time.monotonic()
+        for step in missing:
+            since = self._missing_since.setdefault(step, now)
+            if now - since > self.settings.starting_hint and step not in self._hinted:
+                self._hinted.add(step)
+                self.reporter.say(f"no worker for step '{step}' yet; start one with: {self.start_command(step)}")
+        for step in set(self._missing_since) - set(missing):
+            del self._missing_since[step]
+            self._hinted.discard(step)
+
+
+def collect_reports(control: Control, log: PipelineLog, failures: FailureLog) -> None:
+    """Moves what workers have reported, log records and dead letters, from the broker to the run directory."""
+    while lines := control.drain(control.keys.log):
+        for _, fields in lines:
+            log.write_shipped(fields.get(b"m", b""))
+        control.drop(control.keys.log, [entry for entry, _ in lines])
+    while True:
+        letters, entries = control.letters()
+        if not entries:
+            return
+        failures.append(letters)
+        control.drop(control.keys.failed, entries)

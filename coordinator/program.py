@@ -1,0 +1,245 @@
+"""A run that a Python program starts: from a Pipeline to its Distiset, or to an exception."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import shlex
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal
+
+from common.broker.connection import Connection
+from common.cache import cache_directory
+from common.errors import RunFailed, RunStopped, UsageError
+from common.import_names import imported_for_a_step, script_module
+from common.overrides import apply_parameters
+from common.secrets import SECRETS_VARIABLE, collect_secrets
+from common.settings import Settings
+from common.spec import LoadedSpec, parse_spec
+from common.steps.graph import current_graph
+from common.yaml_source import YamlSource
+from coordinator.dataset import check_output
+from coordinator.execution import Execution
+from coordinator.load import Prepared, prepare_loaded
+from coordinator.pipeline_file import spec_text
+from coordinator.request import RunRequest
+from coordinator.view import Outcome, Reporter, RunView
+
+if TYPE_CHECKING:
+    from coordinator.distiset import Distiset
+    from coordinator.pipeline import LoadGroups, Pipeline
+
+DATASET_STEP = "load_dataset"
+"""Name of the generator step that `run(dataset=...)` puts in front."""
+
+logger = logging.getLogger("penstock")
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramRequest:
+    """The arguments of `Pipeline.run` and `Pipeline.dry_run`, which say what they are.
+
+    Args:
+        dry_run_batch_size: rows that each generator makes in a dry run; None for a run.
+    """
+
+    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    fresh: bool = False
+    broker: str | None = None
+    load_groups: LoadGroups | None = None
+    dataset: Any = None
+    dataset_batch_size: int = 50
+    workers: Literal["local", "external"] = "local"
+    output: Path | None = None
+    limit: int | None = None
+    payloads: str | None = None
+    progress: bool = True
+    dry_run_batch_size: int | None = None
+
+
+def run_pipeline(pipeline: Pipeline, request: ProgramRequest) -> Distiset:
+    """Runs it; see `Pipeline.run`."""
+    from coordinator.distiset import Distiset
+
+    _refuse_while_imported()
+    dry = request.dry_run_batch_size is not None
+    prepared = prepare_pipeline(pipeline, request)
+    broker = request.broker or os.environ.get("PENSTOCK_BROKER_URL") or None
+    secrets = collect_secrets(pipeline.steps.values())
+    if request.workers == "external":
+        _check_external(prepared, broker, secrets)
+    if broker is not None:
+        Connection(broker).close()  # connects to nothing: it is the URL that is looked at
+    if request.output is not None:
+        check_output(request.output)
+    with ExitStack() as stack:
+        cache = cache_directory(pipeline.cache_dir)
+        if dry:
+            cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-dry-")))
+        run = RunRequest(
+            broker=broker,
+            output=request.output,
+            fresh=request.fresh,
+            workers=request.workers,
+            dry_run=dry,
+            limit=request.limit,
+            payloads=request.payloads,
+            command=_command(),
+            environment=_environment(secrets),
+        )
+        reporter = stack.enter_context(_reporter(run.command)) if request.progress else LoggingReporter()
+        outcome = Execution(run, reporter, Settings.from_environment(), prepared, cache).run()
+        reporter.finish(replace(outcome, dataset=None) if dry else outcome)
+        _raise_if_incomplete(outcome)
+        assert outcome.dataset is not None
+        home = None if dry else outcome.run_directory
+        distiset = Distiset.from_folder(outcome.dataset, run_directory=home, keep_in_memory=dry)
+        distiset.failed = dict(outcome.failed)
+        return distiset
+
+
+def prepare_pipeline(
+    pipeline: Pipeline, request: ProgramRequest | None = None, *, load_groups: LoadGroups | None = None
+) -> Prepared:
+    """Builds and validates a pipeline, as a worker will build its steps: from the spec.
+
+    Raises:
+        SpecError: it cannot run; says why.
+    """
+    to_run = request is not None
+    request = request or ProgramRequest(load_groups=load_groups)
+    token = current_graph.set(None)  # what is built here is not to join a pipeline that is being written
+    try:
+        loaded = _loaded(pipeline, request)
+        return prepare_loaded(loaded, _modules(loaded.spec.dump()), to_run=to_run)
+    finally:
+        current_graph.reset(token)
+
+
+def _loaded(pipeline: Pipeline, request: ProgramRequest) -> LoadedSpec:
+    data = pipeline.spec(request.load_groups).dump()
+    if request.dataset is not None:
+        _put_in_front(data, pipeline, request)
+    apply_parameters(data, request.parameters)
+    if request.dry_run_batch_size is not None:
+        for name, step in pipeline.steps.items():
+            if step.kind == "generator":
+                data["steps"][name]["batch_size"] = request.dry_run_batch_size
+    text = spec_text(data, "yaml")
+    return parse_spec("", YamlSource("", data, None), _folder(), text=text)
+
+
+def _put_in_front(data: dict[str, Any], pipeline: Pipeline, request: ProgramRequest) -> None:
+    """Makes the rows of `dataset` the input of every step that has none."""
+    from common.dump import dump_step
+    from common.steps import make_generator_step
+
+    steps = data["steps"]
+    waiting = [
+        name for name, step in pipeline.steps.items() if step.kind != "generator" and not steps[name].get("after")
+    ]
+    if not waiting:
+        raise UsageError("run(dataset=...) is for steps without a predecessor, and each step of this pipeline has one")
+    generator = make_generator_step(request.dataset, batch_size=request.dataset_batch_size)
+    name = pipeline.unused_name(DATASET_STEP)
+    for step in waiting:
+        steps[step]["after"] = [name]
+    data["steps"] = {name: dump_step(generator, base_dir=Path.cwd()), **steps}
+
+
+def _modules(value: Any) -> tuple[str, ...]:
+    """The modules of every class and function that a spec names: the program itself has them already."""
+    found: set[str] = set()
+    waiting = [value]
+    while waiting:
+        item = waiting.pop()
+        if isinstance(item, Mapping):
+            found |= {
+                name.partition(":")[0]
+                for key in ("type", "function")
+                if isinstance(name := item.get(key), str) and ":" in name
+            }
+            waiting.extend(item.values())
+        elif isinstance(item, list):
+            waiting.extend(item)
+    return tuple(sorted(found))
+
+
+def _folder() -> Path:
+    """Where workers look for modules: the folder of the script, else the current one."""
+    main = sys.modules["__main__"]
+    script = getattr(main, "__file__", None)
+    if script and script_module() and getattr(main, "__spec__", None) is None:
+        return Path(script).resolve().parent
+    return Path.cwd()
+
+
+def _refuse_while_imported() -> None:
+    if module := imported_for_a_step():
+        raise UsageError(
+            f"'{module}' is being imported for the steps that it defines, and calls run() again: put the call under "
+            "if __name__ == '__main__':"
+        )
+
+
+def _check_external(prepared: Prepared, broker: str | None, secrets: Mapping[str, str]) -> None:
+    if broker is None:
+        raise UsageError("external workers need a broker that they can reach: run(broker=URL, workers='external')")
+    if (script := script_module()) and script in prepared.allow:
+        raise UsageError(
+            f"a class or a function of this pipeline is defined in the script '{script}.py', where external workers "
+            "cannot import it: move it into a module that is installed on their hosts"
+        )
+    if secrets:
+        raise UsageError(
+            f"'{next(iter(secrets))}' is a secret, which never goes through the broker: leave it out here and "
+            "export it where the workers run (api_key_env says in which variable)"
+        )
+
+
+def _environment(secrets: Mapping[str, str]) -> dict[str, str]:
+    """Local workers import from where this program does."""
+    path = [str(Path(entry or ".").resolve()) for entry in sys.path]
+    environment = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
+    return {**environment, SECRETS_VARIABLE: json.dumps(dict(secrets))} if secrets else environment
+
+
+def _command() -> str:
+    return shlex.join(["python", *sys.argv]) if script_module() and sys.argv[0] else "the same call of run()"
+
+
+def _reporter(command: str) -> Any:
+    from coordinator.commands.options import make_console
+    from coordinator.progress import make_reporter
+
+    return make_reporter(make_console(), command)
+
+
+def _raise_if_incomplete(outcome: Outcome) -> None:
+    if outcome.status == "complete":
+        return
+    rows = sum(outcome.rows.values())
+    kept = f"; {rows} rows are done, see {outcome.partial}" if outcome.partial else ""
+    message = f"run '{outcome.run_id}' is {outcome.status}: {outcome.reason}{kept}; the same call goes on with it"
+    raise (RunStopped if outcome.status == "stopped" else RunFailed)(message, outcome)
+
+
+class LoggingReporter(Reporter):
+    """For `progress=False`: what is worth a line goes to the logger "penstock"."""
+
+    def update(self, view: RunView) -> None:
+        """Nothing: it is called several times a second."""
+
+    def say(self, line: str) -> None:
+        """A warning, or what is waited for."""
+        logger.warning(line)
+
+    def finish(self, outcome: Outcome) -> None:
+        """How the run ended."""
+        logger.info("run '%s' is %s: %s", outcome.run_id, outcome.status, dict(outcome.rows))

@@ -1,0 +1,130 @@
+"""Stages: the steps that are loaded together. The next stage begins when all rows of the one before are there."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping, Sequence
+from graphlib import CycleError, TopologicalSorter
+from typing import TYPE_CHECKING, Literal
+
+from common.faults import SpecFault, hint
+
+if TYPE_CHECKING:
+    from coordinator.plan import Plan
+
+SEQUENTIAL: Literal["sequential_step_execution"] = "sequential_step_execution"
+"""In the place of load groups: each step is a stage of its own."""
+
+LoadGroups = Sequence[Sequence[str]] | Literal["sequential_step_execution"] | None
+Stages = tuple[tuple[str, ...], ...]
+
+_Block = int | str
+"""What is loaded at once for sure: a group, by its place in the list of groups, or a single step, by its name."""
+
+
+def load_stages(plan: Plan) -> list[list[str]]:
+    """The steps of each stage, in the order in which they are loaded."""
+    return [list(stage) for stage in plan.stages]
+
+
+def find_stages(
+    predecessors: Mapping[str, Sequence[str]], global_steps: Collection[str], load_groups: LoadGroups = None
+) -> Stages:
+    """Divides the steps of a pipeline into stages, so that no edge leads to an earlier one.
+
+    A load group is a stage, and so is a global step. What stands before, between or behind these shares a stage where
+    it can. Stages that need not wait for one another: those without a group, then groups in their order, then global
+    steps in the order of the pipeline.
+
+    Args:
+        predecessors: of every step, in an order in which each step comes after its predecessors.
+        load_groups: as in the spec.
+
+    Raises:
+        SpecFault: a group that cannot be a stage; see `check_load_groups` as well.
+    """
+    if load_groups == SEQUENTIAL:
+        return tuple((name,) for name in predecessors)
+    check_load_groups(list(predecessors), global_steps, load_groups)
+    groups = [tuple(group) for group in load_groups or ()]
+    grouped = {name for group in groups for name in group}
+    groups += [(name,) for name in predecessors if name in global_steps and name not in grouped]
+    blocks: dict[str, _Block] = {name: name for name in predecessors}
+    blocks.update((name, place) for place, group in enumerate(groups) for name in group)
+    levels = _levels(_block_graph(predecessors, blocks), groups)
+    stages: dict[tuple[int, int], list[str]] = {}
+    for name, block in blocks.items():
+        place = block if isinstance(block, int) else -1
+        stages.setdefault((levels[block], place), []).append(name)
+    return tuple(tuple(stages[key]) for key in sorted(stages))
+
+
+def check_load_groups(steps: Collection[str], global_steps: Collection[str], load_groups: LoadGroups) -> None:
+    """Raises SpecFault: a group without steps, with unknown ones, with those of another group or with a global step."""
+    seen: set[str] = set()
+    for index, group in enumerate(load_groups or () if load_groups != SEQUENTIAL else ()):
+        if not group:
+            raise SpecFault("load_groups: this group has no steps; name some, or take it out", ("load_groups", index))
+        for position, name in enumerate(group):
+            loc = ("load_groups", index, position)
+            if name not in steps:
+                raise SpecFault(f"load_groups: there is no step '{name}'{hint(name, steps, 'the steps are')}", loc)
+            if name in seen:
+                raise SpecFault(f"load_groups: step '{name}' is named twice; a step is in one group", loc)
+            if name in global_steps and len(group) > 1:
+                raise SpecFault(
+                    f"load_groups: '{name}' is a global step, which is loaded alone, since it begins when all rows "
+                    "are there; take it out of the group",
+                    loc,
+                )
+            seen.add(name)
+
+
+def _block_graph(
+    predecessors: Mapping[str, Sequence[str]], blocks: Mapping[str, _Block]
+) -> dict[_Block, dict[_Block, None]]:
+    """Block -> the other blocks that it takes rows of; a dict, not a set, so that it is the same in every process."""
+    graph: dict[_Block, dict[_Block, None]] = {block: {} for block in blocks.values()}
+    for name, before in predecessors.items():
+        graph[blocks[name]].update((blocks[other], None) for other in before if blocks[other] != blocks[name])
+    return graph
+
+
+def _levels(graph: Mapping[_Block, Collection[_Block]], groups: Sequence[tuple[str, ...]]) -> dict[_Block, int]:
+    """How often the longest way to each block goes into or out of a group."""
+    levels: dict[_Block, int] = {}
+    try:
+        for block in TopologicalSorter(graph).static_order():
+            alone = isinstance(block, str)
+            levels[block] = max(
+                (levels[other] + (not (alone and isinstance(other, str))) for other in graph[block]), default=0
+            )
+    except CycleError as error:
+        raise _separated(error.args[1][:-1], groups) from None
+    return levels
+
+
+def _separated(cycle: Sequence[_Block], groups: Sequence[tuple[str, ...]]) -> SpecFault:
+    """The steps themselves form no cycle, so one of the blocks is a group of several steps."""
+    index, *others = sorted(block for block in cycle if isinstance(block, int) and len(groups[block]) > 1)
+    group = _named(groups[index])
+    if others:
+        return SpecFault(
+            f"load_groups: the group {group} and the group {_named(groups[others[0]])} each need rows of the other, so "
+            "neither can be loaded first; put these steps into one group, or divide the groups",
+            ("load_groups", index),
+        )
+    between = [groups[block][0] if isinstance(block, int) else block for block in cycle if block != index]
+    said = f"{_named(between)} {'stands' if len(between) == 1 else 'stand'}"
+    remedy = (
+        "divide it"
+        if any(isinstance(block, int) for block in cycle if block != index)
+        else (f"add {_named(between)} to it, or divide it")
+    )
+    return SpecFault(
+        f"load_groups: {said} between steps of the group {group}, which therefore cannot be loaded at once; {remedy}",
+        ("load_groups", index),
+    )
+
+
+def _named(steps: Sequence[str]) -> str:
+    return ", ".join(f"'{name}'" for name in steps)

@@ -1,0 +1,56 @@
+"""Columns that depend on the data are checked where the data is seen first: at the first batches of the step."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+from common.broker.work import WorkQueue
+from common.columns import column_remedy, declared_columns, needed_column
+from common.errors import BrokerError
+from common.steps.base import BaseStep
+from worker.work import Work
+
+
+class FirstBatch:
+    """Looks for a mistake in the pipeline until some batch of the step, in whichever worker, shows that there is none.
+
+    From then on a column that is missing is a matter of the rows that lack it, which fail one by one.
+    """
+
+    def __init__(self, step: BaseStep, queue: WorkQueue) -> None:
+        self._step = step
+        self._queue = queue
+        self._passed = False
+
+    def complaint(self, work: Work) -> str | None:
+        """What is wrong where no row of a batch has a column that the step requires; None if nothing is."""
+        rows = [row for some in work.whole.inputs for row in some]
+        if self._passed or not rows:
+            return None
+        there = {column for row in rows for column in row}
+        missing = self._missing(there)
+        if missing is None:
+            self._passed = True
+            with suppress(BrokerError):  # then another worker will say it
+                self._queue.note_columns()
+            return None
+        if self._seen_elsewhere():
+            self._passed = True
+            return None
+        return (
+            f"it needs {needed_column(self._step, missing)}, which none of the {len(rows)} rows of its first batch has"
+            f"{column_remedy(self._step, missing, there) or '; they have no columns'}. A mended pipeline is a run of "
+            "its own, which begins from its beginning"
+        )
+
+    def _missing(self, there: set[str]) -> str | None:
+        for column, required in declared_columns(self._step, "inputs").items():
+            if required and self._step.input_mappings.get(column, column) not in there:
+                return column
+        return None
+
+    def _seen_elsewhere(self) -> bool:
+        try:
+            return self._queue.columns_noted()
+        except BrokerError:  # the rows will show it
+            return True

@@ -1,0 +1,89 @@
+"""Steps that the coordinator cannot import: the first worker of one says what it is; the others must have the same.
+
+Until all of them are described, nobody knows whether the pipeline is right, so no worker loads its step.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+from typing import TypeVar
+
+from common.broker.connection import Connection
+from common.broker.runs import RunRecord, RunRegistry
+from common.broker.work import WorkQueue
+from common.descriptor import StepDescriptor, describe_step
+from common.errors import CannotServe, PenstockError, describe
+from common.settings import Settings
+from common.steps.base import BaseStep
+
+T = TypeVar("T")
+LOOK_SECONDS = 0.25
+
+logger = logging.getLogger("penstock.worker")
+
+
+class Introduction:
+    """A worker's part in it."""
+
+    def __init__(self, connection: Connection, record: RunRecord, queue: WorkQueue, settings: Settings) -> None:
+        self._connection = connection
+        self._record = record
+        self._queue = queue
+        self._settings = settings
+
+    def make(self, step: BaseStep, stopping: threading.Event) -> RunRecord | None:
+        """Says what the step is where that is asked for, and waits until the run knows all of its steps.
+
+        Returns:
+            The run as it is then; None when the worker is to stop.
+
+        Raises:
+            CannotServe: the step cannot say what it is, or another source of it is part of the run already.
+        """
+        registry, record = RunRegistry(self._connection), self._record
+        own: StepDescriptor | None = None
+        first: StepDescriptor | None = None
+        said = ""
+        while not stopping.is_set():
+            waits_for = record.options.get("undescribed", [])
+            if step.name in [*waits_for, *record.options.get("described", [])]:
+                own = own or self._describe(step)
+                first = self._compare(step, own)
+            if not waits_for:
+                if own is not None and first is not None and first.fingerprint != own.fingerprint:
+                    logger.warning("step '%s': its data is not as it was when the run began", step.name)
+                return record
+            others = ", ".join(f"'{name}'" for name in waits_for if name != step.name)
+            if others and others != said:
+                said = others
+                logger.info("step '%s' is loaded once workers of %s have said what these are", step.name, others)
+            stopping.wait(LOOK_SECONDS)
+            record = self._insist(lambda: registry.read(self._record.run_id)) or record
+        return None
+
+    def _describe(self, step: BaseStep) -> StepDescriptor:
+        try:
+            return describe_step(step)
+        except PenstockError as error:
+            raise CannotServe(str(error)) from error
+        except Exception as error:  # any error of the user's own fingerprint
+            raise CannotServe(f"step '{step.name}' cannot say what it is: {describe(error)}") from error
+
+    def _compare(self, step: BaseStep, own: StepDescriptor) -> StepDescriptor | None:
+        """What the run takes the step to be; None where it does not ask, because it is over."""
+        said = self._insist(lambda: self._queue.describe(own.encode()))
+        if said is None:
+            return None
+        first = StepDescriptor.decode(step.name, said)
+        if first.digest != own.digest:
+            raise CannotServe(
+                f"step '{step.name}': this host has another source of {own.class_name} than the run began with "
+                f"(digest {own.digest}, not {first.digest}); install the same version on all hosts, or start the run "
+                "over with --fresh"
+            )
+        return first
+
+    def _insist(self, act: Callable[[], T]) -> T:
+        return self._connection.insist(act, self._settings.patience, logger.warning)

@@ -1,0 +1,74 @@
+"""Routing functions that read rows: the worker that made a batch chooses, and its choice is part of the commit."""
+
+from __future__ import annotations
+
+import logging
+import socket
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from common.build_routing import build_routing_function
+from common.codec import decode_rows
+from common.errors import CannotServe, RunError, SpecError
+from common.routing import RoutingBatchFunction, choose_successors
+from common.spec import PipelineSpec
+from worker.outcome import RoutingFailed
+
+logger = logging.getLogger("penstock.worker")
+
+
+class RowRouting:
+    """Chooses the successors that get what a step puts out.
+
+    Args:
+        successors: of the step, in the order of the plan.
+    """
+
+    def __init__(self, step: str, function: RoutingBatchFunction, successors: Sequence[str]) -> None:
+        self._step = step
+        self._function = function
+        self._successors = tuple(successors)
+
+    def choose(self, seq: int, data: bytes) -> tuple[str, ...]:
+        """The successors that get output batch `seq`; none where no row of it is whole.
+
+        Args:
+            data: the rows as they are stored, so that the function reads what its successors will, and changes nothing.
+
+        Raises:
+            RoutingFailed: in the coordinator's words.
+        """
+        rows = [row for row in decode_rows(data) if row is not None]
+        if not rows:
+            return ()
+        try:
+            return choose_successors(self._step, self._function, self._successors, seq, rows)
+        except RunError as error:
+            logger.exception("batch %d cannot be routed", seq)
+            raise RoutingFailed(str(error)) from error
+
+
+def row_routing(step: str, spec: PipelineSpec, options: Mapping[str, Any], allow: Sequence[str]) -> RowRouting | None:
+    """The routing that a run asks of the workers of `step`, if any.
+
+    Args:
+        options: of the run, as the coordinator has published them.
+        allow: modules that routing functions may come from.
+
+    Raises:
+        CannotServe: the function cannot be imported here, or is another one than the coordinator's.
+    """
+    wanted = options.get("routing", {}).get(step)
+    if wanted is None:
+        return None
+    host = socket.gethostname()
+    try:
+        function = build_routing_function(step, spec.routing[step], allow=allow)
+    except SpecError as error:
+        raise CannotServe(f"{error} (on host {host})") from error
+    if not function.reads_rows or function.digest() != wanted["digest"]:
+        raise CannotServe(
+            f"step '{step}': this host has another source of its routing function '{function.name}' than the "
+            f"coordinator (digest {function.digest()}, not {wanted['digest']}); install the same version on both"
+        )
+    return RowRouting(step, function, wanted["successors"])

@@ -1,0 +1,116 @@
+"""The stages of a run as workers see them: a step is loaded when its stage has come, and not longer than it lasts."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+import time
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+from common.broker.connection import Connection
+from common.broker.runs import RunRecord, RunRegistry, WorkerRecord
+from common.errors import BrokerError
+from worker.lease import process_state
+
+LOOK_SECONDS = 0.1
+"""Between two looks at the stage; models that take turns on a device should not wait for each other for long."""
+EXIT_SECONDS = 10.0
+"""How long a process that has left the run may take to end. Later on, its id may be another's."""
+
+logger = logging.getLogger("penstock.worker")
+
+
+class Turns:
+    """Reads which stage a run is in.
+
+    Args:
+        record: says which steps each stage has.
+    """
+
+    def __init__(self, connection: Connection, record: RunRecord) -> None:
+        self._registry = RunRegistry(connection)
+        self._run_id = record.run_id
+        self._stage = 0
+        self._ending: dict[int, float] = {}
+        self._learn(record)
+
+    def _learn(self, record: RunRecord) -> None:
+        """Where steps are still to be described, nobody knows the stages; workers of all steps are wanted for that."""
+        self._known = not record.options.get("undescribed")
+        stages: Sequence[Sequence[str]] = record.options.get("stages", ()) if self._known else ()
+        self._stages = stages or [list(record.spec["steps"])]
+        self._of_step = {step: number for number, stage in enumerate(self._stages) for step in stage}
+
+    @property
+    def several(self) -> bool:
+        """Is there more than one stage, or may there be? Where there is not, nobody ever waits."""
+        return not self._known or len(self._stages) > 1
+
+    def of(self, step: str) -> int:
+        """The stage of a step, from 0."""
+        return self._of_step.get(step, 0)
+
+    def look(self) -> int:
+        """The stage that the run is in, from 0; the one seen last while the broker cannot be asked."""
+        if self.several:
+            with suppress(BrokerError):
+                if not self._known and (record := self._registry.read(self._run_id)) is not None:
+                    self._learn(record)
+                self._stage = self._registry.stage(self._run_id)
+        return self._stage
+
+    def name(self, stage: int) -> str:
+        """In words: "stage 2/3"."""
+        return f"stage {stage + 1}/{len(self._stages)}"
+
+    def wait(self, step: str, pause: Callable[[float], bool]) -> bool:
+        """Waits until the step may be loaded: its stage has come, and workers of other ones on this host have ended.
+
+        Args:
+            pause: waits for some seconds; returns True when the worker is to stop.
+
+        Returns:
+            May it be loaded? If not, the stage is over or the worker is to stop.
+        """
+        mine, said = self.of(step), ""
+        while self.several:
+            stage = self.look()
+            if stage > mine:
+                logger.info("step '%s' belongs to %s, which is over: nothing is left to do", step, self.name(mine))
+                return False
+            waits_for = self._who_is_in_the_way(mine) if stage == mine else f"{self.name(mine)} to come"
+            if not waits_for:
+                break
+            if waits_for != said:
+                said = waits_for
+                logger.info("step '%s' waits for %s", step, waits_for)
+            if pause(LOOK_SECONDS):
+                return False
+        return True
+
+    def _who_is_in_the_way(self, mine: int) -> str:
+        """Workers of other stages may still be in the memory of this host's devices, also when they have just left."""
+        now = time.monotonic()
+        try:
+            others = [record for record in self._registry.workers(self._run_id) if self._blocks(record, mine)]
+        except BrokerError:
+            return "the broker"
+        self._ending.update((record.pid, now) for record in others)
+        self._ending = {
+            pid: seen for pid, seen in self._ending.items() if now - seen < EXIT_SECONDS and _is_running(pid)
+        }
+        pids = ", ".join(map(str, sorted(self._ending)))
+        return f"workers of other stages on this host to end (process {pids})" if pids else ""
+
+    def _blocks(self, record: WorkerRecord, mine: int) -> bool:
+        """Those of later stages only wait, unless the run has gone back and they have been loaded."""
+        stage = self.of(record.step)
+        here = record.alive and record.host == socket.gethostname() and record.pid != os.getpid()
+        return here and (stage < mine or (stage > mine and record.loaded))
+
+
+def _is_running(pid: int) -> bool:
+    """A process that has ended and that its parent has not looked at yet holds nothing any more."""
+    return process_state(pid) not in ("", "Z", "X")
