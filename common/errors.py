@@ -29,6 +29,8 @@ EXIT_FAILED_ROWS = 3
 EXIT_NOT_PUSHED = 5
 EXIT_FENCED = 75
 EXIT_CANNOT_SERVE = 78
+EXIT_TIMEOUT = 124
+"""Of a worker whose step took longer than its `batch_timeout`; the command `timeout` ends with it as well."""
 EXIT_STOPPED = 130
 
 

@@ -72,9 +72,7 @@ class Sink:
         known = self.parts[part.step]
         if known and known[-1].last_seq >= part.last_seq:
             return
-        known.append(
-            Part(part.step, part.name, part.first_seq, part.last_seq, part.rows, part.size, part.digest, part.schema)
-        )
+        known.append(Part.journaled(part))
         emitted = self._emitted[part.step]
         while emitted and emitted[0].payload.seq <= part.last_seq:
             emitted.popleft()
