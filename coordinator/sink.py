@@ -15,12 +15,11 @@ from common.errors import PayloadMissing
 from common.payloads import FileStore
 from common.settings import Settings
 from coordinator.batch_manager import Emit
+from coordinator.failures import WRITER
 from coordinator.leaf_schema import LeafSchema
 from coordinator.part_check import check_parts
 from coordinator.parts import LeafWriter, Part
 
-WRITER = "coordinator"
-"""Who a dead letter of a row that cannot be written comes from."""
 READ_AT_ONCE = 64
 """Payloads of one round trip."""
 

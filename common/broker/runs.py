@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from common.broker.connection import Connection
-from common.errors import BrokerError, RunError, WireError
+from common.errors import BrokerError, OtherProtocol, RunError, WireError
 from common.faults import SpecFault
 from common.fields import json_object, number
 from common.keys import RUNS, Keys
@@ -96,7 +96,7 @@ class RunRegistry:
         """The run, or None where the broker has none of this id.
 
         Raises:
-            RunError: it was made by a version that speaks another protocol.
+            OtherProtocol: it was made by another version.
             WireError: what the broker holds of it is not what any version writes.
         """
         keys = Keys(run_id)
@@ -106,7 +106,7 @@ class RunRegistry:
         fields = {key.decode(errors="replace"): value for key, value in flat.items()}
         protocol = fields.get("protocol", b"0").decode(errors="replace")[:20]
         if protocol != str(PROTOCOL):
-            raise RunError(
+            raise OtherProtocol(
                 f"run '{run_id}' was made by a version of Penstock that speaks protocol {protocol}; this one speaks "
                 f"{PROTOCOL}: finish it with that version, or start over with --fresh"
             )
