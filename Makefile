@@ -2,6 +2,7 @@
 #   make run     set up, and run the quickstart on an embedded broker
 #   make test    set up, and run the tests
 #   make check   set up, and run what CI checks: format, lint, types, layers, file lengths
+#   make chaos   set up, and play SEEDS runs in which much goes wrong; writes docs/guarantees.md (an hour or two)
 #   make bench   set up, and run the benchmarks (minutes)
 #   make clean   remove .venv and what tools left
 
@@ -10,9 +11,10 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OUTPUT ?= output/quickstart
+SEEDS ?= 200
 
 .DEFAULT_GOAL := help
-.PHONY: help setup run test check bench clean
+.PHONY: help setup run test check chaos bench clean
 
 help:
 	@sed -n 's/^#   //p' Makefile
@@ -32,6 +34,9 @@ check: $(VENV)/.check
 	$(BIN)/lint-imports
 	@long=$$(git ls-files '*.py' '*.lua' | xargs wc -l | awk '$$2 != "total" && $$1 > 400'); \
 	  test -z "$$long" || { echo "files over 400 lines:"; echo "$$long"; exit 1; }
+
+chaos: $(VENV)/.test
+	$(BIN)/python -m tests.chaos.record --seeds $(SEEDS)
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/throughput.py

@@ -7,6 +7,7 @@ PenstockError
 │   ├── BrokerError       exit 1   the broker is missing, unsuitable or full
 │   ├── RunFailed         exit 1   a run that a program started has not come to its end
 │   │   └── RunStopped    exit 130 since it was asked to stop
+│   ├── OtherProtocol     exit 1   the run was made by another version (a worker ends with 78)
 │   ├── PayloadMissing    exit 1   rows that the journal promises are not in the store
 │   └── WireError         exit 1   an entry of a stream is not what this version writes
 ├── HubError              exit 1   the Hugging Face Hub refused something, or cannot be reached
@@ -29,6 +30,8 @@ EXIT_FAILED_ROWS = 3
 EXIT_NOT_PUSHED = 5
 EXIT_FENCED = 75
 EXIT_CANNOT_SERVE = 78
+EXIT_TIMEOUT = 124
+"""Of a worker whose step took longer than its `batch_timeout`; the command `timeout` ends with it as well."""
 EXIT_STOPPED = 130
 
 
@@ -85,6 +88,10 @@ class RunStopped(RunFailed):
     """It was asked to stop."""
 
     exit_code = EXIT_STOPPED
+
+
+class OtherProtocol(RunError):
+    """The run was made by a version that speaks another protocol."""
 
 
 class PayloadMissing(RunError):

@@ -26,8 +26,13 @@ class Keys:
 
     @property
     def run(self) -> str:
-        """Hash: spec, status, want, stage, epoch, protocol, position, cursor; per step sent, redo, loaded..."""
+        """Hash that workers only read: spec, status, want, stage, epoch, protocol, cursor; per step sent, redo."""
         return self._key("run")
+
+    @property
+    def progress(self) -> str:
+        """Hash that workers write: position of the journal, status again; per step loaded, columns, descriptor."""
+        return self._key("progress")
 
     @property
     def lease(self) -> str:

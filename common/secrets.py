@@ -6,6 +6,7 @@ A spec is dumped, logged and sent to the broker; a secret must not be.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -19,7 +20,8 @@ if TYPE_CHECKING:
 SECRETS_VARIABLE = "PENSTOCK_SECRETS"
 """Environment variable by which a program hands secrets to the workers that it starts."""
 
-_ENDINGS = ("api_key", "apikey", "token", "password", "secret", "authorization")
+_ENDINGS = ("api_key", "apikey", "token", "password", "secret", "authorization", "cookie", "credentials")
+_PASSWORD_IN_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#@\s]*:[^/?#@\s]+@")
 _SPECIAL_TOKENS = frozenset(f"{name}_token" for name in ("bos", "eos", "pad", "unk", "sep", "cls", "mask", "stop"))
 _COLUMN_NAMES = frozenset({"input_mappings", "output_mappings"})
 
@@ -28,8 +30,15 @@ def refuse_secrets(params: Mapping[str, Any], loc: Loc) -> None:
     """Looks at the parameters of a step and at the mappings in them; lists are data and are left alone.
 
     Raises:
-        SpecFault: a key such as `api_key` or `hub_token` holds text. The message does not repeat the text.
+        SpecFault: a key such as `api_key` or `hub_token` holds text, or any key a URL with a password. The message does
+            not repeat the text.
     """
+    for found in _urls(params, loc):
+        raise SpecFault(
+            f"'{dotted(found)}' holds a password in a URL; secrets come from the environment of the worker: take it "
+            "out of the URL here (a base_url may come from OPENAI_BASE_URL there, password and all)",
+            found,
+        )
     for found in _secrets(params, loc):
         raise SpecFault(
             f"'{dotted(found)}' holds a secret in plain text; secrets come from the environment of the worker: remove "
@@ -45,6 +54,14 @@ def _secrets(params: Mapping[str, Any], loc: Loc) -> Iterator[Loc]:
             yield (*loc, key)
         elif isinstance(value, Mapping) and key not in _COLUMN_NAMES:
             yield from _secrets(value, (*loc, key))
+
+
+def _urls(params: Mapping[str, Any], loc: Loc) -> Iterator[Loc]:
+    for key, value in params.items():
+        if isinstance(value, str) and _PASSWORD_IN_URL.match(value):
+            yield (*loc, key)
+        elif isinstance(value, Mapping):
+            yield from _urls(value, (*loc, key))
 
 
 def collect_secrets(steps: Iterable[BaseStep]) -> dict[str, str]:

@@ -17,7 +17,7 @@ from common.stand_in import Undescribed
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
 
 _PLACEMENT = frozenset({"cuda_devices", "disable_cuda_device_placement"})
-_OUTSIDE = frozenset({"resources", "concurrency", "retries", "backoff", "max_deliveries"}) | _PLACEMENT
+_OUTSIDE = frozenset({"resources", "concurrency", "retries", "backoff", "max_deliveries", "batch_timeout"}) | _PLACEMENT
 """Parameters that change how fast or how stubbornly a run works; a resumed run takes their new values."""
 
 _OUTSIDE_LLM = frozenset({"timeout", "max_retries", "api_key_env"}) | _PLACEMENT

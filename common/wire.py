@@ -6,7 +6,8 @@ another version, size or shape is a `WireError`, never a crash further in.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
 import msgpack
@@ -28,15 +29,32 @@ from common.batch import (
 from common.codec import decode_rows, encode_rows
 from common.errors import RowError, WireError
 
-PROTOCOL = 1
+PROTOCOL = 2
 MESSAGE_LIMIT = 64 << 20
 """Bytes that a message may have; the largest is the manifest of a global step."""
 ERROR_LIMIT = 4_000
 """Characters of an error text that are kept."""
+GREATEST_COUNT = 2**53
+SHOWN = 80
+"""Characters that a message shows of what is wrong."""
+STEP_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
+FILE_NAME = re.compile(r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]{0,254}")
 ROW_LIMIT = MESSAGE_LIMIT - (1 << 20)
 """Bytes of a row in a dead letter, at most."""
 
 T = TypeVar("T")
+
+
+def message_of(fields: Mapping[bytes, bytes]) -> bytes:
+    """The message in the fields of a stream entry.
+
+    Raises:
+        WireError: there is none, so that it was not written by Penstock.
+    """
+    message = fields.get(b"m")
+    if message is None:
+        raise WireError(f"a stream entry has no field 'm' but {len(fields)} others")
+    return message
 
 
 def encode_batch(batch: Batch) -> bytes:
@@ -109,14 +127,14 @@ def decode_entry(message: bytes) -> Entry:
     readers: dict[str, Callable[..., Entry]] = {
         "result": _result_in,
         "failure": lambda step, seq, attempt, error, worker: Failure(
-            _text(step), _count(seq), _count(attempt), _text(error), _text(worker)
+            _step(step), _count(seq), _count(attempt), _text(error), _text(worker)
         ),
-        "routed": lambda step, seq, successors: Routed(_text(step), _count(seq), _texts(successors)),
+        "routed": lambda step, seq, successors: Routed(_step(step), _count(seq), _steps(successors)),
         "part": lambda step, first, last, name, rows, failed, digest, schema, size: PartWritten(
-            _text(step),
+            _step(step),
             _count(first),
             _count(last),
-            _text(name),
+            _file(name),
             _count(rows),
             _count(failed),
             _text(digest),
@@ -155,7 +173,7 @@ def decode_letter(message: bytes) -> DeadLetter:
         message,
         {
             "letter": lambda step, seq, attempt, position, error, attempts, worker, row: DeadLetter(
-                _text(step),
+                _step(step),
                 _count(seq),
                 _count(attempt),
                 _count(position),
@@ -185,16 +203,16 @@ def _read(message: bytes, readers: dict[str, Callable[..., T]]) -> T:
         fields = msgpack.unpackb(message)
         version, kind, *rest = fields
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise WireError(f"a stream entry of {len(message)} bytes is not a message: {error}") from None
-    if version != PROTOCOL:
-        raise WireError(f"a stream entry has protocol {version!r}; this version of Penstock speaks {PROTOCOL}")
+        raise WireError(f"a stream entry of {len(message)} bytes is not a message: {_shown(error)}") from None
+    if type(version) is not int or version != PROTOCOL:
+        raise WireError(f"a stream entry has protocol {_shown(version)}; this version of Penstock speaks {PROTOCOL}")
     reader = readers.get(kind) if isinstance(kind, str) else None
     if reader is None:
-        raise WireError(f"a stream entry is of kind {kind!r}, not one of {', '.join(readers)}")
+        raise WireError(f"a stream entry is of kind {_shown(kind)}, not one of {', '.join(readers)}")
     try:
         return reader(*rest)
-    except (ValueError, TypeError, IndexError) as error:
-        raise WireError(f"a stream entry of kind {kind!r} has another shape: {error}") from None
+    except (ValueError, TypeError, IndexError, WireError) as error:
+        raise WireError(f"a stream entry of kind '{kind}' has another shape: {_shown(error)}") from None
 
 
 def _slice_out(piece: Slice) -> list[object]:
@@ -204,14 +222,16 @@ def _slice_out(piece: Slice) -> list[object]:
 
 def _batch_in(step: str, seq: Any, attempt: Any, inputs: Any) -> Batch:
     sources = tuple(
-        Input(_text(source), tuple(_slice_in(source, *piece) for piece in slices)) for source, slices in inputs
+        Input(_step(source), tuple(_slice_in(source, *piece) for piece in slices)) for source, slices in inputs
     )
     return Batch(step, _count(seq), _count(attempt), sources)
 
 
 def _slice_in(step: str, seq: Any, attempt: Any, start: Any, stop: Any, external: Any = None) -> Slice:
-    payload = Payload(step, _count(seq), _count(attempt), None if external is None else _text(external))
-    return Slice(payload, _count(start), _count(stop))
+    payload = Payload(step, _count(seq), _count(attempt), None if external is None else _file(external))
+    if not _count(start) <= _count(stop):
+        raise ValueError(f"rows {start} to {stop} are none")
+    return Slice(payload, start, stop)
 
 
 def _result_in(
@@ -228,7 +248,7 @@ def _result_in(
 ) -> Result:
     failed, lost, holes = lost_rows
     return Result(
-        _text(step),
+        _step(step),
         _count(seq),
         _count(attempt),
         tuple(_chunk_in(*chunk) for chunk in chunks),
@@ -236,7 +256,7 @@ def _result_in(
         _count(failed),
         _count(lost),
         _count(holes),
-        bool(last),
+        _bool(last),
         _routed_in(routed, len(chunks)),
         _text(worker),
         _count(micros) / 1e6,
@@ -248,21 +268,43 @@ def _routed_in(routed: Any, chunks: int) -> tuple[tuple[str, ...], ...] | None:
         return None
     if len(routed) != chunks:
         raise ValueError(f"{len(routed)} choices for {chunks} chunks")
-    return tuple(_texts(chosen) for chosen in routed)
+    return tuple(_steps(chosen) for chosen in routed)
 
 
 def _chunk_in(rows: Any, size: Any, external: Any = None) -> Chunk:
-    return Chunk(_count(rows), _count(size), None if external is None else _text(external))
+    if not _count(rows) <= _count(size):
+        raise ValueError(f"{rows} rows do not fit into {size} bytes")
+    return Chunk(rows, size, None if external is None else _file(external))
 
 
 def _some(value: str | None) -> tuple[str, ...]:
     return () if value is None else (value,)
 
 
+def _shown(value: object) -> str:
+    """For a message: whoever can write to the broker decides how long it is, and what is in it."""
+    text, most = (str(value), 4 * SHOWN) if isinstance(value, Exception) else (repr(value), SHOWN)
+    return text if len(text) <= most else f"{text[:most]}..."
+
+
 def _count(value: Any) -> int:
-    if type(value) is not int or value < 0:
-        raise ValueError(f"{value!r} is not a count")
+    if type(value) is not int or not 0 <= value <= GREATEST_COUNT:
+        raise ValueError(f"{_shown(value)} is not a count")
     return value
+
+
+def _step(value: Any) -> str:
+    """A name that is part of keys and of paths."""
+    if not STEP_NAME.fullmatch(_text(value)):
+        raise ValueError(f"{_shown(value)} is not the name of a step")
+    return str(value)
+
+
+def _file(value: Any) -> str:
+    """A name in a folder of ours, never a path out of it."""
+    if not FILE_NAME.fullmatch(_text(value)):
+        raise ValueError(f"{_shown(value)} is not the name of a file")
+    return str(value)
 
 
 def _text(value: Any) -> str:
@@ -277,7 +319,13 @@ def _bytes(value: Any) -> bytes:
     return value
 
 
-def _texts(value: Any) -> tuple[str, ...]:
+def _bool(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"{_shown(value)} is not a truth value")
+    return value
+
+
+def _steps(value: Any) -> tuple[str, ...]:
     if type(value) is not list:
-        raise ValueError(f"{type(value).__name__} is not a list of texts")
-    return tuple(_text(item) for item in value)
+        raise ValueError(f"{type(value).__name__} is not a list of steps")
+    return tuple(_step(item) for item in value)

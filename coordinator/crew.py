@@ -90,7 +90,7 @@ def collect_reports(control: Control, log: PipelineLog, failures: FailureLog) ->
             log.write_shipped(fields.get(b"m", b""))
         control.drop(control.keys.log, [entry for entry, _ in lines])
     while True:
-        letters, entries = control.letters()
+        letters, entries = control.letters(lambda text: log.write(time.time(), "WARNING", text, by="coordinator"))
         if not entries:
             return
         failures.append(letters)

@@ -74,6 +74,7 @@ class Ending:
         dataset = self._directory.path / DATASET
         if not dataset.is_dir():
             raise RunError(f"run '{self._run_id}' is complete, but {dataset} is gone; start over with --fresh")
+        self._clear_away()  # the command before may have died here
         self._publish()
         return Outcome(
             run_id=self._run_id,
@@ -104,6 +105,7 @@ class Ending:
             return self.incomplete(coordinator.session, control, "failed", EXIT_FAILED, str(error))
 
     def _complete(self, session: Session, control: Control) -> Outcome:
+        self._directory.check_lock()
         failed = failed_rows(session)
         if self._request.dry_run:
             for leaf, row in sample_rows(session).items():
@@ -127,6 +129,8 @@ class Ending:
             self._known_columns(),
             self._artifacts,
         )
+        # Once the record says so the command does not come here again, and workers would wait for the end for ever.
+        control.finish("complete", list(session.manager.steps), self._settings.keep_finished)
         self._directory.update(
             status="complete",
             dataset=summary.path,
@@ -134,10 +138,7 @@ class Ending:
             failed=failed,
             failed_rows=sum(failed.values()),
         )
-        control.finish("complete", list(session.manager.steps), self._settings.keep_finished)
-        remove_partial(self._directory.path)
-        for done in (self._directory.parts, self._directory.artifacts):
-            shutil.rmtree(done, ignore_errors=True)
+        self._clear_away()
         self._publish()
         return Outcome(
             run_id=self._run_id,
@@ -149,6 +150,12 @@ class Ending:
             elapsed=time.monotonic() - self._started,
             run_directory=self._directory.path,
         )
+
+    def _clear_away(self) -> None:
+        """A complete run needs nothing but its dataset."""
+        remove_partial(self._directory.path)
+        for done in (self._directory.parts, self._directory.artifacts):
+            shutil.rmtree(done, ignore_errors=True)
 
     def _why(self, session: Session) -> str:
         """Why the run is halted; where too many rows failed, also what the last one of them failed of."""
@@ -164,6 +171,7 @@ class Ending:
         self, session: Session | None, control: Control, status: Status, exit_code: int, reason: str
     ) -> Outcome:
         """Ends a run that is not complete; `session` shows how far it came, None where it has not begun."""
+        self._directory.check_lock()
         parts = session.sink.parts if session is not None else {}
         failed = failed_rows(session) if session is not None else {}
         partial = None
@@ -204,6 +212,7 @@ class Ending:
             words += ["--workers", "external"]
         for option, value in (("--cache-dir", request.cache_dir), ("--output", request.output)):
             words += [option, str(value)] if value is not None else []
+        words += ["--standby"] if request.standby else []
         for module in request.allow:
             words += ["--allow", module]
         if request.payloads is not None:

@@ -50,6 +50,7 @@ from coordinator.run_directory import RunDirectory, RunRecord
 from coordinator.run_options import pipeline_options
 from coordinator.service import Coordinator, Stopped
 from coordinator.session import RunFacts
+from coordinator.standby import stand_by
 from coordinator.view import Outcome, Reporter
 from coordinator.worker_command import worker_command
 
@@ -75,6 +76,7 @@ class Execution:
         if request.dry_run:
             self.run_id += f"-dry-{secrets.token_hex(3)}"
         self._signature = signature
+        self._coordinates = False
         self._directory = RunDirectory.of(cache, prepared.spec.name, signature)
         self._failures = FailureLog(self._directory.failures)
         self._ending = Ending(
@@ -82,7 +84,28 @@ class Execution:
         )
 
     def run(self) -> Outcome:
-        """Returns how it ended; the run directory is locked meanwhile."""
+        """Returns how it ended; the run directory is locked meanwhile. Raises Fenced where another process has it."""
+        while True:
+            try:
+                if self._request.standby and (ended := self._stand_by()) is not None:
+                    return ended
+                return self._run_in_directory()
+            except Fenced as error:
+                if self._coordinates or self._request.broker is None:
+                    raise
+                if not self._request.standby:
+                    raise Fenced(f"{error}; or take over when it is gone: add --standby") from None
+
+    def _stand_by(self) -> Outcome | None:
+        """Waits while another process coordinates the run; returns None when it is this one's turn."""
+        assert self._request.broker is not None
+        ended = stand_by(self._request.broker, self._directory, self.run_id, self._settings, self._reporter)
+        if isinstance(ended, RunRecord):
+            with self._directory:
+                return self._ending.reuse(ended)
+        return ended
+
+    def _run_in_directory(self) -> Outcome:
         with self._directory:
             if self._request.fresh:
                 end_leftover(self._directory.broker)
@@ -97,7 +120,7 @@ class Execution:
                     stack.callback(delete_run, self._request.broker, self.run_id)  # when no worker is left to write
                 host = stack.enter_context(LocalHost())
                 url = self._request.broker or host.start_broker(self._directory.path)
-                connection = Connection(url)
+                connection = Connection(url, one_life=True)
                 stack.callback(connection.close)
                 outcome = self._run_at(connection, host, before)
             if outcome.status == "complete":
@@ -121,6 +144,7 @@ class Execution:
         if self._request.fresh and self._request.broker is not None:
             self._delete_from_broker(registry, control)
         control.take_over(self._dead_token(registry))
+        self._coordinates = True
         log = PipelineLog(self._directory.log)
         reporter = LoggedReporter(self._reporter, log)
         reporter.note(f"process {holder['pid']} on {holder['host']} coordinates {self.run_id} (epoch {control.epoch})")
@@ -202,7 +226,7 @@ class Execution:
             log,
             recover=recover,
             start_command=self._start_command,
-            poll_workers=(lambda: check_workers(host)) if local else None,
+            poll_workers=host.check_workers if local else None,
             stop_workers=host.stop_workers if local else None,
         )
         keeper = LeaseKeeper(control, self._settings, coordinator.fence)
@@ -365,13 +389,6 @@ def delete_run(broker: str, run_id: str) -> None:
     with suppress(BrokerError):
         RunRegistry(connection).delete(run_id)
     connection.close()
-
-
-def check_workers(host: LocalHost) -> None:
-    """Raises RunError when the local workers have ended, which they do not while the run goes on."""
-    for exited in host.poll():
-        if exited.kind == "workers":
-            raise RunError(f"the local workers have ended (exit code {exited.code}); see pipeline.log")
 
 
 def _answers(connection: Connection) -> bool:

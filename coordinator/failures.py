@@ -23,6 +23,8 @@ from common.batch import DeadLetter
 
 logger = logging.getLogger(__name__)
 
+WRITER = "coordinator"
+"""Who a dead letter of a row that cannot be written to a part comes from; every other one comes from a worker."""
 MASK_BITS = 64
 
 
@@ -64,7 +66,7 @@ class FailureLog:
         """
         latest = self._latest_attempts()
         adapter = TypeAdapter(DeadLetter)
-        seen: dict[tuple[str, int, int, str, int], int] = {}
+        seen: dict[tuple[str, int, int, bool, int], int] = {}
         unreadable = 0
         for fields in self._lines():
             if fields is not None and "redone" in fields:
@@ -77,7 +79,8 @@ class FailureLog:
             if letter.attempt < latest.get((letter.step, letter.seq), 0):
                 continue
             block, place = divmod(letter.position, MASK_BITS)
-            key = (letter.step, letter.seq, letter.attempt, letter.worker, block)
+            # Whichever worker it was: where the broker has forgotten a batch, another one does it once more.
+            key = (letter.step, letter.seq, letter.attempt, letter.worker == WRITER, block)
             mask = seen.get(key, 0)
             if not mask >> place & 1:
                 seen[key] = mask | 1 << place

@@ -38,6 +38,7 @@ class FlowControl:
         self.sent = dict(sent)
         self._sources = {name for name in manager.steps if self._is_source(name)}
         self._planned: dict[str, deque[Batch]] = {name: deque() for name in manager.steps}
+        self._lost_tickets = dict.fromkeys(manager.steps, 0)
         self._stage = 0
 
     @property
@@ -65,8 +66,12 @@ class FlowControl:
         """Batches, or tickets, of the step that were sent and are not done."""
         state = self._manager.steps[name]
         if state.plan.kind == "generator":
-            return 0 if state.input_ended else max(0, self.sent[name] - state.counts.tickets)
+            return 0 if state.input_ended else max(0, self.sent[name] - self._lost_tickets[name] - state.counts.tickets)
         return state.in_flight - len(self._planned[name])
+
+    def forget_tickets(self, name: str, number: int) -> None:
+        """So many tickets of a generator are gone from the broker: others are sent for them."""
+        self._lost_tickets[name] += max(0, number)
 
     @property
     def busy(self) -> bool:

@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Literal
 
+from common.errors import RunError
 from coordinator.embedded import EmbeddedBroker
 from coordinator.guardian import WORKERS, Child, Guardian
 
@@ -88,6 +89,12 @@ class LocalHost:
         new = [child for child in exited if child not in self._reported]
         self._reported.update(new)
         return [Exited("workers" if child in self._workers else "broker", child.pid, exited[child]) for child in new]
+
+    def check_workers(self) -> None:
+        """Raises RunError when the workers have ended, which they do not while the run goes on."""
+        for exited in self.poll():
+            if exited.kind == "workers":
+                raise RunError(f"the local workers have ended (exit code {exited.code}); see pipeline.log")
 
     def stop_workers(self, timeout: float) -> None:
         """SIGTERM to the workers' supervisors; after `timeout` seconds SIGKILL, which takes their sessions with it."""

@@ -42,6 +42,8 @@ def find_run(run: str, cache_dir: Path | None, broker: str | None) -> FoundRun:
     Raises:
         UsageError: there is none, or several.
     """
+    if not run:
+        raise UsageError("say which run: RUN is empty")
     cache = cache_directory(cache_dir)
     known = {record.run: FoundRun(record.run, directory, record) for directory, record in list_runs(cache)}
     if run in known:

@@ -15,6 +15,15 @@ def check_parts(folder: Path, journaled: Iterable[Part]) -> None:
     Only call this while holding the run's epoch: an older coordinator's parts can then no longer be journaled. Raises
     RunError, before anything is deleted, naming the first journaled part that is missing or has another size.
     """
+    names = check_parts_are_there(folder, journaled)
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if path.name not in names and path.name.endswith((".parquet", TEMPORARY_SUFFIX)):
+                path.unlink(missing_ok=True)
+
+
+def check_parts_are_there(folder: Path, journaled: Iterable[Part]) -> set[str]:
+    """Returns the names of the parts. Raises RunError, naming the first one that is missing or has another size."""
     names = set()
     for part in journaled:
         names.add(part.name)
@@ -24,10 +33,7 @@ def check_parts(folder: Path, journaled: Iterable[Part]) -> None:
             raise _gone(folder, part, "it is not there") from None
         if size != part.size:
             raise _gone(folder, part, f"it has {size} bytes instead of {part.size}")
-    if folder.is_dir():
-        for path in folder.iterdir():
-            if path.name not in names and path.name.endswith((".parquet", TEMPORARY_SUFFIX)):
-                path.unlink(missing_ok=True)
+    return names
 
 
 def check_digest(folder: Path, part: Part) -> None:

@@ -11,6 +11,7 @@ from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from common.batch import PartWritten
 from common.settings import Settings
 from common.steps.base import Row
 from coordinator.leaf_schema import LeafSchema
@@ -65,6 +66,12 @@ class Part:
     digest: str
     schema: bytes
     failed: tuple[FailedRow, ...] = ()
+
+    @classmethod
+    def journaled(cls, entry: PartWritten) -> Part:
+        """As an entry of the journal has it."""
+        first, last = entry.first_seq, entry.last_seq
+        return cls(entry.step, entry.name, first, last, entry.rows, entry.size, entry.digest, entry.schema)
 
 
 class LeafWriter:

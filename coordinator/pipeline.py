@@ -291,6 +291,7 @@ class Pipeline:
         limit: int | None = None,
         payloads: str | None = None,
         progress: bool = True,
+        standby: bool = False,
     ) -> Distiset:
         """Runs the pipeline to its dataset, or goes on with a run of it that did not end, or returns the dataset of one
         that did.
@@ -307,6 +308,7 @@ class Pipeline:
             limit: only the first rows of each generator.
             payloads: fsspec URL that all hosts reach, for rows that wait long.
             progress: show how far it is; otherwise that is logged.
+            standby: while another process runs it, wait, and take over when that one is gone.
 
         Returns:
             One DatasetDict per leaf. Rows that failed are not among them; `distiset.failed` counts them per step.
@@ -331,6 +333,7 @@ class Pipeline:
             limit=limit,
             payloads=payloads,
             progress=progress,
+            standby=standby,
         )
         return run_pipeline(self, request)
 

@@ -29,6 +29,7 @@ from coordinator.execution import Execution
 from coordinator.load import Prepared, prepare_loaded
 from coordinator.pipeline_file import spec_text
 from coordinator.request import RunRequest
+from coordinator.run import check_standby
 from coordinator.view import Outcome, Reporter, RunView
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class ProgramRequest:
     limit: int | None = None
     payloads: str | None = None
     progress: bool = True
+    standby: bool = False
     dry_run_batch_size: int | None = None
 
 
@@ -92,7 +94,9 @@ def run_pipeline(pipeline: Pipeline, request: ProgramRequest) -> Distiset:
             payloads=request.payloads,
             command=_command(),
             environment=_environment(secrets),
+            standby=request.standby,
         )
+        check_standby(run)
         reporter = stack.enter_context(_reporter(run.command)) if request.progress else LoggingReporter()
         outcome = Execution(run, reporter, Settings.from_environment(), prepared, cache).run()
         reporter.finish(replace(outcome, dataset=None) if dry else outcome)
@@ -223,6 +227,8 @@ def _reporter(command: str) -> Any:
 
 def _raise_if_incomplete(outcome: Outcome) -> None:
     if outcome.status == "complete":
+        if outcome.dataset is None:
+            raise RunFailed(f"run '{outcome.run_id}' is complete, but not on this host: {outcome.reason}", outcome)
         return
     rows = sum(outcome.rows.values())
     kept = f"; {rows} rows are done, see {outcome.partial}" if outcome.partial else ""

@@ -10,7 +10,7 @@ from pathlib import Path
 
 from common.broker.connection import Disconnected
 from common.broker.runs import RunRegistry
-from common.errors import Fenced, RunError, UsageError
+from common.errors import BrokerError, Fenced, RunError, UsageError
 from common.keys import Keys
 from common.settings import Settings
 from coordinator.embedded import end_leftover
@@ -61,6 +61,8 @@ def old_at_broker(url: str, older_than: float, *, unfinished: bool, here: Collec
             idle = connection.batch([("OBJECT", "IDLETIME", Keys(run_id).journal)])[0]
             try:
                 record = registry.read(run_id)
+            except BrokerError:
+                raise
             except RunError:
                 continue  # of another version, which has to judge it
             if record is None:

@@ -24,6 +24,7 @@ class RunRequest:
         command: what a user types to do the same again; empty for the command line that these fields make.
         environment: variables for the local workers.
         push_to_hub: repository of the hub that the complete dataset goes to, such as `me/quotes`.
+        standby: wait while another process coordinates the run, and take over when it is gone.
         private: make that repository a private one.
     """
 
@@ -42,3 +43,4 @@ class RunRequest:
     environment: Mapping[str, str] = field(default_factory=dict)
     push_to_hub: str | None = None
     private: bool = False
+    standby: bool = False

@@ -39,6 +39,7 @@ def execute(request: RunRequest, reporter: Reporter) -> Outcome:
         Connection(request.broker).close()  # connects to nothing: it is the URL that is looked at
     if request.workers == "external" and request.broker is None:
         raise UsageError("external workers need a broker that they can reach: give --broker URL")
+    check_standby(request)
     _check_push(request)
     with ExitStack() as stack:
         cache = request.cache_dir
@@ -50,6 +51,20 @@ def execute(request: RunRequest, reporter: Reporter) -> Outcome:
     if request.push_to_hub is not None and outcome.status == "complete":
         return _pushed(outcome, request.push_to_hub, request.private, reporter)
     return outcome
+
+
+def check_standby(request: RunRequest) -> None:
+    """Raises UsageError where there is nothing that a standby could take over."""
+    if not request.standby:
+        return
+    if request.broker is None:
+        raise UsageError(
+            "--standby takes over a run whose coordinator has died, and an embedded broker ends with its coordinator: "
+            "give --broker URL"
+        )
+    for given, option in ((request.fresh, "--fresh"), (request.dry_run, "--dry-run")):
+        if given:
+            raise UsageError(f"--standby goes on with a run of another process, {option} begins one: leave one out")
 
 
 def _check_push(request: RunRequest) -> None:

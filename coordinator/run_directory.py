@@ -83,8 +83,11 @@ class RunDirectory:
             cache / (folder.replace(".", "%2E") if folder.startswith(".") else folder) / signature[:SIGNATURE_LENGTH]
         )
 
-    def acquire(self) -> None:
+    def acquire(self, patience: float = LOCK_PATIENCE) -> None:
         """Makes the directory and locks it, for as long as this process lives.
+
+        Args:
+            patience: seconds that a lock is waited for which another process has.
 
         Raises:
             Fenced: another process has the lock.
@@ -94,14 +97,14 @@ class RunDirectory:
             return
         record: RunRecord | None = None
         try:
-            deadline = time.monotonic() + LOCK_PATIENCE
+            deadline = time.monotonic() + patience
             while self._lock is None:
                 for folder in (self.parts, self.broker, self.payloads):
                     folder.mkdir(parents=True, exist_ok=True)
                 try:
                     self._lock = self._take_lock()
                 except BlockingIOError:
-                    if time.monotonic() > deadline:
+                    if time.monotonic() >= deadline:
                         raise
                     time.sleep(0.02)
         except BlockingIOError:
@@ -121,6 +124,28 @@ class RunDirectory:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+    def take_away(self, holder: str) -> bool:
+        """Locks it although a process has the lock, which stands still and can no longer write to its run.
+
+        Args:
+            holder: that process, as `holder` names it.
+
+        Returns:
+            Whether this process has the lock now, and no other one was quicker.
+        """
+        with (self.path / f".{LOCK}.away").open("w") as turn:
+            fcntl.flock(turn, fcntl.LOCK_EX)
+            if self.holder() != holder:
+                return False
+            (self.path / LOCK).unlink()
+            self.acquire()
+        return True
+
+    def check_lock(self) -> None:
+        """Raises Fenced when the lock was taken away from this process."""
+        if self._lock is not None and not _is_still_at(self._lock, self.path / LOCK):
+            raise Fenced(f"another coordinator has taken over {self.path}; this one has stopped and lost nothing")
 
     def holder(self) -> str | None:
         """Who has the lock, such as `process 4711 on gpu-2`; None if nobody has."""
@@ -153,6 +178,7 @@ class RunDirectory:
     def write(self, record: RunRecord) -> RunRecord:
         """Records `record`, with the present time as `updated`: after a crash it is there whole, or not at all."""
         assert self._lock is not None, "only the holder of the lock writes"
+        self.check_lock()
         record = record.model_copy(update={"updated": datetime.now(UTC)})
         draft = self.path / f".{RECORD}.new"
         with draft.open("wb") as file:

@@ -254,6 +254,7 @@ class Coordinator:
             return
         self._watched = now
         self._collect_reports()
+        session.look_for_lost()
         if self._control.want() == "stop" and not self._stopping:
             self._stop_asked.set()
         facts = self._connection.facts()

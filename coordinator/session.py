@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.batch import Batch, PartWritten, Payload, Routed
+from common.batch import Batch, Failure, PartWritten, Payload, Routed
 from common.broker.control import Control, Journaled, Tick
 from common.payloads import FileStore
 from common.settings import Settings
@@ -26,6 +26,7 @@ from coordinator.batch_manager import (
 )
 from coordinator.failures import FailureLog
 from coordinator.flow import FlowControl
+from coordinator.journal_check import what_is_foreign
 from coordinator.plan import Plan
 from coordinator.sink import Sink
 
@@ -34,6 +35,8 @@ ENTRIES_AT_ONCE = 256
 REPLAYED_AT_ONCE = 1_000
 FILE_DELAY = 300.0
 """Seconds that a released file stays: the broker may lose its last second, and the release with it."""
+
+FOREIGN = "something else than Penstock has written to its step's stream, see `failures`; it is done again"
 
 ChooseSuccessors = Callable[[str, int, int], tuple[str, ...]]
 """(routing step, seq, rows) -> successors."""
@@ -72,6 +75,7 @@ class Session:
         self.position = 0
         self.broker_full = False
         self._noted_cursor = self._cursor
+        self._discarded = 0
         self._release: list[Payload] = []
         self._released_files: list[tuple[float, str]] = []
         self._routes: dict[tuple[str, int], Route] = {}
@@ -112,23 +116,55 @@ class Session:
 
     def drain(self) -> None:
         """Reads the journal to its end and writes every part that can be written: the run stops here."""
-        while entries := self._control.read(self.position, ENTRIES_AT_ONCE):
-            self._fold(entries)
+        self.catch_up()
         while self.sink.take_in(time.monotonic()):
             continue
         self.sink.flush()
-        while entries := self._control.read(self.position, ENTRIES_AT_ONCE):
-            self._fold(entries)
+        self.catch_up()
         self._send({}, start_work=False, start_rows=False)
+
+    def look_for_lost(self) -> None:
+        """Workers have taken something out of the streams that was no batch: was a batch overwritten by it?
+
+        A batch that was sent and has no result is in its step's stream, or its result is in the journal by now. Where
+        neither is so, it fails, so that the run halts and does it again when it goes on.
+        """
+        discarded = self._control.discarded()
+        if discarded == self._discarded or self._redo or self.broker_full:
+            return
+        self._discarded = discarded
+        open_before = {name: self.flow.in_flight(name) for name in self.manager.steps}
+        there = {name: self._control.sent_batches(name) for name in self.manager.steps}
+        self.catch_up()
+        lost = []
+        for name, state in self.manager.steps.items():
+            if state.plan.kind == "generator":
+                self.flow.forget_tickets(name, open_before[name] - len(there[name]))
+                continue
+            sent = [opened.batch for seq, opened in state.open.items() if seq < self.flow.sent[name]]
+            lost += [
+                Failure(name, batch.seq, batch.attempt, f"batch {batch.seq} is gone from the broker: {FOREIGN}")
+                for batch in sent
+                if (batch.seq, batch.attempt) not in there[name] and self._is_current(batch)
+            ]
+        if lost:
+            self._control.journal(lost)
 
     def _only_sink_left(self) -> bool:
         states = self.manager.steps
         return all(state.output_ended for state in states.values()) and not self.manager.finished
 
+    def catch_up(self) -> None:
+        """Reads the journal to its end."""
+        while entries := self._control.read(self.position, ENTRIES_AT_ONCE):
+            self._fold(entries)
+
     def _fold(self, entries: list[Journaled]) -> None:
         for journaled in entries:
             self.position = journaled.position
             entry = journaled.entry
+            if problem := what_is_foreign(entry, self._facts.plan):
+                raise self._control.foreign_entry(journaled.position, problem)
             if isinstance(entry, PartWritten):
                 self.sink.written(entry)
             elif isinstance(entry, Routed):

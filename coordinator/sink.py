@@ -15,12 +15,11 @@ from common.errors import PayloadMissing
 from common.payloads import FileStore
 from common.settings import Settings
 from coordinator.batch_manager import Emit
+from coordinator.failures import WRITER
 from coordinator.leaf_schema import LeafSchema
 from coordinator.part_check import check_parts
 from coordinator.parts import LeafWriter, Part
 
-WRITER = "coordinator"
-"""Who a dead letter of a row that cannot be written comes from."""
 READ_AT_ONCE = 64
 """Payloads of one round trip."""
 
@@ -72,9 +71,7 @@ class Sink:
         known = self.parts[part.step]
         if known and known[-1].last_seq >= part.last_seq:
             return
-        known.append(
-            Part(part.step, part.name, part.first_seq, part.last_seq, part.rows, part.size, part.digest, part.schema)
-        )
+        known.append(Part.journaled(part))
         emitted = self._emitted[part.step]
         while emitted and emitted[0].payload.seq <= part.last_seq:
             emitted.popleft()

@@ -33,6 +33,8 @@ def _headline(outcome: Outcome) -> str:
     run, rows = outcome.run_id, count(sum(outcome.rows.values()), "row")
     failed = sum(outcome.failed.values())
     without = f", without the {count(failed, 'row')} that failed" if failed else ""
+    if outcome.status == "complete" and outcome.reason:
+        return f"{run} is complete: {outcome.reason}"
     if outcome.reused:
         return f"{run} was complete already, nothing was done: {rows}{without}"
     match outcome.status:

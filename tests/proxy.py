@@ -1,10 +1,12 @@
-"""Stands between a client and the broker, and loses a reply when told to: the call has run, and nobody knows."""
+"""Stands between a client and the broker; loses a reply when told to, cuts connections, and is slow."""
 
 from __future__ import annotations
 
+import contextlib
 import selectors
 import socket
 import threading
+import time
 from types import TracebackType
 from urllib.parse import urlsplit, urlunsplit
 
@@ -26,6 +28,7 @@ class Proxy:
         self._target = urlsplit(url)
         self._listener = socket.create_server(("127.0.0.1", 0))
         self._marker = b""
+        self._slow_until = 0.0
         self._guard = threading.Lock()
         self._open: set[socket.socket] = {self._listener}
         threading.Thread(target=self._accept, daemon=True).start()
@@ -41,6 +44,17 @@ class Proxy:
         """Lets the next request that contains `marker` through, then closes its connection in place of the reply."""
         with self._guard:
             self._marker = marker
+
+    def cut(self) -> None:
+        """Closes every connection that there is; new ones are taken."""
+        with self._guard:
+            for one in self._open - {self._listener}:
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+
+    def slow_down(self, seconds: float) -> None:
+        """Lets nothing pass for so long; then everything that came meanwhile, in its order."""
+        self._slow_until = time.monotonic() + seconds
 
     @property
     def lost(self) -> bool:
@@ -77,19 +91,28 @@ class Proxy:
         return socket.create_connection((self._target.hostname or "127.0.0.1", self._target.port or 6379))
 
     def _pass_on(self, client: socket.socket) -> None:
-        server = self._connect()
+        try:
+            server = self._connect()
+        except OSError:  # the broker is away
+            client.close()
+            return
         with self._guard:
             self._open |= {client, server}
+        with client, server, contextlib.suppress(OSError):
+            self._carry(client, server)
+        with self._guard:
+            self._open -= {client, server}
+
+    def _carry(self, client: socket.socket, server: socket.socket) -> None:
         cut = False
-        with client, server, selectors.DefaultSelector() as selector:
+        with selectors.DefaultSelector() as selector:
             selector.register(client, selectors.EVENT_READ)
             selector.register(server, selectors.EVENT_READ)
             while True:
                 for key, _ in selector.select():
-                    try:
-                        data = key.fileobj.recv(1 << 20)  # type: ignore[union-attr]
-                    except OSError:
-                        return
+                    data = key.fileobj.recv(1 << 20)  # type: ignore[union-attr]
+                    if (wait := self._slow_until - time.monotonic()) > 0:
+                        time.sleep(wait)
                     if not data or (cut and key.fileobj is server):
                         return
                     if key.fileobj is client:

@@ -58,6 +58,7 @@ class AsyncRunner(Runner):
         self._running = 0
         self._isolated: deque[Work] = deque()
         self._isolating = False
+        self._beats: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
         self._stopped = asyncio.Event()
@@ -103,13 +104,19 @@ class AsyncRunner(Runner):
     async def _run_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
         self.intake.start()
-        if not self.stopping.is_set():
-            await self._ended.wait()
-        await asyncio.to_thread(self.intake.stop)  # first: what it delivers needs this loop
-        self._give_up_waiting()
-        while self._running or self._waiting:
-            self._ended.clear()
-            await self._ended.wait()
+        self._beat()
+        try:
+            if not self.stopping.is_set():
+                await self._ended.wait()
+            await asyncio.to_thread(self.intake.stop)  # first: what it delivers needs this loop
+            self._give_up_waiting()
+            while self._running or self._waiting:
+                self._ended.clear()
+                await self._ended.wait()
+        finally:
+            if self._beats is not None:
+                self._beats.cancel()
+            self.watchdog.stop()
 
     def _wake(self) -> None:
         self._stopped.set()
@@ -203,7 +210,7 @@ class AsyncRunner(Runner):
         while True:
             try:
                 mapped, aside = apply_input_mappings_to_row(self._step, copy.deepcopy(row))
-                made = await self._step.process_row(mapped)
+                made = await self._in_time(mapped)
                 rows = [made] if isinstance(made, dict) else list(made or ())
                 for one in rows:
                     if not isinstance(one, dict):
@@ -218,6 +225,38 @@ class AsyncRunner(Runner):
                     return FailedRow(place, describe(error), attempts, row, columns_of(error))
                 attempts += 1
             await self._pause(delay)
+
+    async def _in_time(self, row: Row) -> Row | list[Row] | None:
+        """Calls the step; a row that takes too long is cancelled, and has failed."""
+        limit = self._step.batch_timeout
+        if limit is None:
+            return await self._step.process_row(row)
+        try:
+            async with asyncio.timeout(limit) as timer:
+                return await self._step.process_row(row)
+        except TimeoutError:
+            if not timer.expired():
+                raise
+            raise RowError(f"the row took longer than {limit:g} s (batch_timeout)") from None
+
+    def _beat(self) -> None:
+        """A step that blocks the event loop cannot be cancelled: then the watchdog ends the worker."""
+        if self.watchdog.limit is not None and self._loop is not None:
+            self.watchdog.restart()
+            self._beats = self._loop.call_later(min(1.0, self.watchdog.limit / 4), self._beat)
+
+    def in_hand(self) -> str:
+        """Any of the rows in flight may be what blocks it."""
+        return f"the event loop, with {self._running} rows in flight, was blocked"
+
+    def note_late(self, why: str) -> None:
+        """A row that runs alone is known to be the one."""
+        self._isolation.note_late(why)
+
+    def left_over(self) -> list[Work]:
+        """Batches of which no row has begun."""
+        waiting = {id(batch): batch.work for batch, _ in list(self._waiting) if not batch.started}
+        return [*waiting.values(), *self._isolated, *super().left_over()]
 
     async def _pause(self, seconds: float) -> None:
         """Waits before a retry; raises Interrupted as soon as the worker is to stop."""

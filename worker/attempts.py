@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 
 from common.errors import RowError, UsageError, describe
 from common.steps.base import BaseStep, GlobalStep, Row, Step
@@ -48,10 +49,18 @@ class Attempts:
         step: loaded.
         pause: waits for some seconds; raises Interrupted when the worker is to stop.
         complaints: where the errors of rows that are given up are logged.
+        watch: goes around every call of `process`, to end those that take too long.
     """
 
-    def __init__(self, step: Step, pause: Pause, complaints: Complaints) -> None:
+    def __init__(
+        self,
+        step: Step,
+        pause: Pause,
+        complaints: Complaints,
+        watch: Callable[[], AbstractContextManager[None]] = nullcontext,
+    ) -> None:
         self._step = step
+        self._watch = watch
         self._pause = pause
         self._complaints = complaints
 
@@ -89,7 +98,8 @@ class Attempts:
                 self._pause(delay)
                 inputs = fresh()
             try:
-                return list(call_step(self._step, inputs)), None
+                with self._watch():
+                    return list(call_step(self._step, inputs)), None
             except UsageError as raised:
                 raise StepFailed(describe(raised)) from raised
             except (Exception, SystemExit) as raised:
@@ -119,6 +129,9 @@ class Attempts:
                     give_up(self._step, outcome, [failure])
                 continue
             try:
-                outcome.pieces.append((last - first, list(call_step(self._step, take()))))
+                inputs = take()
+                with self._watch():
+                    made = list(call_step(self._step, inputs))
+                outcome.pieces.append((last - first, list(made)))
             except (Exception, SystemExit):
                 self._bisect(fresh, first, last, outcome)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRecord, RunRegistry
-from common.errors import UsageError
+from common.errors import CannotServe, OtherProtocol, UsageError
 
 POLL_SECONDS = 0.5
 WORKABLE = ("starting", "running")
@@ -34,6 +34,7 @@ def find_run(
 
     Raises:
         UsageError: several runs fit, or the run that was named does not have the step.
+        CannotServe: the run that was named was made by another version.
     """
     registry = RunRegistry(connection)
     said = False
@@ -43,7 +44,7 @@ def find_run(
             return None
         found = [
             record
-            for record in ([registry.read(run_id)] if run_id else registry.all())
+            for record in ([_read(registry, run_id)] if run_id else registry.all())
             if record is not None and record.status in WORKABLE and pipeline in (None, record.pipeline)
         ]
         if run_id and found and step and step not in found[0].spec["steps"]:
@@ -61,6 +62,13 @@ def find_run(
             said = True
         if pause(POLL_SECONDS):
             return None
+
+
+def _read(registry: RunRegistry, run_id: str) -> RunRecord | None:
+    try:
+        return registry.read(run_id)
+    except OtherProtocol as error:
+        raise CannotServe(str(error)) from error
 
 
 def _wanted(step: str | None) -> str:

@@ -15,7 +15,7 @@ from common.steps.mappings import apply_output_mappings
 from worker.attempts import delays
 from worker.holes import WholeRows
 from worker.intake import LONGEST_BLOCK
-from worker.outcome import FailedRow, Interrupted, RoutingFailed, StepFailed
+from worker.outcome import FailedRow, Interrupted, RoutingFailed, StepFailed, died
 from worker.runner import Bench, Runner
 from worker.work import Work
 
@@ -41,6 +41,7 @@ class GeneratorRunner(Runner):
         self._generator = step
         self._owns = False
         self._careful = 0
+        self._offset = 0
         self._tickets: deque[Work] = deque()
         self._source: Iterator[tuple[list[Row], bool]] = iter(())
 
@@ -68,6 +69,10 @@ class GeneratorRunner(Runner):
         """Tickets that no batch was made for."""
         return [*self._tickets, *super().left_over()]
 
+    def in_hand(self) -> str:
+        """Where the generator is."""
+        return f"the rows from row {self._offset} on"
+
     def _own(self) -> GeneratorState | None:
         queue = self.bench.queue
         state = queue.connection.insist(queue.own_generator, self.bench.settings.patience)
@@ -81,7 +86,8 @@ class GeneratorRunner(Runner):
             if self.stopping.is_set() or not self._tickets:
                 continue
             if state.ended:
-                self._void()
+                if not self._void():
+                    return
                 continue
             made = self._make_together(state)
             if not made:
@@ -98,11 +104,16 @@ class GeneratorRunner(Runner):
             ticket = self.inbox.get()
             self._tickets.extend([ticket] if ticket else [])
 
-    def _void(self) -> None:
+    def _void(self) -> bool:
+        """The tickets that are left are void; returns False where the broker has forgotten that it was the end."""
         entries = [ticket.taken.entry for ticket in self._tickets]
         self._tickets.clear()
-        self.bench.queue.void(entries)
+        queue = self.bench.queue
+        has_ended = queue.connection.insist(lambda: queue.void(entries), self.bench.settings.patience)
         self.intake.forget(entries)
+        if not has_ended:
+            self.intake.compare()
+        return has_ended
 
     def _make_together(self, state: GeneratorState) -> list[Made]:
         made: list[Made] = []
@@ -132,8 +143,8 @@ class GeneratorRunner(Runner):
         batch = Batch(self._generator.name, state.seq, state.attempt)
         ticket = replace(ticket, batch=batch)
         if state.deaths >= self._generator.max_deliveries:
-            died = f"{state.deaths} workers died while they made rows from row {state.offset} on"
-            return Made(self.bench.packer.failure(ticket, died), state)
+            error = f"{died(self._generator, state.deaths)} while they made rows from row {state.offset} on"
+            return Made(self.bench.packer.failure(ticket, error), state)
         retries = delays(self._generator)
         while True:
             try:
@@ -154,7 +165,9 @@ class GeneratorRunner(Runner):
 
     def _make(self, ticket: Taken, state: GeneratorState) -> Made:
         started = time.perf_counter()
-        rows, last = next(self._source)
+        self._offset = state.offset
+        with self.watchdog.watch():
+            rows, last = next(self._source)
         seconds = time.perf_counter() - started
         taken = len(rows)
         failed: list[FailedRow] = []

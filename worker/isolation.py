@@ -11,11 +11,12 @@ from collections.abc import Callable, Sequence
 
 import msgpack
 
-from common.broker.work import Done, WorkQueue
+from common.broker.connection import Argument
+from common.broker.work import Done, Taken, WorkQueue
 from common.codec import decode_rows, encode_rows
-from common.errors import RowError
+from common.errors import RowError, WireError
 from common.steps.base import AsyncStep, Row, Step
-from worker.outcome import FailedRow, Outcome, StepFailed, give_up, give_up_batch
+from worker.outcome import FailedRow, Outcome, StepFailed, died, give_up, give_up_batch
 from worker.work import Work
 
 KILLS = 2
@@ -39,6 +40,12 @@ class Isolation:
         self._queue = queue
         self._run_rows = run_rows
         self._routes = routes
+        self._running: Taken | None = None
+
+    def note_late(self, why: str) -> None:
+        """The row that runs takes too long, and ends the worker."""
+        if self._running is not None:
+            self._queue.note(self._running, why=why)
 
     def run(self, work: Work, pack: Callable[[Outcome], Done]) -> Done | None:
         """Returns what is to be committed for the batch, or None when another worker has it now.
@@ -49,7 +56,11 @@ class Isolation:
         Raises:
             StepFailed: a row that kills may not be left out, the batch cannot be taken apart, or its routing kills.
         """
-        outcome = self._run(work)
+        self._running = work.taken
+        try:
+            outcome = self._run(work)
+        finally:
+            self._running = None
         if outcome is None or (self._routes and not self._mark_routing(work)):
             return None
         done = pack(outcome)
@@ -78,28 +89,33 @@ class Isolation:
             work.taken.deliveries - 1,
         )
         notes = self._queue.isolated(batch)
-        kills = {int(name[5:]): int(count) for name, count in notes.items() if name.startswith("kills")}
-        fatal = notes.get("running", b"")
-        if fatal:
-            kills[int(fatal)] = kills.get(int(fatal), 0) + 1
-            if not self._queue.note(work.taken, running="", **{f"kills{int(fatal)}": kills[int(fatal)]}):
+        kills = {place: _number(notes.get(f"kills{place}")) or 0 for place in range(whole.count)}
+        fatal = _number(notes.get("running"))
+        if fatal in kills:
+            kills[fatal] += 1
+            why = notes.get("why", b"")
+            known: dict[str, Argument] = {f"kills{fatal}": kills[fatal], f"why{fatal}": why}
+            if not self._queue.note(work.taken, running="", why="", **known):
                 return None
+            notes[f"why{fatal}"] = why
         outcome = Outcome(whole.count)
         for place in range(whole.count):
             row = whole.inputs[0][place]
-            if kills.get(place, 0) >= KILLS:
+            if kills[place] >= KILLS:
                 error = f"the worker died each of {KILLS} times that it ran this row alone"
+                if why := notes.get(f"why{place}", b""):
+                    error = f"{why.decode(errors='replace')}, each of {KILLS} times that this row ran alone"
                 give_up(self._step, outcome, [FailedRow(place, error, KILLS, row)])
                 continue
-            noted = notes.get(f"row{place}")
-            if noted is None:
+            noted = notes.get(f"row{place}", b"")
+            if not _unpack(noted, place, outcome):
                 if not self._queue.note(work.taken, running=place):
                     return None
                 piece = self._run_rows(self._one_row(work, place))
                 noted = _pack(piece)
                 if not self._queue.note(work.taken, running="", **{f"row{place}": noted}):
                     return None
-            _unpack(noted, place, outcome)
+                _unpack(noted, place, outcome)
         return outcome
 
     def _one_row(self, work: Work, place: int) -> Callable[[], Sequence[list[Row]]]:
@@ -108,7 +124,7 @@ class Isolation:
     def _whole_batch(self, work: Work) -> Outcome:
         """A batch that cannot be taken apart, and kills: every row of it fails."""
         deaths = work.taken.deliveries - 1
-        error = f"{deaths} workers died on this batch, and step '{self._step.name}' cannot be run row by row"
+        error = f"{died(self._step, deaths)} on this batch, and step '{self._step.name}' cannot be run row by row"
         if self._step.kind == "global":
             raise StepFailed(error)
         outcome = Outcome(work.whole.count)
@@ -127,8 +143,19 @@ def _pack(piece: Outcome) -> bytes:
     return packed
 
 
-def _unpack(noted: bytes, place: int, outcome: Outcome) -> None:
-    rows, failed = msgpack.unpackb(noted)
-    outcome.pieces.append((1, decode_rows(rows)))
-    for error, attempts, row in failed:
-        outcome.failed.append(FailedRow(place, error, attempts, decode_rows(row)[0]))
+def _unpack(noted: bytes, place: int, outcome: Outcome) -> bool:
+    """Adds what a row gave; False where that was not noted, or cannot be read: the row runs again."""
+    try:
+        rows, failed = msgpack.unpackb(noted)
+        made = decode_rows(rows)
+        failures = [FailedRow(place, str(error), int(attempts), decode_rows(row)[0]) for error, attempts, row in failed]
+    except (ValueError, TypeError, IndexError, WireError, msgpack.UnpackException):
+        return False
+    outcome.pieces.append((1, made))
+    outcome.failed.extend(failures)
+    return True
+
+
+def _number(noted: bytes | None) -> int | None:
+    """What a note says; None for nothing, and for what no worker has written."""
+    return int(noted) if noted and len(noted) < 20 and noted.isdigit() else None

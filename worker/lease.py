@@ -21,7 +21,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from common.broker.connection import Connection
+from common.broker.connection import Connection, NotPermitted
 from common.broker.devices import DeviceLeases
 from common.errors import BrokerError
 from common.keys import Keys
@@ -92,6 +92,7 @@ def keep(url: str, run_id: str, worker_id: str, lease: float, pid: int) -> None:
     devices: list[str] = []
     leases = DeviceLeases(connection, "", lease)
     renewal = lease / 3
+    refused = ""
     while os.getppid() == pid:
         started = time.monotonic()
         try:
@@ -100,8 +101,11 @@ def keep(url: str, run_id: str, worker_id: str, lease: float, pid: int) -> None:
                 connection.command("SET", key, 1, "PX", round(lease * 1000))
             if devices:
                 leases.renew(devices)
-        except BrokerError:
+        except BrokerError as error:
             renewal = min(1.0, lease / 3)
+            if isinstance(error, NotPermitted) and str(error) != refused:  # nobody but the keeper hears of it
+                refused = str(error)
+                print(f"the lease of worker {worker_id} cannot be renewed: {refused}", file=sys.stderr, flush=True)
         else:
             renewal = lease / 3
         left = max(0.0, renewal - (time.monotonic() - started))

@@ -68,6 +68,13 @@ class RoutingFailed(StepFailed):
     """The batch fails the run because nobody knows which steps get its rows."""
 
 
+def died(step: BaseStep, number: int) -> str:
+    """What became of so many workers that had a batch and did not finish it."""
+    limit = step.batch_timeout
+    workers = f"{number} worker{'s' if number != 1 else ''} died"
+    return workers if limit is None else f"{workers}, or took longer than {limit:g} s (batch_timeout),"
+
+
 def failed_output(step: BaseStep, row: Row, kept: Mapping[str, Any] | None = None) -> Row | None:
     """What stands in the output for a row that failed: a hole, or the row with None outputs (`on_error: nulls`).
 

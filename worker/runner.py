@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import logging
+import os
 import queue
 import threading
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 from common.broker.work import Done, WorkQueue
+from common.errors import EXIT_TIMEOUT, BrokerError
 from common.settings import Settings
 from common.steps.base import BaseStep
 from worker.complaints import Complaints
@@ -17,7 +21,10 @@ from worker.intake import Intake
 from worker.outbox import Outbox
 from worker.outcome import Interrupted
 from worker.payload_reader import PayloadReader
+from worker.watchdog import LAST_SECONDS, Watchdog
 from worker.work import Packer, Work
+
+logger = logging.getLogger("penstock.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -28,6 +35,7 @@ class Bench:
         rows_limit: rows that a generator may make in all; None for all it has.
         first_batch_only: a dry run: a generator makes one batch.
         check_columns: nobody knew before the run which columns the rows of this step have.
+        last_words: called before the worker leaves in the midst of a batch, to send what it has logged.
     """
 
     queue: WorkQueue
@@ -37,6 +45,7 @@ class Bench:
     rows_limit: int | None = None
     first_batch_only: bool = False
     check_columns: bool = False
+    last_words: Callable[[], None] = lambda: None
 
 
 class Runner(ABC):
@@ -56,6 +65,7 @@ class Runner(ABC):
         self.inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self.intake = Intake(bench.queue, bench.reader, bench.settings, self.room, self.deliver, self.fail)
         self.outbox = Outbox(bench.queue, bench.settings, self.intake.forget, self.fail)
+        self.watchdog = Watchdog(step.batch_timeout, self._leave_late)
 
     def load(self) -> None:
         """Loads the step; a runner that has an event loop loads what belongs to it as well."""
@@ -125,6 +135,37 @@ class Runner(ABC):
         if self.bench.check_columns and (complaint := self._first_batch.complaint(work)):
             return self.bench.packer.failure(work.taken, complaint)
         return None
+
+    def in_hand(self) -> str:
+        """What the step is at, for the log."""
+        return "a batch"
+
+    def note_late(self, why: str) -> None:  # noqa: B027
+        """Leaves word for the next worker about what took too long, where there is something to say."""
+
+    def _leave_late(self, where: str) -> None:
+        """The step took longer than its `batch_timeout`: the process ends, and what it has in hand is done by others.
+
+        What was begun counts as delivered; what was not is handed back, and what is done is committed.
+        """
+        why = f"it took longer than {self.step.batch_timeout:g} s (batch_timeout)"
+        logger.error(
+            "step '%s': %s: %s; this worker leaves. It was at:\n%s", self.step.name, self.in_hand(), why, where.rstrip()
+        )
+
+        def in_good_order() -> None:
+            with suppress(BrokerError):
+                self.note_late(why)
+                self.intake.stop()
+                self.hand_back(self.left_over())
+                self.outbox.close()
+            self.bench.last_words()
+
+        # A broker that does not answer must not keep it here.
+        last = threading.Thread(target=in_good_order, name="leave", daemon=True)
+        last.start()
+        last.join(LAST_SECONDS)
+        os._exit(EXIT_TIMEOUT)
 
     def pause(self, seconds: float) -> None:
         """Waits before a retry.

@@ -125,7 +125,7 @@ class Worker:
         watch = threading.Thread(target=self._watch, args=(shipper, keeper), name="watch", daemon=True)
         watch.start()
         try:
-            return self._serve(facts, keeper)
+            return self._serve(facts, keeper, shipper)
         except PenstockError as error:
             logger.error("worker %s leaves: %s", self.worker_id, error)
             facts["refused"] = str(error)
@@ -140,7 +140,7 @@ class Worker:
             self._leave(facts)
             keeper.stop()
 
-    def _serve(self, facts: dict[str, object], keeper: Keeper) -> int:
+    def _serve(self, facts: dict[str, object], keeper: Keeper, shipper: LogShipper) -> int:
         step = self._build()
         facts["digest"] = step_digest(step)
         logging.getLogger(type(step).__module__.partition(".")[0]).setLevel(logging.INFO)
@@ -149,7 +149,7 @@ class Worker:
         if record is None:
             return EXIT_COMPLETE
         self._record, self._turns = record, Turns(self._connection, record)
-        runner = self._make_runner(step)
+        runner = self._make_runner(step, lambda: shipper.ship(self._queue))
         self._has_turn = self._turns.wait(self._step_name, self._stopping.wait)
         if not self._has_turn:
             self.is_out_of_turn = not self._stopping.is_set()
@@ -258,7 +258,7 @@ class Worker:
             )
         return step
 
-    def _make_runner(self, step: BaseStep) -> Runner:
+    def _make_runner(self, step: BaseStep, last_words: Callable[[], None]) -> Runner:
         options = self._record.options
         store = FileStore(options["payloads"]) if options.get("payloads") else None
         spill = store if self._step_name in options.get("spill", ()) else None
@@ -270,6 +270,7 @@ class Worker:
             options.get("limit"),
             bool(options.get("dry_run")),
             self._step_name in options.get("unchecked", ()),
+            last_words,
         )
         match step:
             case GeneratorStep():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+from common.batch import Batch
 from common.broker.work import Done
 from common.steps.base import Row, Step
 from worker.attempts import Attempts
@@ -23,10 +24,11 @@ class SyncRunner(Runner):
     def __init__(self, step: Step, bench: Bench) -> None:
         super().__init__(step, bench)
         self._step = step
-        self._attempts = Attempts(step, self.pause, self.complaints)
+        self._attempts = Attempts(step, self.pause, self.complaints, self.watchdog.watch)
         routes = bench.packer.routing is not None
         self._isolation = Isolation(step, bench.queue, self._attempts.run, routes=routes)
         self._batch_seconds = AHEAD_SECONDS
+        self._batch: Batch | None = None
 
     def room(self) -> int:
         """One batch in hand and one ahead; more where they take less than `AHEAD_SECONDS` together."""
@@ -43,6 +45,7 @@ class SyncRunner(Runner):
                 self.inbox.put(work)
                 return
             started = time.perf_counter()
+            self._batch = work.taken.batch
             done = self.refuse(work) or self._run(work, started)
             if done is not None:
                 self.outbox.put(done)
@@ -61,6 +64,14 @@ class SyncRunner(Runner):
             return None
         except StepFailed as error:
             return self.bench.packer.failure(work.taken, str(error))
+
+    def in_hand(self) -> str:
+        """The batch that `process` was called with."""
+        return f"batch {self._batch.seq}" if self._batch else super().in_hand()
+
+    def note_late(self, why: str) -> None:
+        """A row that runs alone is known to be the one."""
+        self._isolation.note_late(why)
 
     def pack(self, work: Work, outcome: Outcome, seconds: float) -> Done:
         """What is to be committed for a batch that ran."""

@@ -5,16 +5,17 @@ from __future__ import annotations
 import hashlib
 import re
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 from importlib.resources import files
 from typing import Any, TypeVar
-from urllib.parse import urlsplit, urlunsplit
 
 import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
+from redis.sentinel import Sentinel
 from tenacity import (
     RetryCallState,
     Retrying,
@@ -25,10 +26,29 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
+from common.broker.tls import check_options, handshake_fault
+from common.broker.url import SentinelUrl, is_sentinel_url, parse_sentinel_url
+from common.broker.url import redact as redact
 from common.errors import BrokerError, UsageError
+from common.keys import Keys
 
 OLDEST_VERSION = (6, 2)
-NO_KEY = "penstock:{no-run}:nothing"
+SENTINEL_SECONDS = 2.0
+"""Within which a sentinel must answer: there are others."""
+NOT_NOW = re.compile(
+    r"\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|UNBLOCKED|NOSCRIPT|BUSY) .*", re.DOTALL
+)
+"""Of a server that starts, was demoted or lacks replicas; in the error of a script it is not the beginning."""
+_CODES: dict[type[Exception], str] = {
+    redis.exceptions.ReadOnlyError: "READONLY ",
+    redis.exceptions.NoScriptError: "NOSCRIPT ",
+    redis.exceptions.ClusterDownError: "CLUSTERDOWN ",
+    redis.exceptions.MasterDownError: "MASTERDOWN ",
+    redis.exceptions.TryAgainError: "TRYAGAIN ",
+}
+_REFUSALS = ("NOPERM", "NOAUTH", "ACL failure in script", "The user executing the script can't")
+NO_KEY = Keys("no-run").worker("none")
+"""A key that every user who writes may touch: the lease of a worker that never was."""
 Argument = str | bytes | int | float
 T = TypeVar("T")
 
@@ -39,6 +59,10 @@ class Disconnected(BrokerError):
 
 class BrokerFull(BrokerError):
     """The broker has reached its `maxmemory` and takes no new data."""
+
+
+class NotPermitted(BrokerError):
+    """The broker does not let this user in, or not do this; nothing changes by waiting."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,50 +101,70 @@ def script_text(name: str) -> tuple[str, str]:
     return text, hashlib.sha1(text.encode()).hexdigest()
 
 
-def redact(url: str) -> str:
-    """The URL without its password, for messages and logs; also one that is not well-formed."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port  # raises where it is no port
-        if "password=" in parts.query:
-            parts = parts._replace(query=re.sub(r"(?<=password=)[^&]*", "***", parts.query))
-        elif parts.password is None:
-            return url
-        if parts.password is None:
-            return urlunsplit(parts)
-        user, _, host = parts.netloc.rpartition("@")
-        return urlunsplit(parts._replace(netloc=f"{user.split(':')[0]}:***@{host}"))
-    except ValueError:  # such as a slash in the password: what stands before it is taken for a port
-        return re.sub(r"(?<=://)([^:@/]*):.*@", r"\1:***@", url)
-
-
 class Connection:
     """Calls of one process to one broker; safe to use from several threads.
 
     Args:
-        url: `redis://`, `rediss://` or `unix://`, as redis-py takes it.
+        url: `redis://`, `rediss://` or `unix://`, as redis-py takes it, with the files of TLS in its query; or
+            `redis+sentinel://`.
         timeout: seconds that a reply may take, over and above the time that a blocking read asks for.
+        one_life: what was read must not be mixed with what a server says that was started again, or that has taken
+            the place of another one, since it may have forgotten some of it: from then on everything is Disconnected
+            until `wait_until_reachable` has found the new one.
 
     Raises:
         UsageError: it is no such URL.
     """
 
-    def __init__(self, url: str, timeout: float = 30.0) -> None:
+    def __init__(self, url: str, timeout: float = 30.0, *, one_life: bool = False) -> None:
         self.url = url
         self.shown_url = redact(url)
+        self._one_life = one_life
+        self._life = ""
+        self._sentinels: SentinelUrl | None = None
+        options: dict[str, Any] = {
+            "protocol": 2,
+            "socket_timeout": timeout,
+            "socket_connect_timeout": min(timeout, 10.0),
+            "retry": Retry(NoBackoff(), 0),
+            "redis_connect_func": self._greet,
+        }
+        if url.startswith("rediss"):
+            options["ssl_check_hostname"] = "ssl_cert_reqs=none" not in url
         try:
-            self._client: Any = redis.Redis.from_url(
-                url,
-                protocol=2,
-                socket_timeout=timeout,
-                socket_connect_timeout=min(timeout, 10.0),
-                retry=Retry(NoBackoff(), 0),
-                retry_on_error=[],
-            )
+            self._client: Any = self._make_client(url, options)
             pool = self._client.connection_pool
             pool.connection_class(**pool.connection_kwargs)  # finds unknown options in the URL; connects to nothing
+            check_options(pool.connection_kwargs)
         except (ValueError, TypeError, redis.RedisError) as error:
             raise UsageError(f"'{self.shown_url}' is not a broker's URL: {_what_is_wrong(error)}") from None
+
+    def _make_client(self, url: str, options: Mapping[str, Any]) -> Any:
+        if not is_sentinel_url(url):
+            return redis.Redis.from_url(url, **options, retry_on_error=[])
+        self._sentinels = asked = parse_sentinel_url(url)
+        parse_url: Any = redis.connection.parse_url
+        server = {**options, **parse_url(asked.server)}
+        server["ssl"] = server.pop("connection_class", None) is not None
+        del server["host"]
+        seconds = min(SENTINEL_SECONDS, options["socket_timeout"])
+        asking = {name: value for name, value in server.items() if name.startswith("ssl")}
+        asking |= {"protocol": 2, "retry": options["retry"], "socket_timeout": seconds}
+        asking |= {"socket_connect_timeout": seconds, "username": asked.username, "password": asked.password}
+        sentinel: Any = Sentinel
+        return sentinel(asked.sentinels, 0, asking).master_for(asked.service, **server)
+
+    def _greet(self, wire: Any) -> None:
+        """Each new socket: with sentinels it must lead to the master; does it lead to the server of before?"""
+        wire.on_connect()
+        if not self._one_life and self._sentinels is None:
+            return
+        wire.send_command("INFO", check_health=False)
+        said = dict(line.split(":", 1) for line in wire.read_response().decode().split() if ":" in line)
+        if self._sentinels is not None and said.get("role") != "master":
+            raise redis.ConnectionError(f"{wire.host}:{wire.port} is a replica, and the sentinels name no other yet")
+        if self._one_life and self._life not in ("", _life(said)):
+            raise redis.ConnectionError("it was started again, or another server has taken its place")
 
     def close(self) -> None:
         """Closes every socket."""
@@ -135,14 +179,14 @@ class Connection:
         try:
             return self._client.execute_command(*args)
         except redis.RedisError as error:
-            raise self._translate(error) from error
+            raise self._translate(error, args) from error
 
     def pending(self, stream: str, group: str, count: int, consumer: str | None = None) -> list[Held]:
         """The oldest entries that consumers of a group hold."""
         try:
             rows = self._client.xpending_range(stream, group, "-", "+", count, consumer)
         except redis.RedisError as error:
-            raise self._translate(error) from error
+            raise self._translate(error, ("XPENDING", stream)) from error
         return [Held(row["message_id"].decode(), row["consumer"].decode(), row["times_delivered"]) for row in rows]
 
     def call(self, script: str, keys: Sequence[str], *args: Argument) -> Any:
@@ -160,6 +204,7 @@ class Connection:
 
         Raises:
             Disconnected: the replies are lost; any of the calls may have run.
+            NotPermitted: the user may not make one of the calls; the others have run.
         """
         replies = self._send(calls)
         missing = [place for place, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
@@ -167,8 +212,17 @@ class Connection:
             for script in {call.script for place in missing if isinstance(call := calls[place], Call)}:
                 self.command("SCRIPT", "LOAD", script_text(script)[0])
             for place, reply in zip(missing, self._send([calls[place] for place in missing]), strict=True):
+                if isinstance(reply, redis.exceptions.NoScriptError):  # another server has come in between
+                    raise self._translate(reply) from reply
                 replies[place] = reply
-        return [self._translate(reply) if isinstance(reply, Exception) else reply for reply in replies]
+        translated = [
+            self._translate(reply, call) if isinstance(reply, Exception) else reply
+            for call, reply in zip(calls, replies, strict=True)
+        ]
+        for outcome in translated:
+            if isinstance(outcome, NotPermitted):  # it concerns the user, not this call
+                raise outcome
+        return translated
 
     def _send(self, calls: Sequence[Call | Sequence[Argument]]) -> list[Any]:
         try:
@@ -183,7 +237,11 @@ class Connection:
         except redis.RedisError as error:
             raise self._translate(error) from error
         for reply in replies:
-            if isinstance(reply, redis.RedisError) and isinstance(self._translate(reply), Disconnected):
+            if (
+                isinstance(reply, redis.RedisError)
+                and not isinstance(reply, redis.exceptions.NoScriptError)
+                and isinstance(self._translate(reply), Disconnected)
+            ):
                 raise self._translate(reply) from reply
         return replies
 
@@ -253,33 +311,83 @@ class Connection:
             before_sleep=before_sleep,
             reraise=True,
         )
-        return retrying(act)
+        return retrying(lambda: self._with_whoever(act))
+
+    def _with_whoever(self, act: Callable[[], T]) -> T:
+        """What may be done twice may be done with a server that has taken the place of another one."""
+        try:
+            return act()
+        except Disconnected:
+            with suppress(BrokerError):
+                self._facts_if_writable()
+            raise
 
     def _facts_if_writable(self) -> ServerFacts:
         """A broker whose disk is full, and a replica, answer and refuse every write, even one that changes nothing."""
+        self._life = ""
         self.command("UNLINK", NO_KEY)
+        if self._one_life:
+            self._life = _life(self.command("INFO"))
         return self.facts()
 
-    def _translate(self, error: Exception) -> BrokerError:
+    def _without_master(self, text: str) -> str:
+        """What the sentinels, which redis-py shows by their Python names, have to say."""
+        if self._sentinels is None or "No master found" not in text:
+            return ""
+        reasons = "; ".join(dict.fromkeys(re.findall(r"(?:Error\(')([^']*)'", text)))
+        who = f"none of the sentinels {self._sentinels.hosts} names a healthy master '{self._sentinels.service}'"
+        return f"{who}{f' ({reasons})' if reasons else ''}"
+
+    def _translate(self, error: Exception, call: Call | Sequence[Argument] = ()) -> BrokerError:
         text = str(error)
-        if isinstance(error, redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError):
-            return BrokerError(f"the broker at {self.shown_url} refuses this user: {text}")
+        if _is_refusal(error):
+            return NotPermitted(
+                f"the broker at {self.shown_url} refuses this user{_named(call)}: {text} (docs/security.md says what "
+                "users need)"
+            )
+        if why := handshake_fault(error):
+            return BrokerError(f"the broker at {self.shown_url} cannot be used: {why}")
         if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in text:
             return BrokerFull(f"the broker at {self.shown_url} is full (maxmemory reached)")
         if isinstance(
             error,
-            redis.exceptions.ConnectionError
-            | redis.exceptions.TimeoutError
-            | redis.exceptions.BusyLoadingError
-            | redis.exceptions.ReadOnlyError,
+            redis.exceptions.ConnectionError | redis.exceptions.TimeoutError | redis.exceptions.BusyLoadingError,
         ):
-            return Disconnected(f"the broker at {self.shown_url} cannot be reached: {text or type(error).__name__}")
+            why = self._without_master(text) or text or type(error).__name__
+            if isinstance(error, redis.exceptions.TimeoutError) and self.url.startswith("rediss"):
+                why += " (a server that does not speak TLS at this port is silent, too)"
+            return Disconnected(f"the broker at {self.shown_url} cannot be reached: {why}")
         _, misconf, why = text.partition("MISCONF ")  # of a script's error it is not the beginning
         if misconf:
             return Disconnected(f"the broker at {self.shown_url} takes no writes at the moment: {why}")
-        if text.startswith(("LOADING", "MASTERDOWN", "TRYAGAIN", "CLUSTERDOWN")):
-            return Disconnected(f"the broker at {self.shown_url} cannot be used at the moment: {text}")
+        code = _CODES.get(type(error), "")  # redis-py takes it off
+        if not_now := NOT_NOW.search(f"{code}{text}" if isinstance(error, redis.exceptions.ResponseError) else ""):
+            # An address that moves with the primary leads to the new one only by a new socket.
+            self._client.connection_pool.disconnect(inuse_connections=False)
+            return Disconnected(f"the broker at {self.shown_url} cannot be used at the moment: {not_now[0]}")
         return BrokerError(f"the broker at {self.shown_url} answered: {text}")
+
+
+def _life(said: Mapping[str, Any]) -> str:
+    """Which server it is, and which of its lives: a promotion begins another one, like a start."""
+    return f"{said.get('run_id')} {said.get('master_replid')}"
+
+
+def _is_refusal(error: Exception) -> bool:
+    """By an ACL; of a script's commands each version says it in words of its own."""
+    refusals = redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError
+    return isinstance(error, refusals) or any(mark in str(error) for mark in _REFUSALS)
+
+
+def _named(call: Call | Sequence[Argument]) -> str:
+    """The command or script, and its keys, for a message."""
+    if isinstance(call, Call):
+        return f" the script {call.script} on {', '.join(call.keys)}"
+    return f" {' '.join(_shown(word) for word in call[:2])}" if call else ""
+
+
+def _shown(word: Argument) -> str:
+    return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
 
 
 def _what_is_wrong(error: Exception) -> str:

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Mapping, Sequence
+import logging
+from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 from common.batch import Batch, DeadLetter, Entry, PartWritten, Payload
 from common.broker.connection import Argument, BrokerFull, Call, Connection
-from common.errors import BrokerError, Fenced, RunError
+from common.errors import BrokerError, Fenced, RunError, WireError
+from common.fields import json_object, number
 from common.keys import GROUP, Keys
-from common.wire import decode_entry, decode_letter, encode_batch, encode_entry, encode_letter, encode_pointer
+from common.wire import (
+    decode_batch,
+    decode_entry,
+    decode_letter,
+    decode_pointer,
+    encode_batch,
+    encode_entry,
+    encode_letter,
+    encode_pointer,
+    is_pointer,
+    message_of,
+)
 
 KEYS_PER_CALL = 1_000
 """Lua takes some thousand arguments at most."""
 SLICES_IN_A_MESSAGE = 1_000
+
+logger = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,7 +98,7 @@ class Control:
             dead_token,
         )
         if not taken:
-            holder = json.loads(answer)
+            holder = json_object(answer)
             raise Fenced(
                 f"run '{self.keys.run_id}' is coordinated by process {holder.get('pid')} on {holder.get('host')}; "
                 f"stop it with: pipeline-coordinator stop {self.keys.run_id}"
@@ -103,7 +119,7 @@ class Control:
     def update(self, **fields: Argument) -> None:
         """Sets fields of the run hash."""
         flat = [part for pair in fields.items() for part in pair]
-        self._fence(self._connection.call("update_run", [self.keys.run], self.epoch, *flat))
+        self._fence(self._connection.call("update_run", [self.keys.run, self.keys.progress], self.epoch, *flat))
 
     def ensure_groups(self, steps: Sequence[str]) -> None:
         """Makes every step's stream and its group. Read from the start: what was dispatched before must be found."""
@@ -121,32 +137,34 @@ class Control:
 
     def marks(self, steps: Sequence[str]) -> tuple[int, int, dict[str, int]]:
         """Position of the journal, cursor, and batches sent per step: what effects need not be done again."""
-        fields = ["position", "cursor", *(f"sent:{step}" for step in steps)]
-        position, cursor, *sent = self._connection.command("HMGET", self.keys.run, *fields)
+        position = self._connection.command("HGET", self.keys.progress, "position")
+        cursor, *sent = self._connection.command("HMGET", self.keys.run, "cursor", *(f"sent:{step}" for step in steps))
         return (
-            int(position or 0),
-            int(cursor or 0),
-            {step: int(number or 0) for step, number in zip(steps, sent, strict=True)},
+            number(position, "position"),
+            number(cursor, "cursor"),
+            {step: number(held, f"sent:{step}") for step, held in zip(steps, sent, strict=True)},
         )
 
     def descriptors(self, steps: Collection[str]) -> dict[str, bytes]:
         """What workers have said of steps that the coordinator cannot import; steps without a word are left out."""
         if not steps:
             return {}
-        held = self._connection.command("HMGET", self.keys.run, *(f"descriptor:{step}" for step in steps))
+        held = self._connection.command("HMGET", self.keys.progress, *(f"descriptor:{step}" for step in steps))
         return {step: said for step, said in zip(steps, held, strict=True) if said}
 
     def forget_descriptors(self, steps: Collection[str]) -> None:
         """The next execution asks again."""
-        self.update(**{f"descriptor:{step}": "" for step in steps})
+        fields = [f"descriptor:{step}" for step in steps]
+        keys = [self.keys.run, self.keys.progress]
+        self._fence(self._connection.call("forget_descriptors", keys, self.epoch, *fields))
 
     def want(self) -> str:
         """What was asked of the run: "stop" or nothing."""
-        return (self._connection.command("HGET", self.keys.run, "want") or b"").decode()
+        return (self._connection.command("HGET", self.keys.run, "want") or b"").decode(errors="replace")
 
     def finish(self, status: str, steps: Sequence[str], keep: float = 0.0) -> None:
         """Ends the run; every key expires after `keep` seconds, never with 0."""
-        others = [self.keys.journal, self.keys.failed, self.keys.log, self.keys.workers]
+        others = [self.keys.progress, self.keys.journal, self.keys.failed, self.keys.log, self.keys.workers]
         others += [self.keys.inputs(step) for step in steps] + [self.keys.generator(step) for step in steps]
         keys = [self.keys.run, self.keys.lease, *others]
         self._fence(self._connection.call("finish", keys, self.epoch, status, round(keep * 1000)))
@@ -155,7 +173,7 @@ class Control:
         """Entries that live workers have taken and neither committed nor handed back."""
         replies = self._connection.batch([("XPENDING", self.keys.inputs(step), GROUP) for step in steps])
         held = [
-            (consumer["name"].decode(), int(consumer["pending"]))
+            (consumer["name"].decode(errors="replace"), int(consumer["pending"]))
             for reply in replies
             if isinstance(reply, dict)
             for consumer in reply["consumers"] or ()
@@ -181,7 +199,24 @@ class Control:
                 given += back
                 if not back:
                     break
+            self._connection.command("HDEL", self.keys.generator(step), "owner")
         return given
+
+    def discarded(self) -> int:
+        """Entries that workers have taken out of the streams of their steps, because they were no batches."""
+        return number(self._connection.command("HGET", self.keys.progress, "discarded"), "discarded")
+
+    def sent_batches(self, step: str) -> set[tuple[int, int]]:
+        """(seq, attempt) of what the step's stream holds, taken by workers or not; what cannot be read is left out."""
+        found, start = set(), "-"
+        while entries := self._connection.command("XRANGE", self.keys.inputs(step), start, "+", "COUNT", KEYS_PER_CALL):
+            start = f"({entries[-1][0].decode()}"
+            for _, fields in entries:
+                with suppress(WireError):
+                    message = message_of(fields)
+                    batch = (decode_pointer if is_pointer(message) else decode_batch)(step, message)
+                    found.add((batch.seq, batch.attempt))
+        return found
 
     def forget_workers(self) -> None:
         """Drops what dead workers of an earlier execution left behind, such as why they could not serve."""
@@ -198,25 +233,36 @@ class Control:
 
         Raises:
             RunError: the journal has a gap, so the broker lost data.
+            WireError: it has an entry that Penstock has not written.
         """
         waiting: list[Argument] = ["BLOCK", max(1, round(block * 1000))] if block else []
         reply = self._connection.command("XREAD", "COUNT", count, *waiting, "STREAMS", self.keys.journal, f"{after}-0")
         read = []
         for entry_id, fields in reply[0][1] if reply else []:
-            position = int(entry_id.partition(b"-")[0])
             after += 1
-            if position != after:
+            try:
+                entry = decode_entry(message_of(fields))
+            except WireError as error:
+                raise self.foreign_entry(entry_id.decode(), str(error)) from None
+            if entry_id != b"%d-0" % after:
                 raise RunError(
-                    f"the journal of run '{self.keys.run_id}' has no entry {after}: the broker lost data; "
-                    "start over with --fresh"
+                    f"the journal of run '{self.keys.run_id}' goes on with entry {entry_id.decode()} and has no entry "
+                    f"{after}: the broker lost data; start over with --fresh"
                 )
-            read.append(Journaled(position, decode_entry(fields[b"m"])))
+            read.append(Journaled(after, entry))
         return read
+
+    def foreign_entry(self, entry: int | str, problem: str) -> WireError:
+        """What is said of an entry of the journal that Penstock has not written: nothing behind it can be trusted."""
+        return WireError(
+            f"entry {entry} of the journal {self.keys.journal} is not what this version of Penstock writes: {problem}. "
+            "Something else has written to the broker; keep it out, and start over with --fresh"
+        )
 
     def journal(self, entries: Sequence[Entry]) -> int:
         """Appends decisions and returns the position of the last one."""
         messages = [encode_entry(entry) for entry in entries]
-        keys = [self.keys.run, self.keys.journal]
+        keys = [self.keys.run, self.keys.journal, self.keys.progress]
         return self._fence(self._connection.call("journal", keys, self.epoch, *messages))
 
     def part_written(self, part: PartWritten, payloads: Sequence[Payload], letters: Sequence[DeadLetter]) -> int:
@@ -225,7 +271,7 @@ class Control:
         return self._fence(
             self._connection.call(
                 "part_written",
-                [self.keys.run, self.keys.journal, self.keys.failed, *keys],
+                [self.keys.run, self.keys.journal, self.keys.failed, self.keys.progress, *keys],
                 self.epoch,
                 encode_entry(part),
                 *(encode_letter(letter) for letter in letters),
@@ -313,10 +359,16 @@ class Control:
             for entry, fields in self._connection.command("XRANGE", stream, "-", "+", "COUNT", count)
         ]
 
-    def letters(self) -> tuple[list[DeadLetter], list[str]]:
-        """The oldest dead letters, and the entries to drop once they are kept elsewhere."""
+    def letters(self, complain: Callable[[str], None] = logger.warning) -> tuple[list[DeadLetter], list[str]]:
+        """The oldest dead letters, and all entries that were read, to be dropped; `complain` is told what was none."""
         entries = self.drain(self.keys.failed)
-        return [decode_letter(fields[b"m"]) for _, fields in entries], [entry for entry, _ in entries]
+        letters = []
+        for entry, fields in entries:
+            try:
+                letters.append(decode_letter(message_of(fields)))
+            except WireError as error:
+                complain(f"entry {entry} of {self.keys.failed} is no dead letter and is dropped: {error}")
+        return letters, [entry for entry, _ in entries]
 
     def drop(self, stream: str, entries: Sequence[str]) -> None:
         """Deletes entries that were drained."""

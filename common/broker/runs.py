@@ -3,22 +3,25 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, cast, get_args
 
 from common.broker.connection import Connection
-from common.errors import RunError
+from common.errors import BrokerError, OtherProtocol, RunError, WireError
 from common.faults import SpecFault
+from common.fields import json_object, number
 from common.keys import RUNS, Keys
 from common.wire import PROTOCOL
 
+RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
 Status = Literal["starting", "running", "stopped", "halted", "failed", "complete"]
 
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """The run hash, read.
+    """The run hash, read, and how far its journal is.
 
     Args:
         spec: the pipeline as `PipelineSpec.dump` gave it, overrides applied.
@@ -71,11 +74,17 @@ class RunRegistry:
         self._connection = connection
 
     def run_ids(self) -> list[str]:
-        """All runs that the broker holds, sorted."""
-        return sorted(name.decode() for name in self._connection.command("SMEMBERS", RUNS))
+        """All runs that the broker holds, sorted. Names that no run can have are left out."""
+        names = {name.decode(errors="replace") for name in self._connection.command("SMEMBERS", RUNS)}
+        return sorted(name for name in names if RUN_ID.fullmatch(name))
 
     def add(self, run_id: str) -> None:
-        """Makes a run known to workers that look for one."""
+        """Makes a run known to workers that look for one; those whose keys have expired are forgotten."""
+        known = self.run_ids()
+        there = self._connection.batch([("EXISTS", Keys(one).run) for one in known])
+        for one, exists in zip(known, there, strict=True):
+            if exists == 0:
+                self.forget(one)
         if not self._connection.command("SISMEMBER", RUNS, run_id):  # a full broker refuses SADD
             self._connection.command("SADD", RUNS, run_id)
 
@@ -87,50 +96,67 @@ class RunRegistry:
         """The run, or None where the broker has none of this id.
 
         Raises:
-            RunError: it was made by a version that speaks another protocol.
+            OtherProtocol: it was made by another version.
+            WireError: what the broker holds of it is not what any version writes.
         """
-        flat = self._connection.command("HGETALL", Keys(run_id).run)
-        fields = {key.decode(): value for key, value in flat.items()}
+        keys = Keys(run_id)
+        flat = self._connection.command("HGETALL", keys.run)
         if b"spec" not in flat:
             return None
-        protocol = int(fields.get("protocol", b"0"))
-        if protocol != PROTOCOL:
-            raise RunError(
+        fields = {key.decode(errors="replace"): value for key, value in flat.items()}
+        protocol = fields.get("protocol", b"0").decode(errors="replace")[:20]
+        if protocol != str(PROTOCOL):
+            raise OtherProtocol(
                 f"run '{run_id}' was made by a version of Penstock that speaks protocol {protocol}; this one speaks "
                 f"{PROTOCOL}: finish it with that version, or start over with --fresh"
             )
+        try:
+            return self._record(run_id, fields)
+        except (ValueError, RecursionError) as error:
+            raise WireError(
+                f"what the broker holds of run '{run_id}' cannot be read ({keys.run}: {str(error)[:200]}); "
+                "something else has written to it: start over with --fresh"
+            ) from None
+
+    def _record(self, run_id: str, fields: Mapping[str, bytes]) -> RunRecord:
+        spec, options = json.loads(fields["spec"]), json.loads(fields.get("options", b"{}"))
+        if not isinstance(spec, dict) or not isinstance(options, dict):
+            raise ValueError("'spec' and 'options' are objects")
+        status = fields.get("status", b"starting").decode()
+        if status not in get_args(Status):
+            raise ValueError(f"'{status[:20]}' is no status")
         return RunRecord(
             run_id=run_id,
             pipeline=fields.get("pipeline", b"").decode(),
             signature=fields.get("signature", b"").decode(),
-            status=fields.get("status", b"starting").decode(),
+            status=cast(Status, status),
             want=fields.get("want", b"").decode(),
-            spec=json.loads(fields["spec"]),
-            options=json.loads(fields.get("options", b"{}")),
-            position=int(fields.get("position", b"0")),
+            spec=spec,
+            options=options,
+            position=number(self._connection.command("HGET", Keys(run_id).progress, "position"), "position"),
             epoch=fields.get("epoch", b"").decode(),
         )
 
     def all(self) -> Iterator[RunRecord]:
-        """Every run of this protocol; those whose keys have expired are forgotten."""
+        """Every run of this protocol whose keys have not expired."""
         for run_id in self.run_ids():
             try:
                 record = self.read(run_id)
+            except BrokerError:
+                raise
             except RunError:
                 continue
-            if record is None:
-                self.forget(run_id)
-            else:
+            if record is not None:
                 yield record
 
     def status(self, run_id: str) -> tuple[str, str]:
         """(status, want); empty where there is no such run."""
         status, want = self._connection.command("HMGET", Keys(run_id).run, "status", "want")
-        return (status or b"").decode(), (want or b"").decode()
+        return (status or b"").decode(errors="replace"), (want or b"").decode(errors="replace")
 
     def stage(self, run_id: str) -> int:
         """The stage that the run is in, from 0."""
-        return int(self._connection.command("HGET", Keys(run_id).run, "stage") or 0)
+        return number(self._connection.command("HGET", Keys(run_id).run, "stage"), "stage")
 
     def ask_to_stop(self, run_id: str) -> None:
         """The coordinator of the run stops it as Ctrl-C would."""
@@ -139,13 +165,13 @@ class RunRegistry:
     def lease_holder(self, run_id: str) -> dict[str, Any] | None:
         """Who coordinates the run now."""
         holder = self._connection.command("GET", Keys(run_id).lease)
-        return json.loads(holder) if holder else None
+        return json_object(holder) if holder else None
 
     def workers(self, run_id: str) -> list[WorkerRecord]:
         """Workers that have joined and not left, dead ones too."""
         keys = Keys(run_id)
         flat = self._connection.command("HGETALL", keys.workers)
-        found = {worker.decode(): json.loads(facts) for worker, facts in flat.items()}
+        found = {worker.decode(errors="replace"): json_object(facts) for worker, facts in flat.items()}
         if not found:
             return []
         leases = self._connection.batch([("EXISTS", keys.worker(worker)) for worker in found])
@@ -154,7 +180,7 @@ class RunRegistry:
                 worker,
                 str(facts.get("step", "")),
                 str(facts.get("host", "")),
-                int(facts.get("pid", 0)),
+                pid if isinstance(pid := facts.get("pid"), int) else 0,
                 bool(facts.get("loaded")),
                 bool(lease),
                 bool(facts.get("local")),
@@ -168,7 +194,7 @@ class RunRegistry:
 
     def loaded_steps(self, run_id: str, steps: list[str]) -> set[str]:
         """Steps that some worker has loaded since the run began."""
-        marks = self._connection.command("HMGET", Keys(run_id).run, *(f"loaded:{step}" for step in steps))
+        marks = self._connection.command("HMGET", Keys(run_id).progress, *(f"loaded:{step}" for step in steps))
         return {step for step, mark in zip(steps, marks, strict=True) if mark}
 
     def waiting(self, run_id: str, steps: list[str]) -> dict[str, int]:

@@ -3,20 +3,26 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Container, Mapping, Sequence
+import logging
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from common.batch import Batch, DeadLetter, Failure, Payload, Result
 from common.broker.connection import Argument, Call, Connection
-from common.errors import BrokerError, PayloadMissing
+from common.errors import BrokerError, PayloadMissing, WireError
+from common.fields import number
 from common.keys import GROUP, Keys
-from common.wire import decode_batch, decode_pointer, encode_entry, encode_letter, is_pointer
+from common.wire import decode_batch, decode_pointer, encode_entry, encode_letter, is_pointer, message_of
 
 LOG_LENGTH = 20_000
 """Log records that wait for the coordinator, about; older ones are dropped."""
 MOST_HELD = 1_000
 """Entries that a worker may have in hand."""
+SHOWN_BYTES = 64
+"""Bytes of an entry that is no batch that its dead letter shows."""
+
+logger = logging.getLogger("penstock.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +38,7 @@ class Taken:
     entry: str
     batch: Batch
     deliveries: int
-    broken: PayloadMissing | None = None
+    broken: PayloadMissing | WireError | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,15 +109,15 @@ class WorkQueue:
 
     def note_loaded(self) -> None:
         """From now on the step is known to be loadable: a worker that cannot load it is to blame, not the step."""
-        self.connection.command("HSET", self.keys.run, f"loaded:{self.step}", 1)
+        self.connection.command("HSET", self.keys.progress, f"loaded:{self.step}", 1)
 
     def note_columns(self) -> None:
         """From now on a column that is missing is known to be a matter of the rows, not of the pipeline."""
-        self.connection.command("HSET", self.keys.run, f"columns:{self.step}", 1)
+        self.connection.command("HSET", self.keys.progress, f"columns:{self.step}", 1)
 
     def columns_noted(self) -> bool:
         """Has a worker of the step seen rows with all columns that the step requires?"""
-        return bool(self.connection.command("HEXISTS", self.keys.run, f"columns:{self.step}"))
+        return bool(self.connection.command("HEXISTS", self.keys.progress, f"columns:{self.step}"))
 
     def describe(self, descriptor: bytes) -> bytes | None:
         """Says what the step is, if no worker has said so before.
@@ -119,7 +125,8 @@ class WorkQueue:
         Returns:
             What the run takes it to be from now on: this, or what an earlier worker said. None where it does not ask.
         """
-        held: bytes | None = self.connection.call("describe", [self.keys.run], f"descriptor:{self.step}", descriptor)
+        keys = [self.keys.progress]
+        held: bytes | None = self.connection.call("describe", keys, f"descriptor:{self.step}", descriptor)
         return held
 
     def leave(self) -> None:
@@ -144,7 +151,7 @@ class WorkQueue:
             "XREADGROUP", "GROUP", GROUP, self.worker_id, "COUNT", count, *waiting, "STREAMS", self._stream, ">"
         )
         entries = reply[0][1] if reply else []
-        return [self._read_fields(entry.decode(), fields, 1) for entry, fields in entries if fields]
+        return self._batches((entry.decode(), fields, 1) for entry, fields in entries if fields)
 
     def pending(self, known: Container[str] = ()) -> list[Taken]:
         """What the broker holds for this worker to be its own, but for entries that the worker knows of.
@@ -155,26 +162,24 @@ class WorkQueue:
         unknown = [one for one in held if one.entry not in known]
         replies = self.connection.batch([("XRANGE", self._stream, one.entry, one.entry) for one in unknown])
         _raise_first(replies)
-        return [
-            self._read_fields(one.entry, reply[0][1], one.deliveries)
-            for one, reply in zip(unknown, replies, strict=True)
-            if reply
-        ]
+        return self._batches(
+            (one.entry, reply[0][1], one.deliveries) for one, reply in zip(unknown, replies, strict=True) if reply
+        )
 
     def silent_workers(self) -> dict[str, int]:
         """Other workers whose lease is gone, with the number of entries that each holds."""
         reply = self.connection.command("XPENDING", self._stream, GROUP)
         held = {
-            consumer["name"].decode(): int(consumer["pending"])
+            consumer["name"].decode(errors="replace"): int(consumer["pending"])
             for consumer in reply["consumers"] or ()
-            if consumer["name"].decode() != self.worker_id
+            if consumer["name"].decode(errors="replace") != self.worker_id
         }
         leases = self.connection.batch([("EXISTS", self.keys.worker(worker)) for worker in held])
         return {worker: held[worker] for worker, lease in zip(held, leases, strict=True) if not lease}
 
     def dead_workers(self) -> set[str]:
         """Workers whose keeper saw them end."""
-        return {worker.decode() for worker in self.connection.command("SMEMBERS", self.keys.dead)}
+        return {worker.decode(errors="replace") for worker in self.connection.command("SMEMBERS", self.keys.dead)}
 
     def claim(self, worker: str, count: int) -> list[Taken]:
         """Takes over entries of a worker that is dead, or was found silent twice."""
@@ -184,15 +189,24 @@ class WorkQueue:
         reply = self.connection.call(
             "claim", [self._stream, self.keys.worker(worker)], GROUP, self.worker_id, worker, *entries
         )
-        claimed = []
-        for entry, flat, deliveries in reply:
-            fields = dict(zip(flat[::2], flat[1::2], strict=True))
-            claimed.append(self._read_fields(entry.decode(), fields, int(deliveries)))
-        return claimed
+        return self._batches(
+            (entry.decode(), dict(zip(flat[::2], flat[1::2], strict=True)), int(deliveries))
+            for entry, flat, deliveries in reply
+        )
+
+    def _batches(self, entries: Iterable[tuple[str, Mapping[bytes, bytes], int]]) -> list[Taken]:
+        """Entries that are pending for this worker, read. One that is no batch is taken out of the stream."""
+        taken = []
+        for entry, fields, deliveries in entries:
+            try:
+                taken.append(self._read_fields(entry, fields, deliveries))
+            except WireError as error:
+                self._discard(entry, fields, error)
+        return taken
 
     def _read_fields(self, entry: str, fields: Mapping[bytes, bytes], deliveries: int) -> Taken:
-        message = fields[b"m"]
-        deliveries += int(fields.get(b"d", b"0"))
+        message = message_of(fields)
+        deliveries += number(fields.get(b"d"), "deliveries")
         if not is_pointer(message):
             return Taken(entry, decode_batch(self.step, message), deliveries)
         batch = decode_pointer(self.step, message)
@@ -200,7 +214,24 @@ class WorkQueue:
         stored = self.connection.command("GET", manifest)
         if stored is None:  # lost, or done by another worker by now: a commit will show which
             return Taken(entry, batch, deliveries, PayloadMissing(manifest))
-        return Taken(entry, decode_batch(self.step, stored), deliveries)
+        try:
+            found = decode_batch(self.step, stored)
+            if (found.seq, found.attempt) != (batch.seq, batch.attempt):
+                raise WireError(f"it is of batch {found.seq}, attempt {found.attempt}")
+        except WireError as error:
+            return Taken(entry, batch, deliveries, WireError(f"{manifest} cannot be read: {error}"))
+        return Taken(entry, found, deliveries)
+
+    def _discard(self, entry: str, fields: Mapping[bytes, bytes], error: WireError) -> None:
+        """Whoever reads it next could not read it either."""
+        shown = b" ".join(name + b"=" + value[:SHOWN_BYTES] for name, value in fields.items())[:SHOWN_BYTES]
+        what = f"entry {entry} of {self._stream} is no batch: {error} (it begins with {shown.hex(' ')})"
+        logger.error("%s; it is taken out", what)
+        milliseconds, _, number = entry.partition("-")
+        # The place of a row that is none: the entry's own number, so that no two of them look alike.
+        letter = DeadLetter(self.step, int(milliseconds), 0, int(number), what, 1, self.worker_id)
+        keys = [self._stream, self.keys.failed, self.keys.progress]
+        self.connection.call("discard", keys, GROUP, self.worker_id, entry, encode_letter(letter))
 
     # payloads
 
@@ -235,7 +266,7 @@ class WorkQueue:
         batch = done.taken.batch
         keys = [
             self._stream,
-            self.keys.run,
+            self.keys.progress,
             self.keys.journal,
             self.keys.failed,
             self.keys.isolation(self.step, batch.seq, batch.attempt),
@@ -259,27 +290,41 @@ class WorkQueue:
     def _generated_call(self, done: Done, offset: int) -> Call:
         entry = done.result
         outcome = "failed" if isinstance(entry, Failure) else "last" if entry.last else "made"
-        keys = [self._stream, self.keys.run, self.keys.journal, self.keys.failed, self.keys.generator(self.step)]
+        keys = [self._stream, self.keys.progress, self.keys.journal, self.keys.failed, self.keys.generator(self.step)]
         if done.payload is not None:
             keys.append(self.keys.payload(self.step, entry.seq, entry.attempt))
         args: list[Argument] = [GROUP, self.worker_id, done.taken.entry, encode_entry(entry), done.payload or b""]
-        args += [entry.seq, entry.attempt, offset, outcome]
+        args += [entry.seq, entry.attempt, offset, outcome, self._epoch() if outcome == "failed" else ""]
         return Call("commit_generator", keys, [*args, *(encode_letter(letter) for letter in done.letters)])
 
     def own_generator(self) -> GeneratorState | None:
-        """Becomes the one worker that serves the generator, or stays it; None while another one is alive."""
+        """Becomes the one worker that serves the generator, or stays it.
+
+        Returns:
+            None while another one is alive, and after a failure until the run goes on.
+
+        Raises:
+            WireError: what the broker holds of the generator is not what this version writes.
+        """
         hash_key = self.keys.generator(self.step)
-        owner = (self.connection.command("HGET", hash_key, "owner") or b"").decode()
-        reply = self.connection.call("own_generator", [hash_key, self.keys.worker(owner)], self.worker_id, owner)
+        owner = (self.connection.command("HGET", hash_key, "owner") or b"").decode(errors="replace")
+        keys = [hash_key, self.keys.worker(owner)]
+        reply = self.connection.call("own_generator", keys, self.worker_id, owner, self._epoch())
         if not reply[0]:
             return None
+        if min(reply) < 0:
+            raise WireError(f"{hash_key} holds something else than where generator '{self.step}' stands; use --fresh")
         seq, offset, attempt, ended, deaths = reply[1:]
         return GeneratorState(seq, offset, attempt, bool(ended), deaths)
 
-    def void(self, entries: Sequence[str]) -> None:
-        """Takes tickets of a generator that has ended out of the stream."""
+    def _epoch(self) -> bytes:
+        """Of the coordinator that the run has, which changes when a halted run goes on."""
+        return self.connection.command("HGET", self.keys.run, "epoch") or b"none"
+
+    def void(self, entries: Sequence[str]) -> bool:
+        """Takes tickets of a generator that has ended out of the stream; returns whether it has ended."""
         keys = [self._stream, self.keys.generator(self.step)]
-        self.connection.call("void_ticket", keys, GROUP, self.worker_id, *entries)
+        return int(self.connection.call("void_ticket", keys, GROUP, self.worker_id, *entries)) >= 0
 
     def hand_back(self, taken: Sequence[Taken]) -> None:
         """Gives entries that were not run to whoever reads next; this delivery does not count."""

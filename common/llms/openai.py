@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+from base64 import b64encode
 from typing import TYPE_CHECKING, Any
-from urllib.parse import urlsplit
+from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, PrivateAttr, SecretStr, field_validator
 
@@ -178,7 +179,18 @@ class OpenAILLM(LLM):
         return f"{about}: {said}"
 
     def _hide_key(self, message: str) -> str:
-        return message.replace(self._key, "***") if self._key else message
+        for secret in self._secrets():
+            message = message.replace(secret, "***")
+        return message
+
+    def _secrets(self) -> list[str]:
+        """What a request carries: the key, and the password of a URL, which is sent in the key's place, encoded."""
+        found = [self._key] if self._key else []
+        parts = urlsplit(self._url)
+        if parts.password:
+            user, password = unquote(parts.username or ""), unquote(parts.password)
+            found += [b64encode(f"{user}:{password}".encode()).decode(), parts.password, password]
+        return found
 
     @property
     def _url(self) -> str:

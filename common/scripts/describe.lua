@@ -1,5 +1,5 @@
 -- Writes down what a step is that the coordinator cannot import. What was written first stays.
--- KEYS  1 run hash
+-- KEYS  1 progress of the run
 -- ARGV  1 field   2 descriptor
 -- returns the descriptor that holds, or nothing where the run does not wait for one
 local held = redis.call('HGET', KEYS[1], ARGV[1])

@@ -10,7 +10,7 @@ for i = 4, #ARGV do
   local pending = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1, ARGV[2])
   local entry = #pending > 0 and redis.call('XRANGE', KEYS[1], id, id)[1]
   if entry then
-    local before = tonumber(entry[2][4] or '0')
+    local before = tonumber(entry[2][4] or '0') or 0
     local deliveries = before + pending[1][4] - tonumber(ARGV[3])
     redis.call('XACK', KEYS[1], ARGV[1], id)
     redis.call('XDEL', KEYS[1], id)

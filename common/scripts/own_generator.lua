@@ -1,8 +1,12 @@
 -- Makes the caller the one worker that serves a generator, if the owner before it is dead.
+-- After a failure nobody serves it until the run goes on, which is when it has another epoch.
 -- KEYS  1 generator's hash   2 lease of the owner that the caller saw
--- ARGV  1 worker   2 the owner that the caller saw, or ''
+-- ARGV  1 worker   2 the owner that the caller saw, or ''   3 epoch of the run
 -- returns {1, next seq, rows yielded so far, attempt, ended, owners that died at this seq} or {0, owner}
 local owner = redis.call('HGET', KEYS[1], 'owner') or ''
+if redis.call('HGET', KEYS[1], 'failed') == ARGV[3] then
+  return {0, owner}
+end
 if owner ~= ARGV[1] then
   if owner ~= ARGV[2] or (owner ~= '' and redis.call('EXISTS', KEYS[2]) == 1) then
     return {0, owner}
@@ -14,6 +18,6 @@ if owner ~= ARGV[1] then
 end
 local state = redis.call('HMGET', KEYS[1], 'next', 'offset', 'attempt', 'ended', 'deaths')
 for i = 1, 5 do
-  state[i] = tonumber(state[i] or '0')
+  state[i] = tonumber(state[i] or '0') or -1
 end
 return {1, unpack(state)}

@@ -1,9 +1,9 @@
 -- Takes tickets of a generator that has ended out of its stream.
 -- KEYS  1 the step's stream   2 generator's hash
 -- ARGV  1 group   2 worker   3.. entries
--- returns the number taken out
+-- returns the number taken out; -1 where the generator has not ended, and nothing is taken out
 if not redis.call('HGET', KEYS[2], 'ended') then
-  return 0
+  return -1
 end
 local voided = 0
 for i = 3, #ARGV do

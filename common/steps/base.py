@@ -89,6 +89,11 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC):
         ge=1,
         description="Workers that may die on a batch before it is run row by row in isolation.",
     )
+    batch_timeout: RuntimeOption[float | None] = Field(
+        default=None,
+        gt=0,
+        description="Seconds that one call of `process` may take, or a row of an asynchronous step; null for no limit.",
+    )
     max_failure_rate: RuntimeOption[float] = Field(
         default=0.5,
         ge=0,

@@ -31,6 +31,7 @@ from coordinator.commands.options import allow_option, broker_option, cache_opti
     show_default=True,
     help="Start workers here, or wait for those that are started elsewhere with pipeline-worker.",
 )
+@click.option("--standby", is_flag=True, help="Wait while another process coordinates the run; take over when it dies.")
 @click.option("--dry-run", is_flag=True, help="Send one batch through every step and keep nothing.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows of each generator.")
 @allow_option
@@ -55,6 +56,7 @@ def run(
     payloads: str | None,
     push_to_hub: str | None,
     private: bool,
+    standby: bool,
 ) -> None:
     """Runs the pipeline of SPEC to its dataset.
 
@@ -69,7 +71,7 @@ def run(
       2    something in the command or the spec is wrong; nothing was started
       3    complete, but some rows failed
       5    complete, but not pushed to the hub; the same command pushes again
-      75   another coordinator has the run
+      75   another coordinator has the run; --standby waits for it
       130  stopped; the same command goes on
     """
     from coordinator.commands.options import make_console
@@ -90,6 +92,7 @@ def run(
         payloads=payloads,
         push_to_hub=push_to_hub,
         private=private,
+        standby=standby,
     )
     with make_reporter(make_console(), "" if dry_run else _same_command()) as reporter:
         outcome = execute(request, reporter)

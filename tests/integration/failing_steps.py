@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
+import ctypes
 import json
 import logging
 import os
 import signal
 import sys
+import time
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
@@ -219,6 +222,12 @@ def end(how: str, n: int) -> None:
         os._exit(0)
     if how == "kill":
         os.kill(os.getpid(), signal.SIGKILL)
+    if how == "segfault":
+        ctypes.string_at(0)
+    if how == "sleep":
+        time.sleep(3600)
+    if how == "hold":  # the interpreter lock, as C code may
+        ctypes.PyDLL(None).sleep(3600)
     if how == "sys.exit":
         sys.exit(3)
     raise ValueError(f"no row {n} today")
@@ -273,6 +282,8 @@ class PoisonAsync(AsyncStep):
     how: str
 
     async def process_row(self, row: Row) -> Row:
+        if row["n"] in self.bad and self.how == "wait":
+            await asyncio.sleep(3600)
         if row["n"] in self.bad:
             end(self.how, row["n"])
         return {**row, "double": 2 * row["n"]}

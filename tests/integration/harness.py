@@ -74,6 +74,10 @@ class Harness:
         module = {"pipeline-coordinator": "coordinator.cli", "pipeline-worker": "worker.cli"}[command]
         return self._start(command, ["-P", "-m", module, *map(str, arguments)], settings)
 
+    def start_module(self, name: str, module: str, *arguments: str, **settings: str) -> Command:
+        """Starts a module of the tests."""
+        return self._start(name, ["-P", "-m", module, *arguments], settings)
+
     def start_script(self, text: str, *arguments: str, **settings: str) -> Command:
         """Starts `script.py` of this text, with `mysteps.py` beside it."""
         (self.folder / "mysteps.py").write_text(STEPS.read_text())

@@ -248,7 +248,7 @@ def test_a_run_that_had_begun_goes_on_without_asking(harness: Harness, redis_url
 def test_a_descriptor_that_no_worker_wrote_is_refused_in_words(harness: Harness, redis_url: str) -> None:
     run = coordinator(harness, harness.write_spec(SPEC), redis_url)
     waits_for_a_worker(run)
-    Connection(redis_url).command("HSET", Keys(the_run(redis_url)).run, "descriptor:scale", b'{"kind": "evil"}')
+    Connection(redis_url).command("HSET", Keys(the_run(redis_url)).progress, "descriptor:scale", b'{"kind": "evil"}')
     assert run.wait(20) == 1
     assert "what the broker holds as the descriptor of step 'scale' is not what this version of Penstock" in run.text
     assert "Traceback" not in run.text

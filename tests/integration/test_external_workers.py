@@ -12,7 +12,7 @@ import pytest
 
 from common.broker.connection import Connection
 from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.hosts import MINE, SLOW, SPEC, STEP_NAMES, check_end, coordinator, said, worker
+from tests.integration.hosts import MINE, SLOW, SPEC, STEP_NAMES, check_end, coordinator, said, the_run, worker
 from tests.integration.sight import Sight
 
 
@@ -229,3 +229,13 @@ def pids_that_worked(harness: Harness) -> set[int]:
 
 def rows_that_ran(harness: Harness) -> list[int]:
     return [n for _, n in notes(harness)]
+
+
+def test_a_worker_of_another_version_cannot_serve_the_run_and_does_no_harm(harness: Harness, redis_url: str) -> None:
+    run = coordinator(harness, harness.write_spec(SPEC), redis_url)
+    other = "import common.wire\ncommon.wire.PROTOCOL += 1\nfrom worker.cli import main\nmain()\n"
+    arguments = ("--step", "double", "--run", the_run(redis_url), "--broker", redis_url, *MINE)
+    code, text = harness.run_script(other, *arguments)
+    assert code == 78, text
+    assert "speaks protocol" in text
+    check_end(harness, run, [worker(harness, redis_url, step) for step in STEP_NAMES])

@@ -20,7 +20,7 @@ def write(harness: Harness, *steps: str, rows: int = 200) -> Path:
     return harness.write_spec(f"name: poisoned\nsteps:\n  {lines}\n")
 
 
-@pytest.mark.parametrize("how", ["exit", "exit 0", "kill"])
+@pytest.mark.parametrize("how", ["exit", "exit 0", "kill", "segfault"])
 @pytest.mark.parametrize("kind", ["Poison", "PoisonAsync"])
 def test_a_row_that_kills_its_worker_is_the_only_dead_letter(harness: Harness, kind: str, how: str) -> None:
     step = f"type: 'failing_steps:{kind}', after: gen, input_batch_size: 10, bad: [33], how: {how}, max_deliveries: 2"

@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import threading
 
+import pytest
+
 from common.batch import Payload, Result
 from common.broker.work import GeneratorState, WorkQueue
+from common.errors import WireError
 from tests.integration.broker import (
     Run,
     failed,
@@ -138,12 +141,43 @@ def test_a_generator_that_failed_starts_its_next_attempt_at_the_same_seq_and_off
     one, two, three, four = tickets(run, worker, 4)
     worker.commit_generated([made(one, 0, 5)])
     assert worker.commit_generated([failed(two, 1, 5)]) == [True]
+    run.control.take_over()
     assert worker.own_generator() == GeneratorState(1, 5, 1, False)
     assert unchanged(run, lambda: worker.commit_generated([made(three, 1, 9, attempt=0)])) == [False]
     assert worker.commit_generated([made(three, 1, 9, attempt=1)]) == [True]
     assert worker.own_generator() == GeneratorState(2, 9, 0, False)
     assert run.stored(Payload("g", 1, 0), Payload("g", 1, 1)) == [False, True]
     assert worker.commit_generated([made(four, 2, 11)]) == [True]
+
+
+def test_nobody_serves_a_generator_that_failed_until_the_run_goes_on(run: Run) -> None:
+    """A worker that went on at once would die of the same rows again, and that would count when the run goes on."""
+    worker = run.worker("w1", "g")
+    worker.own_generator()
+    one, _ = tickets(run, worker, 2)
+    assert worker.commit_generated([failed(one, 0, 0)]) == [True]
+    assert unchanged(run, worker.own_generator) is None
+    run.die(worker)
+    other = run.worker("w2", "g")
+    assert unchanged(run, other.own_generator) is None
+    run.control.take_over()
+    assert other.own_generator() == GeneratorState(0, 0, 1, False, deaths=1)
+
+
+def test_owners_that_died_with_their_coordinator_do_not_count(run: Run) -> None:
+    worker = run.worker("w1", "g")
+    worker.own_generator()
+    tickets(run, worker, 1)
+    run.die(worker)
+    assert run.control.reclaim(["g"]) == 1
+    assert run.worker("w2", "g").own_generator() == GeneratorState(0, 0, 0, False, deaths=0)
+
+
+def test_a_generator_whose_state_nobody_wrote_is_refused_in_words(run: Run) -> None:
+    worker = run.worker("w1", "g")
+    run.connection.command("HSET", run.keys.generator("g"), "offset", "many")
+    with pytest.raises(WireError, match="holds something else than where generator 'g' stands"):
+        worker.own_generator()
 
 
 def test_once_a_generator_has_ended_its_tickets_are_void(run: Run) -> None:

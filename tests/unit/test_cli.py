@@ -190,12 +190,13 @@ def test_info_marks_runtime_parameters(spec: Path) -> None:
     assert "llm.generation_kwargs *" in call("info", spec).output
 
 
-def test_info_repeats_no_password(spec: Path) -> None:
+def test_a_password_in_a_url_is_refused_and_not_repeated(spec: Path) -> None:
     llm = "{type: OpenAILLM, model: m, base_url: 'http://me:hunter2@127.0.0.1:1/v1'}"
     spec.write_text(SPEC.replace("{type: EchoLLM}", llm))
-    output = call("info", spec).output
-    assert "hunter2" not in output
-    assert "***" in output
+    result = call("info", spec)
+    assert result.exit_code == 2
+    assert "llm.base_url' holds a password in a URL" in result.output
+    assert "hunter2" not in result.output
 
 
 def test_info_fits_a_narrow_terminal(spec: Path, monkeypatch: pytest.MonkeyPatch) -> None:

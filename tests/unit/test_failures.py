@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.batch import DeadLetter
-from coordinator.failures import FailureLog
+from coordinator.failures import WRITER, FailureLog
 
 
 def letter(step: str = "generate", seq: int = 0, attempt: int = 0, position: int = 0, **fields: Any) -> DeadLetter:
@@ -81,6 +81,16 @@ def test_a_letter_that_was_appended_twice_counts_once(log: FailureLog) -> None:
     log.append(letters)
     log.append(letters)
     assert list(log.read()) == letters
+
+
+def test_a_row_that_fails_again_at_another_worker_counts_once(log: FailureLog) -> None:
+    log.append([letter(worker="ab12"), letter(worker="cd34")])
+    assert list(log.read()) == [letter(worker="ab12")]
+
+
+def test_a_row_may_fail_in_its_step_and_when_it_is_written(log: FailureLog) -> None:
+    log.append([letter(worker="ab12"), letter(worker=WRITER)])
+    assert len(list(log.read())) == 2
 
 
 @pytest.mark.parametrize("other", [letter("keep"), letter(seq=1), letter(attempt=1), letter(position=1)])

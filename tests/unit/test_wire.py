@@ -27,8 +27,11 @@ from common.batch import (
 from common.errors import WireError
 from common.wire import (
     ERROR_LIMIT,
+    FILE_NAME,
+    GREATEST_COUNT,
     MESSAGE_LIMIT,
     PROTOCOL,
+    STEP_NAME,
     decode_batch,
     decode_entry,
     decode_letter,
@@ -38,11 +41,14 @@ from common.wire import (
     encode_letter,
     encode_pointer,
     is_pointer,
+    message_of,
 )
 
 names = st.text(alphabet=st.characters(codec="utf-8"), max_size=20)
-counts = st.integers(0, 2**63 - 1)
-externals = st.one_of(st.none(), names)
+steps = st.from_regex(STEP_NAME, fullmatch=True)
+files = st.from_regex(FILE_NAME, fullmatch=True)
+counts = st.integers(0, GREATEST_COUNT)
+externals = st.one_of(st.none(), files)
 errors = st.text(alphabet=st.characters(codec="utf-8"), max_size=200)
 rows = st.dictionaries(names, st.one_of(st.none(), st.integers(-5, 5), names, st.binary()), max_size=4)
 
@@ -51,19 +57,20 @@ rows = st.dictionaries(names, st.one_of(st.none(), st.integers(-5, 5), names, st
 def batches(draw: st.DrawFn) -> Batch:
     def slices(step: str) -> st.SearchStrategy[Slice]:
         payloads = st.builds(Payload, st.just(step), counts, counts, externals)
-        return st.builds(Slice, payloads, counts, counts)
+        return st.tuples(payloads, counts, counts).map(lambda made: Slice(made[0], *sorted(made[1:])))
 
-    sources = draw(st.lists(names, max_size=3))
+    sources = draw(st.lists(steps, max_size=3))
     inputs = tuple(Input(source, tuple(draw(st.lists(slices(source), max_size=4)))) for source in sources)
-    return Batch(draw(names), draw(counts), draw(counts), inputs)
+    return Batch(draw(steps), draw(counts), draw(counts), inputs)
 
 
 @st.composite
 def results(draw: st.DrawFn) -> Result:
-    chunks = tuple(draw(st.lists(st.builds(Chunk, counts, counts, externals), max_size=4)))
-    choice = st.lists(names, max_size=3).map(tuple)
+    chunk = st.tuples(counts, counts, externals).map(lambda made: Chunk(*sorted(made[:2]), made[2]))
+    chunks = tuple(draw(st.lists(chunk, max_size=4)))
+    choice = st.lists(steps, max_size=3).map(tuple)
     return Result(
-        draw(names),
+        draw(steps),
         draw(counts),
         draw(counts),
         chunks,
@@ -77,12 +84,12 @@ def results(draw: st.DrawFn) -> Result:
 
 entries: st.SearchStrategy[Entry] = st.one_of(
     results(),
-    st.builds(Failure, names, counts, counts, errors, names),
-    st.builds(Routed, names, counts, st.lists(names, max_size=3).map(tuple)),
-    st.builds(PartWritten, names, counts, counts, names, counts, counts, names, st.binary(max_size=50), counts),
+    st.builds(Failure, steps, counts, counts, errors, names),
+    st.builds(Routed, steps, counts, st.lists(steps, max_size=3).map(tuple)),
+    st.builds(PartWritten, steps, counts, counts, files, counts, counts, names, st.binary(max_size=50), counts),
     st.just(Reopened()),
 )
-letters = st.builds(DeadLetter, names, counts, counts, counts, errors, counts, names, st.one_of(st.none(), rows))
+letters = st.builds(DeadLetter, steps, counts, counts, counts, errors, counts, names, st.one_of(st.none(), rows))
 
 DECODERS: list[Callable[[bytes], object]] = [
     lambda message: decode_batch("step", message),
@@ -168,6 +175,10 @@ BAD_SHAPES: list[list[object]] = [
     ["batch", 0, 0, [["a"]]],
     ["batch", 0, 0, [["a", [[0, 0, 0]]]]],
     ["batch", 0, 0, [["a", [[0, 0, 0, -5]]]]],
+    ["batch", 0, 0, [["a", [[0, 0, 5, 4]]]]],
+    ["batch", 2**53 + 1, 0, []],
+    ["result", "s", 0, 0, [[2, 1]], 1, [0, 0, 0], False, None, "w", 1],
+    ["result", "s", 0, 0, [], 1, [0, 0, 0], 1, None, "w", 1],
     ["batch", 0, 0, [[b"a", []]]],
     ["batch", 0, 0, 7],
     ["manifest", 0],
@@ -200,6 +211,56 @@ def test_a_message_of_another_shape_is_refused_by_its_kind(fields: list[object])
     }
     with pytest.raises(WireError, match=f"kind '{fields[0]}' has another shape|a payload of"):
         readers.get(fields[0], decode_entry)(message)
+
+
+PATHS = ["../up", "/etc/passwd", "a/b", "a\\b", "..", ".hidden", "", "a\0b", "a\n", "x" * 300]
+
+
+@pytest.mark.parametrize("name", PATHS)
+@pytest.mark.parametrize(
+    "fields",
+    [
+        lambda name: ["batch", 0, 0, [[name, []]]],
+        lambda name: ["batch", 0, 0, [["a", [[0, 0, 0, 1, name]]]]],
+        lambda name: ["result", name, 0, 0, [], 1, [0, 0, 0], False, None, "w", 1],
+        lambda name: ["result", "s", 0, 0, [[1, 1, name]], 1, [0, 0, 0], False, None, "w", 1],
+        lambda name: ["result", "s", 0, 0, [[1, 1]], 1, [0, 0, 0], False, [[name]], "w", 1],
+        lambda name: ["failure", name, 0, 0, "error", "w"],
+        lambda name: ["routed", "s", 0, [name]],
+        lambda name: ["part", "s", 0, 0, name, 1, 0, "digest", b"schema", 0],
+        lambda name: ["letter", name, 0, 0, 0, "e", 1, "w", None],
+    ],
+)
+def test_a_name_that_is_a_path_is_refused(fields: Callable[[str], list[object]], name: str) -> None:
+    """Names of steps, parts and stored files become parts of paths and of keys."""
+    kind, *rest = fields(name)
+    readers: dict[object, Callable[[bytes], object]] = {"batch": DECODERS[0], "letter": decode_letter}
+    with pytest.raises(WireError, match=f"kind '{kind}' has another shape: .* is not the name of a"):
+        readers.get(kind, decode_entry)(msgpack.packb([PROTOCOL, kind, *rest]))
+
+
+def test_an_entry_without_a_message_is_refused() -> None:
+    with pytest.raises(WireError, match="has no field 'm' but 1 others"):
+        message_of({b"n": b"1"})
+
+
+def test_what_is_shown_of_a_hostile_message_is_short() -> None:
+    with pytest.raises(WireError) as caught:
+        decode_entry(msgpack.packb([PROTOCOL, "x" * 1_000_000]))
+    assert len(str(caught.value)) < 1_000
+
+
+@pytest.mark.parametrize("decode", DECODERS)
+def test_endless_nesting_is_a_wire_error(decode: Callable[[bytes], object]) -> None:
+    with pytest.raises(WireError):
+        decode(b"\x91" * 1_000_000)
+
+
+@pytest.mark.parametrize("decode", DECODERS)
+def test_a_size_that_is_only_claimed_takes_no_memory(decode: Callable[[bytes], object]) -> None:
+    for kind in (b"\xdd", b"\xdf", b"\xc6", b"\xdb", b"\xc9"):
+        with pytest.raises(WireError):
+            decode(kind + b"\xff\xff\xff\xff\x01")
 
 
 @given(st.binary(max_size=200))

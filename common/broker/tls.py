@@ -1,0 +1,106 @@
+"""TLS to the broker: what the options of a `rediss://` URL need, and what a failed handshake means."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+_FILES = {
+    "ssl_ca_certs": "the certificates of the authorities that are trusted",
+    "ssl_certfile": "the certificate that this client shows",
+    "ssl_keyfile": "the private key of that certificate",
+}
+_NO_CERTIFICATE = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")
+_REFUSED = ("UNKNOWN_CA", "BAD_CERTIFICATE", "CERTIFICATE_UNKNOWN", "CERTIFICATE_EXPIRED", "CERTIFICATE_REVOKED")
+_NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LONG", "HTTP_REQUEST")
+
+
+def check_options(options: Mapping[str, Any]) -> None:
+    """Looks at the files that a URL names, so that a wrong name is not taken for a broker that is away.
+
+    Args:
+        options: of the URL, as redis-py reads it.
+
+    Raises:
+        ValueError: a file is missing or is not what it should be; says which option and what to do.
+    """
+    if options.get("ssl_keyfile") and not options.get("ssl_certfile"):
+        raise ValueError("ssl_keyfile is of no use without ssl_certfile: give both")
+    for option, what in _FILES.items():
+        if name := options.get(option):
+            try:
+                Path(name).open("rb").close()
+            except OSError as error:
+                raise ValueError(f"{option}={name} ({what}) cannot be read: {error.strerror}") from None
+    context = ssl.create_default_context()
+    if authorities := options.get("ssl_ca_certs"):
+        try:
+            context.load_verify_locations(cafile=authorities)
+        except ssl.SSLError:
+            raise ValueError(f"ssl_ca_certs={authorities} holds no certificate in PEM format") from None
+    if certificate := options.get("ssl_certfile"):
+        key = options.get("ssl_keyfile")
+        try:
+            # An empty password in the place of none: OpenSSL would ask for one at the terminal.
+            context.load_cert_chain(certificate, key, options.get("ssl_password", ""))
+        except ssl.SSLError as error:
+            raise ValueError(f"ssl_certfile={certificate} {_why_no_pair(error, key)}") from None
+
+
+def handshake_fault(error: BaseException) -> str | None:
+    """What is wrong, and the next move, where TLS refused a connection for a reason that waiting does not mend."""
+    for cause in _causes(error):
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return _why_not_trusted(cause)
+        text = str(cause).upper().replace(" ", "_")
+        if not isinstance(cause, ssl.SSLError) and "[SSL:" not in text:
+            continue
+        if any(mark in text for mark in _NO_TLS):
+            return "it does not speak TLS at this port: use redis:// there, or the port of its tls-port"
+        if any(mark in text for mark in _NO_CERTIFICATE):
+            return (
+                "it asks for the certificate of a client: add ssl_certfile=FILE and ssl_keyfile=FILE to the URL (or "
+                "no TLS version suits both sides)"
+            )
+        if any(mark in text for mark in _REFUSED):
+            return (
+                "it does not accept the certificate of this client: ssl_certfile must be signed by the authority that "
+                "the broker trusts (its tls-ca-cert-file), and be valid today"
+            )
+    return None
+
+
+def _why_not_trusted(error: ssl.SSLCertVerificationError) -> str:
+    match error.verify_code:
+        case 10:
+            return "its certificate has expired: renew it there"
+        case 9:
+            return "its certificate is not valid yet: look at the clocks of both hosts"
+        case 62 | 64:
+            name = error.verify_message.rstrip(".")
+            return f"its certificate is for another host ({name}): use the name in the URL that the certificate has"
+        case _:
+            return (
+                f"its certificate is not trusted ({error.verify_message}): name the authority that signed it, with "
+                "ssl_ca_certs=FILE in the URL"
+            )
+
+
+def _why_no_pair(error: ssl.SSLError, key: str | None) -> str:
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"and ssl_keyfile={key} do not belong together"
+    if key is None:
+        return "holds no certificate with its private key in PEM format: name the key with ssl_keyfile=FILE"
+    return f"and ssl_keyfile={key} are not a certificate and its private key in PEM format (or ssl_password is wrong)"
+
+
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    """The error and all that led to it."""
+    seen: list[BaseException] = []
+    current: BaseException | None = error
+    while current is not None and current not in seen:
+        seen.append(current)
+        yield current
+        current = current.__cause__ or current.__context__

@@ -1,0 +1,36 @@
+"""Fields of a run's hashes, read with care: whoever can write to the broker can put anything there."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from common.errors import WireError
+
+MOST_DIGITS = 18
+
+
+def number(held: bytes | None, name: str) -> int:
+    """A count, 0 where there is none.
+
+    Args:
+        name: of the field, for people.
+
+    Raises:
+        WireError: it is no count.
+    """
+    if held and (not held.isdigit() or len(held) > MOST_DIGITS):
+        raise WireError(
+            f"the broker holds {held[:40]!r} as '{name}' of the run, which is no number: something else than Penstock "
+            "has written to it; start over with --fresh"
+        )
+    return int(held or 0)
+
+
+def json_object(held: bytes | None) -> dict[str, Any]:
+    """An object in JSON. Anything else is empty: no version of Penstock has written it."""
+    try:
+        found = json.loads(held or b"{}")
+    except (ValueError, RecursionError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,13 @@
+-- Takes an entry that is no batch out of a step's stream, and records it as a dead letter.
+-- Starts with XACK, so that it goes through on a full broker.
+-- KEYS  1 the step's stream   2 stream of dead letters   3 progress of the run
+-- ARGV  1 group   2 worker   3 entry   4 dead letter
+-- returns 1, or 0 when the entry is not pending for this worker
+if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2]) == 0 then
+  return 0
+end
+redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
+redis.call('XDEL', KEYS[1], ARGV[3])
+redis.call('XADD', KEYS[2], '*', 'm', ARGV[4])
+redis.call('HINCRBY', KEYS[3], 'discarded', 1)
+return 1

@@ -1,0 +1,218 @@
+"""Stands by while another process coordinates the run, and takes its place when it is gone."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+from collections.abc import Mapping
+from contextlib import closing, suppress
+from typing import Any
+
+from common.batch import PartWritten
+from common.broker.connection import Connection, Disconnected
+from common.broker.control import Control
+from common.broker.runs import RunRegistry
+from common.errors import EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED, Fenced, RunError
+from common.settings import Settings
+from common.signals import stop_signals
+from coordinator.part_check import check_parts_are_there
+from coordinator.parts import Part
+from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.view import Outcome, Reporter, Status
+
+LOOK_SECONDS = 0.25
+STATE_SECONDS = 60.0
+"""Between two words about a run that another process coordinates."""
+FILE_SECONDS = 3.0
+"""Within which a shared folder shows what another host has written."""
+REPLY_SECONDS = 10.0
+
+Ended = Outcome | RunRecord
+"""The record of a complete run whose dataset this process can read, else how it ended."""
+
+
+def stand_by(broker: str, directory: RunDirectory, run_id: str, settings: Settings, reporter: Reporter) -> Ended | None:
+    """Waits; returns None when it is this process's turn. It has the lock of the run directory then.
+
+    Raises:
+        RunError: this process cannot take over, since its run directory lacks parts; or the broker stayed away.
+    """
+    with closing(Connection(broker)) as connection:
+        connection.wait_until_reachable(min(REPLY_SECONDS, settings.patience))
+        connection.check()
+        standby = Standby(connection, directory, run_id, settings, reporter)
+        with stop_signals(standby.stop):
+            return standby.wait()
+
+
+class Standby:
+    """Watches the lease of a run, and the lock of its directory."""
+
+    def __init__(
+        self, connection: Connection, directory: RunDirectory, run_id: str, settings: Settings, reporter: Reporter
+    ) -> None:
+        self._connection = connection
+        self._registry = RunRegistry(connection)
+        self._directory = directory
+        self._run_id = run_id
+        self._settings = settings
+        self._reporter = reporter
+        self._stop_asked = threading.Event()
+        self._known: Mapping[str, Any] | None = None
+        self._said = ""
+        self._said_at = 0.0
+        self._silent = ""
+        self._silent_since = 0.0
+        self._not_before = 0.0
+
+    def stop(self) -> None:
+        """Stand by no longer; from any thread."""
+        self._stop_asked.set()
+
+    def wait(self) -> Ended | None:
+        """See `stand_by`."""
+        while not self._stop_asked.is_set():
+            try:
+                record = self._directory.read()
+                if record is not None and record.status == "complete":
+                    if self._take_lock():  # it has left
+                        return record
+                else:
+                    holder = self._registry.lease_holder(self._run_id)
+                    if holder is not None and self._is_outlived(holder):
+                        holder, self._known = None, holder
+                    if holder is None and self._known is not None and (ended := self._ended(self._known)) is not None:
+                        return ended
+                    if self._may_take_over(holder):
+                        self._check_parts()
+                        return None
+            except Disconnected as error:
+                self._wait_for_broker(error)
+            self._stop_asked.wait(LOOK_SECONDS)
+        return self._outcome("stopped", EXIT_STOPPED, "it only stood by; whoever coordinates the run goes on")
+
+    # how the run ended without this process
+
+    def _ended(self, known: Mapping[str, Any]) -> Ended | None:
+        """A run that was brought to an end is not taken over."""
+        status, want = self._registry.status(self._run_id)
+        directory = f"{known.get('directory')} on {known.get('host')}"
+        match status:
+            case "complete":
+                return self._record_of_complete() or self._completed_elsewhere(directory)
+            case "stopped":
+                return self._outcome("stopped", EXIT_STOPPED, f"it was stopped; {_name(known)} coordinated it")
+            case "halted" | "failed":
+                ended: Status = "halted" if status == "halted" else "failed"
+                reason = f"it {ended} where {_name(known)} coordinated it; see pipeline.log in {directory}"
+                return self._outcome(ended, EXIT_FAILED, reason)
+        if want == "stop":
+            return self._outcome("stopped", EXIT_STOPPED, f"it was asked to stop, and {_name(known)} is gone")
+        return None
+
+    def _record_of_complete(self) -> RunRecord | None:
+        deadline = time.monotonic() + FILE_SECONDS
+        while time.monotonic() < deadline:
+            record = self._directory.read()
+            if record is not None and record.status == "complete":
+                return record
+            time.sleep(LOOK_SECONDS)
+        return None
+
+    def _completed_elsewhere(self, directory: str) -> Outcome:
+        self._reporter.say(f"run '{self._run_id}' was completed elsewhere: its dataset is in {directory}")
+        return self._outcome("complete", EXIT_COMPLETE, f"its dataset is in {directory}")
+
+    # whose turn it is
+
+    def _may_take_over(self, holder: Mapping[str, Any] | None) -> bool:
+        """Has nobody the lease, and this process the lock?"""
+        if holder is not None:
+            self._silent = ""
+            self._tell(holder)
+            return False
+        if time.monotonic() < self._not_before:
+            return False
+        if not self._take_lock() and not self._take_lock_of_the_silent():
+            return False
+        if self._known is not None:
+            self._reporter.say(f"{_name(self._known)} is gone; taking over")
+        return True
+
+    def _is_outlived(self, holder: Mapping[str, Any]) -> bool:
+        """Had it this very run directory, whose lock nobody has? Then it is dead, and its lease need not run out."""
+        here = (socket.gethostname(), str(self._directory.path.resolve()))
+        return (holder.get("host"), holder.get("directory")) == here and self._take_lock()
+
+    def _take_lock(self) -> bool:
+        try:
+            self._directory.acquire(patience=0.0)
+        except Fenced:
+            return False
+        return True
+
+    def _take_lock_of_the_silent(self) -> bool:
+        """A process that stands still keeps the lock; what it had to do is fenced with its lease."""
+        silent, now = self._directory.holder() or "", time.monotonic()
+        if silent != self._silent:
+            self._silent, self._silent_since = silent, now
+        known = self._known is not None and _name(self._known) == silent
+        if not silent or (not known and now - self._silent_since < self._settings.coordinator_lease):
+            return False
+        return self._directory.take_away(silent)
+
+    def _check_parts(self) -> None:
+        """Before anything is written: without the parts, this process could only end the run."""
+        control = Control(self._connection, self._run_id, {"token": ""}, self._settings.coordinator_lease)
+        end, position = control.marks(())[0], 0
+        parts: dict[str, list[Part]] = {}
+        while position < end and (entries := control.read(position, 1_000)):
+            position = entries[-1].position
+            for entry in (one.entry for one in entries):
+                if isinstance(entry, PartWritten):
+                    parts.setdefault(entry.step, []).append(Part.journaled(entry))
+        check_parts_are_there(self._directory.parts, [part for written in parts.values() for part in written])
+
+    def _wait_for_broker(self, error: Disconnected) -> None:
+        """When it is back, all leases may have run out; whoever had the run comes first."""
+        self._reporter.say(str(error))
+        try:
+            self._connection.wait_until_reachable(self._settings.patience, self._stop_asked)
+        except Disconnected:
+            if not self._stop_asked.is_set():
+                raise
+        self._not_before = time.monotonic() + self._settings.coordinator_lease
+
+    # words
+
+    def _tell(self, holder: Mapping[str, Any]) -> None:
+        now = time.monotonic()
+        if self._known is None or self._known.get("token") != holder.get("token"):
+            self._known, self._said_at = holder, now
+            self._reporter.say(
+                f"standing by: run '{self._run_id}' is coordinated by {_name(holder)}; this process takes over when "
+                f"that one has been silent for {self._settings.coordinator_lease:g} s"
+            )
+            self._warn_if_elsewhere(holder)
+        elif now - self._said_at >= STATE_SECONDS and (run := self._registry.read(self._run_id)) is not None:
+            self._said_at = now
+            line = f"standing by: the run is {run.status}, with {run.position:,} entries in its journal"
+            if line != self._said:
+                self._reporter.say(line)
+            self._said = line
+
+    def _warn_if_elsewhere(self, holder: Mapping[str, Any]) -> None:
+        with suppress(RunError):
+            if self._directory.read() is None and self._registry.status(self._run_id)[0] == "running":
+                self._reporter.say(
+                    f"this process cannot see the run directory {holder.get('directory')} of {holder.get('host')} (it "
+                    f"looks at {self._directory.path}): it can take over only while no part is written"
+                )
+
+    def _outcome(self, status: Status, exit_code: int, reason: str) -> Outcome:
+        return Outcome(self._run_id, status, exit_code, reason, run_directory=self._directory.path)
+
+
+def _name(holder: Mapping[str, Any]) -> str:
+    return f"process {holder.get('pid')} on {holder.get('host')}"

@@ -1,0 +1,262 @@
+"""How each kind of fault is done to a run. An injector returns False where there is nothing to do it to just now."""
+
+from __future__ import annotations
+
+import resource
+import signal
+from collections.abc import Callable
+from contextlib import suppress
+
+import psutil
+import redis
+
+from common.errors import EXIT_CANNOT_SERVE, EXIT_FAILED, EXIT_FAILED_ROWS, EXIT_FENCED, EXIT_STOPPED
+from common.keys import GROUP
+from tests.chaos.scenario import Fault
+from tests.chaos.stage import LEASE, STEPS, Stage, other_protocol
+
+Injector = Callable[[Stage, Fault], bool]
+STRANGER = "stranger"
+SMALL_FILE = 2_000
+"""Bytes; no part is smaller."""
+
+
+def inject(stage: Stage, fault: Fault) -> bool:
+    """Does it, if it can be done now."""
+    try:
+        return INJECTORS[fault.kind](stage, fault)
+    except (psutil.NoSuchProcess, redis.RedisError, ValueError, OSError):
+        return False  # what it was to be done to has just gone, or is not there yet
+
+
+# workers
+
+
+def kill_worker(stage: Stage, fault: Fault) -> bool:
+    victims = stage.victims(fault.step)
+    if victims:
+        stage.watch(fault.kind, victims[0], lambda: stage.hurt_process(victims[0]))
+    return bool(victims)
+
+
+def kill_worker_and_keeper(stage: Stage, fault: Fault) -> bool:
+    for victim in stage.victims(fault.step):
+        if (keeper := stage.sight.keeper(victim)) is None:
+            continue
+
+        def kill_both(one: psutil.Process = victim, other: psutil.Process = keeper) -> None:
+            other.suspend()  # else it would see its worker die
+            stage.hurt_process(one)
+            stage.hurt_process(other)
+
+        stage.watch(fault.kind, victim, kill_both)
+        return True
+    return False
+
+
+def kill_keeper(stage: Stage, fault: Fault) -> bool:
+    for victim in stage.victims(fault.step):
+        if (keeper := stage.sight.keeper(victim)) is not None:
+            stage.hurt_process(keeper)
+            return True
+    return False
+
+
+def stop_worker(stage: Stage, fault: Fault) -> bool:
+    victims = stage.victims(fault.step)
+    if victims:
+        stage.hurt_process(victims[0], signal.SIGSTOP)
+        stage.later(LEASE + fault.seconds, lambda: wake(victims[0]))
+    return bool(victims)
+
+
+def wake(process: psutil.Process) -> None:
+    with suppress(psutil.NoSuchProcess):
+        process.resume()
+
+
+# the coordinator and its processes
+
+
+def kill_coordinator(stage: Stage, fault: Fault) -> bool:
+    stage.allowed.add(-signal.SIGKILL)
+    stage.command.kill()
+    return True
+
+
+def stop_coordinator(stage: Stage, fault: Fault) -> bool:
+    process = psutil.Process(stage.command.process.pid)
+    process.suspend()
+    stage.later(LEASE + fault.seconds, lambda: wake(process))
+    return True
+
+
+def second_coordinator(stage: Stage, fault: Fault) -> bool:
+    if not stage.quiet or stage.command.process.poll() is not None or not stage.written():
+        return False
+    first = stage.command
+    stage.run()
+    second, stage.command = stage.command, first
+    code = second.wait(30)
+    over = code == EXIT_FAILED_ROWS and "was complete already" in second.text  # the first one has just ended
+    assert over or code == EXIT_FENCED or first.process.poll() is not None, f"it ended with {code}: {second.text}"
+    return True
+
+
+def interrupt(stage: Stage, fault: Fault) -> bool:
+    if "rows" not in stage.command.text and not stage.written():
+        return False
+    stage.allowed.add(EXIT_STOPPED)
+    stage.command.kill(signal.SIGINT)
+    return True
+
+
+def kill_supervisor(stage: Stage, fault: Fault) -> bool:
+    supervisor = stage.sight.supervisor(stage.command)
+    stage.allowed.add(EXIT_FAILED)
+    stage.hurt_process(supervisor)
+    return True
+
+
+def kill_guardian(stage: Stage, fault: Fault) -> bool:
+    guardian = stage.sight.guardian(stage.command)
+    stage.allowed.add(EXIT_FAILED)
+    stage.hurt_process(guardian)
+    return True
+
+
+# the broker
+
+
+def kill_broker(stage: Stage, fault: Fault) -> bool:
+    if stage.server is not None:
+        if not stage.quiet:
+            return False
+        stage.server.kill()
+        stage.later(fault.seconds, stage.server.start)
+        return True
+    pid = stage.sight.redis()
+    if pid is None:
+        return False
+    psutil.Process(pid).kill()
+    return True
+
+
+def forget_last_second(stage: Stage, fault: Fault) -> bool:
+    """As a host that loses power: what was not synced is gone."""
+    if stage.server is None or not stage.quiet or len(stage.sizes) < 20:
+        return False
+    stage.server.kill()
+    now = stage.sizes[-1][0]
+    size = next(size for when, size in reversed(stage.sizes) if now - when > 1.0)
+    for file in stage.logs():
+        with file.open("rb+") as log:
+            log.truncate(min(size, file.stat().st_size))
+    stage.later(fault.seconds, stage.server.start)
+    return True
+
+
+def fill_broker(stage: Stage, fault: Fault) -> bool:
+    client = stage.client()
+    client.config_set("maxmemory", 1)
+
+    def make_room() -> None:
+        with suppress(redis.RedisError, OSError):  # one that was started again has its own limit
+            stage.client().config_set("maxmemory", 0)
+
+    stage.later(fault.seconds, make_room)
+    return True
+
+
+def cut_connections(stage: Stage, fault: Fault) -> bool:
+    assert stage.proxy is not None
+    stage.proxy.cut()
+    return True
+
+
+def slow_connections(stage: Stage, fault: Fault) -> bool:
+    assert stage.proxy is not None
+    stage.proxy.slow_down(fault.seconds)
+    return True
+
+
+# the disk
+
+
+def fill_disk(stage: Stage, fault: Fault) -> bool:
+    """No file of the coordinator can grow beyond a part."""
+    process = psutil.Process(stage.command.process.pid)
+    stage.allowed.add(EXIT_FAILED)
+    process.rlimit(resource.RLIMIT_FSIZE, (SMALL_FILE, resource.RLIM_INFINITY))
+
+    def make_room() -> None:
+        with suppress(psutil.NoSuchProcess):
+            process.rlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+
+    stage.later(fault.seconds, make_room)
+    return True
+
+
+# batches
+
+
+def claim_for_stranger(stage: Stage, fault: Fault) -> bool:
+    """Somebody who never works on them takes batches away."""
+    for step in (fault.step, *stage.scenario.pipeline.steps):
+        stream = stage.keys.inputs(step)
+        held = stage.client().xpending_range(stream, GROUP, "-", "+", 3)
+        if held:
+            stage.client().xclaim(stream, GROUP, STRANGER, 0, [row["message_id"] for row in held])
+            return True
+    return False
+
+
+def send_twice(stage: Stage, fault: Fault) -> bool:
+    for step in (fault.step, *stage.scenario.pipeline.steps):
+        stream = stage.keys.inputs(step)
+        for _, fields in stage.client().xrange(stream, count=2):
+            stage.client().xadd(stream, fields)
+            return True
+    return False
+
+
+# workers that must not serve
+
+
+def start_other_protocol(stage: Stage, fault: Fault) -> bool:
+    stage.strangers.append(other_protocol(stage, fault.step))
+    return True
+
+
+def start_other_source(stage: Stage, fault: Fault) -> bool:
+    folder = stage.harness.folder / "other"
+    folder.mkdir(exist_ok=True)
+    (folder / STEPS.name).write_text(STEPS.read_text() + "\n# another source\n")
+    step = fault.step if fault.step != "keep" else "label"  # its source is Penstock's own
+    stage.strangers.append(stage.start_worker(step, folder))
+    return True
+
+
+INJECTORS: dict[str, Injector] = {
+    "worker killed": kill_worker,
+    "worker killed with its keeper": kill_worker_and_keeper,
+    "keeper killed": kill_keeper,
+    "worker stopped past its lease": stop_worker,
+    "coordinator killed": kill_coordinator,
+    "coordinator stopped past its lease": stop_coordinator,
+    "second coordinator": second_coordinator,
+    "Ctrl-C": interrupt,
+    "broker killed": kill_broker,
+    "broker without its last second": forget_last_second,
+    "broker full": fill_broker,
+    "disk full": fill_disk,
+    "batch claimed by a stranger": claim_for_stranger,
+    "batch sent twice": send_twice,
+    "supervisor killed": kill_supervisor,
+    "guardian killed": kill_guardian,
+    "connections cut": cut_connections,
+    "connections slow": slow_connections,
+    "worker of another protocol": start_other_protocol,
+    "worker of another source": start_other_source,
+}
+STRANGERS_CODE = EXIT_CANNOT_SERVE

@@ -1,0 +1,120 @@
+"""One run of a scenario, from its start to the verdict."""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from dataclasses import dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from tempfile import TemporaryDirectory
+
+from common.errors import EXIT_FAILED_ROWS
+from tests.chaos.faults import STRANGERS_CODE, inject
+from tests.chaos.scenario import Fault, Scenario, draw_pipeline
+from tests.chaos.stage import Stage, Takeover, set_up
+from tests.chaos.verdict import Yield, check, check_ledger, check_poison, collect
+from tests.integration.harness import wait_for
+
+LIMIT = 180.0
+"""Seconds that a run may take, however often it is disturbed."""
+POLL = 0.02
+
+
+@dataclass(frozen=True, slots=True)
+class Trial:
+    """How a scenario went.
+
+    Args:
+        injected: per kind, how often it was done; a fault whose moment did not come before the end is not counted.
+        codes: exit codes of the command, in order.
+    """
+
+    scenario: Scenario
+    injected: Counter[str]
+    codes: tuple[int, ...]
+    takeovers: tuple[Takeover, ...]
+    seconds: float
+
+
+@lru_cache
+def left_alone(number: int) -> Yield:
+    """What a pipeline gives when nothing goes wrong; held to the ledger as well."""
+    pipeline = draw_pipeline(number)
+    scenario = Scenario(-1, pipeline, "local", dict.fromkeys(pipeline.steps, 1), ())
+    with TemporaryDirectory(prefix="penstock-chaos-") as folder, set_up(scenario, Path(folder)) as stage:
+        code = stage.command.wait(LIMIT)
+        assert code == EXIT_FAILED_ROWS, stage.command.text
+        check_poison(pipeline, stage.harness)
+        found = replace(collect(stage.harness), entries=len(stage.sight.journal()))
+        check(stage, pipeline, found)
+        return found
+
+
+def play(scenario: Scenario) -> Trial:
+    """Runs it.
+
+    Raises:
+        AssertionError: something was lost, made twice or left behind; a note says which scenario it was.
+    """
+    alone = left_alone(scenario.pipeline.number)
+    began = time.monotonic()
+    with TemporaryDirectory(prefix="penstock-chaos-") as folder, set_up(scenario, Path(folder)) as stage:
+        injected: list[Fault] = []
+        try:
+            codes = drive(stage, alone.entries, injected)
+            end_workers(stage)
+            check(stage, scenario.pipeline, alone)
+        except BaseException as error:
+            error.add_note(describe(stage, injected))
+            raise
+        counts = Counter(fault.kind for fault in injected)
+        return Trial(scenario, counts, codes, tuple(stage.takeovers), time.monotonic() - began)
+
+
+def drive(stage: Stage, entries: int, injected: list[Fault]) -> tuple[int, ...]:
+    """Brings the faults about, and the run to its end: whenever the command ends, it is given again."""
+    faults = list(stage.scenario.faults)
+    codes: list[int] = []
+    deadline = time.monotonic() + LIMIT
+    while True:
+        assert time.monotonic() < deadline, f"the run did not end within {LIMIT:.0f} s: {stage.command.text}"
+        stage.do_what_is_due()
+        stage.look()
+        code = stage.command.process.poll()
+        if code is None and faults and stage.written() >= faults[0].at * entries and inject(stage, faults[0]):
+            injected.append(faults.pop(0))
+        if code is not None:
+            codes.append(code)
+            if code == EXIT_FAILED_ROWS:
+                return tuple(codes)
+            assert code in stage.allowed, f"the command ended with {code}: {stage.command.text}"
+            stage.run()
+        stage.start_workers()
+        time.sleep(POLL)
+
+
+def end_workers(stage: Stage) -> None:
+    """The run is complete: workers leave by themselves, and those that could not serve have left."""
+    stage.do_what_is_due(everything=True)
+    for _, worker in stage.workers:
+        code = worker.wait(40)
+        assert code == 0 or worker.process.pid in stage.hurt, f"a worker ended with {code}: {worker.text}"
+    for stranger in stage.strangers:
+        code = stranger.wait(40)
+        assert code in (STRANGERS_CODE, 0), f"a worker that cannot serve ended with {code}: {stranger.text}"
+    wait_for(lambda: not stage.harness.processes(), 20, "the end of every process")
+
+
+def describe(stage: Stage, injected: list[Fault]) -> str:
+    """For a failure: what was done, and what was said."""
+    scenario = stage.scenario
+    log = next((path.read_text()[-6000:] for path in stage.harness.folder.glob("cache/*/*/pipeline.log")), "")
+    return (
+        f"seed {scenario.seed}, pipeline {scenario.pipeline.number}, {scenario.topology}, {scenario.replicas}\n"
+        f"faults: {scenario.faults}\ndone: {[fault.kind for fault in injected]}\n{scenario.pipeline.spec}\n"
+        f"{stage.command.text[-3000:]}\n{log}"
+    )
+
+
+__all__ = ["Trial", "check_ledger", "left_alone", "play"]

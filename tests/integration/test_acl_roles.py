@@ -1,0 +1,187 @@
+"""The users of `examples/acl/users.acl` may do what they have to, and no more."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+import redis
+
+from common.broker.connection import Connection, Disconnected, NotPermitted
+from common.errors import BrokerError
+from common.keys import RUNS, Keys
+from tests.integration.broker import Run
+from tests.integration.harness import REPOSITORY
+from tests.integration.roles import DOINGS, FILE, READ_ONLY_SINCE, Roles, users
+from tests.redis_server import RedisServer
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[RedisServer]:
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def roles(server: RedisServer) -> Iterator[Roles]:
+    roles = Roles(server.url)
+    roles.admin.flushall()
+    roles.admin.script_flush()
+    roles.admin.execute_command("ACL", "LOG", "RESET")
+    yield roles
+    roles.remove()
+
+
+def test_the_page_shows_the_file() -> None:
+    assert f"```\n{FILE.read_text()}```\n" in (REPOSITORY / "docs" / "security.md").read_text()
+
+
+@pytest.mark.parametrize("role", list(DOINGS))
+def test_a_role_may_do_what_it_has_to(roles: Roles, role: str) -> None:
+    DOINGS[role](Run(roles.url), roles.url_of(role))
+    assert roles.refused() == []
+
+
+@pytest.mark.parametrize(
+    ("role", "rule"), [(role, rule) for role, user in users().items() for rule in user.granted if rule != "+ping"]
+)
+def test_a_role_needs_each_thing_that_it_may_do(roles: Roles, role: str, rule: str) -> None:
+    user = users()[role]
+    roles.set(user, [kept for kept in user.rules if kept != rule])
+    with pytest.raises(BrokerError) as refused:
+        DOINGS[role](Run(roles.url), roles.url_of(role))
+    assert isinstance(refused.value, NotPermitted), refused.value
+    assert "docs/security.md" in str(refused.value)
+
+
+def refused(url: str, *command: Any) -> bool:
+    """Does the broker refuse this to the user, before it looks at anything else?"""
+    with redis.Redis.from_url(url) as client:
+        try:
+            client.execute_command(*command)
+        except redis.exceptions.NoPermissionError:
+            return True
+        return False
+
+
+RUN = Keys("run-1")
+ADMINISTRATION: list[tuple[Any, ...]] = [
+    *(("FLUSHALL",), ("FLUSHDB",), ("CONFIG", "GET", "*"), ("CONFIG", "SET", "maxmemory", "1"), ("SHUTDOWN",)),
+    *(("KEYS", "*"), ("ACL", "LIST"), ("ACL", "SETUSER", "x"), ("SCRIPT", "FLUSH"), ("MONITOR",), ("CLIENT", "LIST")),
+    *(("EVAL", "return 1", 0), ("SAVE",), ("REPLICAOF", "NO", "ONE"), ("CLUSTER", "INFO")),
+    *(("SELECT", "1"), ("SWAPDB", 0, 1), ("RENAME", "a", "b"), ("PUBLISH", "a", "b"), ("SUBSCRIBE", "a")),
+]
+OTHERS: list[tuple[Any, ...]] = [
+    *(("GET", "secret"), ("HGETALL", "session:1"), ("MGET", "penstock:runs-of-another"), ("XRANGE", "x", "-", "+")),
+    *(("GET", "penstock"), ("EXISTS", "celery")),
+]
+
+
+@pytest.mark.parametrize("role", list(DOINGS))
+@pytest.mark.parametrize("command", ADMINISTRATION, ids=lambda command: " ".join(map(str, command)))
+def test_no_role_administers_the_broker(roles: Roles, role: str, command: tuple[Any, ...]) -> None:
+    assert refused(roles.url_of(role), *command)
+
+
+@pytest.mark.parametrize("role", list(DOINGS))
+@pytest.mark.parametrize("command", OTHERS, ids=lambda command: " ".join(map(str, command)))
+def test_no_role_sees_the_keys_of_others(roles: Roles, role: str, command: tuple[Any, ...]) -> None:
+    if command[1] == "penstock:runs-of-another" and role != "worker":
+        pytest.skip("all keys that begin with penstock: are this role's")
+    assert refused(roles.url_of(role), *command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(("SREM", RUNS, "run-1"), ("SCAN", "0"), ("PERSIST", RUN.run)),
+        *(("SET", RUN.lease, "me", "PX", 1000), ("DEL", RUN.lease), ("PEXPIRE", RUN.lease, 1), ("UNLINK", RUN.lease)),
+        *(("XREAD", "STREAMS", RUN.journal, "0"), ("XGROUP", "DESTROY", RUN.inputs("a"), "workers")),
+        *(("XGROUP", "CREATE", RUN.inputs("a"), "mine", "0"), ("XTRIM", RUN.journal, "MAXLEN", "0")),
+    ],
+    ids=lambda command: " ".join(map(str, command)),
+)
+def test_a_worker_does_nothing_that_only_a_coordinator_does(roles: Roles, command: tuple[Any, ...]) -> None:
+    assert refused(roles.url_of("worker"), *command)
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("HSET", RUN.run, "spec", "{}"),
+        ("HSET", RUN.run, "status", "complete"),
+        ("HDEL", RUN.run, "spec"),
+        ("HINCRBY", RUN.run, "takeovers", 1),
+        ("DEL", RUN.run),
+        ("UNLINK", RUN.run),
+        ("PEXPIRE", RUN.run, 1),
+        ("DEL", RUNS),
+        ("SADD", RUNS, "run-1"),
+    ],
+    ids=lambda command: " ".join(map(str, command)),
+)
+def test_a_worker_does_not_write_what_a_coordinator_decides(roles: Roles, command: tuple[Any, ...]) -> None:
+    if roles.version < READ_ONLY_SINCE:
+        pytest.skip(f"version {roles.version} knows no keys that may only be read (Redis 7 and Valkey do)")
+    assert refused(roles.url_of("worker"), *command)
+
+
+@pytest.mark.parametrize("script", ["take_over", "update_run", "finish", "renew_lease", "journal"])
+def test_a_worker_runs_no_script_of_the_coordinator(roles: Roles, script: str) -> None:
+    run = Run(roles.url)
+    as_worker = run.coordinator(url=roles.url_of("worker"))
+    as_worker.epoch = run.control.epoch
+    before = run.everything()
+    if roles.version < READ_ONLY_SINCE and script in ("update_run", "journal"):
+        pytest.skip(f"version {roles.version} knows no keys that may only be read (Redis 7 and Valkey do)")
+    acts = {
+        "take_over": as_worker.take_over,
+        "update_run": lambda: as_worker.update(spec="{}"),
+        "finish": lambda: as_worker.finish("complete", ["a"]),
+        "renew_lease": as_worker.renew,
+        "journal": lambda: as_worker.journal([]),
+    }
+    with pytest.raises(NotPermitted, match=f"the script {script} on penstock"):
+        acts[script]()
+    assert run.everything() == before
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        *(("SET", RUN.lease, "x"), ("DEL", RUN.run), ("HSET", RUN.run, "want", "stop"), ("XADD", RUN.log, "*", "m", 1)),
+        *(("SADD", RUNS, "x"), ("EVALSHA", "0" * 40, 0), ("SCRIPT", "LOAD", "return 1"), ("EXPIRE", RUN.run, 1)),
+        *(("XDEL", RUN.log, "1-0"), ("XREADGROUP", "GROUP", "workers", "x", "STREAMS", RUN.inputs("a"), ">")),
+    ],
+    ids=lambda command: " ".join(map(str, command)),
+)
+def test_a_dashboard_writes_nothing(roles: Roles, command: tuple[Any, ...]) -> None:
+    assert refused(roles.url_of("dashboard"), *command)
+
+
+# what is said
+
+
+def test_a_command_that_is_refused_is_named_with_its_key(roles: Roles) -> None:
+    connection = Connection(roles.url_of("worker"))
+    with pytest.raises(NotPermitted) as caught:
+        connection.command("SREM", RUNS, "x")
+    assert f"refuses this user SREM {RUNS}: " in str(caught.value)
+    assert "change-me" not in str(caught.value)
+
+
+def test_a_wrong_password_and_none_are_named_at_once(roles: Roles) -> None:
+    wrong = roles.url_of("worker").replace("change-me-worker", "wrong")
+    with pytest.raises(NotPermitted, match=r"WRONGPASS|invalid username-password"):
+        Connection(wrong).wait_until_reachable(60)
+    roles.admin.execute_command("ACL", "SETUSER", "default", "off")
+    try:
+        with pytest.raises(NotPermitted, match=r"docs/security\.md"):
+            Connection(roles.url).wait_until_reachable(60)
+    finally:
+        roles.admin.execute_command("ACL", "SETUSER", "default", "on")
+
+
+def test_a_refusal_is_not_waited_for(roles: Roles) -> None:
+    assert not issubclass(NotPermitted, Disconnected)
