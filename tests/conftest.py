@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 
+import hypothesis
 import pytest
 import redis
 
@@ -20,6 +21,9 @@ BROKER_VARIABLE = "PENSTOCK_TEST_BROKER"
 def pytest_configure() -> None:
     """A shell that starts the tests with `&` has SIGINT ignored, and so would every process that they start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
+    # How long an example takes says more about the machine than about the code.
+    hypothesis.settings.register_profile("penstock", deadline=None)
+    hypothesis.settings.load_profile("penstock")
 
 
 def pytest_report_header() -> str:
