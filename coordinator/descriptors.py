@@ -17,7 +17,7 @@ from coordinator.crew import Crew, collect_reports
 from coordinator.failures import FailureLog
 from coordinator.load import Prepared
 from coordinator.logfile import PipelineLog
-from coordinator.service import Stopped
+from coordinator.service import Stopped, wait_for_broker
 from coordinator.view import Reporter
 
 LOOK_SECONDS = 0.25
@@ -100,15 +100,7 @@ class DescriptorWait:
             except Disconnected as error:
                 lost = True
                 self._reporter.say(str(error))
-                self._wait_for_broker()
-
-    def _wait_for_broker(self) -> None:
-        try:
-            self._recover(self._stop_asked)
-        except Disconnected as error:
-            if self._stop_asked.is_set():
-                raise Stopped from error
-            raise
+                wait_for_broker(self._recover, self._stop_asked)
 
     def _look_until_known(self, log: PipelineLog, failures: FailureLog) -> dict[str, bytes]:
         steps = list(self._prepared.plan.steps)

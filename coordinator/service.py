@@ -37,6 +37,20 @@ class Halted(Exception):
     """The fold halted the run; what was in hand is done."""
 
 
+def wait_for_broker(recover: Callable[[threading.Event], None], stop_asked: threading.Event) -> None:
+    """A stop that is asked for meanwhile cannot be a good one: what is in hand stays with its workers.
+
+    Args:
+        recover: see `Coordinator`.
+    """
+    try:
+        recover(stop_asked)
+    except Disconnected as error:
+        if stop_asked.is_set():
+            raise Stopped from error
+        raise
+
+
 class Coordinator:
     """Runs one run to its end.
 
@@ -120,16 +134,7 @@ class Coordinator:
             except Disconnected as error:
                 lost = True
                 self._reporter.say(str(error))
-                self._wait_for_broker()
-
-    def _wait_for_broker(self) -> None:
-        """A stop that is asked for meanwhile cannot be a good one: what is in hand stays with its workers."""
-        try:
-            self._recover(self._stop_asked)
-        except Disconnected as error:
-            if self._stop_asked.is_set():
-                raise Stopped from error
-            raise
+                wait_for_broker(self._recover, self._stop_asked)
 
     def _loop_or_unload(self, session: Session) -> None:
         """A run that fails ends in good order: workers finish what they have in hand and unload their steps."""
