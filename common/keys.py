@@ -50,6 +50,11 @@ class Keys:
         return self._key("workers")
 
     @property
+    def left(self) -> str:
+        """Set: who the workers are that left in the last seconds, whose processes may not have ended."""
+        return self._key("left")
+
+    @property
     def dead(self) -> str:
         """Set: ids of workers whose keeper saw them end."""
         return self._key("dead")

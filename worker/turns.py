@@ -11,13 +11,12 @@ from contextlib import suppress
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRecord, RunRegistry, WorkerRecord
+from common.broker.work import EXIT_SECONDS
 from common.errors import BrokerError
 from worker.lease import process_state
 
 LOOK_SECONDS = 0.1
 """Between two looks at the stage; models that take turns on a device should not wait for each other for long."""
-EXIT_SECONDS = 10.0
-"""How long a process that has left the run may take to end. Later on, its id may be another's."""
 
 logger = logging.getLogger("penstock.worker")
 
@@ -94,10 +93,14 @@ class Turns:
         """Workers of other stages may still be in the memory of this host's devices, also when they have just left."""
         now = time.monotonic()
         try:
-            others = [record for record in self._registry.workers(self._run_id) if self._blocks(record, mine)]
+            there = [record for record in self._registry.workers(self._run_id) if record.alive]
+            left = self._registry.left_workers(self._run_id)
         except BrokerError:
             return "the broker"
-        self._ending.update((record.pid, now) for record in others)
+        self._ending.update((record.pid, now) for record in there if self._blocks(record, mine))
+        for record in left:
+            if self._blocks(record, mine):
+                self._ending.setdefault(record.pid, now)
         self._ending = {
             pid: seen for pid, seen in self._ending.items() if now - seen < EXIT_SECONDS and _is_running(pid)
         }
@@ -107,7 +110,7 @@ class Turns:
     def _blocks(self, record: WorkerRecord, mine: int) -> bool:
         """Those of later stages only wait, unless the run has gone back and they have been loaded."""
         stage = self.of(record.step)
-        here = record.alive and record.host == socket.gethostname() and record.pid != os.getpid()
+        here = record.host == socket.gethostname() and record.pid != os.getpid()
         return here and (stage < mine or (stage > mine and record.loaded))
 
 

@@ -176,21 +176,14 @@ class RunRegistry:
             return []
         leases = self._connection.batch([("EXISTS", keys.worker(worker)) for worker in found])
         return [
-            WorkerRecord(
-                worker,
-                str(facts.get("step", "")),
-                str(facts.get("host", "")),
-                pid if isinstance(pid := facts.get("pid"), int) else 0,
-                bool(facts.get("loaded")),
-                bool(lease),
-                bool(facts.get("local")),
-                str(facts.get("load_error", "")),
-                str(facts.get("refused", "")),
-                str(facts.get("waits", "")),
-                _fault(facts.get("fault")),
-            )
+            _worker(worker, facts, alive=bool(lease))
             for (worker, facts), lease in zip(found.items(), leases, strict=True)
         ]
+
+    def left_workers(self, run_id: str) -> list[WorkerRecord]:
+        """Workers that left within `EXIT_SECONDS`, without their ids."""
+        left = self._connection.command("SMEMBERS", Keys(run_id).left)
+        return [_worker("", json_object(facts), alive=False) for facts in left]
 
     def loaded_steps(self, run_id: str, steps: list[str]) -> set[str]:
         """Steps that some worker has loaded since the run began."""
@@ -214,6 +207,22 @@ class RunRegistry:
                 break
         self.forget(run_id)
         return removed
+
+
+def _worker(worker_id: str, facts: Mapping[str, Any], *, alive: bool) -> WorkerRecord:
+    return WorkerRecord(
+        worker_id,
+        str(facts.get("step", "")),
+        str(facts.get("host", "")),
+        pid if isinstance(pid := facts.get("pid"), int) else 0,
+        bool(facts.get("loaded")),
+        alive,
+        bool(facts.get("local")),
+        str(facts.get("load_error", "")),
+        str(facts.get("refused", "")),
+        str(facts.get("waits", "")),
+        _fault(facts.get("fault")),
+    )
 
 
 def _fault(said: object) -> SpecFault | None:

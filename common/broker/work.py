@@ -15,6 +15,8 @@ from common.fields import number
 from common.keys import GROUP, Keys
 from common.wire import decode_batch, decode_pointer, encode_entry, encode_letter, is_pointer, message_of
 
+EXIT_SECONDS = 10
+"""How long a process that has left the run may take to end. Later on, its id may be another's."""
 LOG_LENGTH = 20_000
 """Log records that wait for the coordinator, about; older ones are dropped."""
 MOST_HELD = 1_000
@@ -133,9 +135,16 @@ class WorkQueue:
         """Takes the worker out; what is still pending for it can be claimed at once."""
         self.connection.call(
             "leave",
-            [self._stream, self.keys.workers, self.keys.worker(self.worker_id), self.keys.generator(self.step)],
+            [
+                self._stream,
+                self.keys.workers,
+                self.keys.worker(self.worker_id),
+                self.keys.generator(self.step),
+                self.keys.left,
+            ],
             GROUP,
             self.worker_id,
+            EXIT_SECONDS,
         )
 
     # take

@@ -1,9 +1,15 @@
 -- Ends a worker's membership. Its consumer goes only when nothing is pending for it, since that would be lost with it.
--- KEYS  1 the step's stream   2 hash of workers   3 its lease   4 generator's hash
--- ARGV  1 group   2 worker
+-- For a while it is still known who has left, since its process may not have ended.
+-- KEYS  1 the step's stream   2 hash of workers   3 its lease   4 generator's hash   5 set of those who have left
+-- ARGV  1 group   2 worker   3 seconds that it is known
 -- returns 1
 redis.call('DEL', KEYS[3])
-redis.call('HDEL', KEYS[2], ARGV[2])
+local facts = redis.call('HGET', KEYS[2], ARGV[2])
+if facts then
+  redis.call('SADD', KEYS[5], facts)
+  redis.call('EXPIRE', KEYS[5], ARGV[3])
+  redis.call('HDEL', KEYS[2], ARGV[2])
+end
 if redis.call('HGET', KEYS[4], 'owner') == ARGV[2] then
   redis.call('HDEL', KEYS[4], 'owner')
 end

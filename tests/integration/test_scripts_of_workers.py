@@ -10,7 +10,7 @@ import pytest
 from common.batch import Failure, Payload, Result
 from common.broker.connection import Disconnected
 from common.broker.runs import RunRegistry
-from common.broker.work import Done, Taken, WorkQueue
+from common.broker.work import EXIT_SECONDS, Done, Taken, WorkQueue
 from common.keys import GROUP
 from tests.integration.broker import (
     Run,
@@ -290,6 +290,17 @@ def test_a_worker_that_leaves_is_gone_with_its_lease(run: Run) -> None:
     assert registry.workers(run.run_id) == []
     assert not run.connection.command("EXISTS", run.keys.worker("w1"))
     assert run.connection.command("XINFO", "CONSUMERS", run.keys.inputs("a"), GROUP) == []
+
+
+def test_who_has_left_is_known_until_the_process_may_be_taken_to_have_ended(run: Run) -> None:
+    worker = run.worker("w1")
+    worker.join({"step": "a", "host": "far", "pid": 4711, "loaded": True})
+    registry = RunRegistry(run.connection)
+    assert registry.left_workers(run.run_id) == []
+    worker.leave()
+    (left,) = registry.left_workers(run.run_id)
+    assert (left.step, left.host, left.pid, left.loaded, left.alive) == ("a", "far", 4711, True, False)
+    assert 0 < run.connection.command("TTL", run.keys.left) <= EXIT_SECONDS
 
 
 def test_to_leave_never_drops_pending_entries(run: Run) -> None:
