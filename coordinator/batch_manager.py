@@ -94,6 +94,7 @@ class BatchManager:
         self.finished = False
         self.payload_bytes = 0
         self.steps: dict[str, StepState] = {}
+        self._alive: set[Payload] = set()
         self._order = {name: place for place, name in enumerate(plan.steps)}
         self._edges_out: dict[str, list[Edge]] = {name: [] for name in plan.steps}
         self._converging: dict[str, list[StepState]] = {name: [] for name in plan.steps}
@@ -160,7 +161,10 @@ class BatchManager:
     def _result(self, result: Result) -> Iterator[Effect]:
         state = self.steps[result.step]
         if not state.awaits(result.seq, result.attempt):
+            if state.plan.kind != "generator":  # delivered twice: the rows stored last are nobody's to let go
+                yield from (Release(payload) for payload in _payloads(result) if payload not in self._alive)
             return
+        self._alive.update(_payloads(result))
         tripped_before = state.breaker.tripped
         self.payload_bytes += sum(self._budgeted(result.step, chunk) for chunk in result.chunks)
         if state.plan.kind == "generator":
@@ -248,7 +252,9 @@ class BatchManager:
         state.counts.written += part.rows
         state.counts.unwritable += part.failed
         while state.unwritten and state.unwritten[0].payload.seq <= part.last_seq:
-            self.payload_bytes -= state.unwritten.popleft().budgeted
+            output = state.unwritten.popleft()
+            self.payload_bytes -= output.budgeted
+            self._alive.discard(output.payload)
         yield from ()
 
     def _reopened(self) -> Iterator[Effect]:
@@ -262,6 +268,7 @@ class BatchManager:
                 again.add(held.seq)
                 for payload, chunk in zip(_payloads(held), held.chunks, strict=True):
                     self.payload_bytes -= self._budgeted(held.step, chunk)
+                    self._alive.discard(payload)
                     yield Release(payload)
             if state.plan.kind == "generator":
                 continue
@@ -372,6 +379,7 @@ class BatchManager:
     def _let_go(self, output: Output) -> Iterator[Effect]:
         if not output.holders:
             self.payload_bytes -= output.budgeted
+            self._alive.discard(output.payload)
             yield Release(output.payload)
 
     def _halt(self, state: StepState, reason: str) -> Iterator[Effect]:

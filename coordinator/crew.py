@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
-from common.broker.control import Control
+from common.broker.reports import Reports
 from common.broker.runs import RunRegistry, WorkerRecord
 from common.errors import RunError
 from common.settings import Settings
@@ -83,15 +83,15 @@ class Crew:
             self._hinted.discard(step)
 
 
-def collect_reports(control: Control, log: PipelineLog, failures: FailureLog) -> None:
+def collect_reports(reports: Reports, log: PipelineLog, failures: FailureLog) -> None:
     """Moves what workers have reported, log records and dead letters, from the broker to the run directory."""
-    while lines := control.drain(control.keys.log):
+    while lines := reports.log():
         for _, fields in lines:
             log.write_shipped(fields.get(b"m", b""))
-        control.drop(control.keys.log, [entry for entry, _ in lines])
+        reports.drop(reports.keys.log, [entry for entry, _ in lines])
     while True:
-        letters, entries = control.letters(lambda text: log.write(time.time(), "WARNING", text, by="coordinator"))
+        letters, entries = reports.letters(lambda text: log.write(time.time(), "WARNING", text, by="coordinator"))
         if not entries:
             return
         failures.append(letters)
-        control.drop(control.keys.failed, entries)
+        reports.drop(reports.keys.failed, entries)

@@ -8,6 +8,7 @@ from contextlib import suppress
 
 from common.broker.connection import Connection, Disconnected
 from common.broker.control import Control
+from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
 from common.descriptor import StepDescriptor
 from common.errors import BrokerError, Fenced
@@ -46,6 +47,7 @@ class DescriptorWait:
         start_command: Callable[[str], str],
     ) -> None:
         self._control = control
+        self._reports = Reports(connection, control.keys.run_id)
         self._prepared = prepared
         self._reporter = reporter
         self._open_run = open_run
@@ -87,8 +89,6 @@ class DescriptorWait:
         lost = False
         while True:
             try:
-                if lost:
-                    self._control.take_over()
                 said = self._control.descriptors(self._prepared.undescribed)
                 if len(said) == len(self._prepared.undescribed):
                     return said
@@ -112,7 +112,7 @@ class DescriptorWait:
             before = said
             if len(said) == len(self._prepared.undescribed):
                 return said
-            collect_reports(self._control, log, failures)
+            collect_reports(self._reports, log, failures)
             self._crew.look(steps)
             self._check_faults(said)
             self._crew.check(steps, steps)

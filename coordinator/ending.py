@@ -95,7 +95,7 @@ class Ending:
             Fenced: another coordinator has the run; nothing of it may be touched.
         """
         try:
-            return self._complete(coordinator.run(), control)
+            return self._complete(coordinator, control)
         except Stopped:
             return self.incomplete(coordinator.session, control, "stopped", EXIT_STOPPED, "it was asked to stop")
         except Halted:
@@ -104,7 +104,8 @@ class Ending:
         except (RunError, OSError) as error:
             return self.incomplete(coordinator.session, control, "failed", EXIT_FAILED, str(error))
 
-    def _complete(self, session: Session, control: Control) -> Outcome:
+    def _complete(self, coordinator: Coordinator, control: Control) -> Outcome:
+        session = coordinator.run()
         self._directory.check_lock()
         failed = failed_rows(session)
         if self._request.dry_run:
@@ -130,7 +131,8 @@ class Ending:
             self._artifacts,
         )
         # Once the record says so the command does not come here again, and workers would wait for the end for ever.
-        control.finish("complete", list(session.manager.steps), self._settings.keep_finished)
+        steps = list(session.manager.steps)
+        coordinator.insist(lambda: control.finish("complete", steps, self._settings.keep_finished))
         self._directory.update(
             status="complete",
             dataset=summary.path,

@@ -7,7 +7,6 @@ import os
 import secrets
 import shutil
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -15,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.artifacts import ARTIFACTS, ArtifactStore
-from common.broker.connection import Connection, Disconnected, redact
+from common.broker.connection import Connection, redact
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
 from common.errors import (
@@ -44,6 +43,7 @@ from coordinator.load import Prepared
 from coordinator.local import LocalHost
 from coordinator.logfile import PipelineLog
 from coordinator.logged import LoggedReporter
+from coordinator.recovery import Recovery
 from coordinator.request import RunRequest
 from coordinator.routing import Routing
 from coordinator.run_directory import RunDirectory, RunRecord
@@ -152,8 +152,15 @@ class Execution:
         def open_run() -> None:
             connection.insist(lambda: self._open(control, registry), self._settings.patience, reporter.say)
 
-        def recover(stop: threading.Event) -> None:
-            self._recover(connection, host, stop)
+        recover = Recovery(
+            connection,
+            control,
+            self._settings,
+            host if self._request.broker is None else None,
+            list(self._prepared.plan.steps),
+            open_run,
+            reporter.say,
+        )
 
         try:
             if self._prepared.undescribed:
@@ -171,7 +178,7 @@ class Execution:
         connection: Connection,
         control: Control,
         open_run: Callable[[], None],
-        recover: Callable[[threading.Event], None],
+        recover: Recovery,
         reporter: LoggedReporter,
         log: PipelineLog,
     ) -> Outcome | None:
@@ -211,7 +218,7 @@ class Execution:
         connection: Connection,
         control: Control,
         open_run: Callable[[], None],
-        recover: Callable[[threading.Event], None],
+        recover: Recovery,
         host: LocalHost,
         reporter: LoggedReporter,
         log: PipelineLog,
@@ -248,6 +255,8 @@ class Execution:
 
     def _open(self, control: Control, registry: RunRegistry) -> None:
         """Makes the run known, or says what has changed since it was last worked on."""
+        if control.is_forgotten():
+            control.take_over()
         steps = list(self._prepared.plan.steps)
         options = {
             "base_dir": str(self._prepared.folder),
@@ -361,14 +370,6 @@ class Execution:
 
     # brokers and workers
 
-    def _recover(self, connection: Connection, host: LocalHost, stop: threading.Event) -> None:
-        if self._request.broker is None:
-            died = [exited for exited in host.poll() if exited.kind == "broker"]
-            if died or not _answers(connection):
-                host.restart_broker()
-        connection.wait_until_reachable(self._settings.patience, stop)
-        connection.check()
-
     def _start_command(self, step: str) -> str:
         return worker_command(self._prepared, step, self.run_id, self._request.broker)
 
@@ -389,11 +390,3 @@ def delete_run(broker: str, run_id: str) -> None:
     with suppress(BrokerError):
         RunRegistry(connection).delete(run_id)
     connection.close()
-
-
-def _answers(connection: Connection) -> bool:
-    try:
-        connection.facts()
-    except Disconnected:
-        return False
-    return True

@@ -10,6 +10,7 @@ from contextlib import suppress
 from common.batch import Reopened
 from common.broker.connection import BrokerFull, Connection, Disconnected
 from common.broker.control import Control
+from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
 from common.errors import BrokerError, Fenced, RunError
 from common.settings import Settings
@@ -55,8 +56,9 @@ class Coordinator:
     """Runs one run to its end.
 
     Args:
-        recover: called when the broker cannot be reached; returns when it can, or raises what ends the run:
-            Disconnected when the event that it is given is set, since a stop was asked for.
+        recover: called when the broker cannot be reached, or has forgotten something; returns when it can be and this
+            coordinator has the run again, or raises what ends the run: Disconnected when the event that it is given
+            is set, since a stop was asked for.
         start_command: step -> what a user types to start a worker for it.
         poll_workers: raises RunError when the local workers have ended for good; None with external ones.
         stop_workers: ends local workers within so many seconds, batches in hand finished; None with external ones.
@@ -79,6 +81,7 @@ class Coordinator:
         self._connection = connection
         self._control = control
         self._registry = RunRegistry(connection)
+        self._reports = Reports(connection, control.keys.run_id)
         self._facts = facts
         self._settings = settings
         self._reporter = reporter
@@ -117,11 +120,8 @@ class Coordinator:
             Fenced: another coordinator has it.
             RunError: it cannot go on.
         """
-        lost = False
         while True:
             try:
-                if lost:
-                    self._control.take_over()
                 session = self.session = Session(self._control, self._facts)
                 self._control.update(status="running", stage=session.flow.stage)
                 if session.manager.halted is not None and not self._reopened:
@@ -132,7 +132,21 @@ class Coordinator:
                 self._loop_or_unload(session)
                 return session
             except Disconnected as error:
-                lost = True
+                self._reporter.say(str(error))
+                wait_for_broker(self._recover, self._stop_asked)
+
+    def insist(self, act: Callable[[], None]) -> None:
+        """Does something at the broker that may be done twice, also where it has to be got back first.
+
+        Raises:
+            Stopped: the run was asked to stop, and the broker is away.
+            Fenced: another coordinator has it.
+            RunError: the broker stays away.
+        """
+        while True:
+            try:
+                return act()
+            except Disconnected as error:
                 self._reporter.say(str(error))
                 wait_for_broker(self._recover, self._stop_asked)
 
@@ -278,7 +292,7 @@ class Coordinator:
             self._poll_workers()
 
     def _collect_reports(self) -> None:
-        collect_reports(self._control, self._log, self._facts.failures)
+        collect_reports(self._reports, self._log, self._facts.failures)
 
     def _is_over(self, session: Session, step: str) -> bool:
         state = session.manager.steps[step]

@@ -12,6 +12,7 @@ from common.broker.work import Taken, WorkQueue
 from common.errors import PayloadMissing, RunError, WireError
 from common.settings import Settings
 from worker.holes import WholeRows, take_whole
+from worker.outcome import StepFailed
 from worker.payload_reader import PayloadReader
 from worker.work import Work
 
@@ -107,6 +108,7 @@ class Intake:
         """A lost reply may have left entries pending for this worker: nobody else may take them, so it must look."""
         logger.warning("%s; trying again for up to %.0f s", error, self._settings.patience)
         self._queue.connection.wait_until_reachable(self._settings.patience)
+        self._reader.forget()
         self._compare = True
 
     def _take(self, room: int) -> list[Taken]:
@@ -177,9 +179,12 @@ class Intake:
     def _reading_again(self, taken: Taken) -> Callable[[], WholeRows]:
         def again() -> WholeRows:
             connection, patience = self._queue.connection, self._settings.patience
-            (inputs,) = connection.insist(lambda: self._reader.read([taken.batch]), patience)
-            if isinstance(inputs, RunError):
-                raise inputs
+            try:
+                (inputs,) = connection.insist(lambda: self._reader.read([taken.batch]), patience)
+            except WireError as error:
+                raise StepFailed(str(error)) from error
+            if isinstance(inputs, PayloadMissing):  # lost, or the batch is another worker's now, and done
+                raise StepFailed(str(inputs)) from inputs
             return take_whole(inputs)
 
         return again

@@ -43,6 +43,12 @@ class PayloadReader:
         with self._lock:
             return self._read(batches)
 
+    def forget(self) -> None:
+        """Keeps nothing of what was read: a broker that has lost its last writes may get other rows in their place."""
+        with self._lock:
+            self._rests.clear()
+            self._rest_rows = 0
+
     def _read(self, batches: Sequence[Batch]) -> list[list[Rows] | PayloadMissing]:
         slices = [piece for batch in batches for source in batch.inputs for piece in source.slices]
         first = slices[:PAYLOADS_AT_ONCE]

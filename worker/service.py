@@ -315,6 +315,8 @@ class Worker:
             try:
                 shipper.ship(self._queue)
                 status, want = registry.status(self._record.run_id)
+                if status:
+                    self._queue.stay_known()
                 self._check_devices()
             except BrokerError:
                 continue

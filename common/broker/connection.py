@@ -29,6 +29,7 @@ from tenacity import (
 from common.broker.tls import check_options, handshake_fault
 from common.broker.url import SentinelUrl, is_sentinel_url, parse_sentinel_url
 from common.broker.url import redact as redact
+from common.broker.words import is_forgotten, shown, what_is_wrong
 from common.errors import BrokerError, UsageError
 from common.keys import Keys
 
@@ -137,7 +138,7 @@ class Connection:
             pool.connection_class(**pool.connection_kwargs)  # finds unknown options in the URL; connects to nothing
             check_options(pool.connection_kwargs)
         except (ValueError, TypeError, redis.RedisError) as error:
-            raise UsageError(f"'{self.shown_url}' is not a broker's URL: {_what_is_wrong(error)}") from None
+            raise UsageError(f"'{self.shown_url}' is not a broker's URL: {what_is_wrong(error)}") from None
 
     def _make_client(self, url: str, options: Mapping[str, Any]) -> Any:
         if not is_sentinel_url(url):
@@ -365,6 +366,11 @@ class Connection:
             # An address that moves with the primary leads to the new one only by a new socket.
             self._client.connection_pool.disconnect(inuse_connections=False)
             return Disconnected(f"the broker at {self.shown_url} cannot be used at the moment: {not_now[0]}")
+        if is_forgotten(error):
+            return BrokerError(
+                f"the broker at {self.shown_url} holds nothing of this step any more: it has lost its data, or the run "
+                "was removed; start this worker again when the run goes on"
+            )
         return BrokerError(f"the broker at {self.shown_url} answered: {text}")
 
 
@@ -383,17 +389,4 @@ def _named(call: Call | Sequence[Argument]) -> str:
     """The command or script, and its keys, for a message."""
     if isinstance(call, Call):
         return f" the script {call.script} on {', '.join(call.keys)}"
-    return f" {' '.join(_shown(word) for word in call[:2])}" if call else ""
-
-
-def _shown(word: Argument) -> str:
-    return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
-
-
-def _what_is_wrong(error: Exception) -> str:
-    text = str(error)
-    if option := re.search("unexpected keyword argument ('.*')", text):
-        return f"there is no option {option[1]}"
-    if "Port" in text:  # redis quotes what it took for a port: part of a password that has a slash in it
-        return "its port is not a number up to 65535 (in a password, write / as %2F, # as %23, ? as %3F)"
-    return text
+    return f" {' '.join(shown(word) for word in call[:2])}" if call else ""

@@ -3,22 +3,20 @@
 from __future__ import annotations
 
 import json
-import logging
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 from typing import Any
 
 from common.batch import Batch, DeadLetter, Entry, PartWritten, Payload
-from common.broker.connection import Argument, BrokerFull, Call, Connection
+from common.broker.connection import Argument, BrokerFull, Call, Connection, Disconnected
 from common.errors import BrokerError, Fenced, RunError, WireError
 from common.fields import json_object, number
 from common.keys import GROUP, Keys
 from common.wire import (
     decode_batch,
     decode_entry,
-    decode_letter,
     decode_pointer,
     encode_batch,
     encode_entry,
@@ -32,7 +30,9 @@ KEYS_PER_CALL = 1_000
 """Lua takes some thousand arguments at most."""
 SLICES_IN_A_MESSAGE = 1_000
 
-logger = logging.getLogger(__name__)
+
+class Forgotten(Disconnected):
+    """The broker has lost its last writes. What was read of it does not hold: take over again, and read anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,10 +164,12 @@ class Control:
 
     def finish(self, status: str, steps: Sequence[str], keep: float = 0.0) -> None:
         """Ends the run; every key expires after `keep` seconds, never with 0."""
-        others = [self.keys.progress, self.keys.journal, self.keys.failed, self.keys.log, self.keys.workers]
-        others += [self.keys.inputs(step) for step in steps] + [self.keys.generator(step) for step in steps]
-        keys = [self.keys.run, self.keys.lease, *others]
-        self._fence(self._connection.call("finish", keys, self.epoch, status, round(keep * 1000)))
+        streams = [self.keys.inputs(step) for step in steps]
+        others = [self.keys.journal, self.keys.failed, self.keys.log, self.keys.workers]
+        others += [self.keys.generator(step) for step in steps]
+        keys = [self.keys.run, self.keys.lease, self.keys.progress, *streams, *others]
+        emptied = len(streams) if status == "complete" else 0
+        self._fence(self._connection.call("finish", keys, self.epoch, status, round(keep * 1000), emptied))
 
     def in_hand(self, steps: Sequence[str]) -> int:
         """Entries that live workers have taken and neither committed nor handed back."""
@@ -350,31 +352,6 @@ class Control:
             if payload.external is None
         ]
 
-    # what workers report
-
-    def drain(self, stream: str, count: int = 1_000) -> list[tuple[str, dict[bytes, bytes]]]:
-        """Reads the head of a stream of reports: the log or the dead letters."""
-        return [
-            (entry.decode(), fields)
-            for entry, fields in self._connection.command("XRANGE", stream, "-", "+", "COUNT", count)
-        ]
-
-    def letters(self, complain: Callable[[str], None] = logger.warning) -> tuple[list[DeadLetter], list[str]]:
-        """The oldest dead letters, and all entries that were read, to be dropped; `complain` is told what was none."""
-        entries = self.drain(self.keys.failed)
-        letters = []
-        for entry, fields in entries:
-            try:
-                letters.append(decode_letter(message_of(fields)))
-            except WireError as error:
-                complain(f"entry {entry} of {self.keys.failed} is no dead letter and is dropped: {error}")
-        return letters, [entry for entry, _ in entries]
-
-    def drop(self, stream: str, entries: Sequence[str]) -> None:
-        """Deletes entries that were drained."""
-        if entries:
-            self._connection.command("XDEL", stream, *entries)
-
     def payloads(self, payloads: Sequence[Payload]) -> list[bytes | None]:
         """Bytes of payloads in the broker, in one round trip; None for one that is missing."""
         keys = self._payload_keys(payloads)
@@ -382,10 +359,17 @@ class Control:
 
     def _fence(self, reply: int) -> int:
         if not reply:
+            if self.is_forgotten():
+                raise Forgotten("the broker has lost its last writes, among them who coordinates the run")
             raise Fenced(
                 f"another coordinator has taken over run '{self.keys.run_id}'; this one has stopped and lost nothing"
             )
         return reply
+
+    def is_forgotten(self) -> bool:
+        """Does the broker know of fewer takeovers than there were, since it lost the last one?"""
+        held = number(self._connection.command("HGET", self.keys.run, "takeovers"), "takeovers")
+        return held < int(self.epoch.partition(":")[0])
 
 
 def _message(batch: Batch) -> bytes:

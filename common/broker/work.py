@@ -92,6 +92,7 @@ class WorkQueue:
         self.connection = connection
         self._stream = self.keys.inputs(step)
         self._lease_ms = round(lease * 1000)
+        self._facts: Mapping[str, Any] = {}
 
     # membership
 
@@ -104,6 +105,15 @@ class WorkQueue:
             ]
         )
         _raise_first(replies)
+        self._facts = dict(facts)
+
+    def stay_known(self) -> None:
+        """Joins again where the broker has forgotten the worker: it may have lost its last writes."""
+        if self._facts and not self.connection.command("HEXISTS", self.keys.workers, self.worker_id):
+            logger.warning("the broker has forgotten worker %s, which joins again", self.worker_id)
+            self.join(self._facts)
+            if self._facts.get("loaded"):
+                self.note_loaded()
 
     def tell(self, facts: Mapping[str, Any]) -> None:
         """Leaves word about a worker that could not serve, for the coordinator to read."""

@@ -1,5 +1,6 @@
 -- Commits the result of a batch: acknowledged, stored, journaled and its dead letters kept, or nothing at all.
 -- Starts with XACK, so that work in hand drains on a full broker.
+-- Of a batch that was delivered twice the first payload stays: rows of it may have been taken already.
 -- KEYS  1 the step's stream   2 progress of the run   3 journal   4 stream of dead letters   5 what isolation noted
 --       6 manifest of a global step   7 payload (only with a payload)
 -- ARGV  1 group   2 worker   3 entry   4 message   5 payload or ''   6.. dead letters
@@ -11,7 +12,7 @@ redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
 redis.call('XDEL', KEYS[1], ARGV[3])
 redis.call('UNLINK', KEYS[5], KEYS[6])
 if ARGV[5] ~= '' then
-  redis.call('SET', KEYS[7], ARGV[5])
+  redis.call('SET', KEYS[7], ARGV[5], 'NX')
 end
 local position = redis.call('HINCRBY', KEYS[2], 'position', 1)
 redis.call('XADD', KEYS[3], position .. '-0', 'm', ARGV[4])

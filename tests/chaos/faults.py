@@ -10,10 +10,11 @@ from contextlib import suppress
 import psutil
 import redis
 
-from common.errors import EXIT_CANNOT_SERVE, EXIT_FAILED, EXIT_FAILED_ROWS, EXIT_FENCED, EXIT_STOPPED
+from common.errors import EXIT_CANNOT_SERVE, EXIT_FAILED, EXIT_FENCED, EXIT_STOPPED
 from common.keys import GROUP
 from tests.chaos.scenario import Fault
 from tests.chaos.stage import LEASE, STEPS, Stage, other_protocol
+from tests.integration.harness import wait_for
 
 Injector = Callable[[Stage, Fault], bool]
 STRANGER = "stranger"
@@ -96,10 +97,12 @@ def second_coordinator(stage: Stage, fault: Fault) -> bool:
         return False
     first = stage.command
     stage.run()
-    second, stage.command = stage.command, first
-    code = second.wait(30)
-    over = code == EXIT_FAILED_ROWS and "was complete already" in second.text  # the first one has just ended
-    assert over or code == EXIT_FENCED or first.process.poll() is not None, f"it ended with {code}: {second.text}"
+    second = stage.command
+    wait_for(lambda: any(one.process.poll() is not None for one in (first, second)), 60, "the end of one of the two")
+    if second.process.poll() == EXIT_FENCED:
+        stage.command = first
+    else:  # the first one has just ended, and the second one has the run
+        assert first.process.poll() is not None, f"it ended with {second.process.poll()}: {second.text}"
     return True
 
 

@@ -31,11 +31,13 @@ def main() -> int:
     parser.add_argument("--first", type=int, default=0, help="the first seed")
     parser.add_argument("--deaths", type=int, default=1_000, help="calls of each effect at which a coordinator dies")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
+    parser.add_argument("--keep", type=Path, help="a folder for the files of runs that fail")
     parser.add_argument("--dry", action="store_true", help="leave the page alone")
     asked = parser.parse_args()
     began = time.monotonic()
     with ThreadPoolExecutor(asked.jobs) as pool:
-        trials = list(pool.map(try_seed, range(asked.first, asked.first + asked.seeds)))
+        seeds = range(asked.first, asked.first + asked.seeds)
+        trials = list(pool.map(lambda seed: try_seed(seed, asked.keep), seeds))
     done = [trial for trial in trials if trial is not None]
     deaths, points = (0, 0)
     failed = len(trials) - len(done)
@@ -55,10 +57,10 @@ def main() -> int:
     return 0
 
 
-def try_seed(seed: int) -> Trial | None:
+def try_seed(seed: int, keep: Path | None = None) -> Trial | None:
     """None where it failed, and says why."""
     try:
-        trial = play(draw(seed))
+        trial = play(draw(seed), keep)
     except Exception as error:
         print(f"seed {seed} FAILED", file=sys.stderr)
         traceback.print_exception(error)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import time
 from collections import Counter
 from dataclasses import dataclass, replace
@@ -51,8 +52,11 @@ def left_alone(number: int) -> Yield:
         return found
 
 
-def play(scenario: Scenario) -> Trial:
+def play(scenario: Scenario, keep: Path | None = None) -> Trial:
     """Runs it.
+
+    Args:
+        keep: a folder for what a run that fails leaves behind: its files, and those of its broker.
 
     Raises:
         AssertionError: something was lost, made twice or left behind; a note says which scenario it was.
@@ -67,6 +71,8 @@ def play(scenario: Scenario) -> Trial:
             check(stage, scenario.pipeline, alone)
         except BaseException as error:
             error.add_note(describe(stage, injected))
+            if keep is not None:
+                keep_files(stage, keep / f"seed-{scenario.seed}")
             raise
         counts = Counter(fault.kind for fault in injected)
         return Trial(scenario, counts, codes, tuple(stage.takeovers), time.monotonic() - began)
@@ -104,6 +110,19 @@ def end_workers(stage: Stage) -> None:
         code = stranger.wait(40)
         assert code in (STRANGERS_CODE, 0), f"a worker that cannot serve ended with {code}: {stranger.text}"
     wait_for(lambda: not stage.harness.processes(), 20, "the end of every process")
+
+
+def keep_files(stage: Stage, folder: Path) -> None:
+    """Copies everything but sockets."""
+    sources = {"run": stage.harness.folder}
+    if stage.server is not None:
+        sources["broker"] = stage.server.folder
+    for name, source in sources.items():
+        for path in source.rglob("*"):
+            if path.is_file():
+                target = folder / name / path.relative_to(source)
+                target.parent.mkdir(parents=True, exist_ok=True)
+                shutil.copyfile(path, target)
 
 
 def describe(stage: Stage, injected: list[Fault]) -> str:

@@ -12,6 +12,7 @@ import pytest
 from common.batch import Batch, DeadLetter, Entry, Failure, Input, PartWritten, Payload, Result, Slice
 from common.broker.connection import Connection, Disconnected, script_text
 from common.broker.control import Control, Tick
+from common.broker.reports import Reports
 from common.broker.work import Done, Taken, WorkQueue
 from common.keys import GROUP, Keys
 from tests.proxy import Proxy
@@ -57,6 +58,7 @@ class Run:
         self.connection = Connection(self.url)
         self.keys = Keys(self.run_id)
         self.control = self.coordinator()
+        self.reports = Reports(self.connection, self.run_id)
         self.control.take_over()
         self.control.ensure_groups(self.steps)
         self.control.update(status="running")

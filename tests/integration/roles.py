@@ -12,6 +12,7 @@ from common.batch import Payload, Reopened
 from common.broker.connection import NO_KEY, Connection
 from common.broker.control import Tick
 from common.broker.devices import DeviceHolder, DeviceLeases
+from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
 from common.broker.work import WorkQueue
 from common.keys import RUNS, device_key
@@ -155,8 +156,8 @@ def do_coordinator(admin: Run, url: str) -> None:
     run.control.read(0, 10, 0.001), run.control.journal([Reopened()])
     run.control.part_written(part(), [Payload("a", 0)], [letter()])
     run.control.tick(Tick(redo=[batch(0, 1)], release=[Payload("a", 1)], cursor=1))
-    letters = run.control.letters()[1]
-    run.control.drop(run.keys.failed, letters)
+    letters = run.reports.letters()[1]
+    run.reports.drop(run.keys.failed, letters)
     run.control.payloads([Payload("a", 0)]), run.control.want()
     registry.ask_to_stop(run.run_id)
     do_dashboard(run, url)
@@ -187,7 +188,7 @@ def do_dashboard(admin: Run, url: str) -> None:
     registry.workers(admin.run_id)
     list(old_at_broker(url, 0, unfinished=True, here=()))
     control = admin.coordinator(url=url)
-    control.read(0, 10), control.drain(admin.keys.log), control.in_hand(admin.steps)
+    control.read(0, 10), Reports(connection, admin.run_id).log(), control.in_hand(admin.steps)
 
 
 DOINGS: dict[str, Callable[[Run, str], None]] = {

@@ -63,7 +63,7 @@ def test_what_finishes_work_goes_through_on_a_full_broker(full_broker: FullBroke
     assert [one.batch for one in take(worker)] == [two.batch]
     worker.leave()
     assert len(run.journal()) == 3
-    assert len(run.control.letters()[0]) == 2
+    assert len(run.reports.letters()[0]) == 2
 
 
 def test_a_part_without_payloads_to_free_is_journaled_on_a_full_broker(full_broker: FullBroker) -> None:

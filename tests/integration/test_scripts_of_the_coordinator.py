@@ -10,7 +10,7 @@ import pytest
 from common.batch import Batch, Payload, Reopened, Result, Routed
 from common.broker.control import Control, Tick
 from common.broker.runs import RunRegistry
-from common.broker.work import Taken
+from common.broker.work import EXIT_SECONDS, Taken
 from common.errors import Fenced, PayloadMissing, RunError
 from tests.integration.broker import (
     Run,
@@ -189,7 +189,7 @@ def test_a_part_is_journaled_and_its_payloads_are_freed_together(run: Run) -> No
     assert position == 1
     assert not any(run.stored(payloads[0], payloads[1_700], payloads[-1]))
     assert run.stored(Payload("a", 3_000)) == [True]
-    assert run.control.letters()[0] == [letter(), letter()]
+    assert run.reports.letters()[0] == [letter(), letter()]
 
 
 def test_a_part_of_a_coordinator_that_was_replaced_is_neither_journaled_nor_are_its_payloads_freed(run: Run) -> None:
@@ -307,7 +307,24 @@ def test_a_finished_run_expires_with_all_its_keys_and_a_stopped_one_never(run: R
     worker.leave()
     run.control.tick(Tick(release=[Payload("a", 0)]))
     run.control.finish("complete", run.steps, keep=100)
-    assert all(90_000 < ttl <= 100_000 for ttl in ttls(run).values()), ttls(run)
+    left = ttls(run)
+    assert 0 < left.pop(run.keys.left) <= 1000 * EXIT_SECONDS
+    assert all(90_000 < ttl <= 100_000 for ttl in left.values()), left
+
+
+def test_nothing_waits_in_the_streams_of_a_run_that_is_complete(run: Run) -> None:
+    """Tickets of a generator that has ended, and second deliveries, may be on their way to a worker."""
+    run.dispatch(batch(0), batch(1))
+    worker = run.worker("w1")
+    (taken,) = take(worker)
+    run.control.finish("stopped", run.steps)
+    assert run.waiting() == 2
+    run.control.finish("complete", run.steps)
+    assert run.waiting() == 0
+    assert worker.pending() == []
+    assert worker.claim("w2", 5) == []
+    assert worker.commit([done(taken)]) == [True]
+    assert run.waiting() == 0
 
 
 def test_a_run_that_is_worked_on_again_does_not_expire(run: Run) -> None:

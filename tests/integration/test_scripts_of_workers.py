@@ -35,7 +35,7 @@ def test_a_commit_acknowledges_stores_journals_and_keeps_the_dead_letters(run: R
     assert (run.waiting(), run.pending()) == (0, {})
     assert run.connection.command("GET", run.keys.payload("a", 0, 0)) == b"rows"
     assert run.journal() == [Result("a", 0, 0, taken=10, failed=2, worker="w")]
-    assert run.control.letters()[0] == [letter(), letter()]
+    assert run.reports.letters()[0] == [letter(), letter()]
     assert worker.isolated(batch(0)) == {}
 
 
@@ -53,6 +53,16 @@ def test_a_commit_lands_once(run: Run) -> None:
     one = done(*take(worker), letters=(letter(),))
     assert worker.commit([one, one]) == [True, False]
     assert unchanged(run, lambda: worker.commit([one])) == [False]
+
+
+def test_of_a_batch_that_was_delivered_twice_the_first_payload_stays(run: Run) -> None:
+    run.dispatch(batch(0))
+    (_, fields), *_ = run.connection.command("XRANGE", run.keys.inputs("a"), "-", "+")
+    run.connection.command("XADD", run.keys.inputs("a"), "*", "m", fields[b"m"])
+    worker = run.worker("w1")
+    first, second = take(worker, 2)
+    assert worker.commit([done(first, b"first"), done(second, b"second")]) == [True, True]
+    assert worker.payloads([Payload("a", 0)]) == [b"first"]
 
 
 def test_a_commit_of_an_entry_that_is_another_workers_writes_nothing_at_all(run: Run) -> None:
@@ -97,7 +107,7 @@ def test_a_commit_whose_reply_was_lost_is_a_no_op_the_second_time(run: Run, prox
     lose(proxy, "commit", lambda: worker.commit(ready))
     assert unchanged(run, lambda: worker.commit(ready)) == [False, False, False]
     assert [entry.seq for entry in run.journal() if isinstance(entry, Result)] == [0, 1, 2]
-    assert len(run.control.letters()[0]) == 3
+    assert len(run.reports.letters()[0]) == 3
 
 
 def test_a_failure_is_committed_like_a_result(run: Run) -> None:
@@ -290,6 +300,17 @@ def test_a_worker_that_leaves_is_gone_with_its_lease(run: Run) -> None:
     assert registry.workers(run.run_id) == []
     assert not run.connection.command("EXISTS", run.keys.worker("w1"))
     assert run.connection.command("XINFO", "CONSUMERS", run.keys.inputs("a"), GROUP) == []
+
+
+def test_a_worker_that_the_broker_has_forgotten_joins_again(run: Run) -> None:
+    worker, registry = run.worker("w1"), RunRegistry(run.connection)
+    worker.join({"step": "a", "pid": 7, "loaded": True})
+    before = registry.workers(run.run_id)
+    run.connection.command("UNLINK", run.keys.workers, run.keys.worker("w1"), run.keys.progress)
+    worker.stay_known()
+    assert registry.workers(run.run_id) == before
+    assert registry.loaded_steps(run.run_id, ["a", "b"]) == {"a"}
+    assert unchanged(run, worker.stay_known) is None
 
 
 def test_who_has_left_is_known_until_the_process_may_be_taken_to_have_ended(run: Run) -> None:

@@ -156,6 +156,22 @@ def test_a_payload_that_was_stored_without_rows_is_released_at_once() -> None:
     assert fold.manager.payload_bytes == 0
 
 
+def test_a_second_result_of_a_batch_leaves_the_payload_that_is_needed_and_frees_one_that_nobody_needs() -> None:
+    fold = Fold(generator(), step("a", "g"), step("b", "a"))
+    fold(*made("g", 10), done("a", 0, 10))
+    assert released(fold(done("a", 0, 10))) == []
+    assert released(fold(done("b", 0, 10))) == ["a0"]
+    assert released(fold(done("a", 0, 10))) == ["a0"]
+    assert fold.manager.payload_bytes == 10 * ROW_BYTES
+
+
+def test_a_second_result_with_a_file_of_its_own_frees_that_file() -> None:
+    fold = Fold(generator(), step("a", "g"), step("b", "a"))
+    fold(*made("g", 10), Result("a", 0, 0, (Chunk(10, 99, "a-0-first"),)))
+    again = fold(Result("a", 0, 0, (Chunk(10, 99, "a-0-second"),)))
+    assert again == [Release(Payload("a", 0, 0, "a-0-second"))]
+
+
 def test_the_name_of_an_external_payload_stays_with_it() -> None:
     fold = Fold(generator(), step("a", "g"))
     (batch,) = (e.batch for e in fold(Result("g", 0, 0, (Chunk(10, 99, "g/0-nonce"),))) if isinstance(e, Dispatch))

@@ -1,0 +1,48 @@
+"""What workers report to the run directory by way of the broker: log records and dead letters."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from common.batch import DeadLetter
+from common.broker.connection import Connection
+from common.errors import WireError
+from common.keys import Keys
+from common.wire import decode_letter, message_of
+
+AT_ONCE = 1_000
+
+logger = logging.getLogger(__name__)
+
+
+class Reports:
+    """Reads the heads of both streams; what was read is dropped once it is written down."""
+
+    def __init__(self, connection: Connection, run_id: str) -> None:
+        self.keys = Keys(run_id)
+        self._connection = connection
+
+    def log(self) -> list[tuple[str, dict[bytes, bytes]]]:
+        """The oldest log records, by entry."""
+        return self._head(self.keys.log)
+
+    def letters(self, complain: Callable[[str], None] = logger.warning) -> tuple[list[DeadLetter], list[str]]:
+        """The oldest dead letters, and all entries that were read, to be dropped; `complain` is told what was none."""
+        entries = self._head(self.keys.failed)
+        letters = []
+        for entry, fields in entries:
+            try:
+                letters.append(decode_letter(message_of(fields)))
+            except WireError as error:
+                complain(f"entry {entry} of {self.keys.failed} is no dead letter and is dropped: {error}")
+        return letters, [entry for entry, _ in entries]
+
+    def drop(self, stream: str, entries: Sequence[str]) -> None:
+        """Deletes entries that are written down."""
+        if entries:
+            self._connection.command("XDEL", stream, *entries)
+
+    def _head(self, stream: str) -> list[tuple[str, dict[bytes, bytes]]]:
+        entries = self._connection.command("XRANGE", stream, "-", "+", "COUNT", AT_ONCE)
+        return [(entry.decode(), fields) for entry, fields in entries]
