@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from tests.chaos.deaths import all_points, die_at
+from tests.chaos.deaths import Point, all_points, die_at
 from tests.chaos.scenario import KINDS, draw
 from tests.chaos.stage import Takeover
 from tests.chaos.trial import Trial, play
@@ -38,19 +38,15 @@ def main() -> int:
     with ThreadPoolExecutor(asked.jobs) as pool:
         seeds = range(asked.first, asked.first + asked.seeds)
         trials = list(pool.map(lambda seed: try_seed(seed, asked.keep), seeds))
+        points = all_points(asked.deaths) if asked.deaths else []
+        groups = [points[start : start + DEATHS_OF_A_RUN] for start in range(0, len(points), DEATHS_OF_A_RUN)]
+        deaths = list(pool.map(try_points, groups))
     done = [trial for trial in trials if trial is not None]
-    deaths, points = (0, 0)
-    failed = len(trials) - len(done)
-    if asked.deaths:
-        try:
-            deaths, points = try_points(asked.deaths)
-        except BaseException:
-            traceback.print_exc()
-            failed += 1
+    failed = len(trials) - len(done) + deaths.count(None)
     if failed:
         print(f"{failed} failed")
         return 1
-    text = report(done, deaths, points, time.monotonic() - began, asked.first)
+    text = report(done, sum(filter(None, deaths)), len(points), time.monotonic() - began, asked.first)
     print(text)
     if not asked.dry:
         write(text)
@@ -72,14 +68,16 @@ def try_seed(seed: int, keep: Path | None = None) -> Trial | None:
     return trial
 
 
-def try_points(most: int) -> tuple[int, int]:
-    """Deaths, and the points that were tried."""
-    points = all_points(most)
-    died = 0
-    for start in range(0, len(points), DEATHS_OF_A_RUN):
-        died += die_at(points[start : start + DEATHS_OF_A_RUN])
-        print(f"points {start} to {start + DEATHS_OF_A_RUN} of {len(points)}: died {died} times", flush=True)
-    return died, len(points)
+def try_points(points: Sequence[Point]) -> int | None:
+    """How often a coordinator died at them; None where that failed."""
+    try:
+        died = die_at(points)
+    except Exception as error:
+        print(f"points {points} FAILED", file=sys.stderr)
+        traceback.print_exception(error)
+        return None
+    print(f"{len(points)} points from {points[0]} on: died {died} times", flush=True)
+    return died
 
 
 def report(trials: Sequence[Trial], deaths: int, points: int, seconds: float, first: int) -> str:
