@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import logging
+import time
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -93,6 +94,7 @@ class WorkQueue:
         self._stream = self.keys.inputs(step)
         self._lease_ms = round(lease * 1000)
         self._facts: Mapping[str, Any] = {}
+        self._silent_since: dict[str, float] = {}
 
     # membership
 
@@ -320,13 +322,16 @@ class WorkQueue:
         """Becomes the one worker that serves the generator, or stays it.
 
         Returns:
-            None while another one is alive, and after a failure until the run goes on.
+            None while another one is alive, or has been silent for less than half a lease, as everyone is where the
+            broker was away; and after a failure until the run goes on.
 
         Raises:
             WireError: what the broker holds of the generator is not what this version writes.
         """
         hash_key = self.keys.generator(self.step)
         owner = (self.connection.command("HGET", hash_key, "owner") or b"").decode(errors="replace")
+        if owner not in ("", self.worker_id) and not self._is_dead(owner):
+            return None
         keys = [hash_key, self.keys.worker(owner)]
         reply = self.connection.call("own_generator", keys, self.worker_id, owner, self._epoch())
         if not reply[0]:
@@ -335,6 +340,16 @@ class WorkQueue:
             raise WireError(f"{hash_key} holds something else than where generator '{self.step}' stands; use --fresh")
         seq, offset, attempt, ended, deaths = reply[1:]
         return GeneratorState(seq, offset, attempt, bool(ended), deaths)
+
+    def _is_dead(self, owner: str) -> bool:
+        """Has its keeper seen it end, or is its lease gone, as it was half a lease ago?"""
+        if owner in self.dead_workers():
+            return True
+        if self.connection.command("EXISTS", self.keys.worker(owner)):
+            self._silent_since.clear()
+            return False
+        now = time.monotonic()
+        return now - self._silent_since.setdefault(owner, now) >= self._lease_ms / 2_000
 
     def _epoch(self) -> bytes:
         """Of the coordinator that the run has, which changes when a halted run goes on."""

@@ -74,6 +74,11 @@ class Run:
         return queue
 
     def die(self, worker: WorkQueue) -> None:
+        """As the worker's keeper says it, which has seen it end."""
+        self.fall_silent(worker)
+        self.connection.command("SADD", self.keys.dead, worker.worker_id)
+
+    def fall_silent(self, worker: WorkQueue) -> None:
         """As if the worker's lease had run out."""
         self.connection.command("DEL", self.keys.worker(worker.worker_id))
 

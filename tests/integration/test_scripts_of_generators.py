@@ -17,6 +17,7 @@ from tests.integration.broker import (
     tickets,
     unchanged,
 )
+from tests.integration.harness import wait_for
 from tests.proxy import Proxy
 
 # generators
@@ -30,6 +31,22 @@ def test_a_generator_has_one_owner_until_it_dies(run: Run) -> None:
     run.die(first)
     assert second.own_generator() == GeneratorState(0, 0, 0, False, deaths=1)
     assert first.own_generator() is None
+
+
+def test_a_generator_is_taken_from_an_owner_that_stays_silent_and_not_from_one_that_the_broker_has_forgotten(
+    run: Run,
+) -> None:
+    """Where the broker was away for longer than a lease, nobody has one."""
+    owner = run.worker("w1", "g")
+    other = WorkQueue(run.connection, run.run_id, "g", "w2", lease=0.2)
+    owner.own_generator()
+    run.fall_silent(owner)
+    assert unchanged(run, other.own_generator) is None
+    owner.join({"step": "g"})
+    assert unchanged(run, other.own_generator) is None
+    run.fall_silent(owner)
+    assert unchanged(run, other.own_generator) is None
+    wait_for(lambda: other.own_generator() == GeneratorState(0, 0, 0, False, deaths=1), 10, "the second look")
 
 
 def test_a_generator_is_not_taken_from_an_owner_that_came_between(run: Run) -> None:
