@@ -2,7 +2,7 @@
 #   make run     set up, and run the quickstart on an embedded broker
 #   make test    set up, and run the tests
 #   make check   set up, and run what CI checks: format, lint, types, layers, file lengths
-#   make chaos   set up, and play SEEDS runs in which much goes wrong; writes docs/guarantees.md (an hour or two)
+#   make chaos   set up, and play SEEDS runs in which much goes wrong, JOBS at a time; writes docs/guarantees.md (hours)
 #   make bench   set up, and run the benchmarks (minutes)
 #   make clean   remove .venv and what tools left
 
@@ -12,6 +12,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OUTPUT ?= output/quickstart
 SEEDS ?= 200
+JOBS ?= 1
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check chaos bench clean
@@ -36,7 +37,7 @@ check: $(VENV)/.check
 	  test -z "$$long" || { echo "files over 400 lines:"; echo "$$long"; exit 1; }
 
 chaos: $(VENV)/.test
-	$(BIN)/python -m tests.chaos.record --seeds $(SEEDS)
+	$(BIN)/python -m tests.chaos.record --seeds $(SEEDS) --jobs $(JOBS)
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/throughput.py
