@@ -14,6 +14,8 @@ WORKDIR /src
 # What it needs comes first, so that a change of the source does not install it anew.
 ARG EXTRAS=
 ARG PACKAGES=
+ARG PIP_INDEX_URL
+ARG PIP_EXTRA_INDEX_URL
 COPY pyproject.toml docker/requirements.py ./
 RUN python requirements.py pyproject.toml "${EXTRAS}" > requirements.txt \
  && pip install --quiet --requirement requirements.txt ${PACKAGES}
