@@ -26,8 +26,8 @@ def why_no_container(image: str) -> str:
             engine.images.get(image)
     except docker.errors.ImageNotFound:
         return f"the image is not here (docker pull {image})"
-    except docker.errors.DockerException as error:
-        return f"no Docker engine ({str(error)[:80]})"
+    except docker.errors.DockerException:
+        return "no Docker engine"
     return ""
 
 
