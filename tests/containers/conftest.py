@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.containers.compose import IMAGE, Compose, docker, projects
+from tests.containers.compose import IMAGE, Compose, docker, projects, write_project
 from tests.integration.harness import REPOSITORY, harnesses
 
 SLOW_OPTIONS = "--limit 600"
@@ -76,8 +76,6 @@ def slow(image: str, project: Path) -> Iterator[Compose]:
 @pytest.fixture(scope="session")
 def left_alone(tmp_path_factory: pytest.TempPathFactory) -> str:
     """Identifies the rows of the slow quickstart, and their order, in a run on this host without any container."""
-    from tests.containers.compose import write_project
-
     for harness in harnesses(tmp_path_factory.mktemp("left-alone")):
         write_project(harness.folder, slow=True)
         spec = harness.folder / "examples" / "quickstart.yaml"

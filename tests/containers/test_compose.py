@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
 
 import pytest
 import redis
+from ruamel.yaml import YAML
 
 from tests.containers.compose import PASSWORD, SERVICES, Compose, docker
 from tests.integration.harness import REPOSITORY, wait_for
@@ -126,9 +126,7 @@ def test_one_service_works_on_all_steps_of_another_pipeline(quickstart: Compose)
 
 
 def test_the_file_has_a_service_for_each_step_of_the_quickstart(quickstart: Compose) -> None:
-    from ruamel.yaml import YAML
-
-    spec = YAML(typ="safe").load(Path(REPOSITORY / "examples" / "quickstart.yaml"))
+    spec = YAML(typ="safe").load(REPOSITORY / "examples" / "quickstart.yaml")
     assert set(quickstart.do("config", "--services").split()) == {
         "redis",
         "coordinator",
