@@ -38,17 +38,22 @@ class RedisContainer:
         from testcontainers.core.container import DockerContainer
 
         server = "valkey-server" if "valkey" in image else "redis-server"
-        command = f"{server} --appendonly yes --appendfsync everysec --save '' --maxmemory-policy noeviction"
-        self._container = (
-            DockerContainer(image).with_command(command).with_exposed_ports(PORT).with_kwargs(auto_remove=True)
-        )
+        options = "--appendonly yes --appendfsync everysec --save '' --maxmemory-policy noeviction --protected-mode no"
+        self._container = DockerContainer(image).with_command(f"{server} {options}").with_kwargs(auto_remove=True)
+        self._container.ports = {PORT: ("127.0.0.1", None)}  # it asks for no password
         self.url = ""
 
     def start(self, timeout: float = 60.0) -> None:
         """Returns when the server answers."""
         self._container.start()
-        host, port = self._container.get_container_host_ip(), self._container.get_exposed_port(PORT)
-        self.url = f"redis://{host}:{port}/0"
+        try:
+            self.url = f"redis://127.0.0.1:{self._container.get_exposed_port(PORT)}/0"
+            self._wait(timeout)
+        except BaseException:
+            self.close()
+            raise
+
+    def _wait(self, timeout: float) -> None:
         deadline = time.monotonic() + timeout
         with redis.Redis.from_url(self.url, socket_timeout=5) as client:
             while True:
