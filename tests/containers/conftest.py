@@ -41,7 +41,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 def image() -> str:
     """The image of this source, built by Compose; at once where nothing has changed."""
     ended = subprocess.run(
-        ["docker", "compose", "--project-directory", REPOSITORY, "build", "--quiet", "coordinator"],
+        ["docker", "compose", "--project-directory", REPOSITORY, "-p", "penstock-test", "build", "-q", "coordinator"],
         env={**os.environ, "PENSTOCK_IMAGE": IMAGE},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
