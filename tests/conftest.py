@@ -1,4 +1,7 @@
-"""The broker of the tests: a Redis of the session's own, or the one that PENSTOCK_TEST_BROKER names."""
+"""The broker of the tests: a Redis of the session's own, in a container or not, or that of PENSTOCK_TEST_BROKER.
+
+Tests that kill servers, or start them with options, start their own from the binary of this host in any case.
+"""
 
 from __future__ import annotations
 
@@ -13,44 +16,67 @@ import redis
 
 from common.errors import BrokerError
 from coordinator.server_binary import find_server, server_version
+from tests.redis_container import REDIS_8, RedisContainer, why_no_container
 from tests.redis_server import RedisServer
 
 BROKER_VARIABLE = "PENSTOCK_TEST_BROKER"
+IMAGE = pytest.StashKey[str]()
+"""Image of the broker's container; empty for the binary of this host."""
+REASON = pytest.StashKey[str]()
 
 
-def pytest_configure() -> None:
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--redis",
+        default="auto",
+        metavar="WHICH",
+        help="The broker of the tests: an image such as redis:8 or valkey/valkey:8, or 'server' for the binary of this "
+        "host. Default: redis:8 where a Docker engine has it, else the binary.",
+    )
+
+
+def pytest_configure(config: pytest.Config) -> None:
     """A shell that starts the tests with `&` has SIGINT ignored, and so would every process that they start."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     # How long an example takes says more about the machine than about the code.
     hypothesis.settings.register_profile("penstock", deadline=None)
     hypothesis.settings.load_profile("penstock")
+    asked = str(config.getoption("--redis"))
+    reason = why_no_container(REDIS_8) if asked == "auto" else ""
+    config.stash[IMAGE] = "" if reason or asked == "server" else REDIS_8 if asked == "auto" else asked
+    config.stash[REASON] = f"; not {REDIS_8} in a container: {reason}" if reason else ""
 
 
-def pytest_report_header() -> str:
+def pytest_report_header(config: pytest.Config) -> str:
     if url := os.environ.get(BROKER_VARIABLE):
         return f"broker: {url.rpartition('@')[2]} ({BROKER_VARIABLE}; its database is emptied)"
     try:
         server = find_server()
+        binary = f"{server} {'.'.join(map(str, server_version(server) or ()))}"
     except BrokerError as error:
-        return f"broker: none; {error}"
-    version = ".".join(map(str, server_version(server) or ()))
-    return f"broker: {server} {version}"
+        binary = f"none; {error}"
+    if image := config.stash[IMAGE]:
+        return f"broker: {image} in a container; tests that need a server of their own: {binary}"
+    return f"broker: {binary}{config.stash[REASON]}"
 
 
 @pytest.fixture(scope="session")
-def redis_server() -> Iterator[RedisServer]:
-    """A Redis that lives as long as the session. A test that kills servers starts a `RedisServer` of its own."""
-    with RedisServer() as server:
-        yield server
+def broker_url(request: pytest.FixtureRequest) -> Iterator[str]:
+    """A broker that lives as long as the session. A test that kills servers starts a `RedisServer` of its own."""
+    if url := os.environ.get(BROKER_VARIABLE):
+        yield url
+        return
+    image = request.config.stash[IMAGE]
+    with RedisContainer(image) if image else RedisServer() as server:
+        yield server.url
 
 
 @pytest.fixture
-def redis_url(request: pytest.FixtureRequest) -> str:
+def redis_url(broker_url: str) -> str:
     """The URL of an empty database, for one test."""
-    url = os.environ.get(BROKER_VARIABLE) or request.getfixturevalue("redis_server").url
-    with redis.Redis.from_url(url) as client:
+    with redis.Redis.from_url(broker_url) as client:
         client.flushdb()
-    return str(url)
+    return broker_url
 
 
 @pytest.fixture

@@ -51,6 +51,7 @@ def check_packages() -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
     help="Where relative paths of the spec start on this host, and where modules beside it are.",
 )
+@click.option("--stay", is_flag=True, help="When the run has ended, wait for the next one: for a service.")
 @click.option("--local", is_flag=True, hidden=True, help="Started by a coordinator on this host: logs go to it alone.")
 @click.version_option(package_name="penstock")
 def command(
@@ -61,9 +62,10 @@ def command(
     pipeline: str | None,
     allow: tuple[str, ...],
     base_dir: Path | None,
+    stay: bool,
     local: bool,
 ) -> None:
-    """Runs one step of a pipeline, batch by batch, until the run ends.
+    """Runs one step of a pipeline, batch by batch, until the run ends; with --stay, run after run.
 
     May be started before or after the coordinator, any number of times per step. SIGTERM finishes the batch in hand and
     hands the rest back; a second one leaves at once. Nothing is lost either way.
@@ -75,6 +77,7 @@ def command(
     from common.signals import on_stop_signals
     from worker.finder import find_run
     from worker.service import Place, Worker
+    from worker.stay import Stay
     from worker.supervisor import Supervisor
 
     if bool(step) == all_steps:
@@ -84,14 +87,21 @@ def command(
     connection = Connection(broker)
     connection.wait_until_reachable(min(BROKER_SECONDS, settings.patience))
     connection.check()
+    place = Place(allow, base_dir, echo=not local)
+    find = partial(find_run, connection, step, run_id, pipeline)
+    if stay:
+        serving = Stay(
+            connection, find, lambda found: Supervisor(broker, found, settings, place, step), settings.patience
+        )
+        on_stop_signals(serving.stop, serving.kill)
+        sys.exit(serving.run())
     stopped = threading.Event()
     stop = stopped.set
     leave_at_once: Callable[[], None] = partial(os._exit, STOPPED)
     on_stop_signals(lambda: stop(), lambda: leave_at_once())
-    record = find_run(connection, step=step, run_id=run_id, pipeline=pipeline, pause=stopped.wait)
+    record = find(stopped.wait)
     if record is None:
         return
-    place = Place(allow, base_dir, echo=not local)
     member: Worker | Supervisor
     if step is None:
         connection.close()

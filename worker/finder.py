@@ -17,7 +17,6 @@ logger = logging.getLogger("penstock.worker")
 
 def find_run(
     connection: Connection,
-    *,
     step: str | None,
     run_id: str | None,
     pipeline: str | None,

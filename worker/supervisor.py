@@ -1,4 +1,7 @@
-"""`--all-steps`: one process per step and replica of a run, forked from one that has imported everything already."""
+"""`--all-steps`: one process per step and replica of a run, forked from one that has imported everything already.
+
+`--stay` has its one step, or all of them, served by such processes as well, run after run.
+"""
 
 from __future__ import annotations
 
@@ -52,9 +55,14 @@ class Child:
 
 
 class Supervisor:
-    """Starts the workers of a run, stage by stage, and starts those again that crash."""
+    """Starts the workers of a run, stage by stage, and starts those again that crash.
 
-    def __init__(self, url: str, record: RunRecord, settings: Settings, place: Place) -> None:
+    Args:
+        only: one worker for this step, instead of those of all steps. It is started before its stage has come, and
+            waits for that itself, so that the coordinator knows of it.
+    """
+
+    def __init__(self, url: str, record: RunRecord, settings: Settings, place: Place, only: str | None = None) -> None:
         self._url = url
         self._record = record
         self._settings = settings
@@ -66,9 +74,13 @@ class Supervisor:
         self._stage = 0
         self._leave_by = 0.0
         self._looked = 0.0
+        self._only = only
         steps = PipelineSpec.from_dict(record.spec).steps
         self._children = [
-            Child(name) for name, step in steps.items() for _ in range(_replicas(step.params.get("resources")))
+            Child(name)
+            for name, step in steps.items()
+            for _ in range(1 if only else _replicas(step.params.get("resources")))
+            if only in (None, name)
         ]
 
     def run(self) -> int:
@@ -93,11 +105,15 @@ class Supervisor:
 
     def _start_stage(self, stage: int, others: list[Child]) -> list[Child]:
         self._stage, self._leave_by = stage, 0.0
-        children = [child for child in self._children if self._turns.of(child.step) == stage]
+        children = [child for child in self._children if self._has_turn(child, stage)]
         for child in children:
             if not child.pid:
                 self._start(child)
         return children + [child for child in others if all(child is not known for known in children)]
+
+    def _has_turn(self, child: Child, stage: int) -> bool:
+        mine = self._turns.of(child.step)
+        return mine == stage or (self._only is not None and mine > stage)
 
     def _take_turns(self, waiting: list[Child]) -> list[Child]:
         """Starts the next stage once the last process of this one has ended, and given back the memory that it had.

@@ -10,7 +10,6 @@ import pytest
 from common.batch import Result
 from tests.integration.harness import Harness, harnesses
 from tests.integration.sight import Sight
-from tests.redis_server import RedisServer
 
 SPEC = """
 name: semantics
@@ -30,19 +29,19 @@ steps:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory, redis_server: RedisServer) -> Iterator[Harness]:
+def done(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Harness]:
     for harness in harnesses(tmp_path_factory.mktemp("semantics")):
         (harness.folder / "batch_steps.py").write_text(Path(__file__).with_name("batch_steps.py").read_text())
-        code, said = harness.run(harness.write_spec(SPEC), "--broker", redis_server.url)
+        code, said = harness.run(harness.write_spec(SPEC), "--broker", broker_url)
         assert code == 0, said
         yield harness
 
 
 @pytest.fixture(scope="module")
-def results(done: Harness, redis_server: RedisServer) -> dict[str, list[Result]]:
+def results(done: Harness, broker_url: str) -> dict[str, list[Result]]:
     """Per step the results in the journal."""
     found: dict[str, list[Result]] = {}
-    for entry in Sight(done, redis_server.url).journal():
+    for entry in Sight(done, broker_url).journal():
         if isinstance(entry, Result):
             found.setdefault(entry.step, []).append(entry)
     return found
