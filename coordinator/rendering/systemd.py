@@ -49,6 +49,7 @@ def systemd_files(services: PipelineServices, host: Host) -> Mapping[str, str]:
         raise UsageError(f"--user '{host.user}' is no name of a user")
     prefix = f"penstock-{services.name}"
     files = {f"{services.name}.env": _environment_file(services)}
+    files[f"{prefix}.target"] = _sections([("Description", f"Penstock: workers of pipeline {services.name}")], None)
     files[f"{prefix}-coordinator.service"] = _coordinator(services, host)
     for step in services.steps:
         files[f"{prefix}-worker-{step.step}@.service"] = _worker(services, step, host)
@@ -130,8 +131,9 @@ def _worker(services: PipelineServices, step: StepService, host: Host) -> str:
         ("Wants", "network-online.target"),
         ("After", f"network-online.target{' nvidia-persistenced.service' if step.gpus else ''}"),
         ("StartLimitIntervalSec", "0"),
+        ("PartOf", f"penstock-{services.name}.target"),
     ]
-    return _sections(unit, service)
+    return _sections(unit, service, f"penstock-{services.name}.target")
 
 
 def _process(services: PipelineServices, host: Host) -> Iterable[Line]:
@@ -172,9 +174,9 @@ def _hardening(host: Host, *, gpus: bool) -> Iterable[Line]:
     yield ("LimitNOFILE", "65536")
 
 
-def _sections(unit: Iterable[Line], service: Iterable[Line]) -> str:
-    install: list[Line] = [("WantedBy", "multi-user.target")]
-    sections = (("Unit", unit), ("Service", service), ("Install", install))
+def _sections(unit: Iterable[Line], service: Iterable[Line] | None, wanted_by: str = "multi-user.target") -> str:
+    sections = [("Unit", unit), *([("Service", service)] if service is not None else [])]
+    sections.append(("Install", [("WantedBy", wanted_by)]))
     return "\n".join(f"[{name}]\n{''.join(map(_text, lines))}" for name, lines in sections)
 
 

@@ -19,7 +19,7 @@ from coordinator.load import Prepared, prepare
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
-PAGES = [REPOSITORY / "README.md", REPOSITORY / "benchmarks" / "README.md", *sorted(DOCS.glob("*.md"))]
+PAGES = [REPOSITORY / "README.md", REPOSITORY / "benchmarks" / "README.md", *sorted(DOCS.rglob("*.md"))]
 FENCED = re.compile(r"^```(?P<language>\w+) (?P<mark>\S+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 """A block whose fence says more than its language, such as ```yaml spec."""
 LINK = re.compile(r"\[[^]]*\]\(([^)#]+)(#[^)]*)?\)")

@@ -46,6 +46,16 @@ def test_there_is_a_unit_for_the_coordinator_and_a_template_for_each_step(tmp_pa
     assert (tmp_path / "units" / "quickstart.env").exists()
 
 
+def test_the_workers_of_a_host_are_stopped_and_started_as_one(tmp_path: Path) -> None:
+    found = units(tmp_path / "units", QUICKSTART)
+    target = unit((tmp_path / "units" / "penstock-quickstart.target").read_text())
+    assert target["WantedBy"] == ["multi-user.target"]
+    for name, one in found.items():
+        worker = "-worker-" in name
+        assert one["PartOf"] == (["penstock-quickstart.target"] if worker else [])
+        assert one["WantedBy"] == ["penstock-quickstart.target" if worker else "multi-user.target"]
+
+
 def test_secrets_come_from_a_file_that_only_root_reads(tmp_path: Path) -> None:
     found = units(tmp_path / "units", QUICKSTART)
     assert all(one["EnvironmentFile"][0] == "/etc/penstock/quickstart.env" for one in found.values())
