@@ -14,8 +14,12 @@ from ruamel.yaml.scalarstring import DoubleQuotedScalarString, LiteralScalarStri
 WIDTH = 120
 UNFOLDED = 4_096
 """Folded lines would end in spaces."""
-_OTHERWISE = re.compile(r"(?i:y|yes|n|no|on|off|true|false|null|~|\.inf|\.nan)|[-+.]?[0-9][0-9a-fA-FxXo_.:eE+-]*|=|<<")
+_OTHERWISE = re.compile(
+    r"(?i:y|yes|n|no|on|off|true|false|null|~|\.inf|\.nan)|[-+.]?[0-9][0-9a-fA-FxXo_.:eE+-]*|[^\w./$-].*"
+)
 """Text that some version of YAML takes for something else where it is not quoted."""
+_WORDS = re.compile(r"[\w./$=@+-]+( [\w./$=@+-]+)*")
+"""Text that may stand in a list on one line; marks mean other things there."""
 _MERGE = "x-merge"
 """Written as `<<`, for which each version of ruamel.yaml has an interface of its own."""
 
@@ -96,6 +100,6 @@ class _Nodes:
     def _list(self, value: Sequence[Any], depth: int) -> CommentedSeq:
         items = CommentedSeq(self.make(each, depth + 2) for each in value)
         short = len(str(list(value))) < WIDTH - depth - 20
-        if short and all(isinstance(each, int) or (isinstance(each, str) and "\n" not in each) for each in value):
+        if short and all(isinstance(each, int) or (isinstance(each, str) and _WORDS.fullmatch(each)) for each in value):
             items.fa.set_flow_style()
         return items
