@@ -103,6 +103,7 @@ def _worker(services: PipelineServices, step: StepService, host: Host) -> str:
     words = step.command("--pipeline", services.name, base_dir=str(host.folder), elsewhere=True)
     words[0] = str(host.binaries / words[0])
     instance = f"penstock-{services.name}-worker-{step.step}@"
+    target = f"penstock-{services.name}.target"
     pinned = f"/etc/penstock/{services.name}-{step.step}@%i.env"
     service: list[Line] = [
         ("Type", "exec"),
@@ -129,11 +130,12 @@ def _worker(services: PipelineServices, step: StepService, host: Host) -> str:
         ("Description", f"Penstock: worker %i of step {step.step} of pipeline {services.name}"),
         ("Documentation", "man:systemd.service(5)"),
         ("Wants", "network-online.target"),
-        ("After", f"network-online.target{' nvidia-persistenced.service' if step.gpus else ''}"),
+        ("After", f"network-online.target {target}{' nvidia-persistenced.service' if step.gpus else ''}"),
         ("StartLimitIntervalSec", "0"),
-        ("PartOf", f"penstock-{services.name}.target"),
+        "# Stopping the target stops its workers, and waits for them.",
+        ("PartOf", target),
     ]
-    return _sections(unit, service, f"penstock-{services.name}.target")
+    return _sections(unit, service, target)
 
 
 def _process(services: PipelineServices, host: Host) -> Iterable[Line]:

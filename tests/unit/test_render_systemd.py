@@ -52,6 +52,8 @@ def test_the_workers_of_a_host_are_stopped_and_started_as_one(tmp_path: Path) ->
     assert target["WantedBy"] == ["multi-user.target"]
     for name, one in found.items():
         worker = "-worker-" in name
+        # Else a stop of the target would not wait for workers.
+        assert ("penstock-quickstart.target" in one["After"][0].split()) == worker
         assert one["PartOf"] == (["penstock-quickstart.target"] if worker else [])
         assert one["WantedBy"] == ["penstock-quickstart.target" if worker else "multi-user.target"]
 
