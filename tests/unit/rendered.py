@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,14 @@ steps:
 
 
 def call(*arguments: object) -> Result:
-    return CliRunner().invoke(group, [str(argument) for argument in arguments], prog_name="pipeline-coordinator")
+    """The command in this process; the modules of the spec's folder are forgotten again."""
+    path, modules = list(sys.path), set(sys.modules)
+    try:
+        return CliRunner().invoke(group, [str(argument) for argument in arguments], prog_name="pipeline-coordinator")
+    finally:
+        sys.path[:] = path
+        if "mysteps" not in modules:
+            sys.modules.pop("mysteps", None)
 
 
 def rendered(*arguments: object) -> str:
