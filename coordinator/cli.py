@@ -23,6 +23,7 @@ COMMANDS: Mapping[str, str] = MappingProxyType(
         "validate": "coordinator.commands.inspect:validate",
         "info": "coordinator.commands.inspect:info",
         "schema": "coordinator.commands.inspect:schema",
+        "render": "coordinator.commands.render:render",
         "runs": "coordinator.commands.runs:runs",
         "status": "coordinator.commands.status:status",
         "failures": "coordinator.commands.failures:failures",

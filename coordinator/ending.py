@@ -212,7 +212,8 @@ class Ending:
             words += ["--limit", str(request.limit)]
         if request.workers == "external":
             words += ["--workers", "external"]
-        for option, value in (("--cache-dir", request.cache_dir), ("--output", request.output)):
+        options = (("--run-id", request.run_id), ("--cache-dir", request.cache_dir), ("--output", request.output))
+        for option, value in options:
             words += [option, str(value)] if value is not None else []
         words += ["--standby"] if request.standby else []
         for module in request.allow:

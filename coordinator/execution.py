@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from common.artifacts import ARTIFACTS, ArtifactStore
-from common.broker.connection import Connection, redact
+from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
 from common.errors import (
@@ -25,7 +25,6 @@ from common.errors import (
     Fenced,
     RunError,
     SpecError,
-    UsageError,
 )
 from common.payloads import FileStore
 from common.requirements import check_requirements
@@ -38,6 +37,7 @@ from coordinator.descriptors import DescriptorWait
 from coordinator.embedded import end_leftover
 from coordinator.ending import Ending
 from coordinator.failures import FailureLog
+from coordinator.known_run import check_known_run
 from coordinator.lease import LeaseKeeper
 from coordinator.load import Prepared
 from coordinator.local import LocalHost
@@ -72,7 +72,7 @@ class Execution:
         self._routing = Routing(prepared)
         options = {"limit": request.limit, "dry_run": request.dry_run}
         signature = run_signature(prepared.spec, prepared.steps, prepared.routing, options)
-        self.run_id = f"{prepared.spec.name}-{signature[:12]}"
+        self.run_id = request.run_id or f"{prepared.spec.name}-{signature[:12]}"
         if request.dry_run:
             self.run_id += f"-dry-{secrets.token_hex(3)}"
         self._signature = signature
@@ -138,7 +138,7 @@ class Execution:
             )
         registry = RunRegistry(connection)
         if not self._request.fresh:
-            self._check_broker_knows(registry, before)
+            check_known_run(registry, self._record(before), before, self._reporter)
         holder = self._holder()
         control = Control(connection, self.run_id, holder, self._settings.coordinator_lease)
         if self._request.fresh and self._request.broker is not None:
@@ -280,15 +280,16 @@ class Execution:
         if self._request.broker is None:
             control.reclaim(steps)
         registry.add(self.run_id)
-        begun = self._directory.read()
-        self._directory.write(
-            RunRecord(
-                run=self.run_id,
-                pipeline=self._prepared.spec.name,
-                signature=self._signature,
-                created=begun.created if begun else datetime.now(UTC),
-                broker=self._request.broker,
-            )
+        self._directory.write(self._record(self._directory.read()))
+
+    def _record(self, begun: RunRecord | None) -> RunRecord:
+        """Of this run, which may have begun before."""
+        return RunRecord(
+            run=self.run_id,
+            pipeline=self._prepared.spec.name,
+            signature=self._signature,
+            created=begun.created if begun else datetime.now(UTC),
+            broker=self._request.broker,
         )
 
     def _run_facts(self) -> RunFacts:
@@ -342,24 +343,6 @@ class Execution:
         holder = registry.lease_holder(self.run_id) or {}
         here = (socket.gethostname(), str(self._directory.path.resolve()))
         return str(holder.get("token", "")) if (holder.get("host"), holder.get("directory")) == here else ""
-
-    def _check_broker_knows(self, registry: RunRegistry, before: RunRecord | None) -> None:
-        """A run that was begun at another broker must not start from its beginning here; nor without a word at its own.
-
-        Raises:
-            UsageError: this broker has nothing of it.
-            RunError: it was made by a version that speaks another protocol.
-        """
-        known = registry.read(self.run_id)
-        if known is not None or before is None:
-            return
-        if before.broker == (redact(self._request.broker) if self._request.broker else None):
-            self._reporter.say("the broker has lost what it held of this run, which starts from its beginning")
-        else:
-            raise UsageError(
-                f"run '{self.run_id}' was begun with {before.broker or 'the embedded broker'}, and this broker has "
-                "nothing of it: go on with that one, or start over with --fresh"
-            )
 
     def _delete_from_broker(self, registry: RunRegistry, control: Control) -> None:
         """`--fresh`: under the lease, so that no other coordinator loses its run."""

@@ -26,6 +26,7 @@ class RunRequest:
         push_to_hub: repository of the hub that the complete dataset goes to, such as `me/quotes`.
         standby: wait while another process coordinates the run, and take over when it is gone.
         private: make that repository a private one.
+        run_id: the id of the run, in the place of the one that its signature makes.
     """
 
     spec: Path | None = None
@@ -44,3 +45,4 @@ class RunRequest:
     push_to_hub: str | None = None
     private: bool = False
     standby: bool = False
+    run_id: str | None = None

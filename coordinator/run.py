@@ -14,6 +14,7 @@ from common.settings import Settings
 from coordinator.dataset import check_output
 from coordinator.dataset_folder import DatasetFolder
 from coordinator.execution import Execution
+from coordinator.known_run import check_run_id
 from coordinator.load import prepare
 from coordinator.push import LOG, PushRequest, check_push, push
 from coordinator.request import RunRequest
@@ -39,6 +40,8 @@ def execute(request: RunRequest, reporter: Reporter) -> Outcome:
         Connection(request.broker).close()  # connects to nothing: it is the URL that is looked at
     if request.workers == "external" and request.broker is None:
         raise UsageError("external workers need a broker that they can reach: give --broker URL")
+    if request.run_id is not None:
+        check_run_id(request.run_id)
     check_standby(request)
     _check_push(request)
     with ExitStack() as stack:

@@ -13,16 +13,21 @@ from coordinator.load import Prepared
 def worker_command(prepared: Prepared, step: str, run_id: str, broker: str | None) -> str:
     """`pipeline-worker`, with the modules that the step needs; DIR and URL are for the user to fill in."""
     words = ["pipeline-worker", "--step", step, "--run", run_id, "--broker", redact(broker) if broker else "URL"]
-    names = list(_types(prepared.spec.steps[step]))
-    if step in prepared.routing and prepared.routing[step].reads_rows:
-        names.append(prepared.spec.routing[step].function)
-    modules = dict.fromkeys(name.partition(":")[0] for name in names if ":" in name)
+    modules = step_modules(prepared, step)
     for module in modules:
         words += ["--allow", module]
     if modules:
         elsewhere = isinstance(prepared.steps[step], Undescribed | StandIn)
         words += ["--base-dir", "DIR" if elsewhere else str(prepared.folder)]
     return shlex.join(words)
+
+
+def step_modules(prepared: Prepared, step: str) -> tuple[str, ...]:
+    """The modules that a worker of the step must allow: beside its class, those of its LLM and its routing function."""
+    names = list(_types(prepared.spec.steps[step]))
+    if step in prepared.routing and prepared.routing[step].reads_rows:
+        names.append(prepared.spec.routing[step].function)
+    return tuple(dict.fromkeys(name.partition(":")[0] for name in names if ":" in name))
 
 
 def _types(spec: StepSpec) -> list[str]:

@@ -22,6 +22,7 @@ from coordinator.commands.options import allow_option, broker_option, cache_opti
     metavar="DIR",
     help="Where the dataset goes once it is complete: a new folder, or one that an earlier run made.",
 )
+@click.option("--run-id", metavar="RUN", help="The id of the run; by default the pipeline's name and its signature.")
 @cache_option
 @click.option("--fresh", is_flag=True, help="Forget what an earlier run of the same pipeline has done; start over.")
 @click.option(
@@ -57,6 +58,7 @@ def run(
     push_to_hub: str | None,
     private: bool,
     standby: bool,
+    run_id: str | None,
 ) -> None:
     """Runs the pipeline of SPEC to its dataset.
 
@@ -93,6 +95,7 @@ def run(
         push_to_hub=push_to_hub,
         private=private,
         standby=standby,
+        run_id=run_id,
     )
     with make_reporter(make_console(), "" if dry_run else _same_command()) as reporter:
         outcome = execute(request, reporter)

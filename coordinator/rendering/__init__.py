@@ -1,0 +1,1 @@
+"""Files that start a pipeline elsewhere: for Docker Compose, for Kubernetes, for systemd."""

@@ -1,0 +1,178 @@
+"""A pipeline as services: a coordinator, and workers of each step with what they need."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.cuda import devices_wanted
+from common.errors import UsageError
+from common.faults import hint
+from common.registry import folder_modules
+from common.settings import ENVIRONMENT_PREFIX, Settings
+from common.spec import StepSpec
+from common.stand_in import Undescribed
+from common.steps.base import BaseStep
+from coordinator.load import Prepared, prepare
+from coordinator.worker_command import step_modules
+
+OF_A_HOST = frozenset({"devices"})
+"""Settings that say what one host has, and mean nothing on another."""
+RUN_ID_DIGITS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class StepService:
+    """Workers of one step.
+
+    Args:
+        replicas: workers, at most.
+        gpus: devices that each takes.
+        memory: bytes.
+        modules: to be allowed.
+        beside: is any of those modules beside the spec?
+        files: paths that the step reads, as the spec has them, relative to its folder.
+        described: could its class be imported here? If not, its first worker says what it is.
+    """
+
+    step: str
+    replicas: int
+    gpus: int
+    cpus: float | None
+    memory: int | None
+    modules: tuple[str, ...]
+    beside: bool
+    files: tuple[str, ...]
+    described: bool
+
+    @property
+    def needs_folder(self) -> bool:
+        """Does a worker need the spec's folder?"""
+        return self.beside or bool(self.files)
+
+    def command(self, *options: str, base_dir: str, elsewhere: bool = False) -> list[str]:
+        """What starts a worker that serves run after run.
+
+        Args:
+            base_dir: the spec's folder, where the worker is.
+            elsewhere: may that be another path than where the coordinator is?
+        """
+        words = ["pipeline-worker", "--step", self.step, "--stay", *options]
+        for module in self.modules:
+            words += ["--allow", module]
+        named = self.beside or (elsewhere and self.needs_folder)
+        return [*words, "--base-dir", base_dir] if named else words
+
+
+@dataclass(frozen=True, slots=True)
+class PipelineServices:
+    """A pipeline as services.
+
+    Args:
+        name: of the pipeline.
+        file: name of the spec's file in `folder`.
+        modules: the modules beside the spec that it needs: path below `folder` -> source.
+        stages: number of load stages.
+        options: of `pipeline-coordinator run`, after the spec.
+        settings: environment variables of every process, as they are set here.
+        limits: the same settings, read.
+    """
+
+    name: str
+    file: str
+    folder: Path
+    text: str
+    modules: Mapping[str, str]
+    steps: tuple[StepService, ...]
+    stages: int
+    options: tuple[str, ...]
+    settings: Mapping[str, str]
+    limits: Settings
+
+    def new_run_id(self) -> str:
+        """An id for its run: another one where the spec, the options or the modules are others."""
+        text = json.dumps([self.text, self.options, self.modules], sort_keys=True)
+        return f"{self.name}-{hashlib.blake2b(text.encode()).hexdigest()[:RUN_ID_DIGITS]}"
+
+
+def pipeline_services(
+    spec: Path,
+    overrides: Sequence[str] = (),
+    allow: Sequence[str] = (),
+    replicas: Mapping[str, int] | None = None,
+) -> PipelineServices:
+    """Reads and validates the pipeline at `spec`.
+
+    Args:
+        overrides: `step.param=value`.
+        allow: modules that steps may come from, beside the spec's folder.
+        replicas: workers of a step, in the place of the spec's `resources.replicas`.
+
+    Raises:
+        SpecError: with file and line.
+        UsageError: `replicas` names a step that is not there, or a setting of the environment does not fit.
+    """
+    prepared = prepare(spec, overrides, allow, external=True)
+    wanted = dict(replicas or {})
+    for name in wanted:
+        if name not in prepared.steps:
+            raise UsageError(f"--replicas {name}: there is no such step{hint(name, prepared.steps, 'the steps are')}")
+    options = [word for override in overrides for word in ("--set", override)]
+    options += [word for module in allow for word in ("--allow", module)]
+    return PipelineServices(
+        name=prepared.spec.name,
+        file=spec.name,
+        folder=prepared.folder,
+        text=prepared.text,
+        modules=dict(_sources(prepared.folder)),
+        steps=tuple(_service(prepared, name, wanted.get(name)) for name in prepared.plan.steps),
+        stages=len(prepared.plan.stages),
+        options=tuple(options),
+        settings={
+            variable: os.environ[variable]
+            for name in Settings.model_fields
+            if name not in OF_A_HOST and (variable := ENVIRONMENT_PREFIX + name.upper()) in os.environ
+        },
+        limits=Settings.from_environment(),
+    )
+
+
+def _service(prepared: Prepared, name: str, replicas: int | None) -> StepService:
+    step, modules = prepared.steps[name], step_modules(prepared, name)
+    there = folder_modules(prepared.folder)
+    devices = devices_wanted(step)
+    return StepService(
+        step=name,
+        replicas=replicas or step.resources.replicas,
+        # A step that does not place itself has what the platform gives it.
+        gpus=max(step.resources.gpus, devices if isinstance(devices, int) else len(devices)),
+        cpus=step.resources.cpus,
+        memory=step.resources.memory,
+        modules=modules,
+        beside=any(module.partition(".")[0] in there for module in modules),
+        files=tuple(_relative_files(step, prepared.spec.steps[name])),
+        described=not isinstance(step, Undescribed),
+    )
+
+
+def _relative_files(step: BaseStep, spec: StepSpec) -> Iterator[str]:
+    for field in step.path_fields:
+        value = spec.params.get(field)
+        for path in value if isinstance(value, list) else [value]:
+            if isinstance(path, str) and path and "://" not in path and not path.startswith(("/", "~")):
+                yield path
+
+
+def _sources(folder: Path) -> Iterator[tuple[str, str]]:
+    """What building the steps has imported of the folder: the modules that they need, and those that these need."""
+    files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
+    paths = {Path(file).resolve() for file in files if file and file.endswith(".py")}
+    ours = Path(__file__).resolve().parents[2]
+    for path in sorted(path for path in paths if path.is_relative_to(folder)):
+        if not any(path.is_relative_to(ours / package) for package in ("common", "coordinator", "worker")):
+            yield path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")
