@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from common.broker.connection import Disconnected
 from common.broker.work import Taken, WorkQueue
-from common.errors import PayloadMissing, RunError, WireError
+from common.errors import RunError, WireError
 from common.settings import Settings
 from worker.holes import WholeRows, take_whole
 from worker.payload_reader import PayloadReader
@@ -164,7 +164,7 @@ class Intake:
         except Disconnected:
             self.forget([one.entry for one in taken])  # else no comparison would ever find them
             raise
-        except (WireError, PayloadMissing) as error:
+        except WireError as error:
             read = [error] * len(taken)  # type: ignore[list-item]
         for one, inputs in zip(taken, read, strict=True):
             if one.broken is not None:
