@@ -35,6 +35,8 @@ MARK = "penstock-run"
 """A file with the run's id. A worker that does not find it looks at another folder than the coordinator."""
 AT_ONCE = 8
 """Files that are read or deleted at a time, where each takes a round trip."""
+LATE_SECONDS = 1.0
+"""After which a file that is not there is looked for once more: a shared disk may show it to another host late."""
 T = TypeVar("T")
 
 logger = logging.getLogger("penstock")
@@ -77,15 +79,10 @@ class FileStore:
             PayloadLost: they are not there, or others.
             StoreError: the folder cannot be read.
         """
-        name = payload.external or ""
-        for folder in self._folders:
-            with suppress(FileNotFoundError):
-                data = self._insist(partial(folder.get, name))
-                parsed = parse_name(name)
-                if parsed is None or parsed.digest != digest_of(data):
-                    raise PayloadCorrupt(f"{folder.url}/{name}", len(data))
-                return data
-        raise PayloadMissing(f"{self.url}/{name}", in_file=True)
+        (found,) = self.read_all([payload])
+        if isinstance(found, PayloadLost):
+            raise found
+        return found
 
     def read_all(self, payloads: Sequence[Payload]) -> list[bytes | PayloadLost]:
         """The bytes of each, or what is wrong with it.
@@ -93,13 +90,24 @@ class FileStore:
         Raises:
             StoreError: the folder cannot be read.
         """
-        return self._each(self._read_or_say, payloads)
+        found = self._each(self._look, payloads)
+        missing = [place for place, one in enumerate(found) if isinstance(one, PayloadMissing)]
+        if missing:
+            self.stopping.wait(LATE_SECONDS)
+            again = self._each(self._look, [payloads[place] for place in missing])
+            for place, one in zip(missing, again, strict=True):
+                found[place] = one
+        return found
 
-    def _read_or_say(self, payload: Payload) -> bytes | PayloadLost:
-        try:
-            return self.read(payload)
-        except PayloadLost as error:
-            return error
+    def _look(self, payload: Payload) -> bytes | PayloadLost:
+        name = payload.external or ""
+        for folder in self._folders:
+            with suppress(FileNotFoundError):
+                data = self._insist(partial(folder.get, name))
+                parsed = parse_name(name)
+                right = parsed is not None and parsed.digest == digest_of(data)
+                return data if right else PayloadCorrupt(f"{folder.url}/{name}", len(data))
+        return PayloadMissing(f"{self.url}/{name}", in_file=True)
 
     def delete(self, names: Iterable[str]) -> None:
         """Deletes files; those that are gone are passed over. Raises StoreError."""

@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from common.batch import Batch, Chunk, Entry, Failure, PartWritten, Payload, Reopened, Result, Routed
+from common.payload_names import make_name
 from coordinator.batch_manager import BatchManager, Dispatch, Effect, Emit, Finish, Halt, Redo, Release, Route
+from coordinator.file_keeper import is_needed
 from coordinator.plan import Plan
 from tests.unit.sequential_interpreter import Program, Row, Rows, run_batch
 
@@ -114,7 +116,15 @@ class FoldExecutor:
         effects = self.manager.apply(self.journal[self._applied])
         self._applied += 1
         self._effects.extend(effects)
+        self._check_files()
         self.halts.extend(f"{effect.step}: {effect.reason}" for effect in effects if isinstance(effect, Halt))
+
+    def _check_files(self) -> None:
+        """What a result of the journal names, applied or not, is no orphan until it is released."""
+        released = {effect.payload for effect in self._effects if isinstance(effect, Release)}
+        for payload in self._payloads.keys() - released:
+            if payload.external is not None:
+                assert is_needed(self.manager, payload.external), f"would be deleted: {payload}"
 
     def _perform(self) -> None:
         """Performs the first effect; what starts work waits while the run is halted."""
@@ -296,7 +306,7 @@ class FoldExecutor:
             if step.kind == "global":
                 size = step.batch_size if step.routed else self.random.randint(1, len(rows))
                 seq = len(chunks)
-            external = f"{name}-{seq}-{attempt}" if self.random.random() < 0.2 else None
+            external = make_name(name, seq, attempt, b"") if self.random.random() < 0.2 else None
             head, rows = rows[:size], rows[size:]
             size = len(head)
             assert (name, seq, attempt) not in self._stored, "a payload is never overwritten"
