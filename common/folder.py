@@ -7,7 +7,7 @@ import secrets
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +32,7 @@ class Folder:
     """
 
     url: str
+    _opened: list[tuple[Any, str]] = field(default_factory=list, init=False, compare=False, repr=False)
 
     def put(self, name: str, data: bytes) -> None:
         """Writes a file that is not there yet. It is durable when this returns."""
@@ -117,10 +118,15 @@ class Folder:
         return Path(self.url.removeprefix("file://")) if self.protocol == "file" else None
 
     def _open(self) -> tuple[Any, str]:
-        import fsspec
+        """One connection for all threads: fsspec would make one for each, which takes a while."""
+        if not self._opened:
+            import fsspec
 
-        filesystem, root = fsspec.core.url_to_fs(self.url)
-        return filesystem, str(root).rstrip("/")
+            # Those of buckets ask the last listing whether a file is there, and another host may have written it since.
+            options = {"use_listings_cache": False} if self.protocol in _BUCKETS else {}
+            filesystem, root = fsspec.core.url_to_fs(self.url, **options)
+            self._opened.append((filesystem, str(root).rstrip("/")))
+        return self._opened[0]
 
     @contextmanager
     def _in_words(self, what: str, *, missing: bool = False) -> Iterator[None]:

@@ -57,6 +57,11 @@ class FileStore:
     earlier: tuple[str, ...] = ()
     patience: float = 0.0
     stopping: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
+    _folders: tuple[Folder, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Connects to nothing yet."""
+        object.__setattr__(self, "_folders", tuple(Folder(url) for url in (self.url, *self.earlier)))
 
     def write(self, step: str, seq: int, attempt: int, data: bytes) -> str:
         """Stores a payload, durably, and returns its name.
@@ -160,11 +165,7 @@ class FileStore:
 
     @property
     def _folder(self) -> Folder:
-        return Folder(self.url)
-
-    @property
-    def _folders(self) -> list[Folder]:
-        return [Folder(url) for url in (self.url, *self.earlier)]
+        return self._folders[0]
 
     def _each(self, act: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
         if len(items) < 2 or self._folder.local is not None:

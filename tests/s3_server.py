@@ -40,7 +40,6 @@ class S3Server:
             "AWS_EC2_METADATA_DISABLED": "true",
         }
         self.start()
-        self._filesystem().mkdir(BUCKET)
         return self
 
     def __exit__(
@@ -49,7 +48,7 @@ class S3Server:
         self.kill()
 
     def start(self) -> None:
-        """Starts it, empty."""
+        """Starts it, with an empty bucket."""
         self._process = subprocess.Popen(
             [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)],
             stdout=subprocess.DEVNULL,
@@ -61,11 +60,12 @@ class S3Server:
         while True:
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self._port}/moto-api/", timeout=10):
-                    return
+                    break
             except OSError:
                 assert self._process.poll() is None, "moto's server has ended: is moto[s3] installed, and flask?"
                 assert time.monotonic() < deadline, "moto's server does not answer"
                 time.sleep(0.05)
+        self._filesystem().mkdir(BUCKET)
 
     def kill(self) -> None:
         """Ends it at once; what it holds is gone."""
