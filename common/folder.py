@@ -15,7 +15,7 @@ from common.broker.url import redact
 from common.errors import StoreAway, StoreError
 
 _PERMANENT = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
-_MISTAKES = (ImportError, ValueError, TypeError)
+_MISTAKES = (ImportError, ValueError, TypeError, NotImplementedError)
 _BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "r2"})
 """Protocols of object stores. They have no folders, and would make a bucket for one."""
 _EXTRAS = {"s3": "penstock[s3]", "s3a": "penstock[s3]", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}

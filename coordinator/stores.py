@@ -128,6 +128,8 @@ class RunStores:
 
 
 def absolute(url: str) -> str:
-    """A path means the same to every process: workers are started in other folders."""
-    url = url.rstrip("/") or "/"
+    """A path means the same to every process: workers are started in other folders. Raises UsageError for none."""
+    if not url.strip("/ "):
+        raise UsageError(f"--payloads: '{url}' is no folder; give a path or an fsspec URL")
+    url = url.rstrip("/")
     return url if "://" in url else str(Path(url).expanduser().absolute())

@@ -99,6 +99,7 @@ def test_a_worker_that_does_not_reach_the_folder_refuses_and_harms_nothing(
     ("url", "said"),
     [
         ("s4://bucket/rows", "Protocol not known: s4"),
+        ("", "'' is no folder"),
         ("/proc/nothing/here", "--payloads: /proc/nothing/here"),
         ("s3://key:secret@bucket/rows", "take its credentials from the environment"),
     ],
