@@ -97,19 +97,21 @@ def test_a_worker_and_the_coordinator_are_killed_and_nothing_is_lost_or_left(
     assert peak_memory(server) < SMALL_BROKER
 
 
-def test_a_global_step_takes_its_rows_from_the_store_and_gives_them_back_there(harness: Harness, store: Store) -> None:
+def test_steps_of_every_kind_take_their_rows_from_the_store_and_put_them_there(harness: Harness, store: Store) -> None:
     spec = write_spec(
         harness,
         """
 name: global
 steps:
   blobs: {{type: "big_steps:Blobs", rows: 60, size: 40000, batch_size: 10}}
-  reverse: {{type: "mysteps:Reverse", after: blobs, input_batch_size: 7}}
+  double: {{type: "mysteps:DoubleAsync", after: blobs, input_batch_size: 8}}
+  reverse: {{type: "mysteps:Reverse", after: double, input_batch_size: 7}}
   twice: {{type: "mysteps:Twice", after: reverse, input_batch_size: 9}}
 """,
     )
     code, said = harness.run(spec, "--payloads", store.url)
     assert code == 0, said
-    assert [row["n"] for row in harness.rows()][::9][:3] == [59, 58, 57]
-    assert len(harness.rows()) == 120
+    for copy in (0, 1):
+        assert [row["n"] for row in harness.rows() if row["copy"] == copy] == list(range(59, -1, -1))
+    assert all(row["double"] == 2 * row["n"] for row in harness.rows())
     assert store.paths() == []
