@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from common.broker.connection import Connection
+from common.broker.runs import RunRegistry
 from common.payload_names import parse_name
-from tests.integration.big_rows import ROWS, Store, check_leaves, folder_store, start_workers, write_spec
+from tests.integration.big_rows import ROWS, SPEC, Store, check_leaves, folder_store, start_workers, write_spec
 from tests.integration.harness import Command, Harness, harnesses, wait_for
+from tests.integration.hosts import said, the_run
+from tests.integration.sight import Sight
 
 
 @pytest.fixture
@@ -95,8 +101,46 @@ def test_a_worker_that_does_not_reach_the_folder_refuses_and_harms_nothing(
     assert [row["n"] for row in harness.rows()] == list(range(ROWS))
 
 
+@contextmanager
+def away(store: Store) -> Iterator[None]:
+    """Each use of the run's folder fails, and not because something is missing."""
+    (folder,) = Path(store.url).iterdir()
+    elsewhere = folder.rename(Path(store.url).with_name("away"))
+    folder.symlink_to(folder)
+    try:
+        yield
+    finally:
+        folder.unlink()
+        elsewhere.rename(folder)
+
+
+def test_a_store_that_is_away_is_waited_for_by_workers_and_by_the_coordinator(
+    harness: Harness, redis_url: str, shared: Store
+) -> None:
+    gate = harness.folder / "gate"
+    gate.touch()
+    spec = write_spec(harness, SPEC.partition("  keep:")[0])
+    arguments = ("--broker", redis_url, "--workers", "external", "--payloads", shared.url)
+    run = harness.start_run(spec, *arguments, COORDINATOR_LEASE="100")
+    workers = start_workers(harness, redis_url, "blobs", "double")
+    registry = RunRegistry(Connection(redis_url))
+    wait_for(gate.with_suffix(".waiting").exists, 60, "a worker at the gate")
+    wait_for(lambda: registry.waiting(the_run(redis_url), ["double"])["double"] == 10, 60, "all that is behind it")
+    run.kill(signal.SIGSTOP)
+    with away(shared):
+        gate.unlink()
+        said(workers[1], "trying again for up to")
+    Sight(harness, redis_url).wait_for_results("double", 20)
+    with away(shared):
+        run.kill(signal.SIGCONT)
+        said(run, "waiting for the payload store")
+    assert run.wait(100) == 0, run.text
+    check_leaves(workers)
+    assert [row["n"] for row in harness.rows()] == list(range(ROWS))
+
+
 @pytest.mark.parametrize(
-    ("url", "said"),
+    ("url", "why"),
     [
         ("s4://bucket/rows", "Protocol not known: s4"),
         ("", "'' is no folder"),
@@ -104,10 +148,10 @@ def test_a_worker_that_does_not_reach_the_folder_refuses_and_harms_nothing(
         ("s3://key:secret@bucket/rows", "take its credentials from the environment"),
     ],
 )
-def test_a_store_that_cannot_be_used_is_an_error_before_anything_starts(harness: Harness, url: str, said: str) -> None:
+def test_a_store_that_cannot_be_used_is_an_error_before_anything_starts(harness: Harness, url: str, why: str) -> None:
     (harness.folder / "gate").touch()
     code, text = harness.run(write_spec(harness), "--payloads", url)
     assert code == 2, text
-    assert said in " ".join(text.split())
+    assert why in " ".join(text.split())
     assert "secret" not in text
     assert not list((harness.folder / "cache").glob("*/*/run.json"))
