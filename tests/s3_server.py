@@ -14,6 +14,15 @@ from typing import Any
 
 STARTING_SECONDS = 60.0
 BUCKET = "rows"
+SERVE = f"""
+import sys
+from moto.backends import get_backend
+from moto.core import DEFAULT_ACCOUNT_ID
+from moto.server import main
+get_backend("s3")[DEFAULT_ACCOUNT_ID]["aws"].create_bucket("{BUCKET}", "us-east-1")
+main(sys.argv[1:])
+"""
+"""The bucket is there from the first request on."""
 
 
 class S3Server:
@@ -50,7 +59,7 @@ class S3Server:
     def start(self) -> None:
         """Starts it, with an empty bucket."""
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "moto.server", "-H", "127.0.0.1", "-p", str(self._port)],
+            [sys.executable, "-c", SERVE, "-H", "127.0.0.1", "-p", str(self._port)],
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
             env={**os.environ, "MOTO_ALLOW_NONEXISTENT_REGION": "true"},
@@ -65,7 +74,6 @@ class S3Server:
                 assert self._process.poll() is None, "moto's server has ended: is moto[s3] installed, and flask?"
                 assert time.monotonic() < deadline, "moto's server does not answer"
                 time.sleep(0.05)
-        self._filesystem().mkdir(BUCKET)
 
     def kill(self) -> None:
         """Ends it at once; what it holds is gone."""
