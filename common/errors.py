@@ -8,7 +8,11 @@ PenstockError
 │   ├── RunFailed         exit 1   a run that a program started has not come to its end
 │   │   └── RunStopped    exit 130 since it was asked to stop
 │   ├── OtherProtocol     exit 1   the run was made by another version (a worker ends with 78)
-│   ├── PayloadMissing    exit 1   rows that the journal promises are not in the store
+│   ├── PayloadLost       exit 1   rows that the journal promises cannot be had
+│   │   ├── PayloadMissing         they are not in the store
+│   │   └── PayloadCorrupt         what is in the store is not what was written
+│   ├── StoreError        exit 1   the payload store refuses something
+│   │   └── StoreAway              it cannot be reached, or is full; that may pass
 │   └── WireError         exit 1   an entry of a stream is not what this version writes
 ├── HubError              exit 1   the Hugging Face Hub refused something, or cannot be reached
 ├── Fenced                exit 75  another coordinator has the run
@@ -94,20 +98,58 @@ class OtherProtocol(RunError):
     """The run was made by a version that speaks another protocol."""
 
 
-class PayloadMissing(RunError):
-    """Rows that the journal promises are not in the payload store.
+class PayloadLost(RunError):
+    """Rows that the journal promises cannot be had.
 
     Args:
-        name: the payload's key or file.
+        name: the payload's key, or its file's URL.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, message: str) -> None:
         self.name = name
-        super().__init__(
-            f"payload {name} is missing from the store although the journal refers to it; "
-            "the broker lost data that it had acknowledged (eviction, a flush, another AOF): "
-            "start over with --fresh"
+        super().__init__(message)
+
+
+class PayloadMissing(PayloadLost):
+    """They are not in the payload store.
+
+    Args:
+        in_file: it is not a key of the broker.
+    """
+
+    def __init__(self, name: str, *, in_file: bool = False) -> None:
+        why = (
+            "the file was deleted, or is where this host does not look: run the command again when it is back, or "
+            if in_file
+            else "the broker lost data that it had acknowledged (eviction, a flush, another AOF): "
         )
+        super().__init__(
+            name,
+            f"payload {name} is missing from the store although the journal refers to it; {why}start over with --fresh",
+        )
+
+
+class PayloadCorrupt(PayloadLost):
+    """What is in the payload store is not what was written.
+
+    Args:
+        size: bytes that are there.
+    """
+
+    def __init__(self, name: str, size: int) -> None:
+        super().__init__(
+            name,
+            f"payload {name} was changed or cut off in the store: its {size} bytes do not have the digest in its name; "
+            "run the command again when the file is restored, or start over with --fresh",
+        )
+
+
+class StoreError(RunError):
+    """The payload store refuses something: it is not there, not permitted, or not installed."""
+
+
+class StoreAway(StoreError):
+    """The payload store cannot be reached or is full. That may pass."""
 
 
 class WireError(RunError):

@@ -1,19 +1,45 @@
 """Payloads outside the broker: files in a folder that every host reaches, for what is large or waits long.
 
 The reference in the journal is the truth: a file has a random part in its name, so that two workers never write the
-same one, and a file that no committed result names is an orphan, to be collected.
+same one, and a file that no committed result names is an orphan, to be collected. The digest in the name is that of
+the bytes, so that what is read is what was written.
 """
 
 from __future__ import annotations
 
-import os
-import secrets
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any
+import logging
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, TypeVar
+
+from tenacity import (
+    RetryCallState,
+    Retrying,
+    retry_if_exception_type,
+    sleep_using_event,
+    stop_after_delay,
+    stop_when_event_set,
+    wait_exponential_jitter,
+)
 
 from common.batch import Payload
-from common.errors import PayloadMissing, RunError
+from common.errors import PayloadCorrupt, PayloadLost, PayloadMissing, StoreAway, StoreError
+from common.folder import Folder
+from common.payload_names import digest_of, make_name, parse_name
+
+MARK = "penstock-run"
+"""A file with the run's id. A worker that does not find it looks at another folder than the coordinator."""
+AT_ONCE = 8
+"""Files that are read or deleted at a time, where each takes a round trip."""
+LATE_SECONDS = 1.0
+"""After which a file that is not there is looked for once more: a shared disk may show it to another host late."""
+T = TypeVar("T")
+
+logger = logging.getLogger("penstock")
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,55 +48,142 @@ class FileStore:
 
     Args:
         url: a folder of the run's own, which every worker and the coordinator reach.
+        earlier: folders that the run had before: they may still hold files that are needed.
+        patience: seconds for which a store that is away is asked again.
+        stopping: ends such a wait.
     """
 
     url: str
+    earlier: tuple[str, ...] = ()
+    patience: float = 0.0
+    stopping: threading.Event = field(default_factory=threading.Event, compare=False, repr=False)
+    _folders: tuple[Folder, ...] = field(init=False, compare=False, repr=False)
+
+    def __post_init__(self) -> None:
+        """Connects to nothing yet."""
+        object.__setattr__(self, "_folders", tuple(Folder(url) for url in (self.url, *self.earlier)))
 
     def write(self, step: str, seq: int, attempt: int, data: bytes) -> str:
-        """Stores a payload and returns its name.
+        """Stores a payload, durably, and returns its name.
 
         Raises:
-            RunError: the folder cannot be written.
+            StoreError: the folder cannot be written.
         """
-        name = f"{step}-{seq}-{attempt}-{secrets.token_hex(6)}"
-        filesystem, folder = self._open()
-        try:
-            filesystem.makedirs(folder, exist_ok=True)
-            with filesystem.open(f"{folder}/{name}", "wb") as file:
-                file.write(data)
-                if "file" in (filesystem.protocol if isinstance(filesystem.protocol, tuple) else ()):
-                    file.flush()
-                    os.fsync(file.fileno())  # the journal that will name it may be on disk before it
-        except OSError as error:
-            raise RunError(f"payload {name} cannot be written to {self.url}: {error}") from error
-        return name
+
+        def put() -> str:
+            name = make_name(step, seq, attempt, data)  # a new one each time: half a file may be there
+            self._folder.put(name, data)
+            return name
+
+        return self._insist(put)
 
     def read(self, payload: Payload) -> bytes:
-        """Raises PayloadMissing."""
-        filesystem, folder = self._open()
-        try:
-            data: bytes = filesystem.cat_file(f"{folder}/{payload.external}")
-        except FileNotFoundError:
-            raise PayloadMissing(f"{self.url}/{payload.external}") from None
-        return data
+        """The bytes that were written.
+
+        Raises:
+            PayloadLost: they are not there, or others.
+            StoreError: the folder cannot be read.
+        """
+        (found,) = self.read_all([payload])
+        if isinstance(found, PayloadLost):
+            raise found
+        return found
+
+    def read_all(self, payloads: Sequence[Payload]) -> list[bytes | PayloadLost]:
+        """The bytes of each, or what is wrong with it.
+
+        Raises:
+            StoreError: the folder cannot be read.
+        """
+        found = self._each(self._look, payloads)
+        missing = [place for place, one in enumerate(found) if isinstance(one, PayloadMissing)]
+        if missing:
+            self.stopping.wait(LATE_SECONDS)
+            again = self._each(self._look, [payloads[place] for place in missing])
+            for place, one in zip(missing, again, strict=True):
+                found[place] = one
+        return found
+
+    def _look(self, payload: Payload) -> bytes | PayloadLost:
+        name = payload.external or ""
+        for folder in self._folders:
+            with suppress(FileNotFoundError):
+                data = self._insist(partial(folder.get, name))
+                parsed = parse_name(name)
+                right = parsed is not None and parsed.digest == digest_of(data)
+                return data if right else PayloadCorrupt(f"{folder.url}/{name}", len(data))
+        return PayloadMissing(f"{self.url}/{name}", in_file=True)
 
     def delete(self, names: Iterable[str]) -> None:
-        """Deletes files; those that are gone are passed over."""
-        filesystem, folder = self._open()
-        for name in names:
-            try:
-                filesystem.rm_file(f"{folder}/{name}")
-            except FileNotFoundError:
-                continue
+        """Deletes files; those that are gone are passed over. Raises StoreError."""
+        for folder in self._folders:
+            self._each(folder.delete, list(names))
+
+    def names(self) -> list[str]:
+        """Everything that is in the folders. Raises StoreError."""
+        return [name for folder in self._folders for name in folder.names()]
 
     def remove(self) -> None:
-        """Deletes the folder: those released lately, and orphans that no committed result ever named."""
-        filesystem, folder = self._open()
-        if filesystem.exists(folder):
-            filesystem.rm(folder, recursive=True)
+        """Deletes the folders: files released lately, and orphans that no committed result ever named."""
+        for folder in self._folders:
+            self._insist(folder.remove)
 
-    def _open(self) -> tuple[Any, str]:
-        import fsspec
+    def open(self, run_id: str) -> None:
+        """Makes the folder, and looks whether it can be used; for the coordinator.
 
-        filesystem, folder = fsspec.core.url_to_fs(self.url)
-        return filesystem, str(folder).rstrip("/")
+        Raises:
+            StoreError: it cannot.
+        """
+        self._insist(self._folder.make)
+        self._insist(self._folder.try_out)
+        with suppress(FileNotFoundError):
+            if self._insist(lambda: self._folder.get(MARK)) == run_id.encode():
+                return
+            self._insist(lambda: self._folder.delete(MARK))
+        self._insist(lambda: self._folder.put(MARK, run_id.encode()))
+
+    def join(self, run_id: str) -> None:
+        """Looks whether this is the folder that the coordinator has opened, and can be used; for a worker.
+
+        Raises:
+            StoreError: it is not, or cannot.
+        """
+        try:
+            mark = self._insist(lambda: self._folder.get(MARK))
+        except FileNotFoundError:
+            mark = b""
+        if mark != run_id.encode():
+            raise StoreError(
+                f"the folder of payloads {self.url} is not there, or not the one that the coordinator uses: "
+                + (
+                    "mount it at the same path, or run the pipeline with --payloads URL"
+                    if self._folder.local
+                    else "use the same endpoint and account"
+                )
+            )
+        self._insist(self._folder.try_out)
+
+    @property
+    def _folder(self) -> Folder:
+        return self._folders[0]
+
+    def _each(self, act: Callable[[Any], T], items: Sequence[Any]) -> list[T]:
+        if len(items) < 2 or self._folder.local is not None:
+            return [act(item) for item in items]
+        with ThreadPoolExecutor(AT_ONCE, "payloads") as threads:
+            return list(threads.map(act, items))
+
+    def _insist(self, act: Callable[[], T]) -> T:
+        def before_sleep(state: RetryCallState) -> None:
+            if state.attempt_number == 1 and state.outcome is not None:
+                logger.warning("%s; trying again for up to %.0f s", state.outcome.exception(), self.patience)
+
+        retrying = Retrying(
+            retry=retry_if_exception_type(StoreAway),
+            wait=wait_exponential_jitter(multiplier=0.2, max=10.0, jitter=0.2),
+            stop=stop_after_delay(self.patience) | stop_when_event_set(self.stopping),
+            sleep=sleep_using_event(self.stopping),
+            before_sleep=before_sleep,
+            reraise=True,
+        )
+        return retrying(act)

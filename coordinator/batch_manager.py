@@ -13,10 +13,11 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
-from common.batch import Batch, Chunk, Entry, Failure, PartWritten, Payload, Reopened, Result, Routed
+from common.batch import Batch, Entry, Failure, PartWritten, Payload, Reopened, Result, Routed
 from coordinator.breaker import Breaker
+from coordinator.holdings import Holdings
 from coordinator.outputs import Closing, Edge, Output
 from coordinator.plan import Plan, StepPlan
 from coordinator.step_state import Choice, StepState
@@ -38,9 +39,10 @@ class Redo:
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """No one needs the payload any more."""
+    """No one needs the payload any more. `size` is in bytes."""
 
     payload: Payload
+    size: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,17 +86,15 @@ class BatchManager:
         steps: state per step, in topological order.
         halted: why nothing may be started, or None.
         finished: every row is on disk.
-        payload_bytes: bytes in the broker of payloads that the journal has announced and the fold has not let go;
-            those that wait for a later stage, and what a global step puts out, do not count.
+        holdings: payloads that the journal has announced and the fold has not let go.
     """
 
     def __init__(self, plan: Plan) -> None:
         self.plan = plan
         self.halted: Halt | None = None
         self.finished = False
-        self.payload_bytes = 0
+        self.holdings = Holdings(plan)
         self.steps: dict[str, StepState] = {}
-        self._alive: set[Payload] = set()
         self._order = {name: place for place, name in enumerate(plan.steps)}
         self._edges_out: dict[str, list[Edge]] = {name: [] for name in plan.steps}
         self._converging: dict[str, list[StepState]] = {name: [] for name in plan.steps}
@@ -133,6 +133,11 @@ class BatchManager:
             effects.append(Finish())
         return effects
 
+    @property
+    def payload_bytes(self) -> int:
+        """Bytes of payloads in the broker that are work in flight."""
+        return self.holdings.in_broker
+
     def _is_complete(self) -> bool:
         if self._running or self.halted:
             return False
@@ -162,11 +167,13 @@ class BatchManager:
         state = self.steps[result.step]
         if not state.awaits(result.seq, result.attempt):
             if state.plan.kind != "generator":  # delivered twice: the rows stored last are nobody's to let go
-                yield from (Release(payload) for payload in _payloads(result) if payload not in self._alive)
+                for payload, chunk in zip(_payloads(result), result.chunks, strict=True):
+                    if payload not in self.holdings.payloads:
+                        yield Release(payload, chunk.size)
             return
-        self._alive.update(_payloads(result))
         tripped_before = state.breaker.tripped
-        self.payload_bytes += sum(self._budgeted(result.step, chunk) for chunk in result.chunks)
+        for payload, chunk in zip(_payloads(result), result.chunks, strict=True):
+            self.holdings.take(payload, chunk.size)
         if state.plan.kind == "generator":
             self._generated(state, result)
         else:
@@ -209,7 +216,7 @@ class BatchManager:
         counts.out += result.rows - result.holes
         counts.seconds += result.seconds
         for payload, chunk in zip(_payloads(result), result.chunks, strict=True):
-            state.log.append(Output(payload, chunk.rows, chunk.size, origin, self._budgeted(result.step, chunk)))
+            state.log.append(Output(payload, chunk.rows, chunk.size, origin))
         if state.plan.kind == "global":
             state.log.end_at(len(result.chunks))
         elif not result.chunks:
@@ -245,7 +252,7 @@ class BatchManager:
         yield from self._settle(state)
 
     def _part_written(self, part: PartWritten) -> Iterator[Effect]:
-        """The script that journals a part frees its payloads, so that there is nothing to release."""
+        """The script that journals a part frees its payloads in the broker; those in files are left to release."""
         state = self.steps[part.step]
         if not state.unwritten or state.unwritten[0].payload.seq > part.last_seq:
             return
@@ -253,9 +260,9 @@ class BatchManager:
         state.counts.unwritable += part.failed
         while state.unwritten and state.unwritten[0].payload.seq <= part.last_seq:
             output = state.unwritten.popleft()
-            self.payload_bytes -= output.budgeted
-            self._alive.discard(output.payload)
-        yield from ()
+            self.holdings.let_go(output.payload, output.size)
+            if output.payload.external is not None:
+                yield Release(output.payload, output.size)
 
     def _reopened(self) -> Iterator[Effect]:
         if self.halted is None:
@@ -267,9 +274,8 @@ class BatchManager:
             for held in state.breaker.reopen():
                 again.add(held.seq)
                 for payload, chunk in zip(_payloads(held), held.chunks, strict=True):
-                    self.payload_bytes -= self._budgeted(held.step, chunk)
-                    self._alive.discard(payload)
-                    yield Release(payload)
+                    self.holdings.let_go(payload, chunk.size)
+                    yield Release(payload, chunk.size)
             if state.plan.kind == "generator":
                 continue
             for seq in sorted(again):
@@ -373,14 +379,10 @@ class BatchManager:
         for converging in self._converging[state.plan.name]:
             converging.routes_ended = True
 
-    def _budgeted(self, step: str, chunk: Chunk) -> int:
-        return 0 if chunk.external is not None or self.plan.waits_for_a_stage(step) else chunk.size
-
     def _let_go(self, output: Output) -> Iterator[Effect]:
         if not output.holders:
-            self.payload_bytes -= output.budgeted
-            self._alive.discard(output.payload)
-            yield Release(output.payload)
+            self.holdings.let_go(output.payload, output.size)
+            yield Release(output.payload, output.size)
 
     def _halt(self, state: StepState, reason: str) -> Iterator[Effect]:
         if self.halted is None:

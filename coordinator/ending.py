@@ -7,11 +7,10 @@ import shlex
 import shutil
 import time
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import suppress
 from importlib.metadata import version
 
-from common.artifacts import ArtifactStore
 from common.broker.connection import redact
 from common.broker.control import Control
 from common.errors import (
@@ -34,6 +33,7 @@ from coordinator.request import RunRequest
 from coordinator.run_directory import RunDirectory, RunRecord
 from coordinator.service import Coordinator, Halted, Stopped
 from coordinator.session import Session
+from coordinator.stores import RunStores
 from coordinator.view import Outcome, Reporter, Status
 
 DATASET = "dataset"
@@ -57,9 +57,9 @@ class Ending:
         signature: str,
         settings: Settings,
         reporter: Reporter,
-        artifacts: Sequence[ArtifactStore],
+        stores: RunStores,
     ) -> None:
-        self._artifacts = artifacts
+        self._stores = stores
         self._reporter = reporter
         self._request = request
         self.prepared = prepared
@@ -75,6 +75,9 @@ class Ending:
         if not dataset.is_dir():
             raise RunError(f"run '{self._run_id}' is complete, but {dataset} is gone; start over with --fresh")
         self._clear_away()  # the command before may have died here
+        if record.payloads:
+            self._stores.remember(record)
+            self.clear_stores()
         self._publish()
         return Outcome(
             run_id=self._run_id,
@@ -128,7 +131,7 @@ class Ending:
             self._directory.path / DATASET,
             facts,
             self._known_columns(),
-            self._artifacts,
+            self._stores.artifacts,
         )
         # Once the record says so the command does not come here again, and workers would wait for the end for ever.
         steps = list(session.manager.steps)
@@ -158,6 +161,13 @@ class Ending:
         remove_partial(self._directory.path)
         for done in (self._directory.parts, self._directory.artifacts):
             shutil.rmtree(done, ignore_errors=True)
+
+    def clear_stores(self) -> None:
+        """Nor its payloads. What cannot be deleted now stays in the record, for `rm`."""
+        if problem := self._stores.remove():
+            self._reporter.say(problem)
+        elif self._stores.recorded:
+            self._directory.update(payloads=[])
 
     def _why(self, session: Session) -> str:
         """Why the run is halted; where too many rows failed, also what the last one of them failed of."""

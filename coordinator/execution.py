@@ -13,7 +13,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from common.artifacts import ARTIFACTS, ArtifactStore
 from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
@@ -26,7 +25,6 @@ from common.errors import (
     RunError,
     SpecError,
 )
-from common.payloads import FileStore
 from common.requirements import check_requirements
 from common.settings import Settings
 from common.signals import stop_signals
@@ -51,6 +49,7 @@ from coordinator.run_options import pipeline_options
 from coordinator.service import Coordinator, Stopped
 from coordinator.session import RunFacts
 from coordinator.standby import stand_by
+from coordinator.stores import RunStores
 from coordinator.view import Outcome, Reporter
 from coordinator.worker_command import worker_command
 
@@ -79,8 +78,9 @@ class Execution:
         self._coordinates = False
         self._directory = RunDirectory.of(cache, prepared.spec.name, signature)
         self._failures = FailureLog(self._directory.failures)
+        self._stores = RunStores(request, self._directory, self.run_id, settings)
         self._ending = Ending(
-            request, prepared, self._directory, self.run_id, signature, settings, reporter, self._artifact_stores()
+            request, prepared, self._directory, self.run_id, signature, settings, reporter, self._stores
         )
 
     def run(self) -> Outcome:
@@ -107,17 +107,22 @@ class Execution:
 
     def _run_in_directory(self) -> Outcome:
         with self._directory:
+            before = self._last_record()
+            self._stores.remember(before)
             if self._request.fresh:
                 end_leftover(self._directory.broker)
                 self._directory.clear()
-            before = self._directory.read()
+                before = None
             if before is not None and before.status == "complete":
                 return self._ending.reuse(before)
+            self._stores.open()
             if self._request.workers == "local":
                 check_requirements(self._requirements())
             with ExitStack() as stack:
-                if self._request.dry_run and self._request.broker is not None:
-                    stack.callback(delete_run, self._request.broker, self.run_id)  # when no worker is left to write
+                if self._request.dry_run:  # when no worker is left to write
+                    stack.callback(self._stores.remove)
+                    if self._request.broker is not None:
+                        stack.callback(delete_run, self._request.broker, self.run_id)
                 host = stack.enter_context(LocalHost())
                 url = self._request.broker or host.start_broker(self._directory.path)
                 connection = Connection(url, one_life=True)
@@ -125,9 +130,13 @@ class Execution:
                 outcome = self._run_at(connection, host, before)
             if outcome.status == "complete":
                 shutil.rmtree(self._directory.broker, ignore_errors=True)
-                if files := self._files():
-                    files.remove()
+                self._ending.clear_stores()
             return outcome
+
+    def _last_record(self) -> RunRecord | None:
+        with suppress(*((RunError,) if self._request.fresh else ())):  # a record that cannot be read is forgotten
+            return self._directory.read()
+        return None
 
     def _run_at(self, connection: Connection, host: LocalHost, before: RunRecord | None) -> Outcome:
         connection.wait_until_reachable(min(10.0, self._settings.patience))
@@ -141,8 +150,8 @@ class Execution:
             check_known_run(registry, self._record(before), before, self._reporter)
         holder = self._holder()
         control = Control(connection, self.run_id, holder, self._settings.coordinator_lease)
-        if self._request.fresh and self._request.broker is not None:
-            self._delete_from_broker(registry, control)
+        if self._request.fresh:
+            self._forget(registry, control)
         control.take_over(self._dead_token(registry))
         self._coordinates = True
         log = PipelineLog(self._directory.log)
@@ -262,10 +271,9 @@ class Execution:
             "base_dir": str(self._prepared.folder),
             "limit": self._request.limit,
             "dry_run": self._request.dry_run,
-            "payloads": self._payloads_url(),
-            "artifacts": {"local": str(self._directory.artifacts), "shared": self._shared_artifacts()},
             **pipeline_options(self._prepared, self._routing),
         }
+        options |= self._stores.options(options["spill"])
         control.update(
             protocol=PROTOCOL,
             pipeline=self._prepared.spec.name,
@@ -290,6 +298,7 @@ class Execution:
             signature=self._signature,
             created=begun.created if begun else datetime.now(UTC),
             broker=self._request.broker,
+            payloads=self._stores.recorded,
         )
 
     def _run_facts(self) -> RunFacts:
@@ -303,26 +312,9 @@ class Execution:
             failures=self._failures,
             settings=self._settings,
             choose_successors=self._routing,
-            files=self._files(),
+            files=self._stores.files,
+            file_delay=self._stores.file_delay,
         )
-
-    def _files(self) -> FileStore | None:
-        url = self._payloads_url()
-        return FileStore(url) if url else None
-
-    def _payloads_url(self) -> str | None:
-        if self._request.payloads is not None:
-            return f"{self._request.payloads.rstrip('/')}/{self.run_id}"
-        return str(self._directory.payloads) if self._request.workers == "local" else None
-
-    def _artifact_stores(self) -> list[ArtifactStore]:
-        """A run may have been worked on by workers of both kinds."""
-        shared = self._shared_artifacts()
-        return [ArtifactStore(url) for url in (shared, str(self._directory.artifacts)) if url]
-
-    def _shared_artifacts(self) -> str | None:
-        payloads = self._request.payloads
-        return f"{payloads.rstrip('/')}/{self.run_id}/{ARTIFACTS}" if payloads is not None else None
 
     def _requirements(self) -> list[tuple[str, list[str]]]:
         own = [(f"step '{name}'", step.requirements) for name, step in self._prepared.steps.items()]
@@ -344,12 +336,12 @@ class Execution:
         here = (socket.gethostname(), str(self._directory.path.resolve()))
         return str(holder.get("token", "")) if (holder.get("host"), holder.get("directory")) == here else ""
 
-    def _delete_from_broker(self, registry: RunRegistry, control: Control) -> None:
+    def _forget(self, registry: RunRegistry, control: Control) -> None:
         """`--fresh`: under the lease, so that no other coordinator loses its run."""
         control.take_over(self._dead_token(registry))
         registry.delete(self.run_id)
-        if files := self._files():
-            files.remove()
+        if problem := self._stores.start_over():
+            self._reporter.say(problem)
 
     # brokers and workers
 

@@ -1,8 +1,8 @@
 """Flow control: *when* what the fold has planned is sent. Nothing here changes what the run gives, or in which order.
 
 A step has at most so many batches open as its workers can use soon. A step whose successors cannot keep up waits, and
-so do the sources of payloads while those in the broker are over their budget. It never deadlocks: with nothing in
-flight, one batch that some successor needs always goes.
+so do the sources of payloads while those in the broker, or in the payload store, are over their budget. It never
+deadlocks: with nothing in flight, one batch that some successor needs always goes.
 
 Only steps of one stage get work: of the first one with a step that has not put out all its rows. What waits for a later
 stage is limited by nothing, since the stage could not end otherwise.
@@ -78,14 +78,28 @@ class FlowControl:
         """Is anything in flight?"""
         return any(self.in_flight(name) for name in self._manager.steps)
 
-    def choose(self, workers: Mapping[str, int], *, start_rows: bool) -> dict[str, list[Batch]]:
+    def over_budget(self, released_bytes: int = 0) -> bool:
+        """Are there more payloads than there should be?
+
+        Args:
+            released_bytes: of files that are not needed and not deleted yet.
+        """
+        holdings, settings = self._manager.holdings, self._settings
+        return (
+            holdings.in_broker >= settings.payload_budget or holdings.in_store + released_bytes >= settings.store_budget
+        )
+
+    def choose(
+        self, workers: Mapping[str, int], *, start_rows: bool, released_bytes: int = 0
+    ) -> dict[str, list[Batch]]:
         """Batches to send now, per step.
 
         Args:
             workers: live workers per step.
             start_rows: may generators be asked for more?
+            released_bytes: see `over_budget`.
         """
-        over_budget = self._manager.payload_bytes >= self._settings.payload_budget
+        over_budget = self.over_budget(released_bytes)
         chosen: dict[str, list[Batch]] = {}
         for name in self._steps:
             if self._manager.steps[name].plan.kind == "generator" and not start_rows:

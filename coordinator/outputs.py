@@ -18,7 +18,7 @@ class Output:
     """One stored output batch.
 
     Args:
-        size: bytes; `budgeted` those that count as work in flight in the broker.
+        size: bytes.
         holders: who still needs it: edges that it waits on, and open batches cut from it.
     """
 
@@ -26,7 +26,6 @@ class Output:
     rows: int
     size: int
     origin: int | None = None
-    budgeted: int = 0
     holders: int = 0
 
 

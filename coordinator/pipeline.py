@@ -306,7 +306,7 @@ class Pipeline:
             workers: started here, or elsewhere with `pipeline-worker`, which needs a broker.
             output: a folder that gets the dataset as well.
             limit: only the first rows of each generator.
-            payloads: fsspec URL that all hosts reach, for rows that wait long.
+            payloads: fsspec URL that all hosts reach, for rows that are large or wait long.
             progress: show how far it is; otherwise that is logged.
             standby: while another process runs it, wait, and take over when that one is gone.
 

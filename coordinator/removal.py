@@ -3,46 +3,68 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
 from common.broker.connection import Disconnected
 from common.broker.runs import RunRegistry
-from common.errors import BrokerError, Fenced, RunError, UsageError
+from common.errors import BrokerError, Fenced, RunError, StoreError, UsageError
 from common.keys import Keys
+from common.payloads import FileStore
 from common.settings import Settings
 from coordinator.embedded import end_leftover
 from coordinator.lookup import FoundRun, broker_of, connect, is_outlived
 
+STORE_SECONDS = 10.0
+"""How long a payload store that cannot be reached is waited for."""
 
-def remove_run(found: FoundRun, broker: str | None) -> int | None:
-    """Removes a run for good.
 
-    Returns:
-        How many keys were removed; None where no broker had to be asked.
+@dataclass(frozen=True, slots=True)
+class Removed:
+    """What was removed of a run, beside its directory.
+
+    Args:
+        keys: in the broker; None where no broker had to be asked.
+        folders: of payloads, outside the run directory.
+    """
+
+    keys: int | None = None
+    folders: tuple[str, ...] = ()
+
+
+def remove_run(found: FoundRun, broker: str | None) -> Removed:
+    """Removes a run for good: its keys in the broker, its folders of payloads, its directory.
 
     Raises:
         Fenced: a coordinator is alive.
         Disconnected, UsageError: its broker cannot be asked, and may hold keys of it; nothing was removed.
+        StoreError: its payloads cannot be deleted; nothing else was removed.
     """
     with ExitStack() as stack:
         if found.directory is not None:
             stack.enter_context(found.directory)  # the lock: from here on nobody else coordinates it on this host
         keys = None
+        folders = list(found.record.payloads) if found.record is not None else []
         try:
             if connection := stack.enter_context(broker_of(found, broker)):
                 registry = RunRegistry(connection)
                 _refuse_alive(found, registry)
+                folders += _folders_at_broker(found, registry)
+                _remove_folders(folders)
                 keys = registry.delete(found.run_id)
+            else:
+                _remove_folders(folders)
         except (Disconnected, UsageError) as error:
             if not _has_expired(found):
                 raise type(error)(f"{error}; its keys there would be left over, so nothing was removed") from None
+            _remove_folders(folders)
         if found.directory is not None:
             end_leftover(found.directory.broker)
             found.directory.remove()
-        return keys
+        return Removed(keys, tuple(folders))
 
 
 def old_at_broker(url: str, older_than: float, *, unfinished: bool, here: Collection[str]) -> Iterator[FoundRun]:
@@ -84,6 +106,29 @@ def disk_size(folder: Path) -> int:
                 continue
             names.setdefault((stat.st_dev, stat.st_ino), [stat.st_size, stat.st_nlink, 0])[2] += 1
     return sum(size for size, links, found in names.values() if found >= links)
+
+
+def _folders_at_broker(found: FoundRun, registry: RunRegistry) -> list[str]:
+    """Those that a run which has its directory elsewhere has told its workers of."""
+    if found.record is not None:
+        return []
+    try:
+        record = registry.read(found.run_id)
+    except BrokerError:
+        raise
+    except RunError:
+        return []  # of another version
+    named = record.options.get("payloads") if record is not None else None
+    urls = [url for url in named if isinstance(url, str)] if isinstance(named, list) else []
+    return [url for url in urls if url.rstrip("/").endswith(f"/{found.run_id}")]  # not a run directory of another host
+
+
+def _remove_folders(folders: Sequence[str]) -> None:
+    for url in folders:
+        try:
+            FileStore(url, patience=STORE_SECONDS).remove()
+        except StoreError as error:
+            raise type(error)(f"{error}; payloads of the run would be left over, so nothing else was removed") from None
 
 
 def _refuse_alive(found: FoundRun, registry: RunRegistry) -> None:

@@ -20,7 +20,7 @@ class RunRequest:
         fresh: forget what was done before.
         limit: rows of each generator, at most.
         allow: modules that steps may come from, beside the spec's folder.
-        payloads: fsspec URL that all hosts reach, for payloads that wait long.
+        payloads: fsspec URL that all hosts reach, for payloads that are large or wait long.
         command: what a user types to do the same again; empty for the command line that these fields make.
         environment: variables for the local workers.
         push_to_hub: repository of the hub that the complete dataset goes to, such as `me/quotes`.

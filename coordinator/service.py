@@ -12,7 +12,7 @@ from common.broker.connection import BrokerFull, Connection, Disconnected
 from common.broker.control import Control
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
-from common.errors import BrokerError, Fenced, RunError
+from common.errors import BrokerError, Fenced, RunError, StoreAway
 from common.settings import Settings
 from coordinator.crew import Crew, collect_reports
 from coordinator.logfile import PipelineLog
@@ -198,6 +198,9 @@ class Coordinator:
             self._disk_full = True
             self._wait_for(f"the disk: {error}; make room in {self._facts.parts.parent}")
             self._stop_asked.wait(RETRY_SECONDS)
+        except StoreAway as error:
+            self._wait_for(f"the payload store: {error}")
+            self._stop_asked.wait(RETRY_SECONDS)
         except BrokerFull:
             self._wait_for(FULL_BROKER, draining=session.flow.busy)
             self._stop_asked.wait(RETRY_SECONDS)
@@ -248,7 +251,7 @@ class Coordinator:
         while time.monotonic() < deadline and self._control.in_hand(self._steps):
             session.advance(BLOCK_SECONDS, {}, start_work=False, start_rows=False)
             self._watch(session)
-        with suppress(OSError):  # what a full disk keeps from being written is still in the broker
+        with suppress(OSError, StoreAway):  # what cannot be written, or read, now is still where it is
             session.drain()
             self._watch(session, force=True)
 

@@ -25,6 +25,7 @@ from coordinator.batch_manager import (
     Route,
 )
 from coordinator.failures import FailureLog
+from coordinator.file_keeper import FileKeeper
 from coordinator.flow import FlowControl
 from coordinator.journal_check import what_is_foreign
 from coordinator.plan import Plan
@@ -33,8 +34,6 @@ from coordinator.sink import Sink
 ENTRIES_AT_ONCE = 256
 """Entries folded before what follows from them is done; what is not read yet counts as in flight."""
 REPLAYED_AT_ONCE = 1_000
-FILE_DELAY = 300.0
-"""Seconds that a released file stays: the broker may lose its last second, and the release with it."""
 
 FOREIGN = "something else than Penstock has written to its step's stream, see `failures`; it is done again"
 
@@ -49,6 +48,7 @@ class RunFacts:
     Args:
         windows: per step, batches that one worker has in hand at once.
         files: the store of payloads outside the broker, where there is one.
+        file_delay: seconds that a file stays there after its release.
     """
 
     plan: Plan
@@ -58,6 +58,7 @@ class RunFacts:
     settings: Settings
     choose_successors: ChooseSuccessors
     files: FileStore | None = None
+    file_delay: float = 0.0
 
 
 class Session:
@@ -77,7 +78,7 @@ class Session:
         self._noted_cursor = self._cursor
         self._discarded = 0
         self._release: list[Payload] = []
-        self._released_files: list[tuple[float, str]] = []
+        self._file_keeper = FileKeeper(facts.files, facts.file_delay, self.manager) if facts.files else None
         self._routes: dict[tuple[str, int], Route] = {}
         self._redo: list[Batch] = []
         while self.position < end:
@@ -98,20 +99,20 @@ class Session:
             Whether anything happened.
 
         Raises:
-            Disconnected, Fenced, OSError (full disk), PayloadMissing
+            Disconnected, Fenced, OSError (full disk), StoreAway, PayloadLost
         """
         entries = self._control.read(self.position, ENTRIES_AT_ONCE, block)
         self._fold(entries)
         now = time.monotonic()
         while self.sink.take_in(now):
             continue
-        over_budget = self.manager.payload_bytes >= self._facts.settings.payload_budget
-        if over_budget or self.broker_full or self._only_sink_left():
+        if self.flow.over_budget() or self.broker_full or self._only_sink_left():
             self.sink.flush()
         if self._routes and start_work:
             self._choose_routes()
         sent = self._send(workers, start_work, start_rows)
-        self._delete_files(now)
+        if self._file_keeper is not None:
+            self._file_keeper.tend(now)
         return bool(entries) or sent
 
     def drain(self) -> None:
@@ -178,9 +179,13 @@ class Session:
                 self.flow.plan(batch)
             case Redo(batch):
                 self._redo.append(batch)
-            case Release(payload):
-                if self.position > self._cursor:
+            case Release(payload, size):
+                if self.position <= self._cursor:
+                    return
+                if payload.external is None:
                     self._release.append(payload)
+                elif self._file_keeper is not None:
+                    self._file_keeper.release(payload.external, size, time.monotonic())
             case Emit():
                 self.sink.emit(effect)
             case Route():
@@ -200,11 +205,12 @@ class Session:
     def _send(self, workers: Mapping[str, int], start_work: bool, start_rows: bool) -> bool:
         tick = Tick(cursor=self.position)
         if start_work:
-            tick.dispatch = self.flow.choose(workers, start_rows=start_rows)
+            kept = self._file_keeper.bytes if self._file_keeper else 0
+            tick.dispatch = self.flow.choose(workers, start_rows=start_rows, released_bytes=kept)
             tick.redo = self._redo
             for batch in tick.redo:
                 self._facts.failures.redone(batch.step, batch.seq, batch.attempt)
-        tick.release = [payload for payload in self._release if payload.external is None]
+        tick.release = self._release
         if not (tick.dispatch or tick.redo or tick.release):
             return False
         sent, self.broker_full = self._control.tick(tick)
@@ -214,14 +220,5 @@ class Session:
             self.flow.mark_sent(step, number)
         if start_work and not self.broker_full:
             self._redo = []
-        now = time.monotonic()
-        self._released_files += [(now, payload.external) for payload in self._release if payload.external is not None]
         self._release = []
         return bool(sent) or bool(tick.redo)
-
-    def _delete_files(self, now: float) -> None:
-        if self._facts.files is None or not self._released_files or now - self._released_files[0][0] < FILE_DELAY:
-            return
-        due = [name for released, name in self._released_files if now - released >= FILE_DELAY]
-        self._released_files = self._released_files[len(due) :]
-        self._facts.files.delete(due)

@@ -11,7 +11,7 @@ from pathlib import Path
 from common.batch import DeadLetter, PartWritten, Payload
 from common.broker.control import Control
 from common.codec import decode_rows
-from common.errors import PayloadMissing
+from common.errors import PayloadLost, PayloadMissing
 from common.payloads import FileStore
 from common.settings import Settings
 from coordinator.batch_manager import Emit
@@ -100,7 +100,8 @@ class Sink:
 
         Raises:
             OSError: the disk is full; nothing is lost, and the call may be repeated.
-            PayloadMissing
+            StoreAway: the payload store cannot be reached; the same.
+            PayloadLost
         """
         more = False
         for leaf, emitted in self._emitted.items():
@@ -134,14 +135,18 @@ class Sink:
 
     def _read(self, emits: Sequence[Emit]) -> list[bytes]:
         inside = [emit.payload for emit in emits if emit.payload.external is None]
-        found = dict(zip(inside, self._control.payloads(inside), strict=True))
+        found: dict[Payload, bytes | PayloadLost | None] = dict(
+            zip(inside, self._control.payloads(inside), strict=True)
+        )
+        if self._files is not None:
+            outside = [emit.payload for emit in emits if emit.payload.external is not None]
+            found |= zip(outside, self._files.read_all(outside), strict=True)
         data: list[bytes] = []
         for emit in emits:
             payload = emit.payload
-            if payload.external is not None and self._files is not None:
-                data.append(self._files.read(payload))
-                continue
             stored = found.get(payload)
+            if isinstance(stored, PayloadLost):
+                raise stored
             if stored is None:
                 raise PayloadMissing(self._control.keys.payload(payload.step, payload.seq, payload.attempt))
             data.append(stored)

@@ -189,13 +189,20 @@ class AsyncRunner(Runner):
             except StepFailed as error:
                 self.outbox.put(self.bench.packer.failure(batch.work.taken, str(error)))
             else:
-                self._pack(batch.work, outcome, batch.started)
+                await self._pack_aside(batch.work, outcome, batch.started)
 
     def _collect(self, made: RowMade, outcome: Outcome) -> None:
         if isinstance(made, FailedRow):
             give_up(self._step, outcome, [made])
         else:
             outcome.pieces.append((1, list(made)))
+
+    async def _pack_aside(self, work: Work, outcome: Outcome, started: float) -> None:
+        """The rows in flight do not wait for a payload store that takes its time."""
+        if self.bench.packer.may_wait:
+            await asyncio.to_thread(self._pack, work, outcome, started)
+        else:
+            self._pack(work, outcome, started)
 
     def _pack(self, work: Work, outcome: Outcome, started: float) -> None:
         try:

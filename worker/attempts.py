@@ -128,8 +128,8 @@ class Attempts:
                     failure = FailedRow(first, describe(error), attempts, take()[0][0], columns_of(error))
                     give_up(self._step, outcome, [failure])
                 continue
+            inputs = take()
             try:
-                inputs = take()
                 with self._watch():
                     made = list(call_step(self._step, inputs))
                 outcome.pieces.append((last - first, list(made)))

@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 
 from common.batch import Batch, Failure, Result
 from common.broker.work import Done, GeneratorState, Taken
-from common.errors import RowError, describe
+from common.errors import RowError, StoreError, describe
 from common.steps.base import GeneratorStep, Row
 from common.steps.mappings import apply_output_mappings
 from worker.attempts import delays
@@ -149,6 +149,8 @@ class GeneratorRunner(Runner):
         while True:
             try:
                 return self._make(ticket, state)
+            except StoreError:
+                raise  # it is not the generator that raises
             except (Exception, SystemExit) as error:
                 if not alone:
                     self._source = chunks(self._generator, state.offset, self.bench)

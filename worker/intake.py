@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 
 from common.broker.connection import Disconnected
 from common.broker.work import Taken, WorkQueue
-from common.errors import PayloadMissing, RunError, WireError
+from common.errors import RunError, WireError
 from common.settings import Settings
 from worker.holes import WholeRows, take_whole
 from worker.outcome import StepFailed
@@ -166,7 +166,7 @@ class Intake:
         except Disconnected:
             self.forget([one.entry for one in taken])  # else no comparison would ever find them
             raise
-        except (WireError, PayloadMissing) as error:
+        except WireError as error:
             read = [error] * len(taken)  # type: ignore[list-item]
         for one, inputs in zip(taken, read, strict=True):
             if one.broken is not None:
@@ -183,7 +183,7 @@ class Intake:
                 (inputs,) = connection.insist(lambda: self._reader.read([taken.batch]), patience)
             except WireError as error:
                 raise StepFailed(str(error)) from error
-            if isinstance(inputs, PayloadMissing):  # lost, or the batch is another worker's now, and done
+            if isinstance(inputs, RunError):  # lost, or the batch is another worker's now, and done
                 raise StepFailed(str(inputs)) from inputs
             return take_whole(inputs)
 

@@ -5,12 +5,11 @@ from __future__ import annotations
 import threading
 from collections import OrderedDict
 from collections.abc import Sequence
-from contextlib import suppress
 
 from common.batch import Batch, Payload, Slice
 from common.broker.work import WorkQueue
 from common.codec import Row, decode_rows
-from common.errors import PayloadMissing, WireError
+from common.errors import PayloadLost, PayloadMissing, WireError
 from common.payloads import FileStore
 
 Rows = list[Row | None]
@@ -34,11 +33,12 @@ class PayloadReader:
         self._rest_rows = 0
         self._lock = threading.Lock()
 
-    def read(self, batches: Sequence[Batch]) -> list[list[Rows] | PayloadMissing]:
-        """Per batch one list of rows per predecessor, holes in place; or what is missing for it.
+    def read(self, batches: Sequence[Batch]) -> list[list[Rows] | PayloadLost]:
+        """Per batch one list of rows per predecessor, holes in place; or what cannot be had of it.
 
         Raises:
             WireError: a payload does not hold the rows that the journal promises.
+            StoreError: the payload store cannot be read.
         """
         with self._lock:
             return self._read(batches)
@@ -49,13 +49,13 @@ class PayloadReader:
             self._rests.clear()
             self._rest_rows = 0
 
-    def _read(self, batches: Sequence[Batch]) -> list[list[Rows] | PayloadMissing]:
+    def _read(self, batches: Sequence[Batch]) -> list[list[Rows] | PayloadLost]:
         slices = [piece for batch in batches for source in batch.inputs for piece in source.slices]
         first = slices[:PAYLOADS_AT_ONCE]
         found = self._fetch([piece.payload for piece in first if not self._in_rest(piece)])
         return [self._assemble(batch, found) for batch in batches]
 
-    def _assemble(self, batch: Batch, found: dict[Payload, Rows]) -> list[Rows] | PayloadMissing:
+    def _assemble(self, batch: Batch, found: dict[Payload, Rows | PayloadLost]) -> list[Rows] | PayloadLost:
         inputs: list[Rows] = []
         for source in batch.inputs:
             rows: Rows = []
@@ -64,6 +64,8 @@ class PayloadReader:
                     ahead = source.slices[place : place + PAYLOADS_AT_ONCE]
                     found |= self._fetch([later.payload for later in ahead])
                 part = self._cut(piece, found)
+                if isinstance(part, PayloadLost):
+                    return part
                 if part is None:
                     return PayloadMissing(self._name(piece.payload))
                 if len(part) < piece.rows:
@@ -72,28 +74,32 @@ class PayloadReader:
             inputs.append(rows)
         return inputs
 
-    def _fetch(self, payloads: Sequence[Payload]) -> dict[Payload, Rows]:
+    def _fetch(self, payloads: Sequence[Payload]) -> dict[Payload, Rows | PayloadLost]:
         wanted = list(dict.fromkeys(payloads))
         inside = [payload for payload in wanted if payload.external is None]
-        stored = dict(zip(inside, self._queue.payloads(inside), strict=True))
-        for payload in wanted:
-            if payload.external is not None and self._files is not None:
-                with suppress(PayloadMissing):
-                    stored[payload] = self._files.read(payload)
-        return {payload: decode_rows(data) for payload, data in stored.items() if data is not None}
+        stored: dict[Payload, bytes | PayloadLost | None] = dict(zip(inside, self._queue.payloads(inside), strict=True))
+        if self._files is not None:
+            outside = [payload for payload in wanted if payload.external is not None]
+            stored |= zip(outside, self._files.read_all(outside), strict=True)
+        return {
+            payload: data if isinstance(data, PayloadLost) else decode_rows(data)
+            for payload, data in stored.items()
+            if data is not None
+        }
 
     def _name(self, payload: Payload) -> str:
-        if payload.external is None:
-            return self._queue.keys.payload(payload.step, payload.seq, payload.attempt)
-        return f"{self._files.url}/{payload.external}" if self._files is not None else payload.external
+        return payload.external or self._queue.keys.payload(payload.step, payload.seq, payload.attempt)
 
     def _in_rest(self, piece: Slice) -> bool:
         rest = self._rests.get(piece.payload)
         return rest is not None and piece.start in rest and piece.stop - 1 in rest
 
-    def _cut(self, piece: Slice, found: dict[Payload, Rows]) -> Rows | None:
-        rows = found.pop(piece.payload, None)
+    def _cut(self, piece: Slice, found: dict[Payload, Rows | PayloadLost]) -> Rows | PayloadLost | None:
+        rows = found.get(piece.payload)
+        if isinstance(rows, PayloadLost):
+            return rows  # for every batch that needs it
         if rows is not None:
+            del found[piece.payload]
             if piece.stop < len(rows):
                 self._keep(piece, rows)
             return rows[piece.start : piece.stop]

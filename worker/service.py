@@ -21,7 +21,7 @@ from common.broker.work import WorkQueue
 from common.build import StepNotHere, build_step
 from common.cuda import DevicesWanted, devices_wanted
 from common.descriptor import step_digest
-from common.errors import EXIT_COMPLETE, EXIT_FAILED, BrokerError, CannotServe, PenstockError, UsageError
+from common.errors import EXIT_COMPLETE, EXIT_FAILED, BrokerError, CannotServe, PenstockError, StoreError, UsageError
 from common.faults import SpecFault
 from common.payloads import FileStore
 from common.registry import check_shadowing
@@ -260,12 +260,20 @@ class Worker:
 
     def _make_runner(self, step: BaseStep, last_words: Callable[[], None]) -> Runner:
         options = self._record.options
-        store = FileStore(options["payloads"]) if options.get("payloads") else None
-        spill = store if self._step_name in options.get("spill", ()) else None
+        store = self._open_store()
+        waits_long = self._step_name in options.get("spill", ())
+        packer = Packer(
+            step,
+            self.worker_id,
+            self._settings,
+            store if waits_long or options.get("payloads_of_size") else None,
+            self._routing(),
+            above=0 if waits_long else self._settings.payload_threshold,
+        )
         bench = Bench(
             self._queue,
             PayloadReader(self._queue, store),
-            Packer(step, self.worker_id, self._settings, spill, self._routing()),
+            packer,
             self._settings,
             options.get("limit"),
             bool(options.get("dry_run")),
@@ -283,6 +291,23 @@ class Worker:
                 return SyncRunner(step, bench)
             case _:
                 raise CannotServe(f"step '{self._step_name}': {type(step).__qualname__} is of no kind that runs")
+
+    def _open_store(self) -> FileStore | None:
+        """Payloads outside the broker.
+
+        Raises:
+            CannotServe: this host does not reach them.
+        """
+        options = self._record.options
+        if not options.get("payloads"):
+            return None
+        url, *earlier = options["payloads"]
+        store = FileStore(url, tuple(earlier), self._settings.patience, self._stopping)
+        try:
+            store.join(self._record.run_id)
+        except StoreError as error:
+            raise CannotServe(f"step '{self._step_name}': {error} (on host {socket.gethostname()})") from error
+        return store
 
     def _artifacts(self) -> ArtifactStore | None:
         """A worker that the coordinator started uses its run directory, any other one what all hosts reach."""

@@ -38,6 +38,7 @@ class Packer:
 
     Args:
         files: where payloads go that should not be in the broker; None to keep all there.
+        above: of so many bytes, larger ones.
         routing: chooses who gets the rows, where that is done here.
     """
 
@@ -48,18 +49,26 @@ class Packer:
         settings: Settings,
         files: FileStore | None,
         routing: RowRouting | None = None,
+        above: int = 0,
     ) -> None:
         self._step = step
         self._worker = worker_id
         self._settings = settings
         self._files = files
+        self._above = above
         self.routing = routing
+
+    @property
+    def may_wait(self) -> bool:
+        """Does what it packs go to a store that takes its time?"""
+        return self._files is not None
 
     def result(self, work: Work, outcome: Outcome, seconds: float) -> Done:
         """The result of a batch that ran, its failed rows as dead letters.
 
         Raises:
             StepFailed: a row that cannot be stored may not be left out, or the rows cannot be routed.
+            StoreError: the payload store does not take them.
         """
         batch = work.taken.batch
         rows = put_back(outcome.rows(), work.whole)
@@ -103,7 +112,7 @@ class Packer:
         """Where the rows go: (chunks of the result, bytes for the broker)."""
         if not rows:
             return (), None
-        if self._files is None:
+        if self._files is None or len(data) <= self._above:
             return (Chunk(len(rows), len(data)),), data
         name = self._files.write(self._step.name, seq, attempt, data)
         return (Chunk(len(rows), len(data), name),), None

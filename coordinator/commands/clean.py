@@ -15,7 +15,8 @@ from coordinator.commands.options import Age, broker_option, cache_option, run_a
 @broker_option
 @cache_option
 def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
-    """Removes RUN from this host and from its broker, with the dataset in its run directory.
+    """Removes RUN from this host, from its broker and from its folder of payloads, with the dataset in its run
+    directory.
 
     A copy that `run --output` made stays. A run that is being coordinated is not removed; stop it first.
     """
@@ -25,12 +26,14 @@ def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
 
     found = find_run(run_id, cache_dir, broker)
     freed = disk_size(found.directory.path) if found.directory is not None else 0
-    keys = remove_run(found, broker)
+    removed = remove_run(found, broker)
     click.echo(f"Removed {found.run_id}:")
     if found.directory is not None:
         click.echo(f"  {found.directory.path} ({size(freed)})")
-    if keys is not None:
-        click.echo(f"  {count(keys, 'key')} in the broker")
+    for folder in removed.folders:
+        click.echo(f"  {folder}")
+    if removed.keys is not None:
+        click.echo(f"  {count(removed.keys, 'key')} in the broker")
 
 
 @click.command(short_help="Remove old runs.")
@@ -65,7 +68,7 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
             continue
         bytes_on_disk = disk_size(directory.path)
         try:
-            keys += 0 if dry_run else remove_run(FoundRun(record.run, directory, record), broker) or 0
+            keys += 0 if dry_run else remove_run(FoundRun(record.run, directory, record), broker).keys or 0
         except PenstockError as error:
             click.echo(f"kept {record.run}: {error}", err=True)
             continue
@@ -75,7 +78,11 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     if broker:
         here = {record.run for _, record in local}
         for found in old_at_broker(broker, older_than, unfinished=unfinished, here=here):
-            keys += 0 if dry_run else remove_run(found, broker) or 0
+            try:
+                keys += 0 if dry_run else remove_run(found, broker).keys or 0
+            except PenstockError as error:
+                click.echo(f"kept {found.run_id}: {error}", err=True)
+                continue
             click.echo(f"{said} {found.run_id} at the broker")
             runs += 1
     if not runs:

@@ -36,7 +36,11 @@ from coordinator.commands.options import allow_option, broker_option, cache_opti
 @click.option("--dry-run", is_flag=True, help="Send one batch through every step and keep nothing.")
 @click.option("--limit", type=click.IntRange(min=1), metavar="N", help="Only the first N rows of each generator.")
 @allow_option
-@click.option("--payloads", metavar="URL", help="A folder that all hosts reach (fsspec), for rows that wait long.")
+@click.option(
+    "--payloads",
+    metavar="URL",
+    help="A folder that all hosts reach (fsspec), such as s3://bucket/rows, for large rows and those that wait long.",
+)
 @click.option(
     "--push-to-hub",
     metavar="REPO",

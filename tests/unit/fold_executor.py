@@ -8,7 +8,9 @@ from dataclasses import dataclass, replace
 from random import Random
 
 from common.batch import Batch, Chunk, Entry, Failure, PartWritten, Payload, Reopened, Result, Routed
+from common.payload_names import make_name
 from coordinator.batch_manager import BatchManager, Dispatch, Effect, Emit, Finish, Halt, Redo, Release, Route
+from coordinator.file_keeper import is_needed
 from coordinator.plan import Plan
 from tests.unit.sequential_interpreter import Program, Row, Rows, run_batch
 
@@ -85,7 +87,8 @@ class FoldExecutor:
                 self._crash()
         assert self._finished, f"the run is stuck: {snapshot(self.manager)}"
         assert not self._payloads, f"never released: {list(self._payloads)}"
-        assert self.manager.payload_bytes == 0
+        holdings = self.manager.holdings
+        assert (holdings.in_broker, holdings.in_store, holdings.files) == (0, 0, set())
         self._check_nothing_is_left()
         self._check_ledger()
         return self
@@ -113,7 +116,15 @@ class FoldExecutor:
         effects = self.manager.apply(self.journal[self._applied])
         self._applied += 1
         self._effects.extend(effects)
+        self._check_files()
         self.halts.extend(f"{effect.step}: {effect.reason}" for effect in effects if isinstance(effect, Halt))
+
+    def _check_files(self) -> None:
+        """What a result of the journal names, applied or not, is no orphan until it is released."""
+        released = {effect.payload for effect in self._effects if isinstance(effect, Release)}
+        for payload in self._payloads.keys() - released:
+            if payload.external is not None:
+                assert is_needed(self.manager, payload.external), f"would be deleted: {payload}"
 
     def _perform(self) -> None:
         """Performs the first effect; what starts work waits while the run is halted."""
@@ -132,6 +143,7 @@ class FoldExecutor:
                 self._send(batch)
             case Release(payload):
                 assert payload not in self._deleted, f"released twice: {payload}"
+                assert payload.external not in self.manager.holdings.files
                 self._delete(payload)
             case Emit(payload, rows, _):
                 buffer = self._buffers[payload.step]
@@ -156,6 +168,8 @@ class FoldExecutor:
 
     def _send(self, batch: Batch) -> None:
         assert batch.rows, f"a batch without rows: {batch}"
+        files = {piece.payload.external for source in batch.inputs for piece in source.slices} - {None}
+        assert files <= self.manager.holdings.files, "a file that a batch needs may be deleted"
         step = self.plan.steps[batch.step]
         sources = tuple(source.step for source in batch.inputs)
         expected = step.predecessors
@@ -209,7 +223,8 @@ class FoldExecutor:
         covered = [p for p in self._payloads if p.step == leaf and first <= p.seq <= last]
         assert {emit.payload for emit in part} <= set(covered)
         for emit in part:
-            self._delete(emit.payload)
+            if emit.payload.external is None:  # files are released by the fold
+                self._delete(emit.payload)
         self._written[leaf] = last
         self.journal.append(PartWritten(leaf, first, last, f"{leaf}-{first}", len(rows), 0, "", b""))
 
@@ -291,7 +306,7 @@ class FoldExecutor:
             if step.kind == "global":
                 size = step.batch_size if step.routed else self.random.randint(1, len(rows))
                 seq = len(chunks)
-            external = "in a file" if self.random.random() < 0.2 else None
+            external = make_name(name, seq, attempt, b"") if self.random.random() < 0.2 else None
             head, rows = rows[:size], rows[size:]
             size = len(head)
             assert (name, seq, attempt) not in self._stored, "a payload is never overwritten"

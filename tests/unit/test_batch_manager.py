@@ -197,6 +197,18 @@ def test_payloads_in_files_and_those_that_wait_for_a_global_step_do_not_count_as
     assert fold.manager.payload_bytes == 0
 
 
+def test_what_a_leaf_put_into_a_file_is_released_with_the_part_that_holds_it() -> None:
+    fold = Fold(generator(), step("a", "g", size=5))
+    fold(*made("g", 10))
+    fold(Result("a", 0, 0, (Chunk(5, 99, "a/0-nonce"),)), done("a", 1, 5))
+    assert fold.manager.holdings.files == {"a/0-nonce"}
+    assert fold.manager.holdings.in_store == 99
+    assert [effect for effect in fold(part("a", 0, 1, 10)) if isinstance(effect, Release)] == [
+        Release(Payload("a", 0, 0, "a/0-nonce"))
+    ]
+    assert (fold.manager.holdings.files, fold.manager.holdings.in_store) == (set(), 0)
+
+
 # leaves and the end
 
 

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.batch import Batch, Result
+from common.batch import Batch, Chunk, Result
 from common.settings import Settings
 from coordinator.batch_manager import BatchManager, Dispatch, Redo
 from coordinator.flow import FlowControl
@@ -100,6 +100,17 @@ def test_a_full_broker_is_drained_within_the_stage() -> None:
     told = Told(generator(), step("a", "g"), step("b", "a"), step("c", "g"), stages=(("g", "a"), ("b", "c")))
     told(*made("g", 10, last=False))
     assert [*told.flow.choose_to_drain()] == ["a"]
+
+
+def test_sources_wait_while_the_payload_store_is_over_its_budget() -> None:
+    told = Told(generator(), step("a", "g"), step("b", "a"))
+    told(Result("g", 0, 0, (Chunk(10, 100, "g/0-nonce"),)))
+    told.flow.mark_sent("g", 1)
+    settings = TIGHT.model_copy(update={"payload_budget": 1 << 30, "store_budget": 150, "step_backlog": 64})
+    flow = FlowControl(told.manager, dict.fromkeys(told.manager.steps, 1), settings, {"g": 1, "a": 0, "b": 0})
+    flow.plan(Batch("a", 0))
+    assert set(flow.choose({}, start_rows=True)) == {"g", "a"}
+    assert set(flow.choose({}, start_rows=True, released_bytes=50)) == {"a"}
 
 
 def test_a_budget_that_is_used_up_does_not_hold_up_what_goes_to_the_file_store() -> None:

@@ -186,7 +186,7 @@ def test_bytes_that_are_no_payload_are_a_wire_error(queue: WorkQueue) -> None:
 
 
 def test_payloads_in_files_are_read_beside_those_in_the_broker(queue: WorkQueue, tmp_path: Path) -> None:
-    files = FileStore(str(tmp_path / "payloads"))
+    files = FileStore(str(tmp_path))
     name = files.write("above", 1, 0, encode_rows(expected("above", 1, 0, 4)))
     inside, outside = store(queue, 0, 4), Payload("above", 1, 0, name)
     reader = PayloadReader(queue, files)

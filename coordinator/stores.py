@@ -1,0 +1,135 @@
+"""What a run keeps outside the broker: payloads in files, artifacts of steps."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from contextlib import suppress
+from pathlib import Path
+
+from common.artifacts import ARTIFACTS, ArtifactStore
+from common.errors import StoreError, UsageError
+from common.folder import check_url
+from common.payloads import MARK, FileStore
+from common.settings import Settings
+from coordinator.request import RunRequest
+from coordinator.run_directory import RunDirectory, RunRecord
+
+OPENING_SECONDS = 10.0
+"""How long a store that cannot be reached is waited for before there is anything to lose."""
+EMBEDDED_DELAY = 10.0
+"""Seconds that a released file stays, where the broker is on the same host and writes its AOF every second."""
+
+
+class RunStores:
+    """The folders of one run, in its run directory and below the URL of `--payloads`.
+
+    Without that URL local workers use the run directory, and all of them are on this host where the broker is an
+    embedded one. Elsewhere a worker of another host may join, as long as nothing that it needs is there.
+    """
+
+    def __init__(self, request: RunRequest, directory: RunDirectory, run_id: str, settings: Settings) -> None:
+        self._directory = directory
+        self._run_id = run_id
+        self._settings = settings
+        self._embedded = request.broker is None
+        self._local = request.workers == "local"
+        self._given = f"{absolute(request.payloads)}/{run_id}" if request.payloads is not None else None
+        self._before: tuple[str, ...] = ()
+
+    def remember(self, record: RunRecord | None) -> None:
+        """What an earlier execution of the run has used; such files may still be needed."""
+        self._before = tuple(record.payloads) if record is not None else ()
+
+    @property
+    def files(self) -> FileStore | None:
+        """For the coordinator, which looks after other things while a store is away."""
+        return FileStore(self._urls[0], tuple(self._urls[1:])) if self._urls else None
+
+    @property
+    def recorded(self) -> list[str]:
+        """For `run.json`: folders outside the run directory, the one in use first."""
+        return [url for url in self._urls if url != str(self._directory.payloads)]
+
+    @property
+    def file_delay(self) -> float:
+        """Seconds that a released file stays."""
+        delay = self._settings.store_delay
+        return min(delay, EMBEDDED_DELAY) if self._embedded else delay
+
+    def options(self, waiting: Collection[str]) -> dict[str, object]:
+        """What workers are told.
+
+        Args:
+            waiting: steps whose payloads wait for a later stage.
+
+        Returns:
+            payloads: folders, the one in use first; empty where all is in the broker.
+            payloads_of_size: do large payloads go there as well?
+            artifacts: for workers of this host and others.
+        """
+        of_size = self._given is not None or self._embedded
+        shared = self._given or next(iter(self._before), None)
+        return {
+            "payloads": self._urls if of_size or waiting or len(self._urls) > 1 else [],
+            "payloads_of_size": of_size,
+            "artifacts": {
+                "local": str(self._directory.artifacts),
+                "shared": f"{shared}/{ARTIFACTS}" if shared else None,
+            },
+        }
+
+    @property
+    def artifacts(self) -> list[ArtifactStore]:
+        """A run may have been worked on by workers of both kinds."""
+        shared = [f"{url}/{ARTIFACTS}" for url in self.recorded]
+        return [ArtifactStore(url) for url in (*shared, str(self._directory.artifacts))]
+
+    def open(self) -> None:
+        """Makes the folder in use and looks whether it can be used.
+
+        Raises:
+            UsageError: it cannot.
+        """
+        if not self._urls:
+            return
+        try:
+            check_url(self._urls[0])
+            FileStore(self._urls[0], patience=min(OPENING_SECONDS, self._settings.patience)).open(self._run_id)
+        except StoreError as error:
+            raise UsageError(f"--payloads: {error}" if self.recorded else str(error)) from error
+
+    def remove(self) -> str:
+        """Deletes the folders of a run that needs none any more; returns what stands in the way, if anything does."""
+        problem = ""
+        for url in self._urls:
+            try:
+                FileStore(url).remove()
+            except StoreError as error:
+                problem = f"files that nobody needs are left in {url}, which `pipeline-coordinator rm` deletes: {error}"
+        return problem
+
+    def start_over(self) -> str:
+        """Deletes what earlier executions have left, see `remove`; the folder in use is empty then, and open."""
+        problem = self.remove()
+        self._before = ()
+        self.open()
+        return problem
+
+    @property
+    def _urls(self) -> list[str]:
+        own = str(self._directory.payloads)
+        used = self._given or (own if self._local else next(iter(self._before), None))
+        if used is None:
+            return []
+        holds_some = False
+        with suppress(OSError):
+            holds_some = any(path.name != MARK for path in self._directory.payloads.iterdir())
+        return list(dict.fromkeys((used, *self._before, *([own] if holds_some else []))))
+
+
+def absolute(url: str) -> str:
+    """A path means the same to every process: workers are started in other folders. Raises UsageError for none."""
+    if not url.strip("/ "):
+        raise UsageError(f"--payloads: '{url}' is no folder; give a path or an fsspec URL")
+    url = url.rstrip("/")
+    return url if "://" in url else str(Path(url).expanduser().absolute())
