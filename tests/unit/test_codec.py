@@ -116,7 +116,7 @@ class Level(IntEnum):
     [
         (Level.HIGH, 3),
         (bytearray(b"x"), b"x"),
-        (memoryview(b"x"), b"x"),
+        pytest.param(memoryview(b"x"), b"x", id="memoryview"),
         (OrderedDict(a=1), {"a": 1}),
         (pd.Timestamp("2024-02-29 12:30", tz="UTC"), datetime(2024, 2, 29, 12, 30, tzinfo=UTC)),
         (pd.NaT, None),
