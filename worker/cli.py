@@ -51,6 +51,12 @@ def check_packages() -> None:
     type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
     help="Where relative paths of the spec start on this host, and where modules beside it are.",
 )
+@click.option(
+    "--coordinator-timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait for another coordinator when that of the run is gone.  [default: 600]",
+)
 @click.option("--local", is_flag=True, hidden=True, help="Started by a coordinator on this host: logs go to it alone.")
 @click.version_option(package_name="penstock")
 def command(
@@ -61,12 +67,23 @@ def command(
     pipeline: str | None,
     allow: tuple[str, ...],
     base_dir: Path | None,
+    coordinator_timeout: float | None,
     local: bool,
 ) -> None:
     """Runs one step of a pipeline, batch by batch, until the run ends.
 
     May be started before or after the coordinator, any number of times per step. SIGTERM finishes the batch in hand and
     hands the rest back; a second one leaves at once. Nothing is lost either way.
+
+    \b
+    Exit codes:
+      0    the run has ended, or the worker was told to leave
+      1    the step could not be loaded, or the broker stayed away
+      2    something in the command is wrong
+      69   the run was without a coordinator for longer than --coordinator-timeout
+      78   this worker cannot serve the step
+      124  the step took longer than its batch_timeout
+      130  left at once, at the second signal
     """
     # Imported here, so that --help does not wait for it.
     from common.broker.connection import Connection
@@ -81,6 +98,8 @@ def command(
         raise UsageError("say which step to work on: --step NAME, or --all-steps")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     settings = Settings.from_environment()
+    if coordinator_timeout is not None:
+        settings = settings.model_copy(update={"coordinator_timeout": coordinator_timeout})
     connection = Connection(broker)
     connection.wait_until_reachable(min(BROKER_SECONDS, settings.patience))
     connection.check()

@@ -21,7 +21,15 @@ from common.broker.work import WorkQueue
 from common.build import StepNotHere, build_step
 from common.cuda import DevicesWanted, devices_wanted
 from common.descriptor import step_digest
-from common.errors import EXIT_COMPLETE, EXIT_FAILED, BrokerError, CannotServe, PenstockError, UsageError
+from common.errors import (
+    EXIT_COMPLETE,
+    EXIT_FAILED,
+    EXIT_NO_COORDINATOR,
+    BrokerError,
+    CannotServe,
+    PenstockError,
+    UsageError,
+)
 from common.faults import SpecFault
 from common.payloads import FileStore
 from common.registry import check_shadowing
@@ -31,6 +39,7 @@ from common.secrets import give_secrets
 from common.settings import Settings
 from common.spec import PipelineSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step
+from worker.absence import Absence
 from worker.async_runner import AsyncRunner
 from worker.devices import host_devices
 from worker.generator_runner import GeneratorRunner
@@ -94,6 +103,8 @@ class Worker:
         self._runner: Runner | None = None
         self._placement: Placement | None = None
         self._lost_devices = False
+        self._absence = Absence(RunRegistry(connection), record.run_id, settings.coordinator_timeout)
+        self._abandoned = False
         self._turns = Turns(connection, record)
         self._has_turn = False
         self.is_out_of_turn = False
@@ -118,7 +129,7 @@ class Worker:
             "step": self._step_name,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "local": not self._place.echo,
+            "local": self._is_local,
         }
         self._join(facts)
         keeper.ensure()
@@ -141,21 +152,23 @@ class Worker:
             keeper.stop()
 
     def _serve(self, facts: dict[str, object], keeper: Keeper, shipper: LogShipper) -> int:
+        if not self._is_local:  # a user who may not look is told now
+            self._connection.insist(self._absence.look, self._settings.patience)
         step = self._build()
         facts["digest"] = step_digest(step)
         logging.getLogger(type(step).__module__.partition(".")[0]).setLevel(logging.INFO)
         introduction = Introduction(self._connection, self._record, self._queue, self._settings)
         record = introduction.make(step, self._stopping)
         if record is None:
-            return EXIT_COMPLETE
+            return self._exit_code
         self._record, self._turns = record, Turns(self._connection, record)
         runner = self._make_runner(step, lambda: shipper.ship(self._queue))
         self._has_turn = self._turns.wait(self._step_name, self._stopping.wait)
         if not self._has_turn:
             self.is_out_of_turn = not self._stopping.is_set()
-            return EXIT_COMPLETE
+            return self._exit_code
         if not self._take_devices(step, facts, keeper):
-            return EXIT_COMPLETE
+            return self._exit_code
         self._loading = True
         try:
             if self._stopping.is_set():
@@ -181,7 +194,14 @@ class Worker:
     @property
     def _exit_code(self) -> int:
         """Of an orderly end: a worker that has lost its devices leaves room for another one, which waits for some."""
+        if self._abandoned:
+            return EXIT_NO_COORDINATOR
         return EXIT_FAILED if self._lost_devices else EXIT_COMPLETE
+
+    @property
+    def _is_local(self) -> bool:
+        """Was it started by a coordinator? Then it ends with that one, and need not look whether it is there."""
+        return not self._place.echo
 
     def _take_devices(self, step: BaseStep, facts: dict[str, object], keeper: Keeper) -> bool:
         """Waits for the devices that the step wants; returns False when told to stop meanwhile."""
@@ -287,7 +307,7 @@ class Worker:
     def _artifacts(self) -> ArtifactStore | None:
         """A worker that the coordinator started uses its run directory, any other one what all hosts reach."""
         known = self._record.options.get("artifacts", {})
-        url = known.get("shared" if self._place.echo else "local")
+        url = known.get("local" if self._is_local else "shared")
         return ArtifactStore(url) if url else None
 
     def _routing(self) -> RowRouting | None:
@@ -314,13 +334,19 @@ class Worker:
         while not self._stopping.wait(LOOK_SECONDS if self._turns.several else WATCH_SECONDS):
             try:
                 shipper.ship(self._queue)
+                if not self._is_local:
+                    self._absence.look()
                 status, want = registry.status(self._record.run_id)
                 self._check_devices()
             except BrokerError:
+                self._absence.forget()
                 continue
             finally:
                 keeper.ensure()
             if status in ENDED or want == "stop":
+                self.stop()
+            elif self._absence.is_too_long():
+                self._abandoned = True
                 self.stop()
             elif self._has_turn:
                 self._check_turn(shipper)

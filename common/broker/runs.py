@@ -167,6 +167,10 @@ class RunRegistry:
         holder = self._connection.command("GET", Keys(run_id).lease)
         return json_object(holder) if holder else None
 
+    def is_coordinated(self, run_id: str) -> bool:
+        """Has anybody the coordinator's lease of the run?"""
+        return bool(self._connection.command("EXISTS", Keys(run_id).lease))
+
     def workers(self, run_id: str) -> list[WorkerRecord]:
         """Workers that have joined and not left, dead ones too."""
         keys = Keys(run_id)

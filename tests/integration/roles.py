@@ -95,6 +95,7 @@ def do_worker(admin: Run, url: str) -> None:
     RunRegistry(admin.connection).add(admin.run_id)
     assert [record.run_id for record in registry.all()] == [admin.run_id]
     registry.status(admin.run_id), registry.stage(admin.run_id)
+    assert registry.is_coordinated(admin.run_id)
     one, two, generator = worker(admin, connection, "a"), worker(admin, connection, "a"), worker(admin, connection, "g")
     assert one.describe(b"what it is") == b"what it is"
     registry.workers(admin.run_id)

@@ -10,7 +10,7 @@ import pytest
 from tests.integration.gpu_hosts import Gpus, hosts_of
 from tests.integration.harness import Harness, wait_for
 from tests.integration.hosts import SLOW, check_end, said
-from tests.integration.roles import Roles
+from tests.integration.roles import Roles, users
 from tests.redis_server import RedisServer
 
 EVERYTHING = """
@@ -105,3 +105,16 @@ def test_a_user_that_may_not_is_told_what_it_lacks(server: RedisServer, harness:
     late = harness.start_worker(roles.url_of("worker"), "load")
     assert late.wait(30) == 1
     said(late, "refuses this user")
+
+
+def test_a_worker_that_may_not_see_who_coordinates_says_so_at_once(server: RedisServer, harness: Gpus) -> None:
+    roles = Roles(server.url)
+    roles.admin.flushall()
+    user = users()["worker"]
+    roles.set(user, [rule for rule in user.rules if not rule.endswith(":lease")])
+    harness.start_run(harness.write_spec(SLOW), "--broker", roles.url_of("coordinator"), "--workers", "external")
+    worker = harness.start_worker(roles.url_of("worker"), "load")
+    assert worker.wait(60) == 1
+    assert "refuses this user EXISTS penstock:{" in worker.text
+    assert "Traceback" not in worker.text
+    roles.remove()
