@@ -8,30 +8,14 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-# Nothing of `common` is imported up here: whether it is ours is the first thing to find out.
-STOPPED = 130
+from worker.__main__ import main as main
+
 BROKER_SECONDS = 10.0
 """How long a broker that cannot be reached is waited for before there is anything to lose."""
-
-
-def check_packages() -> None:
-    """A `common` of the user's own that comes first on the path would break the worker without a word.
-
-    Raises:
-        click.UsageError: it would be imported in the place of ours.
-    """
-    ours = Path(__file__).resolve().parent.parent / "common"
-    found = find_spec("common")
-    if found is None or not found.origin or Path(found.origin).resolve().parent != ours:
-        raise click.UsageError(
-            f"the package 'common' would be imported from {found.origin if found else 'nowhere'}, not from {ours}: "
-            "rename what is called so, or take it out of PYTHONPATH"
-        )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -87,7 +71,7 @@ def command(
     """
     # Imported here, so that --help does not wait for it.
     from common.broker.connection import Connection
-    from common.errors import UsageError
+    from common.errors import EXIT_STOPPED, UsageError
     from common.settings import Settings
     from common.signals import on_stop_signals
     from worker.finder import find_run
@@ -105,7 +89,7 @@ def command(
     connection.check()
     stopped = threading.Event()
     stop = stopped.set
-    leave_at_once: Callable[[], None] = partial(os._exit, STOPPED)
+    leave_at_once: Callable[[], None] = partial(os._exit, EXIT_STOPPED)
     on_stop_signals(lambda: stop(), lambda: leave_at_once())
     record = find_run(connection, step=step, run_id=run_id, pipeline=pipeline, pause=stopped.wait)
     if record is None:
@@ -121,24 +105,6 @@ def command(
     stop = member.stop
     if not stopped.is_set():
         sys.exit(member.run())
-
-
-def main() -> None:
-    """Entry point: errors of ours are one message and an exit code, never a traceback."""
-    try:
-        check_packages()
-        from common.errors import PenstockError
-
-        try:
-            command(standalone_mode=False)
-        except PenstockError as error:
-            click.echo(f"pipeline-worker: {error}", err=True)
-            sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(STOPPED)
 
 
 if __name__ == "__main__":

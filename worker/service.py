@@ -58,6 +58,8 @@ from worker.work import Packer
 ENDED = ("complete", "failed", "halted", "stopped", "")
 """States of a run in which there is nothing for a worker to do; empty: the run is gone."""
 WATCH_SECONDS = 0.5
+LOADED_SECONDS = 0.5
+"""Within which a `load` that has returned is known to have, when the worker is told to stop."""
 
 logger = logging.getLogger("penstock.worker")
 
@@ -93,6 +95,7 @@ class Worker:
     ) -> None:
         self._leave_at_once = leave_at_once
         self._loading = False
+        self._load_ends = threading.Condition()
         self.worker_id = secrets.token_hex(4)
         self._connection = connection
         self._record = record
@@ -117,8 +120,11 @@ class Worker:
         if self._loading:
             with suppress(BrokerError):
                 self._queue.leave()
-            self._leave_at_once(self._exit_code)
-        elif self._runner is not None:
+            with self._load_ends:
+                # One that has just been loaded is unloaded as well.
+                if not self._load_ends.wait_for(lambda: not self._loading, LOADED_SECONDS):
+                    self._leave_at_once(self._exit_code)
+        if self._runner is not None:
             self._runner.stop()
 
     def run(self) -> int:
@@ -179,7 +185,9 @@ class Worker:
             logger.exception("step '%s' cannot be loaded", self._step_name)
             return EXIT_FAILED
         finally:
-            self._loading = False
+            with self._load_ends:
+                self._loading = False
+                self._load_ends.notify_all()
         self._join({**facts, "loaded": True})
         self._connection.insist(self._queue.note_loaded, self._settings.patience)
         logger.info("step '%s' loaded by worker %s on %s", self._step_name, self.worker_id, facts["host"])

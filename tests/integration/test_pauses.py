@@ -73,12 +73,14 @@ def test_a_worker_that_stood_still_while_another_took_its_batch_changes_nothing(
 def test_a_generator_that_stood_still_while_another_took_it_over_changes_nothing(
     harness: Harness, broker: str, sight: Sight, chain: Pipeline
 ) -> None:
+    slow = Pipeline(CHAIN.replace("seconds: 0.02", "seconds: 0.15"), chain.digests)
     workers = start_workers(harness, broker, "count", "count", "double", "double", "keep", "keep")
-    command = start_external(harness, broker, chain)
+    command = start_external(harness, broker, slow)
     sight.wait_for_results("count", 3)
     before = owner(sight)
     zombie = psutil.Process(before[1])
     zombie.suspend()
+    assert sight.results("count") < 30, "else there is nothing to take over"
     wait_for(lambda: owner(sight)[0] != before[0], 30, "another owner")
     zombie.resume()
     chain.check_end(harness, command, workers)

@@ -144,6 +144,7 @@ def test_a_run_may_be_stopped_over_and_over_again(harness: Harness, sight: Sight
     for results in (5, 15, 25):
         command = graph.start(harness)
         sight.wait_for_results("async", results)
+        sight.wait_for_status("running")  # results of the time before may be enough
         interrupt(command)
         check_stopped(harness, command)
     graph.finish(harness)
