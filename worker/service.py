@@ -15,13 +15,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.artifacts import ArtifactStore
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import BrokerFull, Connection, Disconnected, ForeignData
 from common.broker.runs import RunRecord, RunRegistry
 from common.broker.work import WorkQueue
 from common.build import StepNotHere, build_step
 from common.cuda import DevicesWanted, devices_wanted
 from common.descriptor import step_digest
 from common.errors import (
+    EXIT_CANNOT_SERVE,
     EXIT_COMPLETE,
     EXIT_FAILED,
     EXIT_NO_COORDINATOR,
@@ -29,6 +30,7 @@ from common.errors import (
     CannotServe,
     PenstockError,
     UsageError,
+    WireError,
 )
 from common.faults import SpecFault
 from common.payloads import FileStore
@@ -108,6 +110,7 @@ class Worker:
         self._lost_devices = False
         self._absence = Absence(RunRegistry(connection), record.run_id, settings.coordinator_timeout)
         self._abandoned = False
+        self._misled: PenstockError | None = None
         self._turns = Turns(connection, record)
         self._has_turn = False
         self.is_out_of_turn = False
@@ -137,22 +140,27 @@ class Worker:
             "pid": os.getpid(),
             "local": self._is_local,
         }
-        self._join(facts)
-        keeper.ensure()
         watch = threading.Thread(target=self._watch, args=(shipper, keeper), name="watch", daemon=True)
-        watch.start()
         try:
-            return self._serve(facts, keeper, shipper)
+            self._join(facts)
+            keeper.ensure()
+            watch.start()
+            code = self._serve(facts, keeper, shipper)
+            if self._misled is not None:
+                raise self._misled
+            return code
         except PenstockError as error:
             logger.error("worker %s leaves: %s", self.worker_id, error)
             facts["refused"] = str(error)
             fault = error.__cause__
             if isinstance(fault, SpecFault) and not isinstance(fault, StepNotHere):
                 facts["fault"] = [fault.message, fault.loc]
-            return error.exit_code
+            # It would find the same again: nobody is to start another one.
+            return EXIT_CANNOT_SERVE if isinstance(error, WireError | ForeignData) else error.exit_code
         finally:
             self._stopping.set()
-            watch.join(timeout=5)
+            if watch.is_alive():
+                watch.join(timeout=5)
             shipper.ship(self._queue)
             self._leave(facts)
             keeper.stop()
@@ -332,10 +340,11 @@ class Worker:
         """What went wrong stays readable for the coordinator, which decides what it means."""
         try:
             self._queue.leave()
-            if "load_error" in facts or "refused" in facts:
+        except BrokerError as error:
+            logger.warning("this worker's lease will run out by itself: %s", error)
+        if "load_error" in facts or "refused" in facts:
+            with suppress(BrokerError):
                 self._queue.tell(facts)
-        except Disconnected:
-            logger.warning("the broker is gone; this worker's lease will run out by itself")
 
     def _watch(self, shipper: LogShipper, keeper: Keeper) -> None:
         registry = RunRegistry(self._connection)
@@ -346,18 +355,20 @@ class Worker:
                     self._absence.look()
                 status, want = registry.status(self._record.run_id)
                 self._check_devices()
-            except BrokerError:
+                if status in ENDED or want == "stop":
+                    self.stop()
+                elif self._absence.is_too_long():
+                    self._abandoned = True
+                    self.stop()
+                elif self._has_turn:
+                    self._check_turn(shipper)
+            except (Disconnected, BrokerFull):
                 self._absence.forget()
-                continue
+            except PenstockError as error:  # what the broker holds of the run is not what Penstock writes
+                self._misled = error
+                self.stop()
             finally:
                 keeper.ensure()
-            if status in ENDED or want == "stop":
-                self.stop()
-            elif self._absence.is_too_long():
-                self._abandoned = True
-                self.stop()
-            elif self._has_turn:
-                self._check_turn(shipper)
 
     def _check_turn(self, shipper: LogShipper) -> None:
         """A step stays loaded as long as its stage lasts; a run goes back to one when the broker has lost some work."""

@@ -47,6 +47,7 @@ _CODES: dict[type[Exception], str] = {
     redis.exceptions.TryAgainError: "TRYAGAIN ",
 }
 _REFUSALS = ("NOPERM", "NOAUTH", "ACL failure in script", "The user executing the script can't")
+_FOREIGN = ("WRONGTYPE", "is not an integer")
 NO_KEY = Keys("no-run").worker("none")
 """A key that every user who writes may touch: the lease of a worker that never was."""
 Argument = str | bytes | int | float
@@ -63,6 +64,10 @@ class BrokerFull(BrokerError):
 
 class NotPermitted(BrokerError):
     """The broker does not let this user in, or not do this; nothing changes by waiting."""
+
+
+class ForeignData(BrokerError):
+    """A key of ours holds what something else has written; nothing changes by trying again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -187,7 +192,10 @@ class Connection:
             rows = self._client.xpending_range(stream, group, "-", "+", count, consumer)
         except redis.RedisError as error:
             raise self._translate(error, ("XPENDING", stream)) from error
-        return [Held(row["message_id"].decode(), row["consumer"].decode(), row["times_delivered"]) for row in rows]
+        return [
+            Held(row["message_id"].decode(), row["consumer"].decode(errors="replace"), row["times_delivered"])
+            for row in rows
+        ]
 
     def call(self, script: str, keys: Sequence[str], *args: Argument) -> Any:
         """Runs one script; see `command` for what it raises."""
@@ -365,7 +373,12 @@ class Connection:
             # An address that moves with the primary leads to the new one only by a new socket.
             self._client.connection_pool.disconnect(inuse_connections=False)
             return Disconnected(f"the broker at {self.shown_url} cannot be used at the moment: {not_now[0]}")
-        return BrokerError(f"the broker at {self.shown_url} answered: {text}")
+        answer = f"the broker at {self.shown_url} answered{_named(call) and f' to{_named(call)}'}: {text}"
+        if any(mark in text for mark in _FOREIGN):
+            return ForeignData(
+                f"{answer}; something else than Penstock has written there: keep it out, and start over with --fresh"
+            )
+        return BrokerError(answer)
 
 
 def _life(said: Mapping[str, Any]) -> str:
