@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -14,23 +13,6 @@ from common.keys import RUNS, Keys
 from tests.integration.broker import Run
 from tests.integration.harness import REPOSITORY
 from tests.integration.roles import DOINGS, FILE, READ_ONLY_SINCE, Roles, users
-from tests.redis_server import RedisServer
-
-
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
-@pytest.fixture
-def roles(server: RedisServer) -> Iterator[Roles]:
-    roles = Roles(server.url)
-    roles.admin.flushall()
-    roles.admin.script_flush()
-    roles.admin.execute_command("ACL", "LOG", "RESET")
-    yield roles
-    roles.remove()
 
 
 def test_the_page_shows_the_file() -> None:

@@ -12,7 +12,7 @@ from common.batch import Result
 from common.broker.runs import RunRegistry
 from common.keys import Keys
 from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.pipelines import CHAIN, GATED, GRAPH, Pipeline, start_external, start_workers
+from tests.integration.pipelines import CHAIN, GATED, Pipeline, start_external, start_workers
 from tests.integration.sight import Sight
 from tests.redis_server import RedisServer
 
@@ -31,18 +31,6 @@ def broker() -> Iterator[str]:
 @pytest.fixture
 def sight(harness: Harness, broker: str) -> Sight:
     return Sight(harness, broker)
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    for harness in harnesses(tmp_path_factory.mktemp("chain")):
-        yield Pipeline.left_alone(harness, CHAIN)
-
-
-@pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    for harness in harnesses(tmp_path_factory.mktemp("graph")):
-        yield Pipeline.left_alone(harness, GRAPH)
 
 
 def seqs(sight: Sight, step: str) -> list[int]:
