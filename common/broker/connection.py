@@ -27,7 +27,7 @@ from tenacity import (
 )
 
 from common.broker.tls import check_options, handshake_fault
-from common.broker.url import SentinelUrl, is_sentinel_url, parse_sentinel_url
+from common.broker.url import SentinelUrl, is_sentinel_url, parse_sentinel_url, what_is_wrong
 from common.broker.url import redact as redact
 from common.errors import BrokerError, UsageError
 from common.keys import Keys
@@ -142,7 +142,7 @@ class Connection:
             pool.connection_class(**pool.connection_kwargs)  # finds unknown options in the URL; connects to nothing
             check_options(pool.connection_kwargs)
         except (ValueError, TypeError, redis.RedisError) as error:
-            raise UsageError(f"'{self.shown_url}' is not a broker's URL: {_what_is_wrong(error)}") from None
+            raise UsageError(f"'{self.shown_url}' is not a broker's URL: {what_is_wrong(error)}") from None
 
     def _make_client(self, url: str, options: Mapping[str, Any]) -> Any:
         if not is_sentinel_url(url):
@@ -375,9 +375,8 @@ class Connection:
             return Disconnected(f"the broker at {self.shown_url} cannot be used at the moment: {not_now[0]}")
         answer = f"the broker at {self.shown_url} answered{_named(call) and f' to{_named(call)}'}: {text}"
         if any(mark in text for mark in _FOREIGN):
-            return ForeignData(
-                f"{answer}; something else than Penstock has written there: keep it out, and start over with --fresh"
-            )
+            remedy = "something else than Penstock has written there: keep it out, and start over with --fresh"
+            return ForeignData(f"{answer}; {remedy}")
         return BrokerError(answer)
 
 
@@ -396,17 +395,5 @@ def _named(call: Call | Sequence[Argument]) -> str:
     """The command or script, and its keys, for a message."""
     if isinstance(call, Call):
         return f" the script {call.script} on {', '.join(call.keys)}"
-    return f" {' '.join(_shown(word) for word in call[:2])}" if call else ""
-
-
-def _shown(word: Argument) -> str:
-    return word.decode(errors="replace") if isinstance(word, bytes) else str(word)
-
-
-def _what_is_wrong(error: Exception) -> str:
-    text = str(error)
-    if option := re.search("unexpected keyword argument ('.*')", text):
-        return f"there is no option {option[1]}"
-    if "Port" in text:  # redis quotes what it took for a port: part of a password that has a slash in it
-        return "its port is not a number up to 65535 (in a password, write / as %2F, # as %23, ? as %3F)"
-    return text
+    words = [word.decode(errors="replace") if isinstance(word, bytes) else str(word) for word in call[:2]]
+    return f" {' '.join(words)}" if call else ""
