@@ -32,6 +32,8 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_FAILED_ROWS = 3
 EXIT_NOT_PUSHED = 5
+EXIT_NO_COORDINATOR = 69
+"""Of a worker whose run had no coordinator for too long."""
 EXIT_FENCED = 75
 EXIT_CANNOT_SERVE = 78
 EXIT_TIMEOUT = 124

@@ -18,6 +18,7 @@ class Settings(BaseModel):
 
     coordinator_lease: float = Field(default=15.0, gt=0, description="A coordinator silent for longer is dead.")
     worker_lease: float = Field(default=30.0, gt=0, description="A worker silent for longer is dead.")
+    coordinator_timeout: float = Field(default=600.0, ge=0, description="How long workers wait for a coordinator.")
     grace: float = Field(default=30.0, ge=0, description="Time that batches in hand get after a stop.")
     patience: float = Field(default=600.0, ge=0, description="How long a full disk or broker is waited for.")
     dispatch_slack: int = Field(default=64, ge=1, description="Batches that may wait in a step's stream.")

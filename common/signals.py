@@ -5,13 +5,42 @@ from __future__ import annotations
 import os
 import signal
 import socket
+import sys
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from common.errors import EXIT_STOPPED
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+@contextmanager
+def interruptible(words: str) -> Iterator[None]:
+    """A command from its first moment: where nothing else hears SIGINT or SIGTERM, what has begun is unwound.
+
+    The process then ends with 130; a second signal ends it at once. A shell that started it with `&` may have had
+    SIGINT ignored.
+
+    Args:
+        words: said at the end.
+    """
+    for number in STOP_SIGNALS:
+        signal.signal(number, _unwind)
+    try:
+        yield
+    except KeyboardInterrupt:
+        with suppress(OSError):
+            print(words, file=sys.stderr, flush=True)
+            sys.stdout.flush()
+        # Not by sys.exit: after an interrupt within `exec`, which dataclasses use, Python ends as if killed by it.
+        os._exit(EXIT_STOPPED)
+
+
+def _unwind(*_: object) -> None:
+    for number in STOP_SIGNALS:
+        signal.signal(number, lambda *_: os._exit(EXIT_STOPPED))
+    raise KeyboardInterrupt
 
 
 def on_stop_signals(first: Callable[[], None], second: Callable[[], None] | None = None) -> None:
@@ -41,14 +70,18 @@ def stop_signals(first: Callable[[], None], second: Callable[[], None] | None = 
         return
     handlers = {number: signal.getsignal(number) for number in STOP_SIGNALS}
     wakeup = signal.set_wakeup_fd(-1)
-    on_stop_signals(first, second)
     try:
+        on_stop_signals(first, second)
         yield
     finally:
-        ours = signal.set_wakeup_fd(wakeup)
-        for number, handler in handlers.items():
-            signal.signal(number, handler)
-        os.write(ours, _END)
+        # In this order, so that there is no moment in which a signal is heard by nobody.
+        try:
+            for number, handler in handlers.items():
+                signal.signal(number, handler)
+        finally:
+            ours = signal.set_wakeup_fd(wakeup)
+            if ours != -1:
+                os.write(ours, _END)
 
 
 _END = bytes([0])  # no signal has this number

@@ -3,19 +3,14 @@
 from __future__ import annotations
 
 import importlib
-import signal
-import sys
 from collections.abc import Mapping
-from importlib.util import find_spec
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
 import click
 
-# Nothing of `common` is imported up here: whether it is ours is the first thing to find out.
-NAME = "pipeline-coordinator"
-STOPPED = 130
+from coordinator.__main__ import NAME
+from coordinator.__main__ import main as main
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {
@@ -63,11 +58,12 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command. An error of ours is one message and an exit code, never a traceback."""
         from common.errors import PenstockError
+        from coordinator.printable import printable
 
         try:
             return super().invoke(ctx)
         except PenstockError as error:
-            click.echo(f"{NAME}: {error}", err=True)
+            click.echo(f"{NAME}: {printable(str(error))}", err=True)
             raise click.exceptions.Exit(error.exit_code) from error
 
 
@@ -82,39 +78,6 @@ def group() -> None:
 
     SPEC is the path of a pipeline's file. RUN is the id of a run, or the beginning of one, as `runs` lists them.
     """
-
-
-def check_packages() -> None:
-    """Our three packages have plain names: another `common` that comes first on the path would break us silently.
-
-    Raises:
-        click.UsageError: one of them would be imported from elsewhere.
-    """
-    ours = Path(__file__).resolve().parent.parent
-    for name in ("common", "worker"):
-        found = find_spec(name)
-        if found is None or found.origin is None or Path(found.origin).resolve().parent.parent != ours:
-            where = found.origin if found is not None and found.origin else "nowhere"
-            raise click.UsageError(
-                f"the package '{name}' would be imported from {where}, not from {ours}: a file or a folder of your "
-                "own that is named common, worker or coordinator comes first on the path; rename it, or take it out "
-                "of PYTHONPATH"
-            )
-
-
-def main() -> None:
-    """Entry point."""
-    # Until a run has handlers of its own, SIGTERM ends it as Ctrl-C does; a shell's `&` may have SIGINT ignored.
-    for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, signal.default_int_handler)
-    try:
-        check_packages()
-        sys.exit(group.main(prog_name=NAME, standalone_mode=False) or 0)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(STOPPED)
 
 
 if __name__ == "__main__":

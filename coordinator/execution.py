@@ -143,7 +143,8 @@ class Execution:
         facts = connection.check()
         if not facts.append_only:
             self._reporter.say(
-                "the broker keeps nothing on disk (no AOF): if it dies, this run starts from its beginning"
+                "the broker writes no AOF (appendonly no): if it dies, this run goes back to what it has last saved, "
+                "or to its beginning"
             )
         registry = RunRegistry(connection)
         if not self._request.fresh:

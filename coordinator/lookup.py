@@ -17,9 +17,11 @@ from common.broker.runs import RunRegistry
 from common.cache import cache_directory
 from common.errors import BrokerError, UsageError
 from coordinator.embedded import leftover, ping
+from coordinator.printable import one_line
 from coordinator.run_directory import LOCK, RunDirectory, RunRecord, list_runs
 
 REPLY_SECONDS = 10.0
+LONGEST_NAME = 300
 HOLDER = re.compile(r"process (\d+) on (.+)")
 
 
@@ -121,7 +123,9 @@ def coordinator_of(found: FoundRun, lease: Mapping[str, Any] | None) -> str | No
     """
     if found.directory is not None and (holder := found.directory.holder()):
         return holder
-    return None if lease is None or is_outlived(found, lease) else f"process {lease.get('pid')} on {lease.get('host')}"
+    if lease is None or is_outlived(found, lease):
+        return None
+    return one_line(f"process {lease.get('pid')} on {lease.get('host')}", LONGEST_NAME)
 
 
 def is_outlived(found: FoundRun, lease: Mapping[str, Any]) -> bool:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.batch import Batch, Failure, PartWritten, Payload, Routed
+from common.batch import Batch, DeadLetter, Failure, PartWritten, Payload, Routed
 from common.broker.control import Control, Journaled, Tick
 from common.payloads import FileStore
 from common.settings import Settings
@@ -162,16 +162,26 @@ class Session:
 
     def _fold(self, entries: list[Journaled]) -> None:
         for journaled in entries:
-            self.position = journaled.position
             entry = journaled.entry
             if problem := what_is_foreign(entry, self._facts.plan):
                 raise self._control.foreign_entry(journaled.position, problem)
+            if isinstance(entry, Failure):
+                self._keep_why(entry)  # first, since a full disk has the entry read again
+            self.position = journaled.position
             if isinstance(entry, PartWritten):
                 self.sink.written(entry)
             elif isinstance(entry, Routed):
                 self._routes.pop((entry.step, entry.seq), None)
             for effect in self.manager.apply(entry):
                 self._note(effect)
+
+    def _keep_why(self, failure: Failure) -> None:
+        """Where the run goes on without the rows of a global step, a letter says why: one, however often it is read."""
+        state = self.manager.steps[failure.step]
+        if state.plan.optional and state.awaits(failure.seq, failure.attempt):
+            why = f"all {state.open[failure.seq].batch.rows} rows at once: {failure.error}"
+            letter = DeadLetter(failure.step, failure.seq, failure.attempt, 0, why, 1, failure.worker)
+            self._facts.failures.append([letter])
 
     def _note(self, effect: Effect) -> None:
         match effect:

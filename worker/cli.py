@@ -8,30 +8,14 @@ import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from importlib.util import find_spec
 from pathlib import Path
 
 import click
 
-# Nothing of `common` is imported up here: whether it is ours is the first thing to find out.
-STOPPED = 130
+from worker.__main__ import main as main
+
 BROKER_SECONDS = 10.0
 """How long a broker that cannot be reached is waited for before there is anything to lose."""
-
-
-def check_packages() -> None:
-    """A `common` of the user's own that comes first on the path would break the worker without a word.
-
-    Raises:
-        click.UsageError: it would be imported in the place of ours.
-    """
-    ours = Path(__file__).resolve().parent.parent / "common"
-    found = find_spec("common")
-    if found is None or not found.origin or Path(found.origin).resolve().parent != ours:
-        raise click.UsageError(
-            f"the package 'common' would be imported from {found.origin if found else 'nowhere'}, not from {ours}: "
-            "rename what is called so, or take it out of PYTHONPATH"
-        )
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -52,6 +36,12 @@ def check_packages() -> None:
     help="Where relative paths of the spec start on this host, and where modules beside it are.",
 )
 @click.option("--stay", is_flag=True, help="When the run has ended, wait for the next one: for a service.")
+@click.option(
+    "--coordinator-timeout",
+    type=click.FloatRange(min=0),
+    metavar="SECONDS",
+    help="How long to wait for another coordinator when that of the run is gone.  [default: 600]",
+)
 @click.option("--local", is_flag=True, hidden=True, help="Started by a coordinator on this host: logs go to it alone.")
 @click.version_option(package_name="penstock")
 def command(
@@ -63,16 +53,27 @@ def command(
     allow: tuple[str, ...],
     base_dir: Path | None,
     stay: bool,
+    coordinator_timeout: float | None,
     local: bool,
 ) -> None:
     """Runs one step of a pipeline, batch by batch, until the run ends; with --stay, run after run.
 
     May be started before or after the coordinator, any number of times per step. SIGTERM finishes the batch in hand and
     hands the rest back; a second one leaves at once. Nothing is lost either way.
+
+    \b
+    Exit codes:
+      0    the run has ended, or the worker was told to leave
+      1    the step could not be loaded, or the broker stayed away
+      2    something in the command is wrong
+      69   the run was without a coordinator for longer than --coordinator-timeout
+      78   this worker cannot serve the step
+      124  the step took longer than its batch_timeout
+      130  left at once, at the second signal
     """
     # Imported here, so that --help does not wait for it.
     from common.broker.connection import Connection
-    from common.errors import UsageError
+    from common.errors import EXIT_STOPPED, UsageError
     from common.settings import Settings
     from common.signals import on_stop_signals
     from worker.finder import find_run
@@ -84,6 +85,8 @@ def command(
         raise UsageError("say which step to work on: --step NAME, or --all-steps")
     logging.basicConfig(format="%(message)s", level=logging.WARNING)
     settings = Settings.from_environment()
+    if coordinator_timeout is not None:
+        settings = settings.model_copy(update={"coordinator_timeout": coordinator_timeout})
     connection = Connection(broker)
     connection.wait_until_reachable(min(BROKER_SECONDS, settings.patience))
     connection.check()
@@ -97,7 +100,7 @@ def command(
         sys.exit(serving.run())
     stopped = threading.Event()
     stop = stopped.set
-    leave_at_once: Callable[[], None] = partial(os._exit, STOPPED)
+    leave_at_once: Callable[[], None] = partial(os._exit, EXIT_STOPPED)
     on_stop_signals(lambda: stop(), lambda: leave_at_once())
     record = find(stopped.wait)
     if record is None:
@@ -112,24 +115,6 @@ def command(
     stop = member.stop
     if not stopped.is_set():
         sys.exit(member.run())
-
-
-def main() -> None:
-    """Entry point: errors of ours are one message and an exit code, never a traceback."""
-    try:
-        check_packages()
-        from common.errors import PenstockError
-
-        try:
-            command(standalone_mode=False)
-        except PenstockError as error:
-            click.echo(f"pipeline-worker: {error}", err=True)
-            sys.exit(error.exit_code)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except click.Abort:
-        sys.exit(STOPPED)
 
 
 if __name__ == "__main__":

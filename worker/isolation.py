@@ -70,7 +70,7 @@ class Isolation:
 
     def _mark_routing(self, work: Work) -> bool:
         """Notes that the rows are through and are about to be routed; returns whether the batch is still ours."""
-        begun = int(self._queue.isolated(work.taken.batch).get("routing", b"0"))
+        begun = _number(self._queue.isolated(work.taken.batch).get("routing")) or 0
         if begun >= KILLS:
             raise StepFailed(
                 f"the worker died each of {KILLS} times that the routing function of step '{self._step.name}' had the "

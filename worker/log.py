@@ -10,8 +10,8 @@ import threading
 from collections import deque
 from typing import TextIO
 
-from common.broker.connection import BrokerFull, Disconnected
 from common.broker.work import WorkQueue
+from common.errors import BrokerError
 
 WAITING = 10_000
 """Lines that are kept while the broker cannot take them; older ones are dropped, and their number is said."""
@@ -60,7 +60,7 @@ class LogShipper(logging.Handler):
             return
         try:
             queue.report(lines)
-        except (Disconnected, BrokerFull):
+        except BrokerError:
             return
         with self._guard:
             for _ in lines:

@@ -15,13 +15,24 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.artifacts import ArtifactStore
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import BrokerFull, Connection, Disconnected, ForeignData
 from common.broker.runs import RunRecord, RunRegistry
 from common.broker.work import WorkQueue
 from common.build import StepNotHere, build_step
 from common.cuda import DevicesWanted, devices_wanted
 from common.descriptor import step_digest
-from common.errors import EXIT_COMPLETE, EXIT_FAILED, BrokerError, CannotServe, PenstockError, StoreError, UsageError
+from common.errors import (
+    EXIT_CANNOT_SERVE,
+    EXIT_COMPLETE,
+    EXIT_FAILED,
+    EXIT_NO_COORDINATOR,
+    BrokerError,
+    CannotServe,
+    PenstockError,
+    StoreError,
+    UsageError,
+    WireError,
+)
 from common.faults import SpecFault
 from common.payloads import FileStore
 from common.registry import check_shadowing
@@ -31,6 +42,7 @@ from common.secrets import give_secrets
 from common.settings import Settings
 from common.spec import PipelineSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step
+from worker.absence import Absence
 from worker.async_runner import AsyncRunner
 from worker.devices import host_devices
 from worker.generator_runner import GeneratorRunner
@@ -49,6 +61,8 @@ from worker.work import Packer
 ENDED = ("complete", "failed", "halted", "stopped", "")
 """States of a run in which there is nothing for a worker to do; empty: the run is gone."""
 WATCH_SECONDS = 0.5
+LOADED_SECONDS = 0.5
+"""Within which a `load` that has returned is known to have, when the worker is told to stop."""
 
 logger = logging.getLogger("penstock.worker")
 
@@ -84,6 +98,7 @@ class Worker:
     ) -> None:
         self._leave_at_once = leave_at_once
         self._loading = False
+        self._load_ends = threading.Condition()
         self.worker_id = secrets.token_hex(4)
         self._connection = connection
         self._record = record
@@ -94,6 +109,9 @@ class Worker:
         self._runner: Runner | None = None
         self._placement: Placement | None = None
         self._lost_devices = False
+        self._absence = Absence(RunRegistry(connection), record.run_id, settings.coordinator_timeout)
+        self._abandoned = False
+        self._misled: PenstockError | None = None
         self._turns = Turns(connection, record)
         self._has_turn = False
         self.is_out_of_turn = False
@@ -106,8 +124,11 @@ class Worker:
         if self._loading:
             with suppress(BrokerError):
                 self._queue.leave()
-            self._leave_at_once(self._exit_code)
-        elif self._runner is not None:
+            with self._load_ends:
+                # One that has just been loaded is unloaded as well.
+                if not self._load_ends.wait_for(lambda: not self._loading, LOADED_SECONDS):
+                    self._leave_at_once(self._exit_code)
+        if self._runner is not None:
             self._runner.stop()
 
     def run(self) -> int:
@@ -118,44 +139,51 @@ class Worker:
             "step": self._step_name,
             "host": socket.gethostname(),
             "pid": os.getpid(),
-            "local": not self._place.echo,
+            "local": self._is_local,
         }
-        self._join(facts)
-        keeper.ensure()
         watch = threading.Thread(target=self._watch, args=(shipper, keeper), name="watch", daemon=True)
-        watch.start()
         try:
-            return self._serve(facts, keeper, shipper)
+            self._join(facts)
+            keeper.ensure()
+            watch.start()
+            code = self._serve(facts, keeper, shipper)
+            if self._misled is not None:
+                raise self._misled
+            return code
         except PenstockError as error:
             logger.error("worker %s leaves: %s", self.worker_id, error)
             facts["refused"] = str(error)
             fault = error.__cause__
             if isinstance(fault, SpecFault) and not isinstance(fault, StepNotHere):
                 facts["fault"] = [fault.message, fault.loc]
-            return error.exit_code
+            # It would find the same again: nobody is to start another one.
+            return EXIT_CANNOT_SERVE if isinstance(error, WireError | ForeignData) else error.exit_code
         finally:
             self._stopping.set()
-            watch.join(timeout=5)
+            if watch.is_alive():
+                watch.join(timeout=5)
             shipper.ship(self._queue)
             self._leave(facts)
             keeper.stop()
 
     def _serve(self, facts: dict[str, object], keeper: Keeper, shipper: LogShipper) -> int:
+        if not self._is_local:  # a user who may not look is told now
+            self._connection.insist(self._absence.look, self._settings.patience)
         step = self._build()
         facts["digest"] = step_digest(step)
         logging.getLogger(type(step).__module__.partition(".")[0]).setLevel(logging.INFO)
         introduction = Introduction(self._connection, self._record, self._queue, self._settings)
         record = introduction.make(step, self._stopping)
         if record is None:
-            return EXIT_COMPLETE
+            return self._exit_code
         self._record, self._turns = record, Turns(self._connection, record)
         runner = self._make_runner(step, lambda: shipper.ship(self._queue))
         self._has_turn = self._turns.wait(self._step_name, self._stopping.wait)
         if not self._has_turn:
             self.is_out_of_turn = not self._stopping.is_set()
-            return EXIT_COMPLETE
+            return self._exit_code
         if not self._take_devices(step, facts, keeper):
-            return EXIT_COMPLETE
+            return self._exit_code
         self._loading = True
         try:
             if self._stopping.is_set():
@@ -166,7 +194,9 @@ class Worker:
             logger.exception("step '%s' cannot be loaded", self._step_name)
             return EXIT_FAILED
         finally:
-            self._loading = False
+            with self._load_ends:
+                self._loading = False
+                self._load_ends.notify_all()
         self._join({**facts, "loaded": True})
         self._connection.insist(self._queue.note_loaded, self._settings.patience)
         logger.info("step '%s' loaded by worker %s on %s", self._step_name, self.worker_id, facts["host"])
@@ -181,7 +211,14 @@ class Worker:
     @property
     def _exit_code(self) -> int:
         """Of an orderly end: a worker that has lost its devices leaves room for another one, which waits for some."""
+        if self._abandoned:
+            return EXIT_NO_COORDINATOR
         return EXIT_FAILED if self._lost_devices else EXIT_COMPLETE
+
+    @property
+    def _is_local(self) -> bool:
+        """Was it started by a coordinator? Then it ends with that one, and need not look whether it is there."""
+        return not self._place.echo
 
     def _take_devices(self, step: BaseStep, facts: dict[str, object], keeper: Keeper) -> bool:
         """Waits for the devices that the step wants; returns False when told to stop meanwhile."""
@@ -312,7 +349,7 @@ class Worker:
     def _artifacts(self) -> ArtifactStore | None:
         """A worker that the coordinator started uses its run directory, any other one what all hosts reach."""
         known = self._record.options.get("artifacts", {})
-        url = known.get("shared" if self._place.echo else "local")
+        url = known.get("local" if self._is_local else "shared")
         return ArtifactStore(url) if url else None
 
     def _routing(self) -> RowRouting | None:
@@ -329,28 +366,37 @@ class Worker:
         """What went wrong stays readable for the coordinator, which decides what it means."""
         try:
             self._queue.leave()
-            if "load_error" in facts or "refused" in facts:
+        except BrokerError as error:
+            logger.warning("this worker's lease will run out by itself: %s", error)
+        if "load_error" in facts or "refused" in facts:
+            with suppress(BrokerError):
                 self._queue.tell(facts)
-        except Disconnected:
-            logger.warning("the broker is gone; this worker's lease will run out by itself")
 
     def _watch(self, shipper: LogShipper, keeper: Keeper) -> None:
         registry = RunRegistry(self._connection)
         while not self._stopping.wait(LOOK_SECONDS if self._turns.several else WATCH_SECONDS):
             try:
                 shipper.ship(self._queue)
+                if not self._is_local:
+                    self._absence.look()
                 status, want = registry.status(self._record.run_id)
                 if status:
                     self._queue.stay_known()
                 self._check_devices()
-            except BrokerError:
-                continue
+                if status in ENDED or want == "stop":
+                    self.stop()
+                elif self._absence.is_too_long():
+                    self._abandoned = True
+                    self.stop()
+                elif self._has_turn:
+                    self._check_turn(shipper)
+            except (Disconnected, BrokerFull):
+                self._absence.forget()
+            except PenstockError as error:  # what the broker holds of the run is not what Penstock writes
+                self._misled = error
+                self.stop()
             finally:
                 keeper.ensure()
-            if status in ENDED or want == "stop":
-                self.stop()
-            elif self._has_turn:
-                self._check_turn(shipper)
 
     def _check_turn(self, shipper: LogShipper) -> None:
         """A step stays loaded as long as its stage lasts; a run goes back to one when the broker has lost some work."""

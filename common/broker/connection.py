@@ -27,9 +27,8 @@ from tenacity import (
 )
 
 from common.broker.tls import check_options, handshake_fault
-from common.broker.url import SentinelUrl, is_sentinel_url, parse_sentinel_url
+from common.broker.url import SentinelUrl, is_sentinel_url, parse_sentinel_url, what_is_wrong
 from common.broker.url import redact as redact
-from common.broker.words import is_forgotten, shown, what_is_wrong
 from common.errors import BrokerError, UsageError
 from common.keys import Keys
 
@@ -48,6 +47,7 @@ _CODES: dict[type[Exception], str] = {
     redis.exceptions.TryAgainError: "TRYAGAIN ",
 }
 _REFUSALS = ("NOPERM", "NOAUTH", "ACL failure in script", "The user executing the script can't")
+_FOREIGN = ("WRONGTYPE", "is not an integer")
 NO_KEY = Keys("no-run").worker("none")
 """A key that every user who writes may touch: the lease of a worker that never was."""
 Argument = str | bytes | int | float
@@ -64,6 +64,10 @@ class BrokerFull(BrokerError):
 
 class NotPermitted(BrokerError):
     """The broker does not let this user in, or not do this; nothing changes by waiting."""
+
+
+class ForeignData(BrokerError):
+    """A key of ours holds what something else has written; nothing changes by trying again."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -188,7 +192,10 @@ class Connection:
             rows = self._client.xpending_range(stream, group, "-", "+", count, consumer)
         except redis.RedisError as error:
             raise self._translate(error, ("XPENDING", stream)) from error
-        return [Held(row["message_id"].decode(), row["consumer"].decode(), row["times_delivered"]) for row in rows]
+        return [
+            Held(row["message_id"].decode(), row["consumer"].decode(errors="replace"), row["times_delivered"])
+            for row in rows
+        ]
 
     def call(self, script: str, keys: Sequence[str], *args: Argument) -> Any:
         """Runs one script; see `command` for what it raises."""
@@ -366,12 +373,16 @@ class Connection:
             # An address that moves with the primary leads to the new one only by a new socket.
             self._client.connection_pool.disconnect(inuse_connections=False)
             return Disconnected(f"the broker at {self.shown_url} cannot be used at the moment: {not_now[0]}")
-        if is_forgotten(error):
+        if "NOGROUP" in text:
             return BrokerError(
                 f"the broker at {self.shown_url} holds nothing of this step any more: it has lost its data, or the run "
                 "was removed; start this worker again when the run goes on"
             )
-        return BrokerError(f"the broker at {self.shown_url} answered: {text}")
+        answer = f"the broker at {self.shown_url} answered{_named(call) and f' to{_named(call)}'}: {text}"
+        if any(mark in text for mark in _FOREIGN):
+            remedy = "something else than Penstock has written there: keep it out, and start over with --fresh"
+            return ForeignData(f"{answer}; {remedy}")
+        return BrokerError(answer)
 
 
 def _life(said: Mapping[str, Any]) -> str:
@@ -389,4 +400,5 @@ def _named(call: Call | Sequence[Argument]) -> str:
     """The command or script, and its keys, for a message."""
     if isinstance(call, Call):
         return f" the script {call.script} on {', '.join(call.keys)}"
-    return f" {' '.join(shown(word) for word in call[:2])}" if call else ""
+    words = [word.decode(errors="replace") if isinstance(word, bytes) else str(word) for word in call[:2]]
+    return f" {' '.join(words)}" if call else ""

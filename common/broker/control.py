@@ -99,6 +99,8 @@ class Control:
         )
         if not taken:
             holder = json_object(answer)
+            if "token" not in holder:
+                raise WireError(f"{self.keys.lease} is not what a coordinator writes: delete that key and try again")
             raise Fenced(
                 f"run '{self.keys.run_id}' is coordinated by process {holder.get('pid')} on {holder.get('host')}; "
                 f"stop it with: pipeline-coordinator stop {self.keys.run_id}"
@@ -223,7 +225,8 @@ class Control:
     def forget_workers(self) -> None:
         """Drops what dead workers of an earlier execution left behind, such as why they could not serve."""
         known = self._connection.command("HKEYS", self.keys.workers)
-        leases = self._connection.batch([("EXISTS", self.keys.worker(worker.decode())) for worker in known])
+        names = [worker.decode(errors="replace") for worker in known]
+        leases = self._connection.batch([("EXISTS", self.keys.worker(name)) for name in names])
         dead = [worker for worker, lease in zip(known, leases, strict=True) if lease == 0]
         if dead:
             self._connection.command("HDEL", self.keys.workers, *dead)

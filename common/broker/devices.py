@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from common.broker.connection import Connection
+from common.fields import json_object
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,6 +25,13 @@ class DeviceHolder:
     pid: int
     wants: int | list[str]
     beside: Mapping[str, int | list[str]] = field(default_factory=dict)
+
+    @classmethod
+    def parse(cls, held: bytes) -> DeviceHolder:
+        """What a lease says; a worker that nobody knows where it says nothing of the kind."""
+        fields = json_object(held)
+        run, step, worker = (str(fields.get(name, "unknown"))[:255] for name in ("run", "step", "worker"))
+        return cls(run, step, worker, pid if isinstance(pid := fields.get("pid"), int) else 0, 0)
 
     def dump(self) -> str:
         """What the lease of a device holds: the same text each time."""
@@ -53,7 +61,7 @@ class DeviceLeases:
         taken, *answers = self._connection.call("acquire_devices", keys, self.holder, self._lease_ms)
         if taken:
             return [keys[number - 1] for number in answers], []
-        return [], [DeviceHolder(**json.loads(answer)) if answer else None for answer in answers]
+        return [], [DeviceHolder.parse(answer) if answer else None for answer in answers]
 
     def renew(self, keys: Sequence[str]) -> None:
         """Keeps the devices for another lease; one whose lease ran out is taken again unless somebody else has it."""
@@ -67,7 +75,7 @@ class DeviceLeases:
         """The devices that other workers have."""
         values = self._connection.command("MGET", *keys)
         return {
-            key: DeviceHolder(**json.loads(value))
+            key: DeviceHolder.parse(value)
             for key, value in zip(keys, values, strict=True)
-            if value is not None and value.decode() != self.holder
+            if value is not None and value != self.holder.encode()
         }

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
 from common.broker.connection import Connection
+from common.broker.run_json import check_run_json
 from common.errors import BrokerError, OtherProtocol, RunError, WireError
 from common.faults import SpecFault
 from common.fields import json_object, number
@@ -106,8 +107,9 @@ class RunRegistry:
         fields = {key.decode(errors="replace"): value for key, value in flat.items()}
         protocol = fields.get("protocol", b"0").decode(errors="replace")[:20]
         if protocol != str(PROTOCOL):
+            shown = protocol if protocol.isdecimal() else ascii(protocol)
             raise OtherProtocol(
-                f"run '{run_id}' was made by a version of Penstock that speaks protocol {protocol}; this one speaks "
+                f"run '{run_id}' was made by a version of Penstock that speaks protocol {shown}; this one speaks "
                 f"{PROTOCOL}: finish it with that version, or start over with --fresh"
             )
         try:
@@ -120,8 +122,7 @@ class RunRegistry:
 
     def _record(self, run_id: str, fields: Mapping[str, bytes]) -> RunRecord:
         spec, options = json.loads(fields["spec"]), json.loads(fields.get("options", b"{}"))
-        if not isinstance(spec, dict) or not isinstance(options, dict):
-            raise ValueError("'spec' and 'options' are objects")
+        check_run_json(spec, options)
         status = fields.get("status", b"starting").decode()
         if status not in get_args(Status):
             raise ValueError(f"'{status[:20]}' is no status")
@@ -166,6 +167,10 @@ class RunRegistry:
         """Who coordinates the run now."""
         holder = self._connection.command("GET", Keys(run_id).lease)
         return json_object(holder) if holder else None
+
+    def is_coordinated(self, run_id: str) -> bool:
+        """Has anybody the coordinator's lease of the run?"""
+        return bool(self._connection.command("EXISTS", Keys(run_id).lease))
 
     def workers(self, run_id: str) -> list[WorkerRecord]:
         """Workers that have joined and not left, dead ones too."""

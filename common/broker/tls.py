@@ -34,7 +34,8 @@ def check_options(options: Mapping[str, Any]) -> None:
                 Path(name).open("rb").close()
             except OSError as error:
                 raise ValueError(f"{option}={name} ({what}) cannot be read: {error.strerror}") from None
-    context = ssl.create_default_context()
+    # Not create_default_context: that reads the authorities of the system, which takes longer than all of the rest.
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if authorities := options.get("ssl_ca_certs"):
         try:
             context.load_verify_locations(cafile=authorities)

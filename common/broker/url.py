@@ -88,3 +88,13 @@ def _address(text: str) -> tuple[str, int]:
     if not parts.hostname:
         raise ValueError("a sentinel has no host: write HOST:26379,HOST:26379")
     return parts.hostname, parts.port or DEFAULT_PORT
+
+
+def what_is_wrong(error: Exception) -> str:
+    """Of a URL, in words, as redis-py has found it."""
+    text = str(error)
+    if option := re.search("unexpected keyword argument ('.*')", text):
+        return f"there is no option {option[1]}"
+    if "Port" in text:  # redis quotes what it took for a port: part of a password that has a slash in it
+        return "its port is not a number up to 65535 (in a password, write / as %2F, # as %23, ? as %3F)"
+    return text

@@ -369,7 +369,7 @@ class WorkQueue:
     def isolated(self, batch: Batch) -> dict[str, bytes]:
         """What workers before this one noted about a batch that runs row by row."""
         flat = self.connection.command("HGETALL", self.keys.isolation(self.step, batch.seq, batch.attempt))
-        return {key.decode(): value for key, value in flat.items()}
+        return {key.decode(errors="replace"): value for key, value in flat.items()}
 
     def note(self, taken: Taken, **fields: Argument) -> bool:
         """Notes fields of an isolated batch; False when the entry is no longer this worker's."""

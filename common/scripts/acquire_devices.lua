@@ -15,9 +15,12 @@ for i, key in ipairs(KEYS) do
   if value == ARGV[1] then
     mine[#mine + 1] = i
   elseif value then
-    local other = cjson.decode(value)
-    wanted[other.run] = wanted[other.run] or other.beside
-    served[other.run .. '/' .. other.step] = true
+    local known, other = pcall(cjson.decode, value)
+    -- What no worker has written is somebody's all the same.
+    if known and type(other) == 'table' and type(other.run) == 'string' and type(other.step) == 'string' then
+      wanted[other.run] = wanted[other.run] or (type(other.beside) == 'table' and other.beside) or {}
+      served[other.run .. '/' .. other.step] = true
+    end
   else
     free[#free + 1] = i
   end
@@ -29,7 +32,7 @@ if #mine == 0 then
       if not served[run .. '/' .. step] and not (run == me.run and step == me.step) then
         if type(wants) == 'number' then
           count = count + wants
-        else
+        elseif type(wants) == 'table' then
           for _, key in ipairs(wants) do
             kept[key] = true
           end

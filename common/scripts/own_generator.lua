@@ -18,6 +18,8 @@ if owner ~= ARGV[1] then
 end
 local state = redis.call('HMGET', KEYS[1], 'next', 'offset', 'attempt', 'ended', 'deaths')
 for i = 1, 5 do
-  state[i] = tonumber(state[i] or '0') or -1
+  -- As it is written: the commit compares texts.
+  local text = state[i] or '0'
+  state[i] = (text == '0' or string.match(text, '^[1-9]%d*$')) and #text <= 15 and tonumber(text) or -1
 end
 return {1, unpack(state)}

@@ -5,7 +5,8 @@
 -- returns {1, epoch} or {0, who holds the lease}
 local holder = redis.call('GET', KEYS[2])
 if holder then
-  local token = cjson.decode(holder).token
+  local known, fields = pcall(cjson.decode, holder)
+  local token = known and type(fields) == 'table' and fields.token
   if token ~= ARGV[1] and token ~= ARGV[4] then
     return {0, holder}
   end

@@ -72,6 +72,7 @@ def _at_broker(url: str) -> Iterator[tuple[str, Listed]]:
     from common.broker.runs import RunRegistry
     from common.errors import RunError
     from coordinator.lookup import connect
+    from coordinator.printable import one_line
 
     with connect(url) as connection:
         connection.facts()
@@ -87,7 +88,7 @@ def _at_broker(url: str) -> Iterator[tuple[str, Listed]]:
             status: str = record.status
             if status in ("starting", "running") and registry.lease_holder(run_id) is None:
                 status = "interrupted"
-            yield run_id, Listed(run_id, record.pipeline, status, "-", "-", "broker")
+            yield run_id, Listed(run_id, one_line(record.pipeline, 64), status, "-", "-", "broker")
 
 
 def _table(listed: list[Listed]) -> Table:

@@ -94,7 +94,7 @@ def _show_facts(facts: list[tuple[str, str]]) -> None:
 def _show_steps(connection: Connection, record: RunRecord) -> None:
     from common.broker.control import Control
     from common.broker.runs import RunRegistry
-    from coordinator.printable import printable
+    from coordinator.printable import one_line, printable
 
     registry, steps = RunRegistry(connection), list(record.spec["steps"])
     workers = registry.workers(record.run_id)
@@ -103,23 +103,26 @@ def _show_steps(connection: Connection, record: RunRecord) -> None:
     position, _, sent = Control(connection, record.run_id, {"token": ""}, 1.0).marks(steps)
     click.echo(f"{'journal':<10} {position:,} entries")
     if len(stages := record.options.get("stages", ())) > 1:
-        stage = registry.stage(record.run_id)
+        stage = min(registry.stage(record.run_id), len(stages) - 1)
         click.echo(f"{'stage':<10} {stage + 1}/{len(stages)}: {', '.join(stages[stage])}")
     click.echo()
     rows = [(step, sent[step], waiting[step], [each for each in workers if each.step == step]) for step in steps]
     show(_table(rows), make_console())
     for worker in workers:
         if worker.waits and worker.alive:
-            click.echo(f"\nworker {worker.worker_id} of step '{worker.step}' {printable(worker.waits)}")
+            click.echo(f"\nworker {one_line(worker.worker_id, 64)} of step '{worker.step}' {printable(worker.waits)}")
         for what, why in (("could not load its step", worker.load_error), ("cannot serve its step", worker.refused)):
             if why:
-                last = printable(why).strip().splitlines()[-1]
-                click.echo(f"\nworker {worker.worker_id} of step '{worker.step}' on {worker.host} {what}: {last}")
+                last = (printable(why).strip().splitlines() or [""])[-1]
+                who = one_line(f"worker {worker.worker_id} of step '{worker.step}' on {worker.host}", 300)
+                click.echo(f"\n{who} {what}: {last}")
 
 
 def _table(rows: list[tuple[str, int, int, list[WorkerRecord]]]) -> Table:
     from rich.table import Table
     from rich.text import Text
+
+    from coordinator.printable import one_line
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("step", overflow="fold")
@@ -134,5 +137,5 @@ def _table(rows: list[tuple[str, int, int, list[WorkerRecord]]]) -> Table:
             hosts[worker.host] = hosts.get(worker.host, 0) + 1
         on = ", ".join(f"{host} ({number})" if number > 1 else host for host, number in hosts.items())
         number = f"{len(alive) - loading}+{loading} loading" if loading else f"{len(alive)}"
-        table.add_row(Text(step), f"{sent:,}", f"{waiting:,}" if waiting else "-", number, Text(on))
+        table.add_row(Text(step), f"{sent:,}", f"{waiting:,}" if waiting else "-", number, Text(one_line(on, 300)))
     return table

@@ -92,10 +92,11 @@ def do_worker(admin: Run, url: str) -> None:
     connection.command("UNLINK", NO_KEY)
     connection.check()
     registry = RunRegistry(connection)
-    admin.control.update(status="starting", spec="{}", protocol=2, pipeline="p")
+    admin.control.update(status="starting", spec='{"steps": {}}', protocol=2, pipeline="p")
     RunRegistry(admin.connection).add(admin.run_id)
     assert [record.run_id for record in registry.all()] == [admin.run_id]
     registry.status(admin.run_id), registry.stage(admin.run_id)
+    assert registry.is_coordinated(admin.run_id)
     one, two, generator = worker(admin, connection, "a"), worker(admin, connection, "a"), worker(admin, connection, "g")
     assert one.describe(b"what it is") == b"what it is"
     registry.workers(admin.run_id)
@@ -148,7 +149,7 @@ def do_coordinator(admin: Run, url: str) -> None:
     run.connection.command("UNLINK", NO_KEY)
     run.connection.check()
     registry = RunRegistry(run.connection)
-    run.control.update(spec="{}", protocol=2, pipeline="p")
+    run.control.update(spec='{"steps": {}}', protocol=2, pipeline="p")
     registry.add(run.run_id), registry.add(run.run_id)
     run.control.renew(), run.control.marks(run.steps), run.control.descriptors(["a"])
     run.control.forget_descriptors(["a"])
@@ -178,7 +179,7 @@ def do_dashboard(admin: Run, url: str) -> None:
     """All that shows how runs are: `status`, `runs`, `gc --dry-run`, and the streams that there are to follow."""
     connection = Connection(url)
     connection.facts()
-    admin.connection.command("HSET", admin.keys.run, "spec", "{}", "protocol", 2)
+    admin.connection.command("HSET", admin.keys.run, "spec", '{"steps": {}}', "protocol", 2)
     admin.connection.command("SADD", RUNS, admin.run_id)
     registry = RunRegistry(connection)
     registry.read(admin.run_id), registry.status(admin.run_id), registry.stage(admin.run_id)

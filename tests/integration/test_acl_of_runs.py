@@ -10,7 +10,7 @@ import pytest
 from tests.integration.gpu_hosts import Gpus, hosts_of
 from tests.integration.harness import Harness, wait_for
 from tests.integration.hosts import SLOW, check_end, said
-from tests.integration.roles import Roles
+from tests.integration.roles import Roles, users
 from tests.redis_server import RedisServer
 
 EVERYTHING = """
@@ -23,21 +23,11 @@ steps:
 """
 
 
-@pytest.fixture(scope="module")
-def server() -> Iterator[RedisServer]:
-    with RedisServer() as server:
-        yield server
-
-
 @pytest.fixture
-def roles(server: RedisServer) -> Iterator[Roles]:
-    roles = Roles(server.url)
-    roles.admin.flushall()
-    roles.admin.script_flush()
-    roles.admin.execute_command("ACL", "LOG", "RESET")
+def roles(roles: Roles) -> Iterator[Roles]:
+    """Nothing may be refused to them."""
     yield roles
     assert roles.refused() == []
-    roles.remove()
 
 
 @pytest.fixture
@@ -89,8 +79,8 @@ def test_a_dry_run(roles: Roles, harness: Gpus) -> None:
     assert code == 0, text
 
 
-def test_a_user_that_may_not_is_told_what_it_lacks(server: RedisServer, harness: Gpus) -> None:
-    roles = Roles(server.url)
+def test_a_user_that_may_not_is_told_what_it_lacks(acl_server: RedisServer, harness: Gpus) -> None:
+    roles = Roles(acl_server.url)
     run = harness.start_run(harness.write_spec(SLOW), "--broker", roles.url_of("dashboard"))
     assert run.wait(30) == 1
     worker = harness.start_worker(roles.url_of("dashboard"), "load")
@@ -105,3 +95,16 @@ def test_a_user_that_may_not_is_told_what_it_lacks(server: RedisServer, harness:
     late = harness.start_worker(roles.url_of("worker"), "load")
     assert late.wait(30) == 1
     said(late, "refuses this user")
+
+
+def test_a_worker_that_may_not_see_who_coordinates_says_so_at_once(acl_server: RedisServer, harness: Gpus) -> None:
+    roles = Roles(acl_server.url)
+    roles.admin.flushall()
+    user = users()["worker"]
+    roles.set(user, [rule for rule in user.rules if not rule.endswith(":lease")])
+    harness.start_run(harness.write_spec(SLOW), "--broker", roles.url_of("coordinator"), "--workers", "external")
+    worker = harness.start_worker(roles.url_of("worker"), "load")
+    assert worker.wait(60) == 1
+    assert "refuses this user EXISTS penstock:{" in worker.text
+    assert "Traceback" not in worker.text
+    roles.remove()

@@ -169,7 +169,27 @@ def test_a_broker_without_aof_is_warned_about_once(harness: Harness) -> None:
     with RedisServer("--appendonly", "no") as server:
         run = coordinator(harness, spec, server.url)
         check_end(harness, run, [worker(harness, server.url, step) for step in ("load", "double")])
-        assert run.text.count("keeps nothing on disk (no AOF)") == 1
+        assert run.text.count("writes no AOF (appendonly no)") == 1
+
+
+def test_a_broker_whose_configuration_nobody_may_ask_for_is_judged_all_the_same(harness: Harness) -> None:
+    spec = harness.write_spec(SLOW.replace("0.1", "0.0"))
+    with RedisServer("--appendonly", "no", "--rename-command", "CONFIG", "") as server:
+        run = coordinator(harness, spec, server.url)
+        check_end(harness, run, [worker(harness, server.url, step) for step in ("load", "double")])
+        assert run.text.count("writes no AOF") == 1
+    with RedisServer("--maxmemory-policy", "volatile-ttl", "--rename-command", "CONFIG", "") as server:
+        refused = coordinator(harness, spec, server.url, "--fresh")
+        assert refused.wait(30) == 1
+        assert "has maxmemory-policy volatile-ttl" in refused.text
+
+
+def test_nothing_is_said_of_a_broker_with_an_aof(harness: Harness) -> None:
+    spec = harness.write_spec(SLOW.replace("0.1", "0.0"))
+    with RedisServer() as server:
+        run = coordinator(harness, spec, server.url)
+        check_end(harness, run, [worker(harness, server.url, step) for step in ("load", "double")])
+        assert "AOF" not in run.text
 
 
 @pytest.mark.parametrize("url", ["redis://127.0.0.1:1", "unix:///tmp/there-is-no-such-penstock.sock"])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from common.errors import BrokerError
 from common.keys import Keys
 from common.wire import PROTOCOL, encode_entry
 from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.hosts import SLOW, check_end, coordinator, the_run, worker
+from tests.integration.hosts import MINE, SLOW, check_end, coordinator, the_run, worker
 
 ROWS = 250
 BRIEF = SLOW.replace("400", str(ROWS))
@@ -175,6 +176,27 @@ def test_nonsense_about_workers_is_passed_over(harness: Harness, redis_url: str)
         intruder.connection.command("HSET", intruder.keys.workers, b"\xffx" + facts, facts)
     assert run.wait(60) == 0, run.text
     assert len(harness.rows()) == ROWS
+
+
+@pytest.mark.parametrize("key", ["run", "progress", "journal", "workers", "lease", "failed", "log", "inputs"])
+def test_a_key_of_another_type_in_mid_run_ends_everybody_in_words_or_nobody(
+    harness: Harness, redis_url: str, key: str
+) -> None:
+    run = coordinator(harness, harness.write_spec(BRIEF), redis_url)
+    all_steps = harness.start("pipeline-worker", "--all-steps", "--broker", redis_url, *MINE)
+    intruder = Intruder(redis_url)
+    stream = intruder.keys.inputs("double")
+    wait_for(lambda: intruder.length(stream) > 10, what="waiting batches")
+    name = stream if key == "inputs" else getattr(intruder.keys, key)
+    intruder.connection.batch([("DEL", name), ("SADD", name, "x")])
+    if key == "inputs":  # whoever comes next may do better, as far as the coordinator knows
+        wait_for(lambda: "has left: " in run.text, 60, "the coordinator's word of it")
+        run.kill(signal.SIGINT)
+    assert run.wait(60) in (0, 1, 130), run.text
+    assert all_steps.wait(60) in (0, 78), all_steps.text
+    assert "Traceback" not in run.text + all_steps.text
+    assert run.process.returncode == 0 or "something else than Penstock" in run.text
+    wait_for(lambda: not harness.processes(), what="the end of all processes")
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from common.batch import Result
 from common.broker.runs import RunRegistry
 from common.keys import Keys
 from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.pipelines import CHAIN, GATED, GRAPH, Pipeline, start_external, start_workers
+from tests.integration.pipelines import CHAIN, GATED, Pipeline, start_external, start_workers
 from tests.integration.sight import Sight
 from tests.redis_server import RedisServer
 
@@ -31,18 +31,6 @@ def broker() -> Iterator[str]:
 @pytest.fixture
 def sight(harness: Harness, broker: str) -> Sight:
     return Sight(harness, broker)
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    for harness in harnesses(tmp_path_factory.mktemp("chain")):
-        yield Pipeline.left_alone(harness, CHAIN)
-
-
-@pytest.fixture(scope="module")
-def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    for harness in harnesses(tmp_path_factory.mktemp("graph")):
-        yield Pipeline.left_alone(harness, GRAPH)
 
 
 def seqs(sight: Sight, step: str) -> list[int]:
@@ -73,12 +61,14 @@ def test_a_worker_that_stood_still_while_another_took_its_batch_changes_nothing(
 def test_a_generator_that_stood_still_while_another_took_it_over_changes_nothing(
     harness: Harness, broker: str, sight: Sight, chain: Pipeline
 ) -> None:
+    slow = Pipeline(CHAIN.replace("seconds: 0.02", "seconds: 0.15"), chain.digests)
     workers = start_workers(harness, broker, "count", "count", "double", "double", "keep", "keep")
-    command = start_external(harness, broker, chain)
+    command = start_external(harness, broker, slow)
     sight.wait_for_results("count", 3)
     before = owner(sight)
     zombie = psutil.Process(before[1])
     zombie.suspend()
+    assert sight.results("count") < 30, "else there is nothing to take over"
     wait_for(lambda: owner(sight)[0] != before[0], 30, "another owner")
     zombie.resume()
     chain.check_end(harness, command, workers)

@@ -14,7 +14,7 @@ from common.errors import BrokerError, UsageError
 from common.keys import Keys
 from tests.integration.broker import Run, batch, done, take
 from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.pipelines import CHAIN, Pipeline, start_external, start_workers
+from tests.integration.pipelines import Pipeline, start_external, start_workers
 from tests.integration.sight import Sight
 from tests.redis_server import RedisServer
 from tests.sentinels import Sentinels, role
@@ -29,12 +29,6 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
 def setup() -> Iterator[Sentinels]:
     with Sentinels() as setup:
         yield setup
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    for harness in harnesses(tmp_path_factory.mktemp("chain")):
-        yield Pipeline.left_alone(harness, CHAIN)
 
 
 # runs

@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.pipelines import CHAIN, GATED, Pipeline, assert_nothing_runs, start_external, start_workers
+from tests.integration.pipelines import GATED, Pipeline, assert_nothing_runs, start_external, start_workers
 from tests.integration.sight import Sight
 from tests.redis_server import RedisServer
 
@@ -32,12 +32,6 @@ def broker() -> Iterator[str]:
 @pytest.fixture
 def sight(harness: Harness, broker: str) -> Sight:
     return Sight(harness, broker)
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    for harness in harnesses(tmp_path_factory.mktemp("chain")):
-        yield Pipeline.left_alone(harness, CHAIN)
 
 
 @pytest.fixture

@@ -13,7 +13,6 @@ import pytest
 from common.keys import RUNS, Keys
 from tests.integration.harness import Command, Harness, harnesses, wait_for
 from tests.integration.pipelines import (
-    CHAIN,
     GATED,
     Pipeline,
     assert_nothing_runs,
@@ -43,12 +42,6 @@ def broker(server: RedisServer) -> str:
 @pytest.fixture
 def sight(harness: Harness, broker: str) -> Sight:
     return Sight(harness, broker)
-
-
-@pytest.fixture(scope="module")
-def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    for harness in harnesses(tmp_path_factory.mktemp("chain")):
-        yield Pipeline.left_alone(harness, CHAIN)
 
 
 def workers_of_all_steps(harness: Harness, broker: str) -> list[Command]:

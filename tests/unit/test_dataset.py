@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -18,16 +19,9 @@ from coordinator.dataset import MARKER, DatasetSummary, build_dataset, check_out
 from coordinator.leaf_schema import LeafSchema
 from coordinator.partial import remove_partial, write_partial
 from coordinator.parts import LeafWriter, Part
+from tests.unit import finished_runs
 
-FACTS = CardFacts(
-    name="quotes",
-    description="Quotes, answered.",
-    run_id="quotes-1a2b",
-    signature="5f6e",
-    spec="name: quotes\nsteps: {}\n",
-    command="pipeline-coordinator run quotes.yaml",
-    versions={"penstock": "0.1.0"},
-)
+FACTS = replace(finished_runs.FACTS, failed={}, citations=())
 Load = Callable[..., Any]
 
 
