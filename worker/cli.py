@@ -76,8 +76,9 @@ def command(
     from common.errors import EXIT_STOPPED, UsageError
     from common.settings import Settings
     from common.signals import on_stop_signals
+    from worker.assembly import Place
     from worker.finder import find_run
-    from worker.service import Place, Worker
+    from worker.service import Worker
     from worker.stay import Stay
     from worker.supervisor import Supervisor
 

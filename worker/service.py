@@ -6,19 +6,16 @@ import logging
 import os
 import secrets
 import socket
-import sys
 import threading
 import traceback
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from contextlib import suppress
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import replace
 
-from common.artifacts import ArtifactStore
 from common.broker.connection import BrokerFull, Connection, Disconnected, ForeignData
 from common.broker.runs import RunRecord, RunRegistry
 from common.broker.work import WorkQueue
-from common.build import StepNotHere, build_step
+from common.build import StepNotHere
 from common.cuda import DevicesWanted, devices_wanted
 from common.descriptor import step_digest
 from common.errors import (
@@ -27,61 +24,34 @@ from common.errors import (
     EXIT_FAILED,
     EXIT_NO_COORDINATOR,
     BrokerError,
-    CannotServe,
     PenstockError,
-    StoreError,
-    UsageError,
+    RunError,
     WireError,
 )
 from common.faults import SpecFault
-from common.payloads import FileStore
-from common.registry import check_shadowing
-from common.requirements import check_requirements
-from common.runtime_parameters import check_runtime_parameters
-from common.secrets import give_secrets
 from common.settings import Settings
-from common.spec import PipelineSpec
-from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step
+from common.steps.base import BaseStep
 from worker.absence import Absence
-from worker.async_runner import AsyncRunner
+from worker.assembly import Assembly, Place
 from worker.devices import host_devices
-from worker.generator_runner import GeneratorRunner
-from worker.global_runner import GlobalRunner
 from worker.introduction import Introduction
 from worker.lease import Keeper
 from worker.log import LogShipper, collect_output
-from worker.payload_reader import PayloadReader
 from worker.placement import Placement, check_untouched
-from worker.row_routing import RowRouting, row_routing
-from worker.runner import Bench, Runner
-from worker.sync_runner import SyncRunner
+from worker.runner import Runner
 from worker.turns import LOOK_SECONDS, Turns
-from worker.work import Packer
 
-ENDED = ("complete", "failed", "halted", "stopped", "")
-"""States of a run in which there is nothing for a worker to do; empty: the run is gone."""
+ENDED = ("complete", "failed", "halted", "stopped")
+"""States of a run in which there is nothing for a worker to do."""
+RUN_IS_GONE = (
+    "the broker holds nothing of this run any more: it has lost its data, or the run was removed; start this worker again "
+    "when the run goes on"
+)
 WATCH_SECONDS = 0.5
 LOADED_SECONDS = 0.5
 """Within which a `load` that has returned is known to have, when the worker is told to stop."""
 
 logger = logging.getLogger("penstock.worker")
-
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What this host brings to a step.
-
-    Args:
-        allow: modules that steps may come from.
-        base_dir: where relative paths of a spec start; None for the folder that the run names.
-        echo: show log records on the terminal as well.
-        beside: steps of the run that are served here at the same time, and that share this host's devices.
-    """
-
-    allow: Sequence[str] = ()
-    base_dir: Path | None = None
-    echo: bool = True
-    beside: Sequence[str] = ()
 
 
 class Worker:
@@ -169,7 +139,8 @@ class Worker:
     def _serve(self, facts: dict[str, object], keeper: Keeper, shipper: LogShipper) -> int:
         if not self._is_local:  # a user who may not look is told now
             self._connection.insist(self._absence.look, self._settings.patience)
-        step = self._build()
+        assembly = Assembly(self._record, self._step_name, self._settings, self._place)
+        step = assembly.build()
         facts["digest"] = step_digest(step)
         logging.getLogger(type(step).__module__.partition(".")[0]).setLevel(logging.INFO)
         introduction = Introduction(self._connection, self._record, self._queue, self._settings)
@@ -177,7 +148,8 @@ class Worker:
         if record is None:
             return self._exit_code
         self._record, self._turns = record, Turns(self._connection, record)
-        runner = self._make_runner(step, lambda: shipper.ship(self._queue))
+        assembly = replace(assembly, record=record)
+        runner = assembly.runner(step, self._queue, self._stopping, lambda: shipper.ship(self._queue))
         self._has_turn = self._turns.wait(self._step_name, self._stopping.wait)
         if not self._has_turn:
             self.is_out_of_turn = not self._stopping.is_set()
@@ -262,100 +234,6 @@ class Worker:
     def _join(self, facts: Mapping[str, object]) -> None:
         self._connection.insist(lambda: self._queue.join(facts), self._settings.patience, logger.warning)
 
-    def _build(self) -> BaseStep:
-        spec = PipelineSpec.from_dict(self._record.spec)
-        base_dir = self._place.base_dir or Path(str(self._record.options.get("base_dir", ".")))
-        if self._place.base_dir is not None and str(base_dir) not in sys.path:
-            check_shadowing(base_dir)
-            sys.path.append(str(base_dir))
-        try:
-            check_requirements([("the pipeline", spec.requirements)])
-            step = build_step(
-                self._step_name,
-                spec.steps[self._step_name],
-                allow=self._place.allow,
-                base_dir=base_dir,
-                enable_metadata=spec.enable_metadata,
-            )
-            check_requirements([(f"step '{self._step_name}'", step.requirements)])
-            check_runtime_parameters({self._step_name: step})
-        except UsageError as error:
-            raise CannotServe(f"{error} (on host {socket.gethostname()})") from error
-        step._artifacts = self._artifacts()
-        give_secrets(step, os.environ)
-        data = self._record.options.get("fingerprints", {}).get(self._step_name)
-        if data and isinstance(step, GeneratorStep):
-            step.pin(data)
-        expected = self._record.options.get("digests", {}).get(self._step_name)
-        found = step_digest(step)
-        if expected and found != expected:
-            raise CannotServe(
-                f"step '{self._step_name}': this host has another source of {type(step).__qualname__} than the "
-                f"coordinator (digest {found}, not {expected}); install the same version on both"
-            )
-        return step
-
-    def _make_runner(self, step: BaseStep, last_words: Callable[[], None]) -> Runner:
-        options = self._record.options
-        store = self._open_store()
-        waits_long = self._step_name in options.get("spill", ())
-        packer = Packer(
-            step,
-            self.worker_id,
-            self._settings,
-            store if waits_long or options.get("payloads_of_size") else None,
-            self._routing(),
-            above=0 if waits_long else self._settings.payload_threshold,
-        )
-        bench = Bench(
-            self._queue,
-            PayloadReader(self._queue, store),
-            packer,
-            self._settings,
-            options.get("limit"),
-            bool(options.get("dry_run")),
-            self._step_name in options.get("unchecked", ()),
-            last_words,
-        )
-        match step:
-            case GeneratorStep():
-                return GeneratorRunner(step, bench)
-            case GlobalStep():
-                return GlobalRunner(step, bench)
-            case AsyncStep():
-                return AsyncRunner(step, bench)
-            case Step():
-                return SyncRunner(step, bench)
-            case _:
-                raise CannotServe(f"step '{self._step_name}': {type(step).__qualname__} is of no kind that runs")
-
-    def _open_store(self) -> FileStore | None:
-        """Payloads outside the broker.
-
-        Raises:
-            CannotServe: this host does not reach them.
-        """
-        options = self._record.options
-        if not options.get("payloads"):
-            return None
-        url, *earlier = options["payloads"]
-        store = FileStore(url, tuple(earlier), self._settings.patience, self._stopping)
-        try:
-            store.join(self._record.run_id)
-        except StoreError as error:
-            raise CannotServe(f"step '{self._step_name}': {error} (on host {socket.gethostname()})") from error
-        return store
-
-    def _artifacts(self) -> ArtifactStore | None:
-        """A worker that the coordinator started uses its run directory, any other one what all hosts reach."""
-        known = self._record.options.get("artifacts", {})
-        url = known.get("local" if self._is_local else "shared")
-        return ArtifactStore(url) if url else None
-
-    def _routing(self) -> RowRouting | None:
-        spec = PipelineSpec.from_dict(self._record.spec)
-        return row_routing(self._step_name, spec, self._record.options, self._place.allow)
-
     def _unload(self, runner: Runner) -> None:
         try:
             runner.unload()
@@ -380,9 +258,10 @@ class Worker:
                 if not self._is_local:
                     self._absence.look()
                 status, want = registry.status(self._record.run_id)
-                if status:
-                    self._queue.stay_known()
                 self._check_devices()
+                if not status:
+                    raise RunError(RUN_IS_GONE)
+                self._queue.stay_known()
                 if status in ENDED or want == "stop":
                     self.stop()
                 elif self._absence.is_too_long():
@@ -392,7 +271,9 @@ class Worker:
                     self._check_turn(shipper)
             except (Disconnected, BrokerFull):
                 self._absence.forget()
-            except PenstockError as error:  # what the broker holds of the run is not what Penstock writes
+            except (
+                PenstockError
+            ) as error:  # the run is gone, or what the broker holds of it is not what Penstock writes
                 self._misled = error
                 self.stop()
             finally:

@@ -21,7 +21,8 @@ from common.errors import EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED
 from common.settings import Settings
 from common.signals import on_stop_signals
 from common.spec import PipelineSpec
-from worker.service import Place, Worker
+from worker.assembly import Place
+from worker.service import Worker
 from worker.turns import LOOK_SECONDS, Turns
 
 RESTART_SECONDS = (0.05, 5.0)

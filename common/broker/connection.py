@@ -26,13 +26,13 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
+from common.broker.server_facts import ServerFacts, which_life
 from common.broker.tls import check_options, handshake_fault
 from common.broker.url import SentinelUrl, is_sentinel_url, parse_sentinel_url, what_is_wrong
 from common.broker.url import redact as redact
 from common.errors import BrokerError, UsageError
 from common.keys import Keys
 
-OLDEST_VERSION = (6, 2)
 SENTINEL_SECONDS = 2.0
 """Within which a sentinel must answer: there are others."""
 NOT_NOW = re.compile(
@@ -86,17 +86,6 @@ class Held:
     entry: str
     consumer: str
     deliveries: int
-
-
-@dataclass(frozen=True, slots=True)
-class ServerFacts:
-    """What the broker says of itself. Memory is in bytes."""
-
-    version: str
-    maxmemory: int
-    used_memory: int
-    policy: str
-    append_only: bool
 
 
 @cache
@@ -168,7 +157,7 @@ class Connection:
         said = dict(line.split(":", 1) for line in wire.read_response().decode().split() if ":" in line)
         if self._sentinels is not None and said.get("role") != "master":
             raise redis.ConnectionError(f"{wire.host}:{wire.port} is a replica, and the sentinels name no other yet")
-        if self._one_life and self._life not in ("", _life(said)):
+        if self._one_life and self._life not in ("", which_life(said)):
             raise redis.ConnectionError("it was started again, or another server has taken its place")
 
     def close(self) -> None:
@@ -255,14 +244,7 @@ class Connection:
 
     def facts(self) -> ServerFacts:
         """Asks the broker who it is."""
-        info: dict[str, Any] = self.command("INFO")
-        return ServerFacts(
-            version=str(info.get("valkey_version") or info.get("redis_version", "0")),
-            maxmemory=int(info.get("maxmemory", 0)),
-            used_memory=int(info.get("used_memory", 0)),
-            policy=str(info.get("maxmemory_policy", "noeviction")),
-            append_only=bool(int(info.get("aof_enabled", 0))),
-        )
+        return ServerFacts.parse(self.command("INFO"))
 
     def check(self) -> ServerFacts:
         """Refuses a broker that would lose work.
@@ -271,14 +253,8 @@ class Connection:
             BrokerError: it is too old, or it evicts keys.
         """
         facts = self.facts()
-        version = tuple(int(part) for part in facts.version.split(".")[:2])
-        if version < OLDEST_VERSION:
-            raise BrokerError(f"the broker at {self.shown_url} is version {facts.version}; Penstock needs 6.2 or newer")
-        if facts.policy != "noeviction":
-            raise BrokerError(
-                f"the broker at {self.shown_url} has maxmemory-policy {facts.policy}, so it would throw work away when "
-                "it is full; set it to noeviction (CONFIG SET maxmemory-policy noeviction, and in its configuration)"
-            )
+        if problem := facts.problem():
+            raise BrokerError(f"the broker at {self.shown_url} {problem}")
         return facts
 
     def wait_until_reachable(self, patience: float, stop: threading.Event | None = None) -> ServerFacts:
@@ -335,7 +311,7 @@ class Connection:
         self._life = ""
         self.command("UNLINK", NO_KEY)
         if self._one_life:
-            self._life = _life(self.command("INFO"))
+            self._life = which_life(self.command("INFO"))
         return self.facts()
 
     def _without_master(self, text: str) -> str:
@@ -383,11 +359,6 @@ class Connection:
             remedy = "something else than Penstock has written there: keep it out, and start over with --fresh"
             return ForeignData(f"{answer}; {remedy}")
         return BrokerError(answer)
-
-
-def _life(said: Mapping[str, Any]) -> str:
-    """Which server it is, and which of its lives: a promotion begins another one, like a start."""
-    return f"{said.get('run_id')} {said.get('master_replid')}"
 
 
 def _is_refusal(error: Exception) -> bool:

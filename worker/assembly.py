@@ -1,0 +1,175 @@
+"""From the spec of a step to the step, and to what runs it, on this host."""
+
+from __future__ import annotations
+
+import os
+import socket
+import sys
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.artifacts import ArtifactStore
+from common.broker.runs import RunRecord
+from common.broker.work import WorkQueue
+from common.build import build_step
+from common.descriptor import step_digest
+from common.errors import CannotServe, StoreError, UsageError
+from common.payloads import FileStore
+from common.registry import check_shadowing
+from common.requirements import check_requirements
+from common.runtime_parameters import check_runtime_parameters
+from common.secrets import give_secrets
+from common.settings import Settings
+from common.spec import PipelineSpec
+from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step
+from worker.async_runner import AsyncRunner
+from worker.generator_runner import GeneratorRunner
+from worker.global_runner import GlobalRunner
+from worker.payload_reader import PayloadReader
+from worker.row_routing import RowRouting, row_routing
+from worker.runner import Bench, Runner
+from worker.sync_runner import SyncRunner
+from worker.work import Packer
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """What this host brings to a step.
+
+    Args:
+        allow: modules that steps may come from.
+        base_dir: where relative paths of a spec start; None for the folder that the run names.
+        echo: show log records on the terminal as well.
+        beside: steps of the run that are served here at the same time, and that share this host's devices.
+    """
+
+    allow: Sequence[str] = ()
+    base_dir: Path | None = None
+    echo: bool = True
+    beside: Sequence[str] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class Assembly:
+    """Builds one step of a run.
+
+    Args:
+        step: its name.
+    """
+
+    record: RunRecord
+    step: str
+    settings: Settings
+    place: Place
+
+    def build(self) -> BaseStep:
+        """The step, of this host's source.
+
+        Raises:
+            CannotServe: the source, or what the step requires, is not here.
+        """
+        spec = PipelineSpec.from_dict(self.record.spec)
+        base_dir = self.place.base_dir or Path(str(self.record.options.get("base_dir", ".")))
+        if self.place.base_dir is not None and str(base_dir) not in sys.path:
+            check_shadowing(base_dir)
+            sys.path.append(str(base_dir))
+        try:
+            check_requirements([("the pipeline", spec.requirements)])
+            step = build_step(
+                self.step,
+                spec.steps[self.step],
+                allow=self.place.allow,
+                base_dir=base_dir,
+                enable_metadata=spec.enable_metadata,
+            )
+            check_requirements([(f"step '{self.step}'", step.requirements)])
+            check_runtime_parameters({self.step: step})
+        except UsageError as error:
+            raise CannotServe(f"{error} (on host {socket.gethostname()})") from error
+        step._artifacts = self._artifacts()
+        give_secrets(step, os.environ)
+        data = self.record.options.get("fingerprints", {}).get(self.step)
+        if data and isinstance(step, GeneratorStep):
+            step.pin(data)
+        expected = self.record.options.get("digests", {}).get(self.step)
+        found = step_digest(step)
+        if expected and found != expected:
+            raise CannotServe(
+                f"step '{self.step}': this host has another source of {type(step).__qualname__} than the "
+                f"coordinator (digest {found}, not {expected}); install the same version on both"
+            )
+        return step
+
+    def runner(
+        self, step: BaseStep, queue: WorkQueue, stopping: threading.Event, last_words: Callable[[], None]
+    ) -> Runner:
+        """What runs the step.
+
+        Args:
+            stopping: set when the worker is to leave.
+            last_words: called before the process ends without more ado.
+
+        Raises:
+            CannotServe: the step is of no kind that runs, or this host does not reach the payloads.
+        """
+        options = self.record.options
+        store = self._open_store(stopping)
+        waits_long = self.step in options.get("spill", ())
+        packer = Packer(
+            step,
+            queue.worker_id,
+            self.settings,
+            store if waits_long or options.get("payloads_of_size") else None,
+            self._routing(),
+            above=0 if waits_long else self.settings.payload_threshold,
+        )
+        bench = Bench(
+            queue,
+            PayloadReader(queue, store),
+            packer,
+            self.settings,
+            options.get("limit"),
+            bool(options.get("dry_run")),
+            self.step in options.get("unchecked", ()),
+            last_words,
+        )
+        match step:
+            case GeneratorStep():
+                return GeneratorRunner(step, bench)
+            case GlobalStep():
+                return GlobalRunner(step, bench)
+            case AsyncStep():
+                return AsyncRunner(step, bench)
+            case Step():
+                return SyncRunner(step, bench)
+            case _:
+                raise CannotServe(f"step '{self.step}': {type(step).__qualname__} is of no kind that runs")
+
+    def _open_store(self, stopping: threading.Event) -> FileStore | None:
+        """Payloads outside the broker.
+
+        Raises:
+            CannotServe: this host does not reach them.
+        """
+        options = self.record.options
+        if not options.get("payloads"):
+            return None
+        url, *earlier = options["payloads"]
+        store = FileStore(url, tuple(earlier), self.settings.patience, stopping)
+        try:
+            store.join(self.record.run_id)
+        except StoreError as error:
+            raise CannotServe(f"step '{self.step}': {error} (on host {socket.gethostname()})") from error
+        return store
+
+    def _artifacts(self) -> ArtifactStore | None:
+        """A worker that the coordinator started uses its run directory, any other one what all hosts reach."""
+        known = self.record.options.get("artifacts", {})
+        url = known.get("shared" if self.place.echo else "local")
+        return ArtifactStore(url) if url else None
+
+    def _routing(self) -> RowRouting | None:
+        spec = PipelineSpec.from_dict(self.record.spec)
+        return row_routing(self.step, spec, self.record.options, self.place.allow)
