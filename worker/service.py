@@ -44,8 +44,8 @@ from worker.turns import LOOK_SECONDS, Turns
 ENDED = ("complete", "failed", "halted", "stopped")
 """States of a run in which there is nothing for a worker to do."""
 RUN_IS_GONE = (
-    "the broker holds nothing of this run any more: it has lost its data, or the run was removed; start this worker again "
-    "when the run goes on"
+    "the broker holds nothing of this run any more: it has lost its data, or the run was removed; start this worker "
+    "again when the run goes on"
 )
 WATCH_SECONDS = 0.5
 LOADED_SECONDS = 0.5
@@ -271,9 +271,7 @@ class Worker:
                     self._check_turn(shipper)
             except (Disconnected, BrokerFull):
                 self._absence.forget()
-            except (
-                PenstockError
-            ) as error:  # the run is gone, or what the broker holds of it is not what Penstock writes
+            except PenstockError as error:  # the run is gone, or what the broker holds is not what Penstock writes
                 self._misled = error
                 self.stop()
             finally:

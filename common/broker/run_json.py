@@ -32,7 +32,8 @@ class OptionsShape(BaseModel):
     base_dir: str = "."
     limit: int | None = None
     dry_run: bool = False
-    payloads: str | None = None
+    payloads: list[str] = []
+    payloads_of_size: bool = False
     artifacts: dict[str, str | None] = {}
     stages: list[list[StepName]] = []
     spill: list[StepName] = []
