@@ -37,13 +37,20 @@ def find_run(
     """
     registry = RunRegistry(connection)
     said = False
+    complaints: set[str] = set()
+
+    def complain(text: str) -> None:
+        if text not in complaints:
+            complaints.add(text)
+            logger.warning("passed over: %s", text)
+
     while True:
         if run_id and registry.status(run_id)[0] == "complete":
             logger.warning("run '%s' is complete: there is nothing left to do", run_id)
             return None
         found = [
             record
-            for record in ([_read(registry, run_id)] if run_id else registry.all())
+            for record in ([_read(registry, run_id)] if run_id else registry.all(complain))
             if record is not None and record.status in WORKABLE and pipeline in (None, record.pipeline)
         ]
         if run_id and found and step and step not in found[0].spec["steps"]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
@@ -138,14 +138,15 @@ class RunRegistry:
             epoch=fields.get("epoch", b"").decode(),
         )
 
-    def all(self) -> Iterator[RunRecord]:
-        """Every run of this protocol whose keys have not expired."""
+    def all(self, complain: Callable[[str], None] = lambda _: None) -> Iterator[RunRecord]:
+        """Every run of this protocol whose keys have not expired; `complain` is told of those that cannot be read."""
         for run_id in self.run_ids():
             try:
                 record = self.read(run_id)
             except BrokerError:
                 raise
-            except RunError:
+            except RunError as error:
+                complain(str(error))
                 continue
             if record is not None:
                 yield record
