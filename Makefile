@@ -1,6 +1,6 @@
 # Everything happens in .venv, which is made here and needs nothing but Python >= 3.11 and make.
 #   make run     set up, and run the quickstart on an embedded broker
-#   make test    set up, and run the tests
+#   make test    set up, and run the tests, files of them on TEST_JOBS processes at a time
 #   make check   set up, and run what CI checks: format, lint, types, layers, file lengths
 #   make chaos   set up, and play SEEDS runs in which much goes wrong, JOBS at a time; writes docs/guarantees.md (hours)
 #   make bench   set up, and run the benchmarks (minutes)
@@ -11,6 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OUTPUT ?= output/quickstart
+TEST_JOBS ?= 2
 SEEDS ?= 200
 JOBS ?= 1
 
@@ -26,7 +27,7 @@ run: $(VENV)/.run
 	$(BIN)/pipeline-coordinator run examples/quickstart.yaml --output $(OUTPUT)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common.broker.connection import Disconnected
+from common.broker.connection import Disconnected, ForeignData
 from common.broker.runs import RunRegistry
 from common.errors import BrokerError, Fenced, RunError, StoreError, UsageError
 from common.keys import Keys
@@ -114,10 +114,10 @@ def _folders_at_broker(found: FoundRun, registry: RunRegistry) -> list[str]:
         return []
     try:
         record = registry.read(found.run_id)
-    except BrokerError:
-        raise
-    except RunError:
-        return []  # of another version
+    except RunError as error:
+        if isinstance(error, BrokerError) and not isinstance(error, ForeignData):
+            raise
+        return []  # of another version, or nothing that any version writes
     named = record.options.get("payloads") if record is not None else None
     urls = [url for url in named if isinstance(url, str)] if isinstance(named, list) else []
     return [url for url in urls if url.rstrip("/").endswith(f"/{found.run_id}")]  # not a run directory of another host

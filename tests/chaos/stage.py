@@ -119,12 +119,16 @@ class Stage:
             alive = 0
             for entry in [one for one in self.workers if one[0] == step]:
                 code = entry[1].process.poll()
-                assert not code or entry[1].process.pid in self.hurt, f"a worker ended with {code}: {entry[1].text}"
+                assert not code or self.explains(entry[1]), f"a worker ended with {code}: {entry[1].text}"
                 if code is None or (code == 0 and now < self._left.setdefault(entry[1].process.pid, now) + RETURN):
                     alive += 1
                 else:
                     self.workers.remove(entry)
             self.workers += [(step, self.start_worker(step)) for _ in range(count - alive)]
+
+    def explains(self, worker: Command) -> bool:
+        """Is it a fault that ended the worker: itself, or a broker that came back without the run?"""
+        return worker.process.pid in self.hurt or "the broker holds nothing of this run any more" in worker.text
 
     def start_worker(self, step: str, folder: Path | None = None) -> Command:
         """One worker; `folder` is where its steps are."""

@@ -105,10 +105,11 @@ def end_workers(stage: Stage) -> None:
     stage.do_what_is_due(everything=True)
     for _, worker in stage.workers:
         code = worker.wait(40)
-        assert code == 0 or worker.process.pid in stage.hurt, f"a worker ended with {code}: {worker.text}"
+        assert code == 0 or stage.explains(worker), f"a worker ended with {code}: {worker.text}"
     for stranger in stage.strangers:
         code = stranger.wait(40)
-        assert code in (STRANGERS_CODE, 0), f"a worker that cannot serve ended with {code}: {stranger.text}"
+        hurt = stranger.process.pid in stage.hurt
+        assert hurt or code in (STRANGERS_CODE, 0), f"a worker that cannot serve ended with {code}: {stranger.text}"
     wait_for(lambda: not stage.harness.processes(), 20, "the end of every process")
 
 

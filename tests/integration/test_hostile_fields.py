@@ -18,7 +18,7 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from common.batch import Batch, Payload, Result
-from common.broker.control import Control
+from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
 from common.broker.work import WorkQueue
 from common.codec import decode_rows
@@ -149,7 +149,7 @@ def read_as_coordinator(run: Run, folder: Path) -> None:
         lambda: control.read(0, 100),
         lambda: crew.look(steps),
         lambda: crew.check(steps, steps),
-        lambda: collect(control, folder),
+        lambda: collect(run.reports, folder),
         control.forget_workers,
         lambda: control.reclaim(steps),
         lambda: control.take_over(),
@@ -160,9 +160,9 @@ def read_as_coordinator(run: Run, folder: Path) -> None:
         endures(read)
 
 
-def collect(control: Control, folder: Path) -> None:
+def collect(reports: Reports, folder: Path) -> None:
     with PipelineLog(folder / "pipeline.log") as log:
-        collect_reports(control, log, FailureLog(folder / "failures.jsonl"))
+        collect_reports(reports, log, FailureLog(folder / "failures.jsonl"))
 
 
 def read_as_worker(run: Run) -> None:

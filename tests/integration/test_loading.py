@@ -58,7 +58,7 @@ def test_a_step_that_cannot_be_loaded_ends_the_run_and_the_others_are_unloaded(s
     assert "step 'bad' cannot be loaded:" in text
     assert "OSError: the model's weights are not there" in text
     assert "Traceback (most recent call last)" in text
-    check_unloaded(staged, "count", "one")
+    check_unloaded(staged, *(set(staged.steps("load")) - {"bad"}))
     assert staged.harness.processes() == []
     cause.unlink()
     code, text = staged.harness.run(spec)
@@ -71,7 +71,7 @@ def test_a_step_of_a_later_stage_that_cannot_be_loaded_ends_the_run_in_that_stag
     code, text = staged.harness.run(spec)
     assert code == 1
     assert "step 'bad' cannot be loaded:" in text
-    check_unloaded(staged, "count", "one")
+    check_unloaded(staged, *(set(staged.steps("load")) - {"bad"}))
     cause.unlink()
     code, text = staged.harness.run(spec)
     assert code == 0, text
@@ -91,7 +91,7 @@ def test_external_workers_unload_when_one_of_them_cannot_load_its_step(
     assert "OSError: the model's weights are not there" in run.text
     assert bad.wait(30) == 1
     assert [worker.wait(30) for worker in workers] == [0, 0]
-    check_unloaded(staged, "count", "one")
+    check_unloaded(staged, *(set(staged.steps("load")) - {"bad"}))
 
 
 def test_a_worker_that_cannot_load_what_another_has_loaded_leaves_alone(

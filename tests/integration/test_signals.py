@@ -7,12 +7,13 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 
 import psutil
 import pytest
 
-from tests.integration.harness import REPOSITORY, Harness, harnesses, wait_for
+from tests.integration.harness import REPOSITORY, Command, Harness, harnesses, wait_for
 from tests.integration.hosts import SLOW, check_end, coordinator, worker
 from tests.integration.pipelines import assert_nothing_runs
 from tests.integration.sight import Sight
@@ -108,10 +109,17 @@ def test_other_commands_say_no_more_than_that(harness: Harness) -> None:
     assert ended == (130, "pipeline-coordinator: interrupted")
 
 
+def guardian_of(harness: Harness, run: Command) -> psutil.Process | None:
+    """None before it is there."""
+    with suppress(ValueError, psutil.NoSuchProcess):
+        return Sight(harness).guardian(run)
+    return None
+
+
 @pytest.mark.parametrize("number", SIGNALS)
 def test_a_second_signal_ends_a_start_that_cannot_be_unwound(harness: Harness, number: signal.Signals) -> None:
     run = harness.start_run(harness.write_spec(SLOW))
-    (guardian,) = wait_for(lambda: Sight(harness).children(run), what="the guardian")
+    guardian = wait_for(lambda: guardian_of(harness, run), what="the guardian")
     guardian.suspend()  # whoever waits for it waits for half a minute
     wait_for(lambda: guardian.status() == psutil.STATUS_STOPPED, what="the guardian to stand still")
     run.kill(number)
