@@ -14,6 +14,7 @@ OUTPUT ?= output/quickstart
 TEST_JOBS ?= 2
 SEEDS ?= 200
 JOBS ?= 1
+NOTES ?= output/chaos.jsonl
 
 .DEFAULT_GOAL := help
 .PHONY: help setup run test check chaos bench clean
@@ -38,7 +39,7 @@ check: $(VENV)/.check
 	  test -z "$$long" || { echo "files over 400 lines:"; echo "$$long"; exit 1; }
 
 chaos: $(VENV)/.test
-	$(BIN)/python -m tests.chaos.record --seeds $(SEEDS) --jobs $(JOBS)
+	$(BIN)/python -m tests.chaos.record --seeds $(SEEDS) --jobs $(JOBS) --notes $(NOTES)
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/throughput.py

@@ -8,17 +8,17 @@ from __future__ import annotations
 import argparse
 import statistics
 import sys
-import time
 import traceback
 from collections import Counter
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 from tests.chaos.deaths import Point, all_points, die_at
+from tests.chaos.notes import Deaths, Notes, Played
 from tests.chaos.scenario import KINDS, draw
-from tests.chaos.stage import Takeover
-from tests.chaos.trial import Trial, play
+from tests.chaos.trial import play
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "guarantees.md"
 BEGIN, END = "<!-- record: begin -->", "<!-- record: end -->"
@@ -32,89 +32,86 @@ def main() -> int:
     parser.add_argument("--deaths", type=int, default=1_000, help="calls of each effect at which a coordinator dies")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--keep", type=Path, help="a folder for the files of runs that fail")
+    parser.add_argument("--notes", type=Path, help="a file of what is done, with which the next call goes on")
     parser.add_argument("--dry", action="store_true", help="leave the page alone")
     asked = parser.parse_args()
-    began = time.monotonic()
-    with ThreadPoolExecutor(asked.jobs) as pool:
-        seeds = range(asked.first, asked.first + asked.seeds)
-        trials = list(pool.map(lambda seed: try_seed(seed, asked.keep), seeds))
+    seeds = range(asked.first, asked.first + asked.seeds)
+    with TemporaryDirectory() as folder, ThreadPoolExecutor(asked.jobs) as pool:
+        notes = Notes(asked.notes or Path(folder) / "notes")
+        list(pool.map(lambda seed: try_seed(seed, notes, asked.keep), [one for one in seeds if one not in notes.seeds]))
         points = all_points(asked.deaths) if asked.deaths else []
-        groups = [points[start : start + DEATHS_OF_A_RUN] for start in range(0, len(points), DEATHS_OF_A_RUN)]
-        deaths = list(pool.map(try_points, groups))
-    done = [trial for trial in trials if trial is not None]
-    failed = len(trials) - len(done) + deaths.count(None)
+        firsts = [first for first in range(0, len(points), DEATHS_OF_A_RUN) if first not in notes.deaths]
+        list(pool.map(lambda first: try_points(first, points[first : first + DEATHS_OF_A_RUN], notes), firsts))
+    failed = [f"seed {seed}" for seed in seeds if seed not in notes.seeds]
+    failed += [f"points from {first}" for first in firsts if first not in notes.deaths]
     if failed:
-        print(f"{failed} failed")
+        print(f"failed: {', '.join(failed)}")
         return 1
-    text = report(done, sum(filter(None, deaths)), len(points), time.monotonic() - began, asked.first)
+    text = report([notes.seeds[seed] for seed in seeds], list(notes.deaths.values()))
     print(text)
     if not asked.dry:
         write(text)
     return 0
 
 
-def try_seed(seed: int, keep: Path | None = None) -> Trial | None:
-    """None where it failed, and says why."""
+def try_seed(seed: int, notes: Notes, keep: Path | None) -> None:
+    """Plays it; says why where it fails."""
     try:
         trial = play(draw(seed), keep)
     except Exception as error:
         print(f"seed {seed} FAILED", file=sys.stderr)
         traceback.print_exception(error)
-        return None
+        return
+    notes.add(Played.of(trial))
     done = ", ".join(trial.injected) or "nothing"
     print(
         f"seed {seed}: {trial.seconds:.0f} s, {trial.scenario.topology}, {done}; exit codes {trial.codes}", flush=True
     )
-    return trial
 
 
-def try_points(points: Sequence[Point]) -> int | None:
-    """How often a coordinator died at them; None where that failed."""
+def try_points(first: int, points: Sequence[Point], notes: Notes) -> None:
+    """Has coordinators die at them, one after the other; says why where it fails."""
     try:
         died = die_at(points)
     except Exception as error:
         print(f"points {points} FAILED", file=sys.stderr)
         traceback.print_exception(error)
-        return None
+        return
+    notes.add(Deaths(first, len(points), died))
     print(f"{len(points)} points from {points[0]} on: died {died} times", flush=True)
-    return died
 
 
-def report(trials: Sequence[Trial], deaths: int, points: int, seconds: float, first: int) -> str:
+def report(played: Sequence[Played], deaths: Sequence[Deaths]) -> str:
     """The record, in Markdown."""
-    injected: Counter[str] = sum((trial.injected for trial in trials), Counter())
-    runs: Counter[str] = Counter(kind for trial in trials for kind in trial.injected)
-    executions = sum(len(trial.codes) for trial in trials)
+    times = Counter(kind for one in played for kind in one.faults)
+    first, last = played[0].seed, played[-1].seed
     lines = [
-        f"{len(trials)} runs (seeds {first} to {first + len(trials) - 1}), {sum(injected.values())} faults, "
-        f"{executions} executions of the command, {seconds / 60:.0f} minutes. Every run ended with the rows, the "
-        "order, the failed rows and the exit code of a run that was left alone.",
+        f"{len(played)} runs (seeds {first} to {last}), {times.total()} faults, "
+        f"{sum(one.executions for one in played)} executions of the command. Every run ended with the rows, the order, "
+        "the failed rows and the exit code of a run that was left alone.",
         "",
-        "| fault | runs with it | times |",
-        "|---|---|---|",
-        *(f"| {kind} | {runs[kind]} | {injected[kind]} |" for kind in KINDS),
+        "| fault | runs with it |",
+        "|---|---|",
+        *(f"| {kind} | {times[kind]} |" for kind in KINDS),
+        f"| none: the moment of each came after the end | {sum(not one.faults for one in played)} |",
         "",
     ]
-    if points:
+    if deaths:
         lines += [
-            f"The coordinator was killed at {deaths} of {points} points between two effects; the others were not "
-            "reached by an execution that goes on with a run that is nearly done.",
+            f"The coordinator was killed at {sum(one.died for one in deaths)} of {sum(one.points for one in deaths)} "
+            "points between two effects; the others were not reached by an execution that goes on with a run that is "
+            "nearly done.",
             "",
         ]
     for kind in ("worker killed", "worker killed with its keeper"):
-        lines += takeover_line(kind, [one for trial in trials for one in trial.takeovers if one.kind == kind])
+        leases = [leases for one in played for of, leases in one.takeovers if of == kind]
+        if leases:
+            lines += [
+                f"Time from the death until another worker had the batches, {kind}, {len(leases)} times: median "
+                f"{statistics.median(leases):.2f} leases, longest {max(leases):.2f}.",
+                "",
+            ]
     return "\n".join(lines).rstrip()
-
-
-def takeover_line(kind: str, takeovers: Sequence[Takeover]) -> list[str]:
-    if not takeovers:
-        return []
-    leases = [one.leases for one in takeovers]
-    return [
-        f"Time from the death until another worker had the batches, {kind}, {len(leases)} times: median "
-        f"{statistics.median(leases):.2f} leases, longest {max(leases):.2f}.",
-        "",
-    ]
 
 
 def write(text: str) -> None:

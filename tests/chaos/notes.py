@@ -1,0 +1,72 @@
+"""What has been played so far, a line of JSON each, so that a record of hours can be stopped and gone on with."""
+
+from __future__ import annotations
+
+import json
+import threading
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+from tests.chaos.trial import Trial
+
+
+@dataclass(frozen=True, slots=True)
+class Played:
+    """A seed that ended as it should.
+
+    Args:
+        faults: kinds, each of which was brought about once.
+        executions: of the command.
+        takeovers: kind of fault, and leases until another worker had a dead one's batches.
+    """
+
+    seed: int
+    faults: tuple[str, ...]
+    executions: int
+    takeovers: tuple[tuple[str, float], ...] = ()
+
+    @classmethod
+    def of(cls, trial: Trial) -> Played:
+        """What the record needs of a trial."""
+        takeovers = tuple((one.kind, round(one.leases, 3)) for one in trial.takeovers)
+        return cls(trial.scenario.seed, tuple(trial.injected.elements()), len(trial.codes), takeovers)
+
+
+@dataclass(frozen=True, slots=True)
+class Deaths:
+    """Points at which coordinators were to die, from the first one on, and how many did."""
+
+    first: int
+    points: int
+    died: int
+
+
+class Notes:
+    """A file of both, appended to from several threads."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._guard = threading.Lock()
+        self.seeds: dict[int, Played] = {}
+        self.deaths: dict[int, Deaths] = {}
+        for line in path.read_text().splitlines() if path.exists() else []:
+            fields = json.loads(line)
+            if "seed" in fields:
+                fields["takeovers"] = tuple((kind, leases) for kind, leases in fields["takeovers"])
+                self._keep(Played(**{**fields, "faults": tuple(fields["faults"])}))
+            else:
+                self._keep(Deaths(**fields))
+
+    def add(self, note: Played | Deaths) -> None:
+        """Keeps it, on disk too."""
+        with self._guard:
+            self._keep(note)
+            self._path.parent.mkdir(parents=True, exist_ok=True)
+            with self._path.open("a") as file:
+                file.write(json.dumps(asdict(note)) + "\n")
+
+    def _keep(self, note: Played | Deaths) -> None:
+        if isinstance(note, Played):
+            self.seeds[note.seed] = note
+        else:
+            self.deaths[note.first] = note
