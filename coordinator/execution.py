@@ -7,6 +7,7 @@ import os
 import secrets
 import shutil
 import socket
+import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
@@ -266,7 +267,7 @@ class Execution:
     def _open(self, control: Control, registry: RunRegistry) -> None:
         """Makes the run known, or says what has changed since it was last worked on."""
         if control.is_forgotten():
-            control.take_over()
+            control.regain(threading.Event())
         steps = list(self._prepared.plan.steps)
         options = {
             "base_dir": str(self._prepared.folder),

@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import threading
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.broker.connection import Connection, Disconnected
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
-from common.errors import Fenced
 from common.settings import Settings
 from coordinator.local import LocalHost
 
@@ -52,21 +50,11 @@ class Recovery:
             self.connection.wait_until_reachable(self.settings.patience, stop)
             try:
                 self.connection.check()
-                self._take_over(stop)
+                self.control.regain(stop)
                 self._make_known()
                 return
             except Disconnected:
                 if stop.wait(RETRY_SECONDS):
-                    raise
-
-    def _take_over(self, stop: threading.Event) -> None:
-        """Where the broker has forgotten that this one took over, the lease of the one before has to run out again."""
-        deadline = time.monotonic() + self.settings.coordinator_lease + RETRY_SECONDS
-        while True:
-            try:
-                return self.control.take_over()
-            except Fenced:
-                if not self.control.is_forgotten() or time.monotonic() > deadline or stop.wait(RETRY_SECONDS):
                     raise
 
     def _make_known(self) -> None:

@@ -58,6 +58,10 @@ class Disconnected(BrokerError):
     """The broker cannot be reached, is starting, or is not the primary: try again."""
 
 
+class Forgotten(Disconnected):
+    """The broker has lost its last writes. What was read of it does not hold: take over again, and read anew."""
+
+
 class BrokerFull(BrokerError):
     """The broker has reached its `maxmemory` and takes no new data."""
 

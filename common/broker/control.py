@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import threading
+import time
 from collections.abc import Collection, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -10,7 +12,7 @@ from itertools import chain
 from typing import Any
 
 from common.batch import Batch, DeadLetter, Entry, PartWritten, Payload
-from common.broker.connection import Argument, BrokerFull, Call, Connection, Disconnected
+from common.broker.connection import Argument, BrokerFull, Call, Connection, Forgotten
 from common.errors import BrokerError, Fenced, RunError, WireError
 from common.fields import json_object, number
 from common.keys import GROUP, Keys
@@ -26,13 +28,10 @@ from common.wire import (
     message_of,
 )
 
+RETRY_SECONDS = 0.25
 KEYS_PER_CALL = 1_000
 """Lua takes some thousand arguments at most."""
 SLICES_IN_A_MESSAGE = 1_000
-
-
-class Forgotten(Disconnected):
-    """The broker has lost its last writes. What was read of it does not hold: take over again, and read anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -106,6 +105,23 @@ class Control:
                 f"stop it with: pipeline-coordinator stop {self.keys.run_id}"
             )
         self.epoch = answer.decode()
+
+    def regain(self, stop: threading.Event) -> None:
+        """Takes over again, which the broker may have forgotten: then the lease of the one before has to run out anew.
+
+        Args:
+            stop: set when there is no time for that.
+
+        Raises:
+            Fenced: another coordinator is alive.
+        """
+        deadline = time.monotonic() + self._lease_ms / 1000 + 2 * RETRY_SECONDS
+        while True:
+            try:
+                return self.take_over()
+            except Fenced:
+                if not self.is_forgotten() or time.monotonic() > deadline or stop.wait(RETRY_SECONDS):
+                    raise
 
     def renew(self) -> None:
         """Raises Fenced when another coordinator has the run."""
