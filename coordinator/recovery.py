@@ -7,12 +7,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from common.broker.connection import Connection, Disconnected
-from common.broker.control import Control
+from common.broker.control import RETRY_SECONDS, Control
 from common.broker.runs import RunRegistry
 from common.settings import Settings
 from coordinator.local import LocalHost
-
-RETRY_SECONDS = 0.25
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from common.broker.connection import BrokerFull, Connection, Disconnected, ForeignData
+from common.broker.connection import RUN_IS_GONE, BrokerFull, Connection, Disconnected, ForeignData
 from common.broker.runs import RunRecord, RunRegistry
 from common.broker.work import WorkQueue
 from common.build import StepNotHere
@@ -43,10 +43,6 @@ from worker.turns import LOOK_SECONDS, Turns
 
 ENDED = ("complete", "failed", "halted", "stopped")
 """States of a run in which there is nothing for a worker to do."""
-RUN_IS_GONE = (
-    "the broker holds nothing of this run any more: it has lost its data, or the run was removed; start this worker "
-    "again when the run goes on"
-)
 WATCH_SECONDS = 0.5
 LOADED_SECONDS = 0.5
 """Within which a `load` that has returned is known to have, when the worker is told to stop."""
@@ -260,7 +256,7 @@ class Worker:
                 status, want = registry.status(self._record.run_id)
                 self._check_devices()
                 if not status:
-                    raise RunError(RUN_IS_GONE)
+                    raise RunError(f"the broker {RUN_IS_GONE}")
                 self._queue.stay_known()
                 if status in ENDED or want == "stop":
                     self.stop()

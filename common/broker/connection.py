@@ -47,6 +47,10 @@ _CODES: dict[type[Exception], str] = {
     redis.exceptions.TryAgainError: "TRYAGAIN ",
 }
 _REFUSALS = ("NOPERM", "NOAUTH", "ACL failure in script", "The user executing the script can't")
+RUN_IS_GONE = (
+    "holds nothing of this run any more: it has lost its data, or the run was removed; start this worker again when "
+    "the run goes on"
+)
 _FOREIGN = ("WRONGTYPE", "is not an integer")
 NO_KEY = Keys("no-run").worker("none")
 """A key that every user who writes may touch: the lease of a worker that never was."""
@@ -354,10 +358,7 @@ class Connection:
             self._client.connection_pool.disconnect(inuse_connections=False)
             return Disconnected(f"the broker at {self.shown_url} cannot be used at the moment: {not_now[0]}")
         if "NOGROUP" in text:
-            return BrokerError(
-                f"the broker at {self.shown_url} holds nothing of this step any more: it has lost its data, or the run "
-                "was removed; start this worker again when the run goes on"
-            )
+            return BrokerError(f"the broker at {self.shown_url} {RUN_IS_GONE}")
         answer = f"the broker at {self.shown_url} answered{_named(call) and f' to{_named(call)}'}: {text}"
         if any(mark in text for mark in _FOREIGN):
             remedy = "something else than Penstock has written there: keep it out, and start over with --fresh"

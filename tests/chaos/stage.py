@@ -128,7 +128,7 @@ class Stage:
 
     def explains(self, worker: Command) -> bool:
         """Is it a fault that ended the worker: itself, or a broker that came back without the run?"""
-        return worker.process.pid in self.hurt or "the broker holds nothing of this run any more" in worker.text
+        return worker.process.pid in self.hurt or "holds nothing of this run any more" in worker.text
 
     def start_worker(self, step: str, folder: Path | None = None) -> Command:
         """One worker; `folder` is where its steps are."""
