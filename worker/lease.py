@@ -17,8 +17,8 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Sequence
-from contextlib import suppress
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from common.broker.connection import Connection, NotPermitted
@@ -56,8 +56,11 @@ class Keeper:
                 logger.warning("the process that keeps this worker's lease is gone; starting another")
             # -P: a folder named `worker` where the user happens to be must not be taken for ours.
             command = [sys.executable, "-P", "-m", "worker.lease"]
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, start_new_session=True)
-            self._say(self._told)
+            with own_process() as pidfd:
+                self._process = subprocess.Popen(
+                    command, stdin=subprocess.PIPE, start_new_session=True, pass_fds=() if pidfd is None else (pidfd,)
+                )
+            self._say({**self._told, "pidfd": pidfd})
             self._say(self._devices)
 
     def keep_devices(self, keys: Sequence[str], holder: str) -> None:
@@ -84,7 +87,21 @@ class Keeper:
         self._process.stdin.flush()
 
 
-def keep(url: str, run_id: str, worker_id: str, lease: float, pid: int) -> None:
+@contextmanager
+def own_process() -> Iterator[int | None]:
+    """A descriptor of this process, by which another one knows when all of it has ended; None where there are none."""
+    try:
+        pidfd = os.pidfd_open(os.getpid())
+    except (AttributeError, OSError):  # macOS; Linux before 5.3
+        yield None
+        return
+    try:
+        yield pidfd
+    finally:
+        os.close(pidfd)
+
+
+def keep(url: str, run_id: str, worker_id: str, lease: float, pid: int, pidfd: int | None) -> None:
     """Renews until the worker is gone, and says so then; a worker that is stopped (SIGSTOP) must not look alive."""
     keys = Keys(run_id)
     key = keys.worker(worker_id)
@@ -108,32 +125,55 @@ def keep(url: str, run_id: str, worker_id: str, lease: float, pid: int) -> None:
                 print(f"the lease of worker {worker_id} cannot be renewed: {refused}", file=sys.stderr, flush=True)
         else:
             renewal = lease / 3
-        left = max(0.0, renewal - (time.monotonic() - started))
-        if select.select([0], [], [], left)[0]:
+        if is_told(max(0.0, renewal - (time.monotonic() - started))):
             line = read_line()
             if not line:
                 break
-            told = json.loads(line)
-            devices, leases = told["devices"], DeviceLeases(connection, told["holder"], lease)
+            devices, leases = devices_told(line, connection, lease)
+    while is_told() and (line := read_line()):  # a worker may take devices and die before its keeper has begun
+        devices, leases = devices_told(line, connection, lease)
     with suppress(BrokerError):
         # The set is for those who look soon; later on, a lease that is gone says the same.
         forget = max(60, round(10 * lease))
         connection.batch([("DEL", key), ("SADD", keys.dead, worker_id), ("EXPIRE", keys.dead, forget)])
     if devices:
-        give_back(leases, devices, pid, lease)
+        give_back(leases, devices, pid, pidfd, lease)
 
 
-def give_back(leases: DeviceLeases, devices: Sequence[str], pid: int, lease: float) -> None:
+def give_back(leases: DeviceLeases, devices: Sequence[str], pid: int, pidfd: int | None, lease: float) -> None:
     """Gives devices back when the worker's process is gone: until then its memory is on them."""
     renewed = time.monotonic()
-    while os.getppid() == pid:
-        time.sleep(END_SECONDS)
+    while not has_ended(pid, pidfd, END_SECONDS):
         if time.monotonic() - renewed > lease / 3:
             renewed = time.monotonic()
             with suppress(BrokerError):
                 leases.renew(devices)
     with suppress(BrokerError):
         leases.release(devices)
+
+
+def has_ended(pid: int, pidfd: int | None, timeout: float) -> bool:
+    """Does the process of the worker end within so many seconds, with all its threads?
+
+    Children of a process that is killed get another parent while some of its threads may still hold its files.
+    """
+    if pidfd is None:
+        time.sleep(timeout)
+        return os.getppid() != pid
+    end = select.poll()
+    end.register(pidfd, select.POLLIN)
+    return bool(end.poll(round(timeout * 1000)))
+
+
+def devices_told(line: bytes, connection: Connection, lease: float) -> tuple[list[str], DeviceLeases]:
+    """What the worker says that it has, as `Keeper.keep_devices` writes it."""
+    told = json.loads(line)
+    return told["devices"], DeviceLeases(connection, told["holder"], lease)
+
+
+def is_told(timeout: float = 0.0) -> bool:
+    """Is there a line of standard input, or its end, within so many seconds?"""
+    return bool(select.select([0], [], [], timeout)[0])
 
 
 def read_line() -> bytes:

@@ -46,6 +46,13 @@ class Gpus(Harness):
         defaults = {"name": "gpus", "rows": 200, "seconds": 0.05, "gpus": 1, "replicas": 1, "notes": self.folder}
         return self.write_spec(text.format(**{**defaults, **values}))
 
+    def hold(self) -> None:
+        """No run ends before `release`."""
+        (self.folder / "hold").touch()
+
+    def release(self) -> None:
+        (self.folder / "hold").unlink(missing_ok=True)
+
     def start_worker(self, url: str, step: str, **settings: str) -> Command:
         """An external worker."""
         return self.start(

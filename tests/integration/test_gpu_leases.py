@@ -23,6 +23,7 @@ from tests.integration.harness import REPOSITORY, Command, wait_for
 from tests.integration.sight import Sight
 from tests.redis_server import RedisServer
 from worker.devices import host_devices
+from worker.lease import has_ended
 from worker.placement import Placement
 
 KEY = device_key(HOST, "0")
@@ -36,7 +37,8 @@ def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gpus]:
 
 
 def start(gpus: Gpus, url: str) -> tuple[Command, Sight, psutil.Process]:
-    """A run with two workers for one device, when one of them has it and the other one waits."""
+    """A run with two workers for one device, when one of them has it and the other one waits; it is held."""
+    gpus.hold()
     run = gpus.start_run(gpus.write(ONE, replicas=2, rows=ROWS), "--broker", url, DEVICES="0")
     (first,) = gpus.wait_for_loaded(1)
     wait_for(lambda: "waits for 1 of 1 GPU of host" in run.text, 30, "a worker that waits")
@@ -44,7 +46,8 @@ def start(gpus: Gpus, url: str) -> tuple[Command, Sight, psutil.Process]:
 
 
 def check_end(gpus: Gpus, run: Command, url: str) -> None:
-    """The run is complete, and no device is taken."""
+    """The run, let go, is complete, and no device is taken."""
+    gpus.release()
     assert run.wait(60) == 0, run.text
     assert sorted(row["n"] for row in gpus.rows("placed")) == list(range(ROWS))
     wait_for(lambda: not holder(url), 10, "a device that nobody has")
@@ -67,6 +70,7 @@ def test_a_worker_that_leaves_gives_its_device_back(gpus: Gpus, redis_url: str) 
     run, sight, worker = start(gpus, redis_url)
     sight.wait_for_results("placed", 3)
     worker.send_signal(signal.SIGTERM)
+    gpus.release()
     gpus.wait_for_loaded(2)
     check_end(gpus, run, redis_url)
 
@@ -95,6 +99,30 @@ sys.stdin.readline()
     wait_for(lambda: not holder(redis_url), what="a device that nobody has")
     worker.wait()
     worker.stdin.close()
+
+
+def test_a_keeper_that_begins_when_its_worker_is_gone_gives_devices_back(redis_url: str) -> None:
+    program = f"""
+import os
+from worker.lease import Keeper
+keeper = Keeper({redis_url!r}, "run", "w", 60)
+keeper.ensure()
+keeper.keep_devices([{KEY!r}], '{{"worker": "w"}}')
+os._exit(0)
+"""
+    Connection(redis_url).command("SET", KEY, '{"worker": "w"}', "PX", 60_000)
+    subprocess.run([sys.executable, "-c", program], env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, check=True)
+    wait_for(lambda: not holder(redis_url), what="a device that nobody has")
+
+
+def test_a_device_is_not_given_back_before_all_of_the_process_has_ended() -> None:
+    with subprocess.Popen(["sleep", "60"]) as worker:
+        pidfd = os.pidfd_open(worker.pid)
+        assert worker.pid != os.getppid()  # as for a child of a process that is about to end
+        assert not has_ended(worker.pid, pidfd, 0)
+        worker.kill()
+        assert has_ended(worker.pid, pidfd, 10)
+        os.close(pidfd)
 
 
 def test_another_keeper_renews_the_lease_of_the_device_as_well(gpus: Gpus, redis_url: str) -> None:
@@ -133,6 +161,7 @@ def test_a_worker_that_has_lost_its_device_meanwhile_says_so_and_leaves(gpus: Gp
     wait_for(lambda: holder(redis_url) not in ("", held), 30, "another holder of the device")
     worker.resume()
     wait_for(lambda: "has lost its lease of GPUs and leaves: 0 is held by worker" in sight.log(), 30, "words")
+    gpus.release()
     wait_for(lambda: not worker.is_running() or worker.status() == psutil.STATUS_ZOMBIE, 30, "its end")
     check_end(gpus, run, redis_url)
 
