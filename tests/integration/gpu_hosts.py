@@ -12,6 +12,8 @@ from common.keys import device_key
 from tests.integration.harness import Command, Harness, wait_for
 
 HOST = socket.gethostname()
+LEASE = 3.0
+"""Of a worker and of its devices, in seconds: a busy machine may keep a process waiting for more than one."""
 STEPS = Path(__file__).with_name("gpu_steps.py")
 ONE = """
 name: {name}
@@ -74,7 +76,7 @@ class Gpus(Harness):
 
 def hosts_of(folder: Path) -> Iterator[Gpus]:
     """For a fixture: a harness that leaves no process behind."""
-    harness = Gpus(folder, {"DEVICES": "0,1", "STARTING_HINT": "0.5"})
+    harness = Gpus(folder, {"DEVICES": "0,1", "STARTING_HINT": "0.5", "WORKER_LEASE": str(LEASE)})
     try:
         yield harness
     finally:

@@ -75,6 +75,7 @@ def test_a_step_with_the_mixin_says_what_it_runs_on(gpus: Gpus, options: str, ex
 
 
 def test_four_replicas_on_two_devices_take_them_in_turns_as_workers_die(gpus: Gpus) -> None:
+    gpus.hold()
     run = gpus.start_run(gpus.write(ONE, replicas=4, rows=1200))
     sight = Sight(gpus)
     first, second = gpus.wait_for_loaded(2)
@@ -83,6 +84,7 @@ def test_four_replicas_on_two_devices_take_them_in_turns_as_workers_die(gpus: Gp
     sight.wait_for_results("placed", 5)
     psutil.Process(first.pid).kill()
     third = gpus.wait_for_loaded(3)[2]
+    gpus.release()
     assert third.devices == first.devices
     assert run.wait(60) == 0, run.text
     assert "no worker for step" not in run.text.partition("waits for")[2]
