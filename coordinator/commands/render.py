@@ -39,6 +39,9 @@ image_option = click.option(
 redis_option = click.option(
     "--redis-image", default="redis:8", show_default=True, metavar="IMAGE", help="Of the broker."
 )
+folder_option = click.option(
+    "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Files there. Default: print all."
+)
 force_option = click.option("--force", is_flag=True, help="Write over what is there.")
 
 
@@ -107,9 +110,7 @@ def compose(
 @click.option("--model-claim", metavar="NAME", help="A claim that is there, for models. Default: a folder of each pod.")
 @click.option("--keda/--no-keda", default=True, help="Scale workers with KEDA, from none on; or keep all replicas.")
 @click.option("--keda-namespace", default="keda", show_default=True, metavar="NAME", help="Where KEDA runs.")
-@click.option(
-    "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Files there. Default: print all."
-)
+@folder_option
 @force_option
 def kubernetes(
     spec: Path,
@@ -149,10 +150,7 @@ def kubernetes(
         model_claim=model_claim,
     )
     files = kubernetes_files(pipeline_services(spec, overrides, allow, dict(replicas)), cluster)
-    if output is None:
-        click.echo("---\n".join(files.values()), nl=False)
-    else:
-        _write(files, output, force=force)
+    _give(files, "---\n".join(files.values()), output, force=force)
 
 
 @render.command(short_help="Units of systemd, for hosts without containers.")
@@ -174,9 +172,7 @@ def kubernetes(
     help="Where pipeline-worker is on the hosts.",
 )
 @click.option("--user", default="penstock", show_default=True, metavar="NAME", help="Whom the processes run as.")
-@click.option(
-    "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Files there. Default: print all."
-)
+@folder_option
 @force_option
 def systemd(
     spec: Path,
@@ -196,10 +192,16 @@ def systemd(
 
     services = pipeline_services(spec, overrides, allow)
     files = systemd_files(services, Host(folder or services.folder, bin_dir, user))
-    if output is None:
-        click.echo("\n".join(f"# ==== {name}\n{text}" for name, text in files.items()), nl=False)
+    shown = "\n".join(f"# ==== {name}\n{text}" for name, text in files.items())
+    _give(files, shown, output, force=force)
+
+
+def _give(files: Mapping[str, str], shown: str, folder: Path | None, *, force: bool) -> None:
+    """Prints all of them as `shown`, or writes each to its file."""
+    if folder is None:
+        click.echo(shown, nl=False)
     else:
-        _write(files, output, force=force)
+        _write(files, folder, force=force)
 
 
 def _write(files: Mapping[str, str], folder: Path, *, force: bool) -> None:

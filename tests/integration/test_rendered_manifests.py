@@ -11,7 +11,6 @@ import pytest
 from tests.integration.harness import Harness, harnesses
 from tests.integration.scaler import Scaler, on_this_host
 from tests.unit.rendered import documents
-from worker.cli import command as worker_command
 
 SPEC = """
 name: scaled
@@ -29,8 +28,6 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
 
 
 def test_workers_come_and_go_from_none_on_and_the_run_completes(harness: Harness, redis_url: str) -> None:
-    if "stay" not in {parameter.name for parameter in worker_command.params}:
-        pytest.skip("pipeline-worker has no --stay here")
     spec = harness.write_spec(SPEC)
     command = harness.start("pipeline-coordinator", "render", "kubernetes", spec)
     assert command.wait() == 0, command.text
