@@ -78,7 +78,7 @@ class Ending:
         if record.payloads:
             self._stores.remember(record)
             self.clear_stores()
-        self._publish()
+        self.publish()
         return Outcome(
             run_id=self._run_id,
             status="complete",
@@ -144,7 +144,6 @@ class Ending:
             failed_rows=sum(failed.values()),
         )
         self._clear_away()
-        self._publish()
         return Outcome(
             run_id=self._run_id,
             status="complete",
@@ -168,6 +167,24 @@ class Ending:
             self._reporter.say(problem)
         elif self._stores.recorded:
             self._directory.update(payloads=[])
+
+    def publish(self) -> None:
+        """Puts the dataset of a complete run where the user wants it as well.
+
+        Raises:
+            RunError: it cannot be written there. The run is complete all the same.
+        """
+        output, dataset = self._request.output, self._directory.path / DATASET
+        if output is None or self._request.dry_run:
+            return
+        try:
+            copy_dataset(dataset, output)
+        except OSError as error:
+            failures = error.args[0] if isinstance(error, shutil.Error) else [(dataset, output, error.strerror)]
+            raise RunError(
+                f"run '{self._run_id}' is complete and its dataset is in {dataset}, but it cannot be copied to "
+                f"{output}: {failures[0][2]}; the same command tries that again, or choose another --output"
+            ) from error
 
     def _why(self, session: Session) -> str:
         """Why the run is halted; where too many rows failed, also what the last one of them failed of."""
@@ -247,10 +264,6 @@ class Ending:
     def _spec_text(self) -> str:
         """As it was written, unless the command line has changed it."""
         return spec_text(self.prepared.spec.dump(), "yaml") if self._request.overrides else self.prepared.text
-
-    def _publish(self) -> None:
-        if self._request.output is not None and not self._request.dry_run:
-            copy_dataset(self._directory.path / DATASET, self._request.output)
 
     def _known_columns(self) -> Mapping[str, list[str]]:
         plan, columns = self.prepared.plan, self.prepared.columns()

@@ -132,6 +132,7 @@ class Execution:
             if outcome.status == "complete":
                 shutil.rmtree(self._directory.broker, ignore_errors=True)
                 self._ending.clear_stores()
+                self._ending.publish()
             return outcome
 
     def _last_record(self) -> RunRecord | None:

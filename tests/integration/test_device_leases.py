@@ -41,9 +41,8 @@ class Host:
 
     def held(self) -> list[str]:
         """Per device the worker that has it."""
-        everything = self.connection.command("MGET", *keys(0, 1, 2))
         others = DeviceLeases(self.connection, "", LEASE).others(keys(0, 1, 2))
-        return [others[key].worker if value else "" for key, value in zip(keys(0, 1, 2), everything, strict=True)]
+        return [others[key].worker if key in others else "" for key in keys(0, 1, 2)]
 
 
 @pytest.fixture

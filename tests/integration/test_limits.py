@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 import redis
 
+from coordinator.run_directory import RunDirectory
 from tests.integration.harness import Harness, harnesses, wait_for
 from tests.redis_server import RedisServer
 
@@ -99,6 +100,25 @@ def test_a_disk_that_stays_full_ends_the_run_which_goes_on_later(
     code, text = harness.run(*arguments, PART_ROWS="100")
     assert code == 0, text
     check_rows(harness, 500, dataset(small_disk))
+
+
+def test_a_dataset_that_has_no_room_where_it_is_to_be_copied_stays_whole(harness: Harness, small_disk: Path) -> None:
+    (small_disk / "ballast").write_bytes(bytes(1_500_000))
+    arguments = (bulky(harness), "--output", small_disk / "out")
+    for _ in range(2):  # the second time the run is complete already
+        code, text = harness.run(*arguments)
+        assert code == 1, text
+        assert "is complete and its dataset is in" in text
+        assert "cannot be copied to" in text
+        assert "No space left on device; the same command tries that again" in text
+        assert "Traceback" not in text
+        assert RunDirectory(harness.run_directory).read().status == "complete"
+        check_rows(harness, 500, harness.run_directory / "dataset")
+    subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
+    code, text = harness.run(*arguments)
+    assert code == 0, text
+    check_rows(harness, 500, small_disk / "out")
+    assert harness.processes() == []
 
 
 def test_a_full_broker_is_waited_for_and_drained(harness: Harness, broker: RedisServer) -> None:
