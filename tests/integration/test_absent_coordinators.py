@@ -108,7 +108,7 @@ def test_a_worker_that_comes_when_the_coordinator_is_gone_waits_as_long_and_leav
     run = coordinator(harness, spec(harness, gate, None), redis_url)
     sight = Sight(harness, redis_url)
     the_run(redis_url)
-    wait_for(lambda: sight.connect() and (harness.run_directory / "run.json").exists(), what="the run")
+    wait_for(lambda: list((harness.folder / "cache").glob("*/*/run.json")), what="the run")
     sight.wait_for_status("running")
     run.kill()
     check_left(worker(harness, redis_url, "load", COORDINATOR_TIMEOUT="0.5"))
