@@ -64,7 +64,7 @@ def command(
     \b
     Exit codes:
       0    the run has ended, or the worker was told to leave
-      1    the step could not be loaded, or the broker stayed away
+      1    the step could not be loaded, the broker stayed away, or the run was removed
       2    something in the command is wrong
       69   the run was without a coordinator for longer than --coordinator-timeout
       78   this worker cannot serve the step
