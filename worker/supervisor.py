@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from common.broker.connection import Connection
@@ -235,9 +236,10 @@ class Supervisor:
         os._exit(EXIT_STOPPED)
 
     def _signal(self, number: signal.Signals) -> None:
-        for child in self._children:
-            if child.pid:
-                os.kill(child.pid, number)
+        for pid in [child.pid for child in self._children]:
+            if pid:
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.kill(pid, number)
 
 
 def _replicas(resources: object) -> int:
