@@ -95,7 +95,10 @@ def command(
     find = partial(find_run, connection, step, run_id, pipeline)
     if stay:
         serving = Stay(
-            connection, find, lambda found: Supervisor(broker, found, settings, place, step), settings.patience
+            connection,
+            partial(find, stay=True),
+            lambda found: Supervisor(broker, found, settings, place, step),
+            settings.patience,
         )
         on_stop_signals(serving.stop, serving.kill)
         sys.exit(serving.run())
