@@ -25,11 +25,11 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
 # which run
 
 
-def two_runs(harness: Harness, url: str) -> tuple[Command, Command]:
+def two_runs(harness: Harness, url: str) -> tuple[Command, ...]:
     """Two pipelines with the steps `load` and `double`, under way at one broker."""
     one = harness.write_spec(SLOW.replace("name: slow", "name: one"), "one.yaml")
     two = harness.write_spec(SLOW.replace("name: slow", "name: two").replace("rows: 400", "rows: 150"), "two.yaml")
-    runs = coordinator(harness, one, url), coordinator(harness, two, url)
+    runs = tuple(coordinator(harness, spec, url, COORDINATOR_LEASE="30") for spec in (one, two))
     wait_for(lambda: len(run_ids(url)) == 2, what="two runs")
     return runs
 

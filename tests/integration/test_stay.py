@@ -130,7 +130,8 @@ def test_a_run_without_a_coordinator_is_passed_over_and_the_next_one_is_served(
 
 
 def test_workers_that_several_runs_want_wait_until_it_is_one(harness: Harness, redis_url: str) -> None:
-    runs = [coordinator(harness, write(harness, name), redis_url) for name in ("first", "second")]
+    lease = {"COORDINATOR_LEASE": "30"}
+    runs = [coordinator(harness, write(harness, name), redis_url, **lease) for name in ("first", "second")]
     wait_for(lambda: len(run_ids(redis_url)) == 2, what="two runs")
     registry = RunRegistry(Connection(redis_url))
     wait_for(lambda: all(registry.status(one)[0] == "running" for one in run_ids(redis_url)), what="both under way")
