@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common.broker.connection import Disconnected, ForeignData
+from common.broker.connection import Connection, Disconnected, ForeignData
 from common.broker.runs import RunRegistry
 from common.errors import BrokerError, Fenced, RunError, StoreError, UsageError
 from common.keys import Keys
@@ -42,6 +42,7 @@ def remove_run(found: FoundRun, broker: str | None) -> Removed:
         Fenced: a coordinator is alive.
         Disconnected, UsageError: its broker cannot be asked, and may hold keys of it; nothing was removed.
         StoreError: its payloads cannot be deleted; nothing else was removed.
+        RunError: its directory cannot be deleted; all else was removed.
     """
     with ExitStack() as stack:
         if found.directory is not None:
@@ -63,36 +64,55 @@ def remove_run(found: FoundRun, broker: str | None) -> Removed:
             _remove_folders(folders)
         if found.directory is not None:
             end_leftover(found.directory.broker)
-            found.directory.remove()
+            _remove_directory(found)
         return Removed(keys, tuple(folders))
 
 
-def old_at_broker(url: str, older_than: float, *, unfinished: bool, here: Collection[str]) -> Iterator[FoundRun]:
+def old_at_broker(
+    url: str,
+    older_than: float,
+    *,
+    unfinished: bool,
+    here: Collection[str],
+    complain: Callable[[str, str], None] = lambda run_id, why: None,
+) -> Iterator[FoundRun]:
     """Runs of a broker that nobody coordinates and whose journal was not touched for `older_than` seconds.
 
     Args:
         unfinished: those that are not complete as well.
         here: runs that have a directory on this host; they are left to whoever looks after that.
+        complain: told of runs that are passed over since their keys cannot be read, and why.
     """
     with connect(url) as connection:
         registry = RunRegistry(connection)
         for run_id in registry.run_ids():
             if run_id in here:
                 continue
-            # The broker notes when a key was last read or written; only coordinators and workers touch the journal.
-            idle = connection.batch([("OBJECT", "IDLETIME", Keys(run_id).journal)])[0]
             try:
-                record = registry.read(run_id)
+                is_old = _is_old(connection, run_id, older_than, unfinished)
+            except ForeignData as error:
+                remedy = f"remove it with: pipeline-coordinator rm {run_id}"
+                complain(run_id, f"{error.answer}; something else than Penstock has written there: {remedy}")
             except BrokerError:
                 raise
             except RunError:
                 continue  # of another version, which has to judge it
-            if record is None:
-                registry.forget(run_id)
-            elif record.status != "complete" and not unfinished:
-                continue
-            elif isinstance(idle, int) and idle >= older_than and registry.lease_holder(run_id) is None:
-                yield FoundRun(run_id)
+            else:
+                if is_old:
+                    yield FoundRun(run_id)
+
+
+def _is_old(connection: Connection, run_id: str, older_than: float, unfinished: bool) -> bool:
+    registry = RunRegistry(connection)
+    # The broker notes when a key was last read or written; only coordinators and workers touch the journal.
+    idle = connection.batch([("OBJECT", "IDLETIME", Keys(run_id).journal)])[0]
+    record = registry.read(run_id)
+    if record is None:
+        registry.forget(run_id)
+        return False
+    if record.status != "complete" and not unfinished:
+        return False
+    return isinstance(idle, int) and idle >= older_than and registry.lease_holder(run_id) is None
 
 
 def disk_size(folder: Path) -> int:
@@ -131,8 +151,22 @@ def _remove_folders(folders: Sequence[str]) -> None:
             raise type(error)(f"{error}; payloads of the run would be left over, so nothing else was removed") from None
 
 
+def _remove_directory(found: FoundRun) -> None:
+    assert found.directory is not None
+    try:
+        found.directory.remove()
+    except OSError as error:
+        raise RunError(
+            f"{found.directory.path} cannot be removed: {error}; its keys in the broker and its payloads are gone: "
+            "delete what is left of it as a user who may"
+        ) from error
+
+
 def _refuse_alive(found: FoundRun, registry: RunRegistry) -> None:
-    lease = registry.lease_holder(found.run_id)
+    try:
+        lease = registry.lease_holder(found.run_id)
+    except ForeignData:
+        return  # nobody can have it
     if lease is not None and not is_outlived(found, lease):
         raise Fenced(
             f"run '{found.run_id}' is coordinated by process {lease.get('pid')} on {lease.get('host')}; stop it first "

@@ -64,7 +64,7 @@ def command(
     \b
     Exit codes:
       0    the run has ended, or the worker was told to leave
-      1    the step could not be loaded, or the broker stayed away
+      1    the step could not be loaded, the broker stayed away, or the run was removed
       2    something in the command is wrong
       69   the run was without a coordinator for longer than --coordinator-timeout
       78   this worker cannot serve the step
@@ -95,7 +95,10 @@ def command(
     find = partial(find_run, connection, step, run_id, pipeline)
     if stay:
         serving = Stay(
-            connection, find, lambda found: Supervisor(broker, found, settings, place, step), settings.patience
+            connection,
+            partial(find, stay=True),
+            lambda found: Supervisor(broker, found, settings, place, step),
+            settings.patience,
         )
         on_stop_signals(serving.stop, serving.kill)
         sys.exit(serving.run())

@@ -21,28 +21,35 @@ def find_run(
     run_id: str | None,
     pipeline: str | None,
     pause: Callable[[float], bool],
+    *,
+    stay: bool = False,
 ) -> RunRecord | None:
-    """Waits for a run that wants this worker.
+    """Waits for a run that wants this worker. Of several it is the one that has a coordinator.
 
     Args:
         step: the worker's step; None for a worker of all steps.
         pause: waits for some seconds; returns True when the worker is to stop.
+        stay: wait for a coordinator, and, where several runs that have one fit, until it is only one.
 
     Returns:
         The run, or None when the worker was stopped while it waited.
 
     Raises:
-        UsageError: several runs fit, or the run that was named does not have the step.
+        UsageError: several runs fit, and not just one of them has a coordinator; or the run that was named does not
+            have the step.
         CannotServe: the run that was named was made by another version.
     """
     registry = RunRegistry(connection)
     said = False
     complaints: set[str] = set()
 
-    def complain(text: str) -> None:
+    def say_once(text: str) -> None:
         if text not in complaints:
             complaints.add(text)
-            logger.warning("passed over: %s", text)
+            logger.warning("%s", text)
+
+    def complain(text: str) -> None:
+        say_once(f"passed over: {text}")
 
     while True:
         if run_id and registry.status(run_id)[0] == "complete":
@@ -57,12 +64,21 @@ def find_run(
             steps = ", ".join(found[0].spec["steps"])
             raise UsageError(f"run '{run_id}' has no step '{step}'; its steps are: {steps}")
         found = [record for record in found if step is None or step in record.spec["steps"]]
-        if len(found) > 1:
-            listed = ", ".join(record.run_id for record in found)
-            raise UsageError(f"several runs want {_wanted(step)}: {listed}; choose one with --run RUN")
-        if found:
+        if stay or len(found) > 1:
+            coordinated = [record for record in found if registry.is_coordinated(record.run_id)]
+            if stay or len(coordinated) == 1:
+                for record in found:
+                    if record not in coordinated:
+                        complain(f"run '{record.run_id}' has no coordinator")
+                found = coordinated
+        if len(found) == 1:
             return found[0]
-        if not said:
+        if found:
+            several = f"several runs want {_wanted(step)}: {', '.join(record.run_id for record in found)}"
+            if not stay:
+                raise UsageError(f"{several}; choose one with --run RUN")
+            say_once(f"{several}; waiting until it is one, or choose one with --run RUN")
+        elif not said:
             which = f"run '{run_id}'" if run_id else f"a run of '{pipeline}'" if pipeline else "a run"
             logger.warning("waiting for %s that wants %s at %s", which, _wanted(step), connection.shown_url)
             said = True

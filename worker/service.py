@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from common.broker.connection import RUN_IS_GONE, BrokerFull, Connection, Disconnected, ForeignData
+from common.broker.connection import BrokerFull, Connection, Disconnected, ForeignData, RunGone
 from common.broker.runs import RunRecord, RunRegistry
 from common.broker.work import WorkQueue
 from common.build import StepNotHere
@@ -25,7 +25,6 @@ from common.errors import (
     EXIT_NO_COORDINATOR,
     BrokerError,
     PenstockError,
-    RunError,
     WireError,
 )
 from common.faults import SpecFault
@@ -93,6 +92,7 @@ class Worker:
             with self._load_ends:
                 # One that has just been loaded is unloaded as well.
                 if not self._load_ends.wait_for(lambda: not self._loading, LOADED_SECONDS):
+                    self._say_what_misled()
                     self._leave_at_once(self._exit_code)
         if self._runner is not None:
             self._runner.stop()
@@ -117,13 +117,13 @@ class Worker:
                 raise self._misled
             return code
         except PenstockError as error:
-            logger.error("worker %s leaves: %s", self.worker_id, error)
+            self._misled = error
+            self._say_what_misled()
             facts["refused"] = str(error)
             fault = error.__cause__
             if isinstance(fault, SpecFault) and not isinstance(fault, StepNotHere):
                 facts["fault"] = [fault.message, fault.loc]
-            # It would find the same again: nobody is to start another one.
-            return EXIT_CANNOT_SERVE if isinstance(error, WireError | ForeignData) else error.exit_code
+            return self._exit_code
         finally:
             self._stopping.set()
             if watch.is_alive():
@@ -178,10 +178,21 @@ class Worker:
 
     @property
     def _exit_code(self) -> int:
-        """Of an orderly end: a worker that has lost its devices leaves room for another one, which waits for some."""
+        """A worker that has lost its devices leaves room for another one, which waits for some."""
+        if self._misled is not None:  # who would find the same again has no successor
+            return EXIT_CANNOT_SERVE if isinstance(self._misled, WireError | ForeignData) else self._misled.exit_code
         if self._abandoned:
             return EXIT_NO_COORDINATOR
         return EXIT_FAILED if self._lost_devices else EXIT_COMPLETE
+
+    @property
+    def run_is_gone(self) -> bool:
+        """Does it leave because there is no such run any more?"""
+        return isinstance(self._misled, RunGone)
+
+    def _say_what_misled(self) -> None:
+        if self._misled is not None:
+            logger.error("worker %s leaves: %s", self.worker_id, self._misled)
 
     @property
     def _is_local(self) -> bool:
@@ -256,7 +267,7 @@ class Worker:
                 status, want = registry.status(self._record.run_id)
                 self._check_devices()
                 if not status:
-                    raise RunError(f"the broker {RUN_IS_GONE}")
+                    raise RunGone(self._connection.shown_url)
                 self._queue.stay_known()
                 if status in ENDED or want == "stop":
                     self.stop()

@@ -42,7 +42,7 @@ class Stay:
         self._supervisor: Supervisor | None = None
 
     def run(self) -> int:
-        """Returns the exit code: that of a run's worst process, as soon as one is not 0."""
+        """Returns the exit code: that of a run's worst process, as soon as one is not 0 and the run is still there."""
         code = EXIT_COMPLETE
         while code == EXIT_COMPLETE and not self._stopped.wait(PAUSE_SECONDS):
             try:
@@ -57,6 +57,8 @@ class Stay:
             self._supervisor = self._supervise(record)
             if not self._stopped.is_set():
                 code = self._supervisor.run()
+                if self._supervisor.run_is_gone:
+                    code = EXIT_COMPLETE
         return code
 
     def _wait_for_broker(self) -> None:

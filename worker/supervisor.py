@@ -13,6 +13,7 @@ import sys
 import threading
 import time
 import traceback
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from common.broker.connection import Connection
@@ -29,7 +30,7 @@ RESTART_SECONDS = (0.05, 5.0)
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STEADY_SECONDS = 10.0
 """A child that lived longer is restarted without delay."""
-ENDS, WAITS_FOR_ITS_STAGE = b".", b"s"
+ENDS, WAITS_FOR_ITS_STAGE, RUN_IS_GONE = b".", b"s", b"g"
 STAGE_SECONDS = 1.0
 """A worker that left with its stage is wanted again if the run is in that stage after this time: it has come back."""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
@@ -42,8 +43,8 @@ class Child:
     """A worker process.
 
     Args:
-        told: a pipe in which the worker says that it ends on purpose, and why: `ENDS` or `WAITS_FOR_ITS_STAGE`. Its
-            exit code could be any step's doing.
+        told: a pipe in which the worker says that it ends on purpose, and why: `ENDS`, `WAITS_FOR_ITS_STAGE` or
+            `RUN_IS_GONE`. Its exit code could be any step's doing.
         deaths: those in a row that came early.
     """
 
@@ -76,6 +77,8 @@ class Supervisor:
         self._leave_by = 0.0
         self._looked = 0.0
         self._only = only
+        self.run_is_gone = False
+        """Have the workers ended because there is no such run any more?"""
         steps = PipelineSpec.from_dict(record.spec).steps
         self._children = [
             Child(name)
@@ -170,7 +173,7 @@ class Supervisor:
         try:
 
             def leave_at_once(code: int) -> None:
-                os.write(tells, WAITS_FOR_ITS_STAGE if worker.is_out_of_turn else ENDS)
+                os.write(tells, _why(worker))
                 os._exit(code)
 
             connection = Connection(self._url)
@@ -182,7 +185,7 @@ class Supervisor:
         except BaseException:
             traceback.print_exc(file=sys.__stderr__)
             return EXIT_FAILED
-        os.write(tells, WAITS_FOR_ITS_STAGE if worker.is_out_of_turn else ENDS)
+        os.write(tells, _why(worker))
         return code
 
     def _reap(self, waiting: list[Child]) -> list[tuple[Child, int]]:
@@ -198,6 +201,9 @@ class Supervisor:
     def _restarts(self, child: Child, outcome: int) -> bool:
         """A worker that ended on purpose says so; one that failed has a successor, like one that crashed."""
         told = _told(child)
+        if told == RUN_IS_GONE and self._place.echo:  # a coordinator makes the run anew for its local workers
+            self.run_is_gone = True
+            self.stop()
         if self._stopping.is_set() or self._leave_by or (told == ENDS and outcome != EXIT_FAILED):
             return False
         if told == WAITS_FOR_ITS_STAGE:
@@ -230,13 +236,20 @@ class Supervisor:
         os._exit(EXIT_STOPPED)
 
     def _signal(self, number: signal.Signals) -> None:
-        for child in self._children:
-            if child.pid:
-                os.kill(child.pid, number)
+        for pid in [child.pid for child in self._children]:
+            if pid:
+                with suppress(ProcessLookupError):  # it has just ended
+                    os.kill(pid, number)
 
 
 def _replicas(resources: object) -> int:
     return int(resources.get("replicas", 1)) if isinstance(resources, dict) else 1
+
+
+def _why(worker: Worker) -> bytes:
+    if worker.run_is_gone:
+        return RUN_IS_GONE
+    return WAITS_FOR_ITS_STAGE if worker.is_out_of_turn else ENDS
 
 
 def _told(child: Child) -> bytes:

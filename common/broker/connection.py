@@ -47,10 +47,6 @@ _CODES: dict[type[Exception], str] = {
     redis.exceptions.TryAgainError: "TRYAGAIN ",
 }
 _REFUSALS = ("NOPERM", "NOAUTH", "ACL failure in script", "The user executing the script can't")
-RUN_IS_GONE = (
-    "holds nothing of this run any more: it has lost its data, or the run was removed; start this worker again when "
-    "the run goes on"
-)
 _FOREIGN = ("WRONGTYPE", "is not an integer")
 NO_KEY = Keys("no-run").worker("none")
 """A key that every user who writes may touch: the lease of a worker that never was."""
@@ -75,7 +71,31 @@ class NotPermitted(BrokerError):
 
 
 class ForeignData(BrokerError):
-    """A key of ours holds what something else has written; nothing changes by trying again."""
+    """A key of ours holds what something else has written; nothing changes by trying again.
+
+    Args:
+        answer: what the broker says of which key.
+    """
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+        super().__init__(
+            f"{answer}; something else than Penstock has written there: keep it out, and start over with --fresh"
+        )
+
+
+class RunGone(BrokerError):
+    """The broker holds nothing of the run any more; there is nothing for a worker of it to do.
+
+    Args:
+        broker: its URL, without password.
+    """
+
+    def __init__(self, broker: str) -> None:
+        super().__init__(
+            f"the broker at {broker} holds nothing of this run any more: it has lost its data, or the run was removed; "
+            "start this worker again when the run goes on"
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -358,11 +378,10 @@ class Connection:
             self._client.connection_pool.disconnect(inuse_connections=False)
             return Disconnected(f"the broker at {self.shown_url} cannot be used at the moment: {not_now[0]}")
         if "NOGROUP" in text:
-            return BrokerError(f"the broker at {self.shown_url} {RUN_IS_GONE}")
+            return RunGone(self.shown_url)
         answer = f"the broker at {self.shown_url} answered{_named(call) and f' to{_named(call)}'}: {text}"
         if any(mark in text for mark in _FOREIGN):
-            remedy = "something else than Penstock has written there: keep it out, and start over with --fresh"
-            return ForeignData(f"{answer}; {remedy}")
+            return ForeignData(answer)
         return BrokerError(answer)
 
 

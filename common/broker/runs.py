@@ -202,11 +202,15 @@ class RunRegistry:
         return dict(zip(steps, map(int, lengths), strict=True))
 
     def delete(self, run_id: str) -> int:
-        """Removes every key of the run and returns how many there were."""
-        removed = 0
+        """Removes every key of the run and returns how many there were.
+
+        Those first without which workers, who may still be there, add none.
+        """
+        keys_of = Keys(run_id)
+        removed = int(self._connection.command("UNLINK", keys_of.run, keys_of.progress))
         cursor = b"0"
         while True:
-            cursor, keys = self._connection.command("SCAN", cursor, "MATCH", Keys(run_id).everything, "COUNT", 1000)
+            cursor, keys = self._connection.command("SCAN", cursor, "MATCH", keys_of.everything, "COUNT", 1000)
             if keys:
                 removed += int(self._connection.command("UNLINK", *keys))
             if int(cursor) == 0:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.batch import Batch, DeadLetter, Failure, Payload, Result
-from common.broker.connection import Argument, Call, Connection
+from common.broker.connection import Argument, Call, Connection, RunGone
 from common.errors import BrokerError, PayloadMissing, WireError
 from common.fields import number
 from common.keys import GROUP, Keys
@@ -99,14 +99,13 @@ class WorkQueue:
     # membership
 
     def join(self, facts: Mapping[str, Any]) -> None:
-        """Makes the worker known, with a first lease; its keeper renews it from then on."""
-        replies = self.connection.batch(
-            [
-                ("SET", self.keys.worker(self.worker_id), 1, "PX", self._lease_ms),
-                ("HSET", self.keys.workers, self.worker_id, json.dumps(dict(facts))),
-            ]
-        )
-        _raise_first(replies)
+        """Makes the worker known, with a first lease; its keeper renews it from then on.
+
+        Raises:
+            RunGone: there is no such run; nothing was written, as with all that follows.
+        """
+        keys = [self.keys.workers, self.keys.worker(self.worker_id)]
+        self._write("join", keys, self.worker_id, json.dumps(dict(facts)), self._lease_ms)
         self._facts = dict(facts)
 
     def stay_known(self) -> None:
@@ -119,15 +118,15 @@ class WorkQueue:
 
     def tell(self, facts: Mapping[str, Any]) -> None:
         """Leaves word about a worker that could not serve, for the coordinator to read."""
-        self.connection.command("HSET", self.keys.workers, self.worker_id, json.dumps(dict(facts)))
+        self._write("join", [self.keys.workers], self.worker_id, json.dumps(dict(facts)))
 
     def note_loaded(self) -> None:
         """From now on the step is known to be loadable: a worker that cannot load it is to blame, not the step."""
-        self.connection.command("HSET", self.keys.progress, f"loaded:{self.step}", 1)
+        self._write("note", [], f"loaded:{self.step}")
 
     def note_columns(self) -> None:
         """From now on a column that is missing is known to be a matter of the rows, not of the pipeline."""
-        self.connection.command("HSET", self.keys.progress, f"columns:{self.step}", 1)
+        self._write("note", [], f"columns:{self.step}")
 
     def columns_noted(self) -> bool:
         """Has a worker of the step seen rows with all columns that the step requires?"""
@@ -158,6 +157,11 @@ class WorkQueue:
             self.worker_id,
             EXIT_SECONDS,
         )
+
+    def _write(self, script: str, keys: Sequence[str], *args: Argument) -> None:
+        """Calls a script that writes nothing where the run is gone: nobody would ever remove it."""
+        if not self.connection.call(script, [self.keys.progress, *keys], *args):
+            raise RunGone(self.connection.shown_url)
 
     # take
 
@@ -265,7 +269,7 @@ class WorkQueue:
 
     def stage(self, payload: Payload, data: bytes) -> None:
         """Stores one chunk of a global step's output ahead of the commit that links it."""
-        self.connection.command("SET", self.keys.payload(payload.step, payload.seq, payload.attempt), data)
+        self._write("stage", [self.keys.payload(payload.step, payload.seq, payload.attempt)], data)
 
     # commit
 
@@ -353,7 +357,10 @@ class WorkQueue:
 
     def _epoch(self) -> bytes:
         """Of the coordinator that the run has, which changes when a halted run goes on."""
-        return self.connection.command("HGET", self.keys.run, "epoch") or b"none"
+        epoch: bytes | None = self.connection.command("HGET", self.keys.run, "epoch")
+        if epoch is None:
+            raise RunGone(self.connection.shown_url)
+        return epoch
 
     def void(self, entries: Sequence[str]) -> bool:
         """Takes tickets of a generator that has ended out of the stream; returns whether it has ended."""
@@ -382,10 +389,7 @@ class WorkQueue:
 
     def report(self, lines: Sequence[bytes]) -> None:
         """Sends log records on their way to the run directory."""
-        replies = self.connection.batch(
-            [("XADD", self.keys.log, "MAXLEN", "~", LOG_LENGTH, "*", "m", line) for line in lines]
-        )
-        _raise_first(replies)
+        self._write("report", [self.keys.log], LOG_LENGTH, *lines)
 
 
 def _raise_first(replies: Sequence[Any]) -> None:

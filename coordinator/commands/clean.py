@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -46,10 +47,11 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     """Removes complete runs that have not changed for a week: run directories with the datasets in them, and, with
     --broker, keys in the broker.
 
-    Copies that `run --output` made stay. A run that is being coordinated is never removed.
+    Copies that `run --output` made stay. A run that is being coordinated is never removed. Where one cannot be removed,
+    the others are, and the exit code is 1.
     """
     from common.cache import cache_directory
-    from common.errors import PenstockError
+    from common.errors import EXIT_FAILED, Fenced, PenstockError
     from coordinator.lookup import FoundRun
     from coordinator.removal import disk_size, old_at_broker, remove_run
     from coordinator.run_directory import list_runs
@@ -57,7 +59,11 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
 
     now, cache = datetime.now(UTC), cache_directory(cache_dir)
     runs, freed, keys, kept = 0, 0, 0, 0
-    said = "would remove" if dry_run else "removed"
+    said, failed = "would remove" if dry_run else "removed", False
+
+    def keep(run_id: str, why: object) -> None:
+        click.echo(f"kept {run_id}: {why}", err=True)
+
     local = list_runs(cache)
     for directory, record in local:
         age = (now - record.updated).total_seconds()
@@ -70,25 +76,29 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
         try:
             keys += 0 if dry_run else remove_run(FoundRun(record.run, directory, record), broker).keys or 0
         except PenstockError as error:
-            click.echo(f"kept {record.run}: {error}", err=True)
+            keep(record.run, error)
+            failed = failed or not isinstance(error, Fenced)
             continue
         state = "complete" if record.status == "complete" else "not complete"
         click.echo(f"{said} {record.run} ({state}, {ago(age)}, {size(bytes_on_disk)})")
         runs, freed = runs + 1, freed + bytes_on_disk
     if broker:
         here = {record.run for _, record in local}
-        for found in old_at_broker(broker, older_than, unfinished=unfinished, here=here):
+        for found in old_at_broker(broker, older_than, unfinished=unfinished, here=here, complain=keep):
             try:
                 keys += 0 if dry_run else remove_run(found, broker).keys or 0
             except PenstockError as error:
-                click.echo(f"kept {found.run_id}: {error}", err=True)
+                keep(found.run_id, error)
+                failed = failed or not isinstance(error, Fenced)
                 continue
             click.echo(f"{said} {found.run_id} at the broker")
             runs += 1
-    if not runs:
+    if not runs and not failed:
         click.echo("Nothing to remove.")
-    else:
+    elif runs:
         what = f"{size(freed)} in {count(runs, 'run')}" + (f", {count(keys, 'key')} in the broker" if keys else "")
         click.echo(f"{'Would free' if dry_run else 'Freed'} {what}.")
     if kept:
         click.echo(f"Kept {count(kept, 'old run')} that can still be gone on with; --unfinished removes those too.")
+    if failed:
+        sys.exit(EXIT_FAILED)

@@ -113,6 +113,24 @@ def test_gc_takes_complete_runs_and_unfinished_ones_only_when_told_to(connection
     assert RunRegistry(connection).run_ids() == ["demo-alive"]
 
 
+@pytest.mark.parametrize("key", ["run", "lease"])
+def test_gc_passes_over_a_run_whose_keys_something_else_has_written(connection: Connection, key: str) -> None:
+    for run_id in ("demo-1", "demo-2", "demo-3"):
+        begin(connection, run_id).finish("complete", list(SPEC["steps"]))
+    written = getattr(Keys("demo-2"), key)
+    connection.command("DEL", written)
+    connection.command("RPUSH", written, "x")
+    result = call("gc", "--older-than", "0s", "--broker", connection.url)
+    assert result.exit_code == 0
+    assert f"kept demo-2: the broker at {connection.url} answered to " in result.stderr
+    assert f"{written}: WRONGTYPE" in result.stderr
+    assert "remove it with: pipeline-coordinator rm demo-2" in result.stderr
+    assert "--fresh" not in result.stderr
+    assert RunRegistry(connection).run_ids() == ["demo-2"]
+    assert call("rm", "demo-2", "--broker", connection.url).exit_code == 0
+    assert connection.command("KEYS", "penstock:{demo-*") == []
+
+
 def make_directory(tmp_path: Path, broker: str | None) -> RunDirectory:
     directory = RunDirectory.of(tmp_path / "cache", "demo", "1")
     with directory:

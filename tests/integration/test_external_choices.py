@@ -9,6 +9,8 @@ from pathlib import Path
 
 import pytest
 
+from common.broker.connection import Connection
+from common.broker.runs import RunRegistry
 from tests.integration.harness import STEPS, Command, Harness, harnesses, wait_for
 from tests.integration.hosts import MINE, SLOW, check_end, coordinator, run_ids, said, the_run, worker
 from tests.integration.sight import Sight
@@ -23,11 +25,11 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
 # which run
 
 
-def two_runs(harness: Harness, url: str) -> tuple[Command, Command]:
+def two_runs(harness: Harness, url: str) -> tuple[Command, ...]:
     """Two pipelines with the steps `load` and `double`, under way at one broker."""
     one = harness.write_spec(SLOW.replace("name: slow", "name: one"), "one.yaml")
     two = harness.write_spec(SLOW.replace("name: slow", "name: two").replace("rows: 400", "rows: 150"), "two.yaml")
-    runs = coordinator(harness, one, url), coordinator(harness, two, url)
+    runs = tuple(coordinator(harness, spec, url, COORDINATOR_LEASE="30") for spec in (one, two))
     wait_for(lambda: len(run_ids(url)) == 2, what="two runs")
     return runs
 
@@ -55,6 +57,31 @@ def test_a_worker_that_several_runs_want_is_told_to_choose(harness: Harness, red
         listed = ", ".join(run_ids(redis_url))
         assert f"several runs want {wanted}: {listed}; choose one with --run RUN" in lost.text
         assert "Traceback" not in lost.text
+
+
+def leave_behind(harness: Harness, url: str) -> str:
+    """A run whose coordinator was killed, as the broker still shows it."""
+    run = coordinator(harness, harness.write_spec(SLOW.replace("name: slow", "name: left"), "left.yaml"), url)
+    run_id = the_run(url)
+    registry = RunRegistry(Connection(url))
+    wait_for(lambda: registry.status(run_id)[0] == "running", what="the run")
+    run.kill()
+    run.wait()
+    wait_for(lambda: not registry.is_coordinated(run_id), what="the end of the lease")
+    return run_id
+
+
+def test_a_run_whose_coordinator_was_killed_does_not_keep_workers_from_another_one(
+    harness: Harness, redis_url: str
+) -> None:
+    left = leave_behind(harness, redis_url)
+    run = coordinator(harness, harness.write_spec(SLOW.replace("0.1", "0.0")), redis_url)
+    wait_for(lambda: len(run_ids(redis_url)) == 2, what="the second run")
+    said(run, "no worker for step 'load' yet")
+    workers = [worker(harness, redis_url, step) for step in ("load", "double")]
+    check_end(harness, run, workers)
+    for one in workers:
+        assert f"passed over: run '{left}' has no coordinator" in one.text
 
 
 def test_a_step_that_the_run_does_not_have_is_refused_with_those_it_has(harness: Harness, redis_url: str) -> None:

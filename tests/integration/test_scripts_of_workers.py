@@ -306,7 +306,7 @@ def test_a_worker_that_the_broker_has_forgotten_joins_again(run: Run) -> None:
     worker, registry = run.worker("w1"), RunRegistry(run.connection)
     worker.join({"step": "a", "pid": 7, "loaded": True})
     before = registry.workers(run.run_id)
-    run.connection.command("UNLINK", run.keys.workers, run.keys.worker("w1"), run.keys.progress)
+    run.connection.batch([("DEL", run.keys.workers, run.keys.worker("w1")), ("HDEL", run.keys.progress, "loaded:a")])
     worker.stay_known()
     assert registry.workers(run.run_id) == before
     assert registry.loaded_steps(run.run_id, ["a", "b"]) == {"a"}

@@ -9,8 +9,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from common.broker.connection import Connection
+from common.broker.runs import RunRegistry
 from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.hosts import MINE, coordinator, said, worker
+from tests.integration.hosts import MINE, coordinator, run_ids, said, the_run, worker
 from tests.integration.stages import ROWS, STAGE_NAMES, Staged
 from tests.redis_server import RedisServer
 
@@ -102,6 +104,47 @@ def test_all_steps_are_served_run_after_run(harness: Harness, redis_url: str) ->
         assert run.wait(60) == 0, run.text
     check_stop([all_steps])
     assert harness.processes() == []
+
+
+def test_a_run_without_a_coordinator_is_passed_over_and_the_next_one_is_served(
+    harness: Harness, redis_url: str
+) -> None:
+    killed = coordinator(harness, write(harness), redis_url)
+    run_id, registry = the_run(redis_url), RunRegistry(Connection(redis_url))
+    wait_for(lambda: registry.status(run_id)[0] == "running", what="the run")
+    killed.kill()
+    killed.wait()
+    wait_for(lambda: not registry.is_coordinated(run_id), what="the end of the lease")
+    workers = staying(harness, redis_url)
+    for one in workers:
+        said(one, f"passed over: run '{run_id}' has no coordinator")
+        said(one, "waiting for a run that wants step")
+    run = coordinator(harness, write(harness, "second", 50), redis_url)
+    assert run.wait(60) == 0, run.text
+    assert doubles(harness, "second") == [2 * n for n in range(50)]
+    again = coordinator(harness, write(harness), redis_url)
+    assert again.wait(60) == 0, again.text
+    waited = [one.text.partition("loaded by worker")[0] for one in workers]
+    assert [text.count("has no coordinator") for text in waited] == [1, 1]
+    check_stop(workers)
+
+
+def test_workers_that_several_runs_want_wait_until_it_is_one(harness: Harness, redis_url: str) -> None:
+    lease = {"COORDINATOR_LEASE": "30"}
+    runs = [coordinator(harness, write(harness, name), redis_url, **lease) for name in ("first", "second")]
+    wait_for(lambda: len(run_ids(redis_url)) == 2, what="two runs")
+    registry = RunRegistry(Connection(redis_url))
+    wait_for(lambda: all(registry.status(one)[0] == "running" for one in run_ids(redis_url)), what="both under way")
+    listed = ", ".join(run_ids(redis_url))
+    workers = staying(harness, redis_url)
+    for one, step in zip(workers, ("load", "double"), strict=True):
+        said(one, f"several runs want step '{step}': {listed}; waiting until it is one, or choose one with --run RUN")
+    runs[0].kill(signal.SIGINT)
+    assert runs[0].wait(60) == 130, runs[0].text
+    assert runs[1].wait(60) == 0, runs[1].text
+    assert doubles(harness, "second") == [2 * n for n in range(100)]
+    assert [one.text.count("several runs want") for one in workers] == [1, 1]
+    check_stop(workers)
 
 
 def test_a_broker_that_goes_away_between_two_runs_is_waited_for(harness: Harness) -> None:

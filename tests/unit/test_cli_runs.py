@@ -258,3 +258,31 @@ def test_what_has_another_name_elsewhere_is_not_counted_as_freed(tmp_path: Path)
     os.link(directory.path / "dataset" / "part", tmp_path / "copy")
     assert "3.0 MB" not in call("rm", "demo").output
     assert (tmp_path / "copy").exists()
+
+
+def put_elsewhere(directory: RunDirectory, folder: Path) -> None:
+    """As to another disk; what is left here is a link, which is not followed when runs are removed."""
+    directory.path.rename(folder)
+    directory.path.symlink_to(folder)
+
+
+def test_a_directory_that_cannot_be_removed_is_said(tmp_path: Path) -> None:
+    directory = make_run(tmp_path, "aaaa")
+    put_elsewhere(directory, tmp_path / "elsewhere")
+    result = call("rm", "demo-a")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    said = " ".join(result.output.split())
+    assert f"{directory.path} cannot be removed: " in said
+    assert "delete what is left of it" in said
+
+
+def test_gc_goes_on_where_a_directory_cannot_be_removed_and_ends_with_1(tmp_path: Path) -> None:
+    runs = [make_run(tmp_path, signature * 4, days=8 + place) for place, signature in enumerate("abc")]
+    put_elsewhere(runs[1], tmp_path / "elsewhere")
+    result = call("gc")
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)
+    assert f"kept demo-bbbb: {runs[1].path} cannot be removed: " in result.stderr
+    assert "Freed 6.0 MB in 2 runs." in result.stdout
+    assert [run.path.exists() for run in runs] == [False, True, False]

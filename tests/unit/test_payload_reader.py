@@ -20,7 +20,9 @@ from worker.payload_reader import PayloadReader, Rows
 
 @pytest.fixture
 def queue(redis_url: str) -> WorkQueue:
-    return WorkQueue(Connection(redis_url), f"run-{secrets.token_hex(4)}", "below", "w1", 5.0)
+    queue = WorkQueue(Connection(redis_url), f"run-{secrets.token_hex(4)}", "below", "w1", 5.0)
+    queue.connection.command("HSET", queue.keys.progress, "status", "running")
+    return queue
 
 
 def store(queue: WorkQueue, seq: int, rows: int, step: str = "above") -> Payload:

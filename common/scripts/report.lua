@@ -1,0 +1,11 @@
+-- Adds log records of a worker to those on their way to the run directory; nothing where the run is gone.
+-- KEYS  1 progress of the run   2 stream of log records
+-- ARGV  1 records to keep, about   2.. records
+-- returns 1, or 0 where the run is gone
+if redis.call('HEXISTS', KEYS[1], 'status') == 0 then
+  return 0
+end
+for i = 2, #ARGV do
+  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[1], '*', 'm', ARGV[i])
+end
+return 1

@@ -1,0 +1,142 @@
+"""Workers of a run that is removed while they serve it, or load their step for it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from common.batch import Payload
+from common.broker.connection import Connection, RunGone
+from common.broker.runs import RunRegistry
+from common.keys import Keys
+from tests.integration.broker import Run
+from tests.integration.harness import Command, Harness, harnesses, wait_for
+from tests.integration.hosts import MINE, coordinator, run_ids, said, worker
+
+SPEC = """
+name: {name}
+steps:
+  load: {{type: "mysteps:Count", rows: {rows}, batch_size: 10}}
+  double: {{type: "mysteps:Gated", after: load, input_batch_size: 10, gate: "{gate}", at: {at}}}
+"""
+STEPS = (("--step", "load"), ("--step", "double"))
+ALL_STEPS = (("--all-steps",),)
+GONE = "holds nothing of this run any more: it has lost its data, or the run was removed"
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Iterator[Harness]:
+    yield from harnesses(tmp_path)
+
+
+@pytest.fixture
+def gate(harness: Harness) -> Path:
+    """A worker of `double` waits as long as it is there."""
+    path = harness.folder / "gate"
+    path.touch()
+    return path
+
+
+def begin(harness: Harness, url: str, gate: Path, at: int | None, name: str = "first", rows: int = 400) -> Command:
+    text = SPEC.format(name=name, rows=rows, gate=gate, at="null" if at is None else at)
+    return coordinator(harness, harness.write_spec(text, f"{name}.yaml"), url)
+
+
+def start(harness: Harness, url: str, which: tuple[str, ...], *arguments: str) -> Command:
+    return harness.start("pipeline-worker", *which, "--broker", url, *MINE, *arguments)
+
+
+def wait_at_gate(gate: Path) -> None:
+    wait_for(lambda: gate.with_suffix(".waiting").exists(), 60, "someone at the gate")
+
+
+def remove(harness: Harness, url: str, run: Command) -> str:
+    """Kills the coordinator, and removes its run."""
+    (run_id,) = run_ids(url)
+    run.kill()
+    run.wait()
+    removal = harness.start("pipeline-coordinator", "rm", run_id, "--broker", url)
+    assert removal.wait() == 0, removal.text
+    return run_id
+
+
+def check_next(harness: Harness, url: str, gate: Path, workers: list[Command]) -> None:
+    """The next run has its rows from the same workers."""
+    run = begin(harness, url, gate, 0, "second", 50)
+    assert run.wait(90) == 0, run.text
+    (dataset,) = (harness.folder / "cache" / "second").glob("*/dataset")
+    assert [row["double"] for row in harness.rows("double", dataset)] == [2 * n for n in range(50)]
+    assert [one.process.poll() for one in workers] == [None] * len(workers), [one.text for one in workers]
+
+
+def check_removed(url: str, run_id: str) -> None:
+    """What the keepers of its workers still write is dropped by the broker itself."""
+    connection = Connection(url)
+    left = connection.command("KEYS", Keys(run_id).everything)
+    assert [key for key in left if connection.command("TTL", key) == -1] == []
+
+
+@pytest.mark.parametrize("which", [STEPS, ALL_STEPS], ids=["step", "all-steps"])
+@pytest.mark.parametrize("at", [50, None], ids=["while-they-work", "while-one-loads"])
+def test_workers_that_stay_serve_the_next_run(
+    harness: Harness, redis_url: str, gate: Path, which: tuple[tuple[str, ...], ...], at: int | None
+) -> None:
+    workers = [start(harness, redis_url, one, "--stay") for one in which]
+    run = begin(harness, redis_url, gate, at)
+    wait_at_gate(gate)
+    removed = remove(harness, redis_url, run)
+    if at is None:  # a step that loads is not waited for
+        said(workers[-1], GONE)
+    gate.unlink()
+    for one in workers:
+        said(one, GONE)
+    check_next(harness, redis_url, gate, workers)
+    assert not any("starting another" in one.text for one in workers)
+    check_removed(redis_url, removed)
+
+
+@pytest.mark.parametrize("at", [50, None], ids=["while-they-work", "while-one-loads"])
+def test_workers_of_that_run_alone_say_so_and_end_with_1(
+    harness: Harness, redis_url: str, gate: Path, at: int | None
+) -> None:
+    workers = [worker(harness, redis_url, "double"), start(harness, redis_url, ("--all-steps",))]
+    run = begin(harness, redis_url, gate, at)
+    wait_for(lambda: len(_lines(gate)) == (2 if at is None else 1), 60, "workers at the gate")
+    removed = remove(harness, redis_url, run)
+    if at is not None:
+        gate.unlink()
+    assert [one.wait(60) for one in workers] == [1, 1], [one.text for one in workers]
+    for one in workers:
+        assert f"{GONE}; start this worker again when the run goes on" in one.text
+        assert "starting another" not in one.text
+    check_removed(redis_url, removed)
+
+
+def _lines(gate: Path) -> list[str]:
+    path = gate.with_suffix(".waiting")
+    return path.read_text().splitlines() if path.exists() else []
+
+
+def test_a_worker_writes_nothing_of_a_run_that_was_removed(redis_url: str) -> None:
+    run = Run(redis_url)
+    worker = run.worker("w1")
+    RunRegistry(run.connection).delete(run.run_id)
+    writes: list[Callable[[], object]] = [
+        lambda: worker.join({"step": "a"}),
+        worker.stay_known,
+        lambda: worker.tell({"step": "a", "refused": "no"}),
+        worker.note_loaded,
+        worker.note_columns,
+        lambda: worker.report([b"a line"]),
+        lambda: worker.stage(Payload("a", 0), b"rows"),
+        worker.own_generator,
+        lambda: worker.read(1, 0),
+    ]
+    for write in writes:
+        with pytest.raises(RunGone, match="it has lost its data, or the run was removed"):
+            write()
+    assert worker.describe(b"what it is") is None
+    worker.leave()
+    assert run.everything() == {}
