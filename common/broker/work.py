@@ -11,6 +11,7 @@ from typing import Any
 
 from common.batch import Batch, DeadLetter, Failure, Payload, Result
 from common.broker.connection import Argument, Call, Connection
+from common.broker.generator_state import GeneratorState
 from common.errors import BrokerError, PayloadMissing, WireError
 from common.fields import number
 from common.keys import GROUP, Keys
@@ -22,6 +23,8 @@ LOG_LENGTH = 20_000
 """Log records that wait for the coordinator, about; older ones are dropped."""
 MOST_HELD = 1_000
 """Entries that a worker may have in hand."""
+KEYS_PER_CALL = 1_000
+"""Lua takes some thousand arguments at most."""
 SHOWN_BYTES = 64
 """Bytes of an entry that is no batch that its dead letter shows."""
 
@@ -57,25 +60,6 @@ class Done:
     result: Result | Failure
     payload: bytes | None = None
     letters: tuple[DeadLetter, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class GeneratorState:
-    """Where a generator stands.
-
-    Args:
-        seq: of its next batch.
-        offset: rows before that.
-        attempt: times that the batch failed the run.
-        ended: there is no next batch.
-        deaths: owners that died since the batch before it.
-    """
-
-    seq: int
-    offset: int
-    attempt: int
-    ended: bool
-    deaths: int = 0
 
 
 class WorkQueue:
@@ -263,9 +247,21 @@ class WorkQueue:
         keys = [self.keys.payload(payload.step, payload.seq, payload.attempt) for payload in payloads]
         return list(self.connection.command("MGET", *keys))
 
-    def stage(self, payload: Payload, data: bytes) -> None:
-        """Stores one chunk of a global step's output ahead of the commit that links it."""
-        self.connection.command("SET", self.keys.payload(payload.step, payload.seq, payload.attempt), data)
+    def stage(self, taken: Taken, payload: Payload, data: bytes) -> None:
+        """Stores one chunk of a global step's output ahead of the commit that links it, if the entry is this worker's.
+
+        Raises:
+            BrokerFull: there is no room for it.
+        """
+        keys = [self._stream, self.keys.payload(payload.step, payload.seq, payload.attempt)]
+        self.connection.call("stage", keys, GROUP, self.worker_id, taken.entry, data)
+
+    def unstage(self, taken: Taken, payloads: Sequence[Payload]) -> None:
+        """Frees chunks that no commit will link, if the entry is this worker's."""
+        keys = [self.keys.payload(payload.step, payload.seq, payload.attempt) for payload in payloads]
+        for first in range(0, len(keys), KEYS_PER_CALL):
+            some = keys[first : first + KEYS_PER_CALL]
+            self.connection.call("unstage", [self._stream, *some], GROUP, self.worker_id, taken.entry)
 
     # commit
 

@@ -20,8 +20,8 @@ from tests.proxy import Proxy
 LEASE = 60.0
 SCRIPTS = (
     *("claim", "commit", "commit_generator", "describe", "dispatch", "finish", "forget_descriptors", "hand_back"),
-    *("isolate", "journal", "leave", "own_generator", "part_written", "redo", "release", "renew_lease", "store"),
-    *("take_over", "update_run", "void_ticket"),
+    *("isolate", "journal", "leave", "own_generator", "part_written", "redo", "release", "renew_lease", "stage"),
+    *("store", "take_over", "unstage", "update_run", "void_ticket"),
 )
 
 
