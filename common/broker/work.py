@@ -68,13 +68,17 @@ class WorkQueue:
     Args:
         worker_id: random per process.
         lease: seconds that the worker is taken to be alive after each renewal.
+        begun: when the run was begun that it works for.
     """
 
-    def __init__(self, connection: Connection, run_id: str, step: str, worker_id: str, lease: float) -> None:
+    def __init__(
+        self, connection: Connection, run_id: str, step: str, worker_id: str, lease: float, begun: str = ""
+    ) -> None:
         self.keys = Keys(run_id)
         self.step = step
         self.worker_id = worker_id
         self.connection = connection
+        self._begun = begun
         self._stream = self.keys.inputs(step)
         self._lease_ms = round(lease * 1000)
         self._facts: Mapping[str, Any] = {}
@@ -100,6 +104,10 @@ class WorkQueue:
             self.join(self._facts)
             if self._facts.get("loaded"):
                 self.note_loaded()
+
+    def is_of_this_run(self) -> bool:
+        """Is the run still the one that the worker joined? `--fresh` begins another one of the same id."""
+        return (self.connection.command("HGET", self.keys.run, "begun") or b"") == self._begun.encode()
 
     def tell(self, facts: Mapping[str, Any]) -> None:
         """Leaves word about a worker that could not serve, for the coordinator to read."""
