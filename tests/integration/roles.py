@@ -102,6 +102,7 @@ def do_worker(admin: Run, url: str) -> None:
     registry.workers(admin.run_id)
     one.tell({"step": "a"}), one.note_loaded(), one.note_columns(), one.columns_noted()
     one.report([b"line"])
+    assert one.is_of_this_run()
     admin.dispatch(*(batch(seq) for seq in range(5)))
     admin.dispatch(batch(5, slices=1_500))
     first, second, third, fourth = take(one, 4)
