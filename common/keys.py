@@ -26,7 +26,7 @@ class Keys:
 
     @property
     def run(self) -> str:
-        """Hash that workers only read: spec, status, want, stage, epoch, protocol, cursor; per step sent, redo."""
+        """Hash that workers only read: spec, status, want, stage, begun, epoch, cursor; per step sent, redo."""
         return self._key("run")
 
     @property

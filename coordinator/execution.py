@@ -277,6 +277,7 @@ class Execution:
             **pipeline_options(self._prepared, self._routing),
         }
         options |= self._stores.options(options["spill"])
+        record = self._record(self._directory.read())
         control.update(
             protocol=PROTOCOL,
             pipeline=self._prepared.spec.name,
@@ -285,13 +286,14 @@ class Execution:
             options=json.dumps(options),
             status="starting",
             want="",
+            begun=registry.begun(self.run_id) or record.created.isoformat(),
         )
         control.ensure_groups(steps)
         control.forget_workers()
         if self._request.broker is None:
             control.reclaim(steps)
         registry.add(self.run_id)
-        self._directory.write(self._record(self._directory.read()))
+        self._directory.write(record)
 
     def _record(self, begun: RunRecord | None) -> RunRecord:
         """Of this run, which may have begun before."""

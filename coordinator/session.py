@@ -29,11 +29,11 @@ from coordinator.file_keeper import FileKeeper
 from coordinator.flow import FlowControl
 from coordinator.journal_check import what_is_foreign
 from coordinator.plan import Plan
+from coordinator.replay import replay
 from coordinator.sink import Sink
 
 ENTRIES_AT_ONCE = 256
 """Entries folded before what follows from them is done; what is not read yet counts as in flight."""
-REPLAYED_AT_ONCE = 1_000
 
 FOREIGN = "something else than Penstock has written to its step's stream, see `failures`; it is done again"
 
@@ -75,14 +75,13 @@ class Session:
         self.sink = Sink(control, facts.plan.leaves, facts.parts, token, facts.files, facts.settings)
         self.position = 0
         self.broker_full = False
-        self._noted_cursor = self._cursor
         self._discarded = 0
         self._release: list[Payload] = []
         self._file_keeper = FileKeeper(facts.files, facts.file_delay, self.manager) if facts.files else None
         self._routes: dict[tuple[str, int], Route] = {}
         self._redo: list[Batch] = []
-        while self.position < end:
-            self._fold(control.read(self.position, REPLAYED_AT_ONCE))
+        for entries in replay(control, end):
+            self._fold(entries)
         self._redo = [batch for batch in self._redo if self._is_current(batch)]
         self.sink.open()
 

@@ -18,6 +18,7 @@ from common.settings import Settings
 from common.signals import stop_signals
 from coordinator.part_check import check_parts_are_there
 from coordinator.parts import Part
+from coordinator.replay import replay
 from coordinator.run_directory import RunDirectory, RunRecord
 from coordinator.view import Outcome, Reporter, Status
 
@@ -165,14 +166,13 @@ class Standby:
     def _check_parts(self) -> None:
         """Before anything is written: without the parts, this process could only end the run."""
         control = Control(self._connection, self._run_id, {"token": ""}, self._settings.coordinator_lease)
-        end, position = control.marks(())[0], 0
-        parts: dict[str, list[Part]] = {}
-        while position < end and (entries := control.read(position, 1_000)):
-            position = entries[-1].position
-            for entry in (one.entry for one in entries):
-                if isinstance(entry, PartWritten):
-                    parts.setdefault(entry.step, []).append(Part.journaled(entry))
-        check_parts_are_there(self._directory.parts, [part for written in parts.values() for part in written])
+        parts = [
+            Part.journaled(one.entry)
+            for entries in replay(control, control.marks(())[0])
+            for one in entries
+            if isinstance(one.entry, PartWritten)
+        ]
+        check_parts_are_there(self._directory.parts, parts)
 
     def _wait_for_broker(self, error: Disconnected) -> None:
         """When it is back, all leases may have run out; whoever had the run comes first."""

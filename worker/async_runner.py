@@ -49,7 +49,7 @@ class AsyncRunner(Runner):
         super().__init__(step, bench)
         self._step = step
         routes = bench.packer.routing is not None
-        self._isolation = Isolation(step, bench.queue, self._run_one_row, routes=routes)
+        self._isolation = Isolation(step, bench.queue, self._run_one_row, bench.settings.patience, routes=routes)
         self._events = asyncio.Runner()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._delivered = 0

@@ -8,7 +8,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 
 from common.batch import Batch, Failure, Result
-from common.broker.work import Done, GeneratorState, Taken
+from common.broker.generator_state import GeneratorState
+from common.broker.work import Done, Taken
 from common.errors import RowError, StoreError, describe
 from common.steps.base import GeneratorStep, Row
 from common.steps.mappings import apply_output_mappings

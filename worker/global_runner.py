@@ -2,12 +2,19 @@
 
 from __future__ import annotations
 
+import logging
+from collections.abc import Callable
+
 from common.batch import Chunk, Payload, Result
-from common.broker.work import Done
+from common.broker.connection import BrokerFull
+from common.broker.work import Done, Taken
+from common.errors import StoreError
 from worker.holes import put_back
-from worker.outcome import FailedRow, Outcome
+from worker.outcome import FailedRow, Outcome, StepFailed
 from worker.sync_runner import SyncRunner
 from worker.work import Work
+
+logger = logging.getLogger("penstock.worker")
 
 
 class GlobalRunner(SyncRunner):
@@ -19,6 +26,31 @@ class GlobalRunner(SyncRunner):
 
     def pack(self, work: Work, outcome: Outcome, seconds: float) -> Done:
         """Stores the output ahead of the commit, `input_batch_size` rows to a payload."""
+        staged: list[Payload] = []
+        try:
+            return self._pack(work, outcome, seconds, staged)
+        except (StepFailed, StoreError):
+            self._insist(lambda: self.bench.queue.unstage(work.taken, staged))
+            raise
+
+    def _insist(self, act: Callable[[], None]) -> None:
+        self.bench.queue.connection.insist(act, self.bench.settings.patience, logger.warning)
+
+    def _stage(self, taken: Taken, payload: Payload, data: bytes) -> None:
+        """Other branches of the graph may make room in a broker that is full; this step's input stays until the commit.
+
+        Raises:
+            StepFailed: none has come for all the patience.
+        """
+        try:
+            self._insist(lambda: self.bench.queue.stage(taken, payload, data))
+        except BrokerFull as error:
+            raise StepFailed(
+                f"{error}: it has no room for what step '{self._step.name}' gave. Give it more memory, or keep such "
+                "rows elsewhere with --payloads URL"
+            ) from error
+
+    def _pack(self, work: Work, outcome: Outcome, seconds: float, staged: list[Payload]) -> Done:
         packer, batch = self.bench.packer, work.taken.batch
         rows = put_back(outcome.rows(), work.whole)
         failed: list[FailedRow] = list(outcome.failed)
@@ -35,7 +67,8 @@ class GlobalRunner(SyncRunner):
             routed.extend(packer.choose(seq, some, data) or ())
             stored, payload = packer.store(seq, batch.attempt, some, data)
             if payload is not None:
-                self.bench.queue.stage(Payload(batch.step, seq, batch.attempt), payload)
+                staged.append(Payload(batch.step, seq, batch.attempt))
+                self._stage(work.taken, staged[-1], payload)
             chunks.extend(stored)
         result = Result(
             batch.step,

@@ -162,6 +162,9 @@ class Intake:
         if not taken:
             return
         try:
+            if not self._queue.is_of_this_run():
+                self._give_back(taken)
+                return
             read = self._reader.read([one.batch for one in taken])
         except Disconnected:
             self.forget([one.entry for one in taken])  # else no comparison would ever find them
@@ -175,6 +178,15 @@ class Intake:
                 self._deliver(Work(one, NOTHING, lambda: NOTHING, inputs))
             else:
                 self._deliver(Work(one, take_whole(inputs), self._reading_again(one)))
+
+    def _give_back(self, taken: Sequence[Taken]) -> None:
+        """Batches of another run of this id: its steps may be others, and rows that were kept are none of its own.
+
+        The worker is about to find out, and to leave.
+        """
+        self._queue.hand_back(taken)
+        self.forget([one.entry for one in taken])
+        self._stopping.set()
 
     def _reading_again(self, taken: Taken) -> Callable[[], WholeRows]:
         def again() -> WholeRows:

@@ -14,9 +14,9 @@ import msgpack
 from common.broker.connection import Argument
 from common.broker.work import Done, Taken, WorkQueue
 from common.codec import decode_rows, encode_rows
-from common.errors import RowError, WireError
+from common.errors import RowError, StoreError, WireError
 from common.steps.base import AsyncStep, Row, Step
-from worker.outcome import FailedRow, Outcome, StepFailed, died, give_up, give_up_batch
+from worker.outcome import FailedRow, Interrupted, Outcome, StepFailed, died, give_up, give_up_batch
 from worker.work import Work
 
 KILLS = 2
@@ -32,13 +32,17 @@ class Isolation:
 
     Args:
         run_rows: runs the rows that it is given a source of, with all their attempts.
+        patience: seconds that a broker which is away or full is waited for.
         routes: does a routing function read the rows that the batch gives? It may be what kills.
     """
 
-    def __init__(self, step: Step | AsyncStep, queue: WorkQueue, run_rows: RunRows, *, routes: bool = False) -> None:
+    def __init__(
+        self, step: Step | AsyncStep, queue: WorkQueue, run_rows: RunRows, patience: float, *, routes: bool = False
+    ) -> None:
         self._step = step
         self._queue = queue
         self._run_rows = run_rows
+        self._patience = patience
         self._routes = routes
         self._running: Taken | None = None
 
@@ -55,6 +59,8 @@ class Isolation:
 
         Raises:
             StepFailed: a row that kills may not be left out, the batch cannot be taken apart, or its routing kills.
+            Interrupted: the worker is to stop, and a row waits for a retry.
+            Disconnected, BrokerFull: the broker was away or full for all the patience.
         """
         self._running = work.taken
         try:
@@ -63,20 +69,21 @@ class Isolation:
             self._running = None
         if outcome is None or (self._routes and not self._mark_routing(work)):
             return None
-        done = pack(outcome)
-        if self._routes:
-            self._queue.note(work.taken, routing=0)
-        return done
+        try:
+            return pack(outcome)
+        finally:
+            if self._routes:
+                self._note(work, routing=0)
 
     def _mark_routing(self, work: Work) -> bool:
         """Notes that the rows are through and are about to be routed; returns whether the batch is still ours."""
-        begun = _number(self._queue.isolated(work.taken.batch).get("routing")) or 0
+        begun = _number(self._notes(work).get("routing")) or 0
         if begun >= KILLS:
             raise StepFailed(
                 f"the worker died each of {KILLS} times that the routing function of step '{self._step.name}' had the "
                 f"rows of batch {work.taken.batch.seq}"
             )
-        return self._queue.note(work.taken, routing=begun + 1)
+        return self._note(work, routing=begun + 1)
 
     def _run(self, work: Work) -> Outcome | None:
         batch, whole = work.taken.batch, work.whole
@@ -88,14 +95,14 @@ class Isolation:
             batch.step,
             work.taken.deliveries - 1,
         )
-        notes = self._queue.isolated(batch)
+        notes = self._notes(work)
         kills = {place: _number(notes.get(f"kills{place}")) or 0 for place in range(whole.count)}
         fatal = _number(notes.get("running"))
         if fatal in kills:
             kills[fatal] += 1
             why = notes.get("why", b"")
             known: dict[str, Argument] = {f"kills{fatal}": kills[fatal], f"why{fatal}": why}
-            if not self._queue.note(work.taken, running="", why="", **known):
+            if not self._note(work, running="", why="", **known):
                 return None
             notes[f"why{fatal}"] = why
         outcome = Outcome(whole.count)
@@ -109,14 +116,24 @@ class Isolation:
                 continue
             noted = notes.get(f"row{place}", b"")
             if not _unpack(noted, place, outcome):
-                if not self._queue.note(work.taken, running=place):
+                if not self._note(work, running=place):
                     return None
-                piece = self._run_rows(self._one_row(work, place))
+                try:
+                    piece = self._run_rows(self._one_row(work, place))
+                except (Interrupted, StoreError):  # the worker leaves, and not because of this row
+                    self._note(work, running="")
+                    raise
                 noted = _pack(piece)
-                if not self._queue.note(work.taken, running="", **{f"row{place}": noted}):
+                if not self._note(work, running="", **{f"row{place}": noted}):
                     return None
                 _unpack(noted, place, outcome)
         return outcome
+
+    def _notes(self, work: Work) -> dict[str, bytes]:
+        return self._queue.connection.insist(lambda: self._queue.isolated(work.taken.batch), self._patience)
+
+    def _note(self, work: Work, **fields: Argument) -> bool:
+        return self._queue.connection.insist(lambda: self._queue.note(work.taken, **fields), self._patience)
 
     def _one_row(self, work: Work, place: int) -> Callable[[], Sequence[list[Row]]]:
         return lambda: [rows[place : place + 1] for rows in work.again().inputs]

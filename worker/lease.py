@@ -26,6 +26,8 @@ from common.broker.devices import DeviceLeases
 from common.errors import BrokerError
 from common.keys import Keys
 
+STOP_SECONDS = 10
+"""Within which a keeper drops the lease when its worker leaves."""
 END_SECONDS = 0.02
 """Between two looks whether a worker that has left is gone."""
 
@@ -78,7 +80,11 @@ class Keeper:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
             if not self._devices["devices"]:
-                self._process.wait(timeout=10)
+                try:
+                    self._process.wait(STOP_SECONDS)
+                except subprocess.TimeoutExpired:  # the broker does not answer; the lease runs out by itself
+                    self._process.kill()
+                    self._process.wait()
 
     def _say(self, message: object) -> None:
         assert self._process is not None

@@ -84,10 +84,14 @@ class Runner(ABC):
         self.outbox.start()
         try:
             self.work()
+        except BrokerError as error:  # it was waited for: nothing can be handed back
+            self.error = self.error or error
         finally:
             self.intake.stop()
-            self.hand_back(self.left_over())
-            self.outbox.close()
+            try:
+                self.hand_back(self.left_over())
+            finally:
+                self.outbox.close()
         if self.error is not None:
             raise self.error
 
@@ -123,10 +127,11 @@ class Runner(ABC):
         return left
 
     def hand_back(self, left: Sequence[Work]) -> None:
-        """Gives batches to whoever reads next."""
+        """Gives batches to whoever reads next, as soon as the broker is there."""
+        queue, taken = self.bench.queue, [work.taken for work in left]
         if left and self.error is None:
-            self.bench.queue.hand_back([work.taken for work in left])
-            self.intake.forget([work.taken.entry for work in left])
+            queue.connection.insist(lambda: queue.hand_back(taken), self.bench.settings.patience)
+            self.intake.forget([one.entry for one in taken])
 
     def refuse(self, work: Work) -> Done | None:
         """The failure of a batch that cannot be run at all: its rows are gone, or all lack a column."""

@@ -70,7 +70,7 @@ class Worker:
         self._step_name = step
         self._settings = settings
         self._place = place
-        self._queue = WorkQueue(connection, record.run_id, step, self.worker_id, settings.worker_lease)
+        self._queue = WorkQueue(connection, record.run_id, step, self.worker_id, settings.worker_lease, record.begun)
         self._runner: Runner | None = None
         self._placement: Placement | None = None
         self._lost_devices = False
@@ -268,6 +268,10 @@ class Worker:
                 self._check_devices()
                 if not status:
                     raise RunGone(self._connection.shown_url)
+                if not self._queue.is_of_this_run():
+                    logger.info("run '%s' was begun anew (--fresh): this worker leaves", self._record.run_id)
+                    self.stop()
+                    continue
                 self._queue.stay_known()
                 if status in ENDED or want == "stop":
                     self.stop()

@@ -29,6 +29,7 @@ class RunRecord:
         options: what the command line asked for and a worker must know: base_dir, limit, dry_run, payloads, stages.
         want: "stop" when a stop was asked for.
         position: entries in the journal.
+        begun: when it was begun; `--fresh` begins another run of the same id.
     """
 
     run_id: str
@@ -40,6 +41,7 @@ class RunRecord:
     options: dict[str, Any]
     position: int
     epoch: str
+    begun: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +138,7 @@ class RunRegistry:
             options=options,
             position=number(self._connection.command("HGET", Keys(run_id).progress, "position"), "position"),
             epoch=fields.get("epoch", b"").decode(),
+            begun=fields.get("begun", b"").decode(),
         )
 
     def all(self, complain: Callable[[str], None] = lambda _: None) -> Iterator[RunRecord]:
@@ -155,6 +158,10 @@ class RunRegistry:
         """(status, want); empty where there is no such run."""
         status, want = self._connection.command("HMGET", Keys(run_id).run, "status", "want")
         return (status or b"").decode(errors="replace"), (want or b"").decode(errors="replace")
+
+    def begun(self, run_id: str) -> str:
+        """When the run was begun; empty where there is no such run."""
+        return (self._connection.command("HGET", Keys(run_id).run, "begun") or b"").decode(errors="replace")
 
     def stage(self, run_id: str) -> int:
         """The stage that the run is in, from 0."""

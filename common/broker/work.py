@@ -11,6 +11,7 @@ from typing import Any
 
 from common.batch import Batch, DeadLetter, Failure, Payload, Result
 from common.broker.connection import Argument, Call, Connection, RunGone
+from common.broker.generator_state import GeneratorState
 from common.errors import BrokerError, PayloadMissing, WireError
 from common.fields import number
 from common.keys import GROUP, Keys
@@ -22,6 +23,8 @@ LOG_LENGTH = 20_000
 """Log records that wait for the coordinator, about; older ones are dropped."""
 MOST_HELD = 1_000
 """Entries that a worker may have in hand."""
+KEYS_PER_CALL = 1_000
+"""Lua takes some thousand arguments at most."""
 SHOWN_BYTES = 64
 """Bytes of an entry that is no batch that its dead letter shows."""
 
@@ -59,38 +62,23 @@ class Done:
     letters: tuple[DeadLetter, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
-class GeneratorState:
-    """Where a generator stands.
-
-    Args:
-        seq: of its next batch.
-        offset: rows before that.
-        attempt: times that the batch failed the run.
-        ended: there is no next batch.
-        deaths: owners that died since the batch before it.
-    """
-
-    seq: int
-    offset: int
-    attempt: int
-    ended: bool
-    deaths: int = 0
-
-
 class WorkQueue:
     """One worker's side of one step of a run.
 
     Args:
         worker_id: random per process.
         lease: seconds that the worker is taken to be alive after each renewal.
+        begun: when the run was begun that it works for.
     """
 
-    def __init__(self, connection: Connection, run_id: str, step: str, worker_id: str, lease: float) -> None:
+    def __init__(
+        self, connection: Connection, run_id: str, step: str, worker_id: str, lease: float, begun: str = ""
+    ) -> None:
         self.keys = Keys(run_id)
         self.step = step
         self.worker_id = worker_id
         self.connection = connection
+        self._begun = begun
         self._stream = self.keys.inputs(step)
         self._lease_ms = round(lease * 1000)
         self._facts: Mapping[str, Any] = {}
@@ -115,6 +103,10 @@ class WorkQueue:
             self.join(self._facts)
             if self._facts.get("loaded"):
                 self.note_loaded()
+
+    def is_of_this_run(self) -> bool:
+        """Is the run still the one that the worker joined? `--fresh` begins another one of the same id."""
+        return (self.connection.command("HGET", self.keys.run, "begun") or b"") == self._begun.encode()
 
     def tell(self, facts: Mapping[str, Any]) -> None:
         """Leaves word about a worker that could not serve, for the coordinator to read."""
@@ -267,9 +259,21 @@ class WorkQueue:
         keys = [self.keys.payload(payload.step, payload.seq, payload.attempt) for payload in payloads]
         return list(self.connection.command("MGET", *keys))
 
-    def stage(self, payload: Payload, data: bytes) -> None:
-        """Stores one chunk of a global step's output ahead of the commit that links it."""
-        self._write("stage", [self.keys.payload(payload.step, payload.seq, payload.attempt)], data)
+    def stage(self, taken: Taken, payload: Payload, data: bytes) -> None:
+        """Stores one chunk of a global step's output ahead of the commit that links it, if the entry is this worker's.
+
+        Raises:
+            BrokerFull: there is no room for it.
+        """
+        keys = [self._stream, self.keys.payload(payload.step, payload.seq, payload.attempt)]
+        self.connection.call("stage", keys, GROUP, self.worker_id, taken.entry, data)
+
+    def unstage(self, taken: Taken, payloads: Sequence[Payload]) -> None:
+        """Frees chunks that no commit will link, if the entry is this worker's."""
+        keys = [self.keys.payload(payload.step, payload.seq, payload.attempt) for payload in payloads]
+        for first in range(0, len(keys), KEYS_PER_CALL):
+            some = [self._stream, *keys[first : first + KEYS_PER_CALL]]
+            self.connection.call("unstage", some, GROUP, self.worker_id, taken.entry)
 
     # commit
 
@@ -357,10 +361,9 @@ class WorkQueue:
 
     def _epoch(self) -> bytes:
         """Of the coordinator that the run has, which changes when a halted run goes on."""
-        epoch: bytes | None = self.connection.command("HGET", self.keys.run, "epoch")
-        if epoch is None:
-            raise RunGone(self.connection.shown_url)
-        return epoch
+        if epoch := self.connection.command("HGET", self.keys.run, "epoch"):
+            return bytes(epoch)
+        raise RunGone(self.connection.shown_url)
 
     def void(self, entries: Sequence[str]) -> bool:
         """Takes tickets of a generator that has ended out of the stream; returns whether it has ended."""
@@ -393,6 +396,5 @@ class WorkQueue:
 
 
 def _raise_first(replies: Sequence[Any]) -> None:
-    for reply in replies:
-        if isinstance(reply, BrokerError):
-            raise reply
+    for error in (reply for reply in replies if isinstance(reply, BrokerError)):
+        raise error

@@ -1,9 +1,9 @@
--- Stores a chunk of a global step's output ahead of the commit that links it; nothing where the run is gone.
--- KEYS  1 progress of the run   2 payload
--- ARGV  1 payload
--- returns 1, or 0 where the run is gone
-if redis.call('HEXISTS', KEYS[1], 'status') == 0 then
+-- Stores a payload of a global step ahead of the commit that links it.
+-- KEYS  1 the step's stream   2 payload
+-- ARGV  1 group   2 worker   3 entry   4 rows
+-- returns 1, or 0 when the entry is not pending for this worker: another one's payload may be there, and in use
+if #redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[3], ARGV[3], 1, ARGV[2]) == 0 then
   return 0
 end
-redis.call('SET', KEYS[2], ARGV[1])
+redis.call('SET', KEYS[2], ARGV[4])
 return 1

@@ -21,7 +21,7 @@ LEASE = 60.0
 SCRIPTS = (
     *("claim", "commit", "commit_generator", "describe", "dispatch", "finish", "forget_descriptors", "hand_back"),
     *("isolate", "join", "journal", "leave", "note", "own_generator", "part_written", "redo", "release"),
-    *("renew_lease", "report", "stage", "store", "take_over", "update_run", "void_ticket"),
+    *("renew_lease", "report", "stage", "store", "take_over", "unstage", "update_run", "void_ticket"),
 )
 
 

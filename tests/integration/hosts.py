@@ -28,7 +28,7 @@ steps:
 MINE = ("--allow", "mysteps", "--base-dir", ".")
 
 
-def coordinator(harness: Harness, spec: Path, url: str, *arguments: str, **settings: str) -> Command:
+def coordinator(harness: Harness, spec: Path, url: str, *arguments: str | Path, **settings: str) -> Command:
     return harness.start_run(spec, "--broker", url, "--workers", "external", *arguments, **settings)
 
 

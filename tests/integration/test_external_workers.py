@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from common.broker.connection import Connection
+from common.broker.runs import RunRegistry
 from tests.integration.harness import Harness, harnesses, wait_for
 from tests.integration.hosts import MINE, SLOW, SPEC, STEP_NAMES, check_end, coordinator, said, the_run, worker
 from tests.integration.sight import Sight
@@ -212,6 +213,32 @@ def test_workers_leave_with_a_run_that_is_stopped_and_come_back_with_it(harness:
     check_end(harness, coordinator(harness, spec, redis_url), again)
     assert [row["n"] for row in harness.rows("double")] == list(range(400))
     assert sorted(rows_that_ran(harness)) == list(range(400))
+
+
+def test_a_worker_does_no_batch_of_a_run_that_was_begun_anew(harness: Harness, redis_url: str) -> None:
+    gate = harness.folder / "gate"
+    gate.touch()
+    text = f"""
+name: gated
+steps:
+  load: {{type: "mysteps:Count", rows: 40, batch_size: 10}}
+  gated: {{type: "mysteps:Gated", after: load, input_batch_size: 10, gate: "{gate}", at: 0}}
+"""
+    run = coordinator(harness, harness.write_spec(text), redis_url, "--run-id", "mine")
+    workers = [worker(harness, redis_url, step) for step in ("load", "gated")]
+    wait_for(gate.with_suffix(".waiting").exists, 60, "the batch that takes long")
+    run.kill()
+    registry = RunRegistry(Connection(redis_url))
+    wait_for(lambda: not registry.is_coordinated("mine"), what="the end of its lease")
+    anew = harness.write_spec(text.replace("at: 0", "at: 0, output_mappings: {double: twice}"))
+    following = coordinator(harness, anew, redis_url, "--run-id", "mine", "--fresh", "--output", harness.folder / "new")
+    assert workers[0].wait(60) in (0, 1), workers[0].text
+    load = worker(harness, redis_url, "load")
+    wait_for(lambda: registry.waiting("mine", ["gated"])["gated"], 60, "a batch of the new run")
+    gate.unlink()
+    assert {one.wait(60) for one in workers} <= {0, 1}
+    check_end(harness, following, [load, worker(harness, redis_url, "gated")])
+    assert [row["twice"] for row in harness.rows("gated", harness.folder / "new")] == [2 * n for n in range(40)]
 
 
 def notes(harness: Harness) -> list[tuple[int, int]]:

@@ -7,7 +7,8 @@ import threading
 import pytest
 
 from common.batch import Payload, Result
-from common.broker.work import GeneratorState, WorkQueue
+from common.broker.generator_state import GeneratorState
+from common.broker.work import WorkQueue
 from common.errors import WireError
 from tests.integration.broker import (
     Run,

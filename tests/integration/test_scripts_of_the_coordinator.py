@@ -12,6 +12,7 @@ from common.broker.control import Control, Tick
 from common.broker.runs import RunRegistry
 from common.broker.work import EXIT_SECONDS, Taken
 from common.errors import Fenced, PayloadMissing, RunError
+from coordinator.replay import replay
 from tests.integration.broker import (
     Run,
     batch,
@@ -179,6 +180,14 @@ def test_a_journal_with_a_gap_is_lost_data_in_words(run: Run) -> None:
     assert len(run.control.read(0, 2)) == 2
     with pytest.raises(RunError, match=r"has no entry 3: the broker lost data; start over with --fresh"):
         run.control.read(2, 10)
+
+
+def test_a_journal_that_is_shorter_than_it_was_is_lost_data_in_words(run: Run) -> None:
+    end = run.control.journal([Routed("g", seq, ()) for seq in range(5)])
+    assert [one.position for entries in replay(run.control, end) for one in entries] == [1, 2, 3, 4, 5]
+    run.connection.command("XDEL", run.keys.journal, "4-0", "5-0")
+    with pytest.raises(RunError, match=r"ends with entry 3 in place of 5: the broker lost data; start over with"):
+        list(replay(run.control, end))
 
 
 def test_a_part_is_journaled_and_its_payloads_are_freed_together(run: Run) -> None:

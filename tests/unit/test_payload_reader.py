@@ -27,8 +27,11 @@ def queue(redis_url: str) -> WorkQueue:
 
 def store(queue: WorkQueue, seq: int, rows: int, step: str = "above") -> Payload:
     """A payload with rows {"id": "<step>-<seq>-<place>"}; every third one is a hole."""
-    payload = Payload(step, seq)
-    queue.stage(payload, encode_rows(expected(step, seq, 0, rows)))
+    return store_bytes(queue, Payload(step, seq), encode_rows(expected(step, seq, 0, rows)))
+
+
+def store_bytes(queue: WorkQueue, payload: Payload, data: bytes) -> Payload:
+    queue.connection.command("SET", queue.keys.payload(payload.step, payload.seq, payload.attempt), data)
     return payload
 
 
@@ -182,7 +185,7 @@ def test_a_payload_with_fewer_rows_than_promised_is_no_batch_with_fewer_rows(que
 
 
 def test_bytes_that_are_no_payload_are_a_wire_error(queue: WorkQueue) -> None:
-    queue.stage(Payload("above", 0), b"nonsense")
+    store_bytes(queue, Payload("above", 0), b"nonsense")
     with pytest.raises(WireError):
         PayloadReader(queue, None).read([batch(0, Slice(Payload("above", 0), 0, 3))])
 

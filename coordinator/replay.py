@@ -1,0 +1,29 @@
+"""Reads the journal of a run from its start, as whoever takes the run over does."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from common.broker.control import Control, Journaled
+from common.errors import RunError
+
+REPLAYED_AT_ONCE = 1_000
+
+
+def replay(control: Control, end: int) -> Iterator[list[Journaled]]:
+    """The entries up to position `end`, and any that have come since, many at a time.
+
+    Raises:
+        RunError: the broker lost some of them.
+        WireError: Penstock has not written one of them.
+    """
+    position = 0
+    while position < end:
+        entries = control.read(position, REPLAYED_AT_ONCE)
+        if not entries:
+            raise RunError(
+                f"the journal of run '{control.keys.run_id}' ends with entry {position} in place of {end}: the broker "
+                "lost data; start over with --fresh"
+            )
+        position = entries[-1].position
+        yield entries

@@ -1,0 +1,217 @@
+"""Runners at a real broker: what they leave there when they are told to stop, and when the broker is away or full."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from common.batch import Failure, Payload, Result
+from common.broker.connection import script_text
+from common.broker.work import WorkQueue
+from common.codec import encode_rows
+from common.settings import Settings
+from common.steps.base import AsyncStep, GlobalStep, Step, StepInput, StepOutput
+from tests.integration.broker import Run, batch, take
+from tests.integration.failing_steps import Fragile, FragileAsync, calls
+from tests.integration.steps import Double, Gated, Reverse
+from tests.proxy import Proxy
+from tests.redis_server import RedisServer
+from worker.async_runner import AsyncRunner
+from worker.global_runner import GlobalRunner
+from worker.payload_reader import PayloadReader
+from worker.runner import Bench, Runner
+from worker.sync_runner import SyncRunner
+from worker.work import Packer
+
+ROWS = [{"n": n} for n in range(10)]
+SETTINGS = Settings(worker_lease=60.0, patience=20.0)
+
+
+class EndsBadly(GlobalStep):
+    """The last row cannot be stored."""
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        yield [*inputs, {"n": object()}]
+
+
+def bench(queue: WorkQueue, step: Step | AsyncStep, settings: Settings = SETTINGS) -> Bench:
+    return Bench(queue, PayloadReader(queue, None), Packer(step, queue.worker_id, settings, None), settings)
+
+
+@contextmanager
+def running(runner: Runner) -> Iterator[threading.Thread]:
+    """Runs it on a thread, which ends with the block; what it raises is in `runner.error`."""
+
+    def run() -> None:
+        try:
+            runner.run()
+        except Exception as error:
+            runner.error = error
+
+    runner.load()
+    thread = threading.Thread(target=run)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        runner.stop()
+        thread.join(60)
+        assert not thread.is_alive()
+        runner.unload()
+
+
+def dispatch(run: Run, number: int) -> None:
+    """Sends so many batches of step `a`, with their rows."""
+    for seq in range(number):
+        run.store(Payload("g", seq), data=encode_rows(ROWS))
+    run.dispatch(*map(batch, range(number)))
+
+
+def dispatch_isolated(run: Run) -> None:
+    """Sends a batch that has killed a worker."""
+    dispatch(run, 1)
+    dead = run.worker("dead")
+    take(dead)
+    run.die(dead)
+
+
+@pytest.mark.parametrize(("runs", "kind"), [(SyncRunner, Fragile), (AsyncRunner, FragileAsync)])
+def test_a_stop_while_a_row_that_runs_alone_waits_for_its_retry_counts_as_no_kill(
+    run: Run,
+    tmp_path: Path,
+    wait_until: Callable[..., None],
+    runs: Callable[..., Runner],
+    kind: Callable[..., Step | AsyncStep],
+) -> None:
+    dispatch_isolated(run)
+    notes = tmp_path / "notes"
+    step = kind(name="a", everything=True, notes=str(notes), backoff=(600, 600), max_deliveries=1)
+    worker = run.worker("w1")
+    with running(runs(step, bench(worker, step))):
+        wait_until(lambda: calls(str(notes)), 60)
+        assert worker.isolated(batch(0))["running"] == b"0"
+    assert worker.isolated(batch(0))["running"] == b""
+    assert (run.pending(), run.waiting()) == ({}, 1), "handed back"
+
+
+def test_a_row_that_runs_alone_is_no_dead_letter_because_the_broker_was_away_for_a_moment(
+    run: Run, proxy: Proxy, wait_until: Callable[..., None]
+) -> None:
+    dispatch_isolated(run)
+    step = Double(name="a", max_deliveries=1)
+    runner = SyncRunner(step, bench(run.worker("w1", url=proxy.url), step))
+    proxy.lose_reply(script_text("isolate")[1].encode())
+    with running(runner):
+        wait_until(run.journal, 60)
+    assert proxy.lost
+    assert runner.error is None
+    (result,) = run.journal()
+    assert isinstance(result, Result)
+    assert (result.taken, result.failed) == (10, 0)
+
+
+def test_a_worker_that_leaves_while_the_broker_is_away_commits_and_hands_back_when_it_is_there(
+    run: Run, proxy: Proxy, tmp_path: Path, wait_until: Callable[..., None]
+) -> None:
+    dispatch(run, 2)
+    gate = tmp_path / "gate"
+    gate.touch()
+    step = Gated(name="a", gate=str(gate), at=5)
+    runner = SyncRunner(step, bench(run.worker("w1", url=proxy.url), step))
+    with running(runner):
+        wait_until(lambda: gate.with_suffix(".waiting").exists() and runner.intake.held == 2, 60)
+        proxy.lose_reply(script_text("hand_back")[1].encode())
+        runner.stop()
+        gate.unlink()
+    assert proxy.lost
+    assert runner.error is None
+    assert [entry.seq for entry in run.journal() if isinstance(entry, Result)] == [0]
+    assert (run.pending(), run.waiting()) == ({}, 1), "handed back"
+
+
+# global steps
+
+
+def chunks(run: Run) -> list[bool]:
+    """Which of the outputs of a global step `a` with 10 rows, 4 to a payload, are in the broker?"""
+    return run.stored(*(Payload("a", seq) for seq in range(3)))
+
+
+def test_what_a_global_step_gave_is_stored_though_the_broker_is_away_for_a_moment(
+    run: Run, proxy: Proxy, wait_until: Callable[..., None]
+) -> None:
+    dispatch(run, 1)
+    step = Reverse(name="a", input_batch_size=4)
+    runner = GlobalRunner(step, bench(run.worker("w1", url=proxy.url), step))
+    proxy.lose_reply(script_text("stage")[1].encode())
+    with running(runner):
+        wait_until(run.journal, 60)
+    assert proxy.lost
+    assert runner.error is None
+    assert chunks(run) == [True, True, True]
+
+
+def test_what_a_global_step_gave_waits_for_room_in_a_full_broker(
+    wait_until: Callable[..., None], caplog: pytest.LogCaptureFixture
+) -> None:
+    with RedisServer() as server:
+        run = Run(server.url)
+        run.load_scripts()
+        dispatch(run, 1)
+        step = Reverse(name="a", input_batch_size=4)
+        runner = GlobalRunner(step, bench(run.worker("w1"), step))
+        run.connection.command("CONFIG", "SET", "maxmemory", "1")
+        with running(runner):
+            wait_until(lambda: "is full" in caplog.text, 60)
+            run.connection.command("CONFIG", "SET", "maxmemory", "0")
+            wait_until(run.journal, 60)
+        assert runner.error is None
+        assert chunks(run) == [True, True, True]
+
+
+def test_a_broker_that_stays_full_fails_the_run_of_a_global_step_in_words(wait_until: Callable[..., None]) -> None:
+    with RedisServer() as server:
+        run = Run(server.url)
+        run.load_scripts()
+        dispatch(run, 1)
+        step = Reverse(name="a", input_batch_size=4)
+        runner = GlobalRunner(step, bench(run.worker("w1"), step, Settings(worker_lease=60.0, patience=0.5)))
+        run.connection.command("CONFIG", "SET", "maxmemory", "1")
+        with running(runner):
+            wait_until(run.journal, 60)
+        assert runner.error is None
+        (failure,) = run.journal()
+        assert isinstance(failure, Failure)
+        assert "is full (maxmemory reached): it has no room for what step 'a' gave" in failure.error
+        assert "--payloads URL" in failure.error
+
+
+def test_a_global_step_whose_output_cannot_be_stored_leaves_none_of_it_behind(
+    run: Run, wait_until: Callable[..., None]
+) -> None:
+    dispatch(run, 1)
+    step = EndsBadly(name="a", input_batch_size=4, on_error="fail")
+    with running(GlobalRunner(step, bench(run.worker("w1"), step))):
+        wait_until(run.journal, 60)
+    (failure,) = run.journal()
+    assert isinstance(failure, Failure)
+    assert chunks(run) == [False, False, False]
+
+
+def test_a_payload_of_a_global_step_that_another_worker_has_now_is_left_alone(run: Run) -> None:
+    run.dispatch(batch(0))
+    first, second, payload = run.worker("w1"), run.worker("w2"), Payload("a", 0)
+    (taken,) = take(first)
+    first.stage(taken, payload, b"first")
+    run.die(first)
+    (claimed,) = second.claim("w1", 1)
+    second.stage(claimed, payload, b"second")
+    first.stage(taken, payload, b"late")
+    first.unstage(taken, [payload])
+    assert second.payloads([payload]) == [b"second"]
+    second.unstage(claimed, [payload])
+    assert second.payloads([payload]) == [None]
