@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from common.batch import Payload
+from common.batch import Batch, Payload
 from common.broker.connection import Connection, RunGone
 from common.broker.runs import RunRegistry
+from common.broker.work import Taken
 from common.keys import Keys
 from tests.integration.broker import Run
 from tests.integration.harness import Command, Harness, harnesses, wait_for
@@ -130,7 +131,7 @@ def test_a_worker_writes_nothing_of_a_run_that_was_removed(redis_url: str) -> No
         worker.note_loaded,
         worker.note_columns,
         lambda: worker.report([b"a line"]),
-        lambda: worker.stage(Payload("a", 0), b"rows"),
+        lambda: worker.stage(Taken("1-0", Batch("a", 0), 1), Payload("a", 0), b"rows"),
         worker.own_generator,
         lambda: worker.read(1, 0),
     ]
