@@ -71,6 +71,7 @@ class Stage:
     _later: list[tuple[float, Callable[[], None]]] = field(default_factory=list)
     _watched: list[tuple[float, str, str, str, set[str]]] = field(default_factory=list)
     _client: redis.Redis | None = None
+    _run_id: str = ""
 
     @property
     def sight(self) -> Sight:
@@ -137,8 +138,10 @@ class Stage:
         return self.harness.start("pipeline-worker", "--step", step, "--broker", self.proxy.url, *where, *self.which())
 
     def which(self) -> tuple[str, ...]:
-        """The run that a worker is for, where it is known: one that comes after its end must not wait for another."""
-        return ("--run", self.sight.run_id) if self.written() else ()
+        """The run that a worker is for, once it is known: one that comes after its end must not wait for another."""
+        if not self._run_id and self.written():
+            self._run_id = self.sight.run_id
+        return ("--run", self._run_id) if self._run_id else ()
 
     def victims(self, step: str) -> list[psutil.Process]:
         """Workers of a step; those of any step where it has none."""
