@@ -8,6 +8,8 @@ RUNS = "penstock:runs"
 """Set of run ids."""
 GROUP = "workers"
 """The consumer group of every step's stream."""
+KEYS_PER_CALL = 1_000
+"""Lua takes some thousand arguments at most."""
 
 
 def device_key(host: str, device: str) -> str:

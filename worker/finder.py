@@ -40,12 +40,11 @@ def find_run(
         CannotServe: the run that was named was made by another version.
     """
     registry = RunRegistry(connection)
-    said = False
-    complaints: set[str] = set()
+    said: set[str] = set()
 
     def say_once(text: str) -> None:
-        if text not in complaints:
-            complaints.add(text)
+        if text not in said:
+            said.add(text)
             logger.warning("%s", text)
 
     def complain(text: str) -> None:
@@ -78,10 +77,9 @@ def find_run(
             if not stay:
                 raise UsageError(f"{several}; choose one with --run RUN")
             say_once(f"{several}; waiting until it is one, or choose one with --run RUN")
-        elif not said:
+        else:
             which = f"run '{run_id}'" if run_id else f"a run of '{pipeline}'" if pipeline else "a run"
-            logger.warning("waiting for %s that wants %s at %s", which, _wanted(step), connection.shown_url)
-            said = True
+            say_once(f"waiting for {which} that wants {_wanted(step)} at {connection.shown_url}")
         if pause(POLL_SECONDS):
             return None
 

@@ -15,7 +15,7 @@ from common.batch import Batch, DeadLetter, Entry, PartWritten, Payload
 from common.broker.connection import Argument, BrokerFull, Call, Connection, Forgotten
 from common.errors import BrokerError, Fenced, RunError, WireError
 from common.fields import json_object, number
-from common.keys import GROUP, Keys
+from common.keys import GROUP, KEYS_PER_CALL, Keys
 from common.wire import (
     decode_batch,
     decode_entry,
@@ -29,8 +29,6 @@ from common.wire import (
 )
 
 RETRY_SECONDS = 0.25
-KEYS_PER_CALL = 1_000
-"""Lua takes some thousand arguments at most."""
 SLICES_IN_A_MESSAGE = 1_000
 
 

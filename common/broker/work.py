@@ -12,9 +12,10 @@ from typing import Any
 from common.batch import Batch, DeadLetter, Failure, Payload, Result
 from common.broker.connection import Argument, Call, Connection, RunGone
 from common.broker.generator_state import GeneratorState
+from common.broker.runs import RunRegistry
 from common.errors import BrokerError, PayloadMissing, WireError
 from common.fields import number
-from common.keys import GROUP, Keys
+from common.keys import GROUP, KEYS_PER_CALL, Keys
 from common.wire import decode_batch, decode_pointer, encode_entry, encode_letter, is_pointer, message_of
 
 EXIT_SECONDS = 10
@@ -23,8 +24,6 @@ LOG_LENGTH = 20_000
 """Log records that wait for the coordinator, about; older ones are dropped."""
 MOST_HELD = 1_000
 """Entries that a worker may have in hand."""
-KEYS_PER_CALL = 1_000
-"""Lua takes some thousand arguments at most."""
 SHOWN_BYTES = 64
 """Bytes of an entry that is no batch that its dead letter shows."""
 
@@ -106,7 +105,7 @@ class WorkQueue:
 
     def is_of_this_run(self) -> bool:
         """Is the run still the one that the worker joined? `--fresh` begins another one of the same id."""
-        return (self.connection.command("HGET", self.keys.run, "begun") or b"") == self._begun.encode()
+        return RunRegistry(self.connection).begun(self.keys.run_id) == self._begun
 
     def tell(self, facts: Mapping[str, Any]) -> None:
         """Leaves word about a worker that could not serve, for the coordinator to read."""

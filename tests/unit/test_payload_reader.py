@@ -20,9 +20,7 @@ from worker.payload_reader import PayloadReader, Rows
 
 @pytest.fixture
 def queue(redis_url: str) -> WorkQueue:
-    queue = WorkQueue(Connection(redis_url), f"run-{secrets.token_hex(4)}", "below", "w1", 5.0)
-    queue.connection.command("HSET", queue.keys.progress, "status", "running")
-    return queue
+    return WorkQueue(Connection(redis_url), f"run-{secrets.token_hex(4)}", "below", "w1", 5.0)
 
 
 def store(queue: WorkQueue, seq: int, rows: int, step: str = "above") -> Payload:
