@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.integration.broker import Run
-from tests.integration.harness import harnesses
+from tests.integration.harness import Harness, harnesses
 from tests.integration.pipelines import CHAIN, GRAPH, Pipeline
 from tests.integration.roles import Roles
 from tests.proxy import Proxy
@@ -25,6 +26,14 @@ def proxy(redis_url: str, run: Run) -> Iterator[Proxy]:
     run.load_scripts()
     with Proxy(redis_url) as proxy:
         yield proxy
+
+
+@pytest.fixture
+def gate(harness: Harness) -> Path:
+    """A file for which steps such as `Gated` wait as long as it is there. The module has a harness."""
+    path = harness.folder / "gate"
+    path.touch()
+    return path
 
 
 @pytest.fixture(scope="module")

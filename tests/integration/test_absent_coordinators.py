@@ -32,14 +32,6 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
     yield from harnesses(tmp_path)
 
 
-@pytest.fixture
-def gate(harness: Harness) -> Path:
-    """A worker of `double` waits as long as it is there."""
-    path = harness.folder / "gate"
-    path.touch()
-    return path
-
-
 def spec(harness: Harness, gate: Path, at: int | None) -> Path:
     return harness.write_spec(SPEC.format(gate=gate, at="null" if at is None else at))
 

@@ -25,31 +25,34 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
 # which run
 
 
-def two_runs(harness: Harness, url: str) -> tuple[Command, ...]:
-    """Two pipelines with the steps `load` and `double`, under way at one broker."""
-    one = harness.write_spec(SLOW.replace("name: slow", "name: one"), "one.yaml")
+def two_runs(harness: Harness, url: str, gate: Path) -> tuple[Command, ...]:
+    """Two pipelines with the steps `load` and `double`, under way at one broker; the first one waits at the gate."""
+    gated = SLOW.replace("mysteps:Double", "mysteps:Gated").replace("notes.txt", f'notes.txt, gate: "{gate}", at: 100')
+    one = harness.write_spec(gated.replace("name: slow", "name: one"), "one.yaml")
     two = harness.write_spec(SLOW.replace("name: slow", "name: two").replace("rows: 400", "rows: 150"), "two.yaml")
     runs = tuple(coordinator(harness, spec, url, COORDINATOR_LEASE="30") for spec in (one, two))
     wait_for(lambda: len(run_ids(url)) == 2, what="two runs")
     return runs
 
 
-def test_two_runs_at_one_broker_do_not_touch_each_other(harness: Harness, redis_url: str) -> None:
-    one, two = two_runs(harness, redis_url)
+def test_two_runs_at_one_broker_do_not_touch_each_other(harness: Harness, redis_url: str, gate: Path) -> None:
+    one, two = two_runs(harness, redis_url, gate)
     first, _ = run_ids(redis_url)
     assert first.startswith("one-")
     workers_of_one = [worker(harness, redis_url, step, "--run", first) for step in ("load", "double")]
     workers_of_two = [worker(harness, redis_url, step, "--pipeline", "two") for step in ("load", "double")]
     assert two.wait(60) == 0, two.text
     assert [each.wait(30) for each in workers_of_two] == [0, 0]
+    assert one.process.poll() is None
+    gate.unlink()
     check_end(harness, one, workers_of_one)
     folders = {path.parent.parent.name: path.parent / "dataset" for path in harness.folder.glob("cache/*/*/run.json")}
     assert [row["n"] for row in harness.rows("double", folders["one"])] == list(range(400))
     assert [row["n"] for row in harness.rows("double", folders["two"])] == list(range(150))
 
 
-def test_a_worker_that_several_runs_want_is_told_to_choose(harness: Harness, redis_url: str) -> None:
-    two_runs(harness, redis_url)
+def test_a_worker_that_several_runs_want_is_told_to_choose(harness: Harness, redis_url: str, gate: Path) -> None:
+    two_runs(harness, redis_url, gate)
     for arguments, wanted in ((["--step", "load"], "step 'load'"), (["--all-steps"], "workers")):
         lost = harness.start("pipeline-worker", *arguments, "--broker", redis_url, *MINE)
         assert lost.wait(30) == 2

@@ -32,14 +32,6 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
     yield from harnesses(tmp_path)
 
 
-@pytest.fixture
-def gate(harness: Harness) -> Path:
-    """A worker of `double` waits as long as it is there."""
-    path = harness.folder / "gate"
-    path.touch()
-    return path
-
-
 def begin(harness: Harness, url: str, gate: Path, at: int | None, name: str = "first", rows: int = 400) -> Command:
     text = SPEC.format(name=name, rows=rows, gate=gate, at="null" if at is None else at)
     return coordinator(harness, harness.write_spec(text, f"{name}.yaml"), url)

@@ -35,14 +35,6 @@ def sight(harness: Harness, broker: str) -> Sight:
 
 
 @pytest.fixture
-def gate(harness: Harness) -> Path:
-    """Holds the gated pipeline until it is removed."""
-    path = harness.folder / "gate"
-    path.touch()
-    return path
-
-
-@pytest.fixture
 def gated(chain: Pipeline, gate: Path) -> Pipeline:
     return Pipeline(GATED.format(gate=gate), chain.digests)
 
