@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRecord, RunRegistry
 from common.errors import CannotServe, OtherProtocol, UsageError
+from common.faults import nearest
 
 POLL_SECONDS = 0.5
 WORKABLE = ("starting", "running")
@@ -35,8 +36,8 @@ def find_run(
         The run, or None when the worker was stopped while it waited.
 
     Raises:
-        UsageError: several runs fit, and not just one of them has a coordinator; or the run that was named does not
-            have the step.
+        UsageError: several runs fit, and not just one of them has a coordinator; or the run that was named, or, without
+            `stay`, every run that goes on, does not have the step.
         CannotServe: the run that was named was made by another version.
     """
     registry = RunRegistry(connection)
@@ -59,10 +60,14 @@ def find_run(
             for record in ([_read(registry, run_id)] if run_id else registry.all(complain))
             if record is not None and record.status in WORKABLE and pipeline in (None, record.pipeline)
         ]
-        if run_id and found and step and step not in found[0].spec["steps"]:
-            steps = ", ".join(found[0].spec["steps"])
-            raise UsageError(f"run '{run_id}' has no step '{step}'; its steps are: {steps}")
-        found = [record for record in found if step is None or step in record.spec["steps"]]
+        others = [record for record in found if step is not None and step not in record.spec["steps"]]
+        found = [record for record in found if record not in others]
+        if step and others and not found:
+            if run_id:
+                raise UsageError(_no_such_step(step, others))
+            going_on = [record for record in others if registry.is_coordinated(record.run_id)]
+            if going_on and not stay:
+                raise UsageError(f"{_no_such_step(step, going_on)} (--stay waits for a run that has it)")
         if stay or len(found) > 1:
             coordinated = [record for record in found if registry.is_coordinated(record.run_id)]
             if stay or len(coordinated) == 1:
@@ -89,6 +94,13 @@ def _read(registry: RunRegistry, run_id: str) -> RunRecord | None:
         return registry.read(run_id)
     except OtherProtocol as error:
         raise CannotServe(str(error)) from error
+
+
+def _no_such_step(step: str, runs: Sequence[RunRecord]) -> str:
+    steps_of = {one.run_id: list(one.spec["steps"]) for one in runs}
+    lacks = [f"run '{run}' has no step '{step}'; its steps are: {', '.join(steps)}" for run, steps in steps_of.items()]
+    close = nearest(step, {name for steps in steps_of.values() for name in steps})
+    return "; ".join(lacks) + (f"; did you mean '{close}'?" if close else "")
 
 
 def _wanted(step: str | None) -> str:

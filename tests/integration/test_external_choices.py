@@ -91,14 +91,36 @@ def test_a_step_that_the_run_does_not_have_is_refused_with_those_it_has(harness:
     run_id = the_run(redis_url)
     lost = worker(harness, redis_url, "dubble", "--run", run_id)
     assert lost.wait(30) == 2
-    assert f"run '{run_id}' has no step 'dubble'; its steps are: load, double" in lost.text
+    assert f"run '{run_id}' has no step 'dubble'; its steps are: load, double; did you mean 'double'?" in lost.text
+
+
+def test_a_step_that_no_run_has_is_refused_with_those_they_have_but_where_the_worker_stays(
+    harness: Harness, redis_url: str, gate: Path
+) -> None:
+    two_runs(harness, redis_url, gate)
+    staying = worker(harness, redis_url, "embed", "--stay")
+    lost = worker(harness, redis_url, "embed")
+    assert lost.wait(30) == 2
+    each = [f"run '{run_id}' has no step 'embed'; its steps are: load, double" for run_id in run_ids(redis_url)]
+    assert f"{'; '.join(each)} (--stay waits for a run that has it)" in lost.text
+    said(staying, "waiting for a run that wants step 'embed'")
+    assert staying.process.poll() is None
+
+
+def test_runs_that_nobody_coordinates_do_not_keep_a_worker_from_waiting_for_its_own(
+    harness: Harness, redis_url: str
+) -> None:
+    leave_behind(harness, redis_url)
+    early = worker(harness, redis_url, "embed")
+    said(early, "waiting for a run that wants step 'embed'")
+    assert early.process.poll() is None
 
 
 def test_a_worker_that_waits_says_for_what(harness: Harness, redis_url: str) -> None:
     coordinator(harness, harness.write_spec(SLOW), redis_url)
     the_run(redis_url)
     waits = {
-        ("--step", "embed"): "waiting for a run that wants step 'embed' at ",
+        ("--step", "embed", "--stay"): "waiting for a run that wants step 'embed' at ",
         ("--step", "load", "--pipeline", "other"): "waiting for a run of 'other' that wants step 'load' at ",
         ("--step", "load", "--run", "gone-1"): "waiting for run 'gone-1' that wants step 'load' at ",
         ("--all-steps", "--pipeline", "other"): "waiting for a run of 'other' that wants workers at ",
