@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from ruamel.yaml import YAML
-from ruamel.yaml.constructor import SafeConstructor
+from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
@@ -14,6 +14,11 @@ from common.errors import SpecError
 from common.faults import Loc
 
 _TAG = "tag:yaml.org,2002:"
+_NUMBER_TAGS = {_TAG + "int", _TAG + "float"}
+_LONGEST_NUMBER = 400
+"""Characters; beyond the range of a float, and far below what Python takes seconds to print."""
+_MOST_ALIASED = 100_000
+"""Values that aliases may stand for, all together: a few lines of aliases of aliases stand for billions."""
 _PLAIN_TAGS = {_TAG + name for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")}
 
 
@@ -32,14 +37,16 @@ class YamlSource:
 
     @classmethod
     def parse(cls, text: str, file: str = "") -> YamlSource:
-        """Raises SpecError with the line: syntax, duplicate keys, keys that are not text, tags, endless aliases."""
+        """Raises SpecError with the line: syntax, duplicate keys, keys that are not text, tags, numbers that are too
+        long, aliases that are endless or stand for too much.
+        """
         yaml = YAML(typ="safe", pure=True)
         yaml.Constructor = _PlainConstructor
         try:
             root = yaml.compose(text)
             if root is None:
                 return cls(file, None, None)
-            _check(root, file, set(), set())
+            _check(root, file, set(), {}, [0])
             return cls(file, yaml.constructor.construct_document(root), root)
         except MarkedYAMLError as error:
             raise _syntax_error(error, file) from None
@@ -62,6 +69,14 @@ class YamlSource:
 
 class _PlainConstructor(SafeConstructor):
     """Builds what JSON can hold: YAML 1.2 has no timestamps, so a date stays the text that it is."""
+
+    def construct_object(self, node: Node, deep: bool = False) -> Any:
+        """Raises ConstructorError for a scalar that is not what its tag says, such as `!!int ten`."""
+        try:
+            return super().construct_object(node, deep=deep)
+        except (ValueError, KeyError) as error:
+            problem = f"{str(node.value)[:40]!r} cannot be read as {str(node.tag).removeprefix(_TAG)}"
+            raise ConstructorError(None, None, problem, node.start_mark) from error
 
 
 def _text(_: SafeConstructor, node: ScalarNode) -> str:
@@ -86,24 +101,40 @@ def _child(node: Node | None, part: str | int) -> tuple[Node, Node] | None:
     return None
 
 
-def _check(node: Node, file: str, above: set[int], done: set[int]) -> None:
-    """Refuses what plain data cannot hold. `above` are the nodes around this one, `done` those already checked."""
+def _check(node: Node, file: str, above: set[int], sizes: dict[int, int], aliased: list[int]) -> int:
+    """Refuses what plain data cannot hold, and returns how many values the node stands for, aliases followed.
+
+    Args:
+        above: the nodes around this one.
+        sizes: of the nodes that are already checked.
+        aliased: one number, the values that aliases have stood for so far.
+    """
     line = node.start_mark.line + 1
     if id(node) in above:
         raise SpecError("an alias (*) stands inside the value that it names", file=file, line=line)
-    if id(node) in done:
-        return
+    if (size := sizes.get(id(node))) is not None:
+        aliased[0] += size
+        if aliased[0] > _MOST_ALIASED:
+            message = f"aliases (*) of what begins here stand for more than {_MOST_ALIASED:,} values; write them out"
+            raise SpecError(message, file=file, line=line)
+        return size
     tag = str(node.tag)
     if tag not in _PLAIN_TAGS:
         shown = "!!" + tag.removeprefix(_TAG) if tag.startswith(_TAG) else tag
         raise SpecError(f"the tag {shown} is not known here; write plain values", file=file, line=line)
+    if tag in _NUMBER_TAGS and len(node.value) > _LONGEST_NUMBER:
+        message = f"a number of {len(node.value):,} characters; at most {_LONGEST_NUMBER} are read: put it in quotes"
+        raise SpecError(message, file=file, line=line)
+    size = 1
     if isinstance(node, MappingNode):
         _check_keys(node, file)
     if not isinstance(node, ScalarNode):
         around = above | {id(node)}
         for child in node.value:
-            _check(child[1] if isinstance(node, MappingNode) else child, file, around, done)
-    done.add(id(node))
+            value = child[1] if isinstance(node, MappingNode) else child
+            size += _check(value, file, around, sizes, aliased)
+    sizes[id(node)] = size
+    return size
 
 
 def _check_keys(node: MappingNode, file: str) -> None:

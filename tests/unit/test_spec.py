@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from textwrap import dedent
 
@@ -156,11 +157,39 @@ def test_a_merged_mapping_gives_its_own_key_before_that_of_the_anchor() -> None:
         ("name: a: b\n", "spec.yaml:1: not valid YAML: mapping values are not allowed here"),
         ("name: !secret x\n", "spec.yaml:1: the tag !secret is not known here; write plain values"),
         ("name: demo\nsteps: &x {a: *x}\n", "spec.yaml:2: an alias (*) stands inside the value that it names"),
+        ("name: !!int ten\n", "spec.yaml:1: not valid YAML: 'ten' cannot be read as int"),
         ("name: demo\nrouting: {a: {n: 1}}\nsteps: {}\n", "spec.yaml:2: routing of 'a' has no 'function'"),
     ],
 )
 def test_a_wrong_file_is_one_message_with_its_line(tmp_path: Path, text: str, expected: str) -> None:
     assert message(tmp_path, text) == expected
+
+
+def bomb(item: str) -> str:
+    """Nine lines in which each stands for ten of the one before; `item` has a place for their aliases."""
+    lines = ["x:", "  - &a {k: 1, l: 2}"]
+    for before, name in pairwise("abcdefghi"):
+        lines.append(f"  - &{name} {item.format(name=name, aliases=', '.join([f'*{before}'] * 10))}")
+    return "\n".join(lines) + "\n"
+
+
+@pytest.mark.parametrize("item", ["[{aliases}]", "{{<<: [{aliases}], k{name}: 1}}", "{{k{name}: [{aliases}]}}"])
+def test_aliases_that_stand_for_too_much_are_refused_at_once(item: str) -> None:
+    with pytest.raises(SpecError, match=r"^s\.yaml:\d: aliases \(\*\) of what begins here stand for more than 100,000"):
+        YamlSource.parse(bomb(item), "s.yaml")
+
+
+def test_aliases_that_stand_for_little_are_read() -> None:
+    text = "llm: &llm {type: EchoLLM}\nsteps:\n" + "".join(f"  s{n}: {{llm: *llm}}\n" for n in range(500))
+    assert YamlSource.parse(text).data["steps"]["s499"] == {"llm": {"type": "EchoLLM"}}
+
+
+@pytest.mark.parametrize("number", ["9" * 5_000, "0x" + "f" * 20_000, "0o" + "7" * 20_000, "1." + "5" * 5_000])
+def test_a_number_that_is_too_long_is_refused_with_its_line(tmp_path: Path, number: str) -> None:
+    expected = f"a number of {len(number):,} characters; at most 400 are read: put it in quotes"
+    assert message(tmp_path, f"name: demo\nsteps:\n  load: {{data: [{{x: {number}}}]}}\n") == f"spec.yaml:3: {expected}"
+    with pytest.raises(SpecError, match=f"^--set load.words: {expected}"):
+        load_spec(write(tmp_path, GOOD), [f"load.words={number}"])
 
 
 def test_a_file_that_is_missing_or_not_text_is_named(tmp_path: Path) -> None:
