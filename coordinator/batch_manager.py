@@ -308,8 +308,10 @@ class BatchManager:
         """A step that ends with fewer rows than the breaker judges by must not wait for more of them."""
         waiting = state.in_flight or state.errors
         if state.breaker.held and state.input_ended and not waiting and not state.breaker.tripped:
-            for result in state.breaker.release():
+            for result in state.breaker.end(state.counts.taken, state.counts.failed):
                 yield from self._complete(state, result)
+            if state.breaker.tripped:
+                yield from self._halt(state, f"all {state.breaker.rows} rows failed")
 
     def _advance(self, state: StepState) -> Generator[Effect, None, bool]:
         """Hands on what has become contiguous; returns whether a successor may have something to cut."""

@@ -17,7 +17,8 @@ class Breaker:
     prompt keeps none of them: a reopened run does them again.
 
     Args:
-        rate: share of failed rows, over the last `WINDOW_ROWS` rows, above which it trips.
+        rate: share of failed rows, over the last `WINDOW_ROWS` rows, above which it trips. A step that ends with fewer
+            than `MINIMUM_ROWS` trips where all of them failed; none does where the rate is 1.
     """
 
     def __init__(self, rate: float) -> None:
@@ -50,8 +51,21 @@ class Breaker:
             return [result]
         return [*self.release(), result]
 
+    def end(self, taken: int, failed: int) -> list[Result]:
+        """The step has no more rows to judge by: gives up what is held, to be applied, or trips where every row failed.
+
+        Args:
+            taken, failed: rows of the results that were applied.
+        """
+        taken += sum(result.taken for result in self.held)
+        failed += sum(result.failed for result in self.held)
+        if failed == taken and failed > self.rate * taken:
+            self.tripped = True
+            return []
+        return self.release()
+
     def release(self) -> list[Result]:
-        """Gives up what is held, to be applied: the step has no more rows to judge by."""
+        """Gives up what is held, to be applied whatever has failed."""
         released, self.held = self.held, []
         return released
 

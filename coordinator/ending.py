@@ -6,8 +6,7 @@ import json
 import shlex
 import shutil
 import time
-from collections import deque
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 
@@ -86,6 +85,7 @@ class Ending:
             dataset=self._request.output or dataset,
             rows=record.rows,
             failed=record.failed,
+            errors=self._first_errors(record.failed),
             elapsed=time.monotonic() - self._started,
             reused=True,
             run_directory=self._directory.path,
@@ -151,6 +151,7 @@ class Ending:
             dataset=summary.path if self._request.dry_run else self._request.output or summary.path,
             rows=summary.rows,
             failed=failed,
+            errors=self._first_errors(failed),
             elapsed=time.monotonic() - self._started,
             run_directory=self._directory.path,
         )
@@ -187,14 +188,16 @@ class Ending:
             ) from error
 
     def _why(self, session: Session) -> str:
-        """Why the run is halted; where too many rows failed, also what the last one of them failed of."""
+        """Why the run is halted; where too many rows failed, also what the first one of them failed of."""
         halt = session.manager.halted
         assert halt is not None
         reason = f"step '{halt.step}': {halt.reason}"
         if not session.manager.steps[halt.step].breaker.tripped:
             return reason
-        errors = (letter.error for letter in FailureLog(self._directory.failures).read() if letter.step == halt.step)
-        return "; the last one: ".join((reason, *deque(errors, maxlen=1)))
+        return "; the first one: ".join((reason, *self._first_errors([halt.step]).values()))
+
+    def _first_errors(self, steps: Iterable[str]) -> dict[str, str]:
+        return FailureLog(self._directory.failures).first_errors(steps)
 
     def incomplete(
         self, session: Session | None, control: Control, status: Status, exit_code: int, reason: str
@@ -220,6 +223,7 @@ class Ending:
             partial=partial,
             rows=rows,
             failed=failed,
+            errors=self._first_errors(failed),
             elapsed=time.monotonic() - self._started,
             run_directory=self._directory.path,
         )

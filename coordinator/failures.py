@@ -92,6 +92,17 @@ class FailureLog:
         """Failed rows per step; a step without any is not there."""
         return dict(Counter(letter.step for letter in self.read()))
 
+    def first_errors(self, steps: Iterable[str]) -> dict[str, str]:
+        """The first error of each of these steps, in their order; of those that have none here, nothing."""
+        wanted = list(steps)
+        found: dict[str, str] = {}
+        for letter in self.read() if wanted else ():
+            if letter.step in wanted:
+                found.setdefault(letter.step, letter.error)
+                if len(found) == len(wanted):
+                    break
+        return {step: found[step] for step in wanted if step in found}
+
     def _latest_attempts(self) -> dict[tuple[str, int], int]:
         latest: dict[tuple[str, int], int] = {}
         for fields in self._lines(containing=b'"redone"'):

@@ -7,12 +7,14 @@ from pathlib import Path
 
 from rich.text import Text
 
-from coordinator.printable import printable
+from coordinator.printable import one_line, printable
 from coordinator.view import Outcome
 from coordinator.wording import count, duration
 
 NAME_WIDTH = 11
 """Of the names on the left."""
+ERROR_WIDTH = 300
+"""Of an error that stands for many; `failures` shows the whole of it."""
 
 
 def summary(outcome: Outcome, command: str = "") -> list[Text]:
@@ -93,6 +95,8 @@ def _failed(outcome: Outcome) -> list[Text]:
         if rows:
             lines.append(_line(name, f"{step}: {count(rows, 'row')}", "red"))
             name = ""
+            if step in outcome.errors:
+                lines.append(_line("", f"the first: {one_line(outcome.errors[step], ERROR_WIDTH)}"))
     if lines and _is_kept(outcome):
         lines.append(_line("see them", f"pipeline-coordinator failures {outcome.run_id}"))
     return lines

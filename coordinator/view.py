@@ -69,6 +69,7 @@ class Outcome:
         dataset: the folder, when it is complete; `partial` the folder of what there is, when it is not.
         rows: per leaf.
         failed: per step, rows that ended as dead letters.
+        errors: per step with such rows, what the first of them failed of.
         reused: the run had been complete before; nothing was done.
         pushed: URL of the dataset on the hub; empty if it was not pushed.
         push_error: why it is not on the hub although it should be; the run is complete all the same.
@@ -82,6 +83,7 @@ class Outcome:
     partial: Path | None = None
     rows: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
+    errors: Mapping[str, str] = field(default_factory=dict)
     elapsed: float = 0.0
     reused: bool = False
     run_directory: Path | None = None

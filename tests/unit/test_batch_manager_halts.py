@@ -91,14 +91,50 @@ def test_rows_before_the_last_1000_are_forgotten() -> None:
 def test_a_step_that_ends_with_fewer_than_20_rows_applies_what_is_held() -> None:
     fold = breaker_fold(rows=15)
     assert fold(failed(0, 5), failed(1, 5)) == []
-    effects = fold(failed(2, 5))
+    effects = fold(failed(2, 4))
     assert sent(effects) == ["b0 <- a0[0:5]", "b1 <- a1[0:5]", "b2 <- a2[0:5]"]
     assert fold.manager.halted is None
 
 
+@pytest.mark.parametrize("rows", [1, 5, 15])
+def test_a_step_of_which_every_row_failed_halts_the_run_however_few_they_are(rows: int) -> None:
+    fold = breaker_fold(rows=rows)
+    sizes = [min(5, rows - start) for start in range(0, rows, 5)]
+    effects = fold(*(failed(seq, size, rows=size) for seq, size in enumerate(sizes)))
+    assert effects == [Halt("a", f"all {rows} rows failed")]
+    again = fold(Reopened())
+    assert len(sent_again(again)) == len(sizes)
+    good = fold(*(done("a", seq, size, 1) for seq, size in enumerate(sizes)))
+    assert len(sent(good)) == len(sizes)
+    assert halts(good) == []
+
+
+def test_a_step_of_which_every_row_may_fail_ends_without_rows() -> None:
+    fold = breaker_fold(rows=5, rate=1.0)
+    assert halts(fold(failed(0, 5))) == []
+
+
+def test_a_step_whose_input_ends_after_its_rows_failed_halts_the_run_at_that_end() -> None:
+    fold = Fold(generator(), step("a", "g", size=5, rate=0.5))
+    assert halts(fold(*made("g", 5, last=False), failed(0, 5))) == []
+    assert fold(done("g", 1, 0, taken=0, last=True)) == [Halt("a", "all 5 rows failed")]
+
+
+def test_rows_that_did_not_fail_before_a_halt_count_when_the_rest_fails_again() -> None:
+    fold = breaker_fold(rows=10)
+    fold(done("a", 0, 5), Failure("a", 1, 0, "no"), Reopened())
+    assert sent(fold(failed(1, 5, attempt=1))) == ["b1 <- a1'1[0:5]"]
+
+
+def test_a_global_step_of_which_every_row_failed_halts_the_run() -> None:
+    fold = Fold(generator(), global_step("all", "g"))
+    fold(*made("g", 3))
+    assert fold(Result("all", 0, 0, (Chunk(3, 30),), taken=3, failed=3, holes=3)) == [Halt("all", "all 3 rows failed")]
+
+
 def test_a_step_whose_input_ends_after_its_last_result_applies_what_is_held() -> None:
     fold = Fold(generator(), step("a", "g", size=5))
-    fold(*made("g", 5, last=False), failed(0, 5))
+    fold(*made("g", 5, last=False), failed(0, 4))
     assert emitted(fold(done("g", 1, 0, taken=0, last=True))) == ["a0"]
 
 
