@@ -5,13 +5,16 @@ from __future__ import annotations
 import io
 import json
 import logging
+import os
 import sys
 import threading
+import time
 from collections import deque
 from typing import TextIO
 
 from common.broker.work import WorkQueue
 from common.errors import BrokerError
+from common.forks import in_children
 
 WAITING = 10_000
 """Lines that are kept while the broker cannot take them; older ones are dropped, and their number is said."""
@@ -115,4 +118,16 @@ def collect_output(step: str, worker_id: str, *, echo: bool) -> LogShipper:
     printed = logging.getLogger(f"penstock.step.{step}")
     sys.stdout = PrintedLines(printed, logging.INFO, None)
     sys.stderr = PrintedLines(printed, logging.WARNING, None)
+    in_children(lambda: _write_in_child(step))
     return shipper
+
+
+def _write_in_child(step: str) -> None:
+    """In a process that a step has forked, which nobody ships for: what it says is written where the worker's goes."""
+    handler = logging.StreamHandler(sys.__stderr__)
+    line = logging.Formatter(
+        f"%(asctime)s.%(msecs)03dZ %(levelname)s step={step} pid={os.getpid()} %(message)s", "%Y-%m-%dT%H:%M:%S"
+    )
+    line.converter = time.gmtime
+    handler.setFormatter(line)
+    logging.getLogger().handlers[:] = [handler]
