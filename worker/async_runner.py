@@ -252,6 +252,9 @@ class AsyncRunner(Runner):
         """
         limit = self._step.batch_timeout
         call = asyncio.get_running_loop().create_task(self._call(row))
+        if limit is None:
+            with StepCode():
+                return await call
         await asyncio.wait((call,), timeout=limit)
         if call.done():
             with StepCode():
