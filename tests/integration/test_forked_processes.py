@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from tests.integration.harness import Harness, harnesses
+from tests.integration.hosts import coordinator, worker
 
 FORKS = '''
 import multiprocessing
@@ -115,3 +116,11 @@ def test_children_of_a_step_end_when_they_are_told_to_and_have_nothing_of_its_wo
     said = [line for line in harness.log.splitlines() if "said by a child" in line]
     assert len(said) == 6
     assert all(" INFO step=count pid=" in line for line in said)
+
+
+def test_children_of_an_external_worker_have_nothing_of_it_either(harness: Harness, redis_url: str) -> None:
+    run = coordinator(harness, write(harness), redis_url, "--allow", "forking")
+    workers = [worker(harness, redis_url, step, "--allow", "forking") for step in ("load", "count")]
+    assert [command.wait(40) for command in (run, *workers)] == [0, 0, 0], run.text + workers[1].text
+    check(harness)
+    assert "said by a child" in workers[1].text
