@@ -242,8 +242,8 @@ def choose_successors(
     """
     what = f"the routing function of step '{step}'"
     try:
-        chosen = function(successors, rows, seq=seq)
-    except (Exception, SystemExit) as error:
+        chosen = tuple(function(successors, rows, seq=seq))
+    except BaseException as error:  # no signal raises anything while a run goes on
         raise RunError(f"{what} raised: {describe(error)}") from error
     unknown = [name for name in chosen if name not in successors]
     if unknown or not chosen:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from common.errors import EXIT_STOPPED
+from common.forks import keep_handler, keep_private
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -52,8 +53,10 @@ def on_stop_signals(first: Callable[[], None], second: Callable[[], None] | None
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
     signal.set_wakeup_fd(sender.fileno(), warn_on_full_buffer=False)
+    keep_private(receiver, sender)
     for number in STOP_SIGNALS:
-        signal.signal(number, lambda *_: None)
+        signal.signal(number, _heard_by_the_thread)
+        keep_handler(number, _heard_by_the_thread)
 
     # The signal module knows the sender by number only, so the thread keeps it.
     threading.Thread(target=_listen, args=(receiver, sender, first, second), name="signals", daemon=True).start()
@@ -82,6 +85,10 @@ def stop_signals(first: Callable[[], None], second: Callable[[], None] | None = 
             ours = signal.set_wakeup_fd(wakeup)
             if ours != -1:
                 os.write(ours, _END)
+
+
+def _heard_by_the_thread(*_: object) -> None:
+    pass
 
 
 _END = bytes([0])  # no signal has this number

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import contextvars
 import copy
 import time
 from collections import deque
@@ -12,12 +13,14 @@ from dataclasses import dataclass, field
 
 from common.broker.work import Done
 from common.errors import RowError, UsageError, describe
+from common.raised import StepCode
 from common.steps.base import AsyncStep, Row
 from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
 from worker.attempts import delays
 from worker.isolation import Isolation
 from worker.outcome import FailedRow, Interrupted, Outcome, StepFailed, columns_of, give_up
 from worker.runner import Bench, Runner
+from worker.watchdog import LAST_SECONDS
 from worker.work import Work
 
 MOST_OPEN = 32
@@ -51,6 +54,7 @@ class AsyncRunner(Runner):
         routes = bench.packer.routing is not None
         self._isolation = Isolation(step, bench.queue, self._run_one_row, bench.settings.patience, routes=routes)
         self._events = asyncio.Runner()
+        self._context = contextvars.copy_context()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._delivered = 0
         self._accepted = 0
@@ -87,19 +91,25 @@ class AsyncRunner(Runner):
     def load(self) -> None:
         """Loads the step, then what it keeps on the event loop."""
         super().load()
-        self._events.run(self._step.aload())
+        self._events.run(self._step.aload(), context=self._context)
 
     def unload(self) -> None:
         """Unloads in the opposite order."""
         try:
-            self._events.run(self._step.aunload())
+            self._events.run(self._step.aunload(), context=self._context)
         finally:
             self._events.close()
             super().unload()
 
     def work(self) -> None:
         """Runs the event loop until stopped."""
-        self._events.run(self._run_loop())
+        loop = self._events.get_loop()
+        main = loop.create_task(self._run_loop(), context=self._context)
+        while not main.done():
+            # A task that a step started and that exits stops the loop; the others are well, and so the loop goes on.
+            with contextlib.suppress(SystemExit, KeyboardInterrupt):
+                loop.run_until_complete(main)
+        main.result()
 
     async def _run_loop(self) -> None:
         self._loop = asyncio.get_running_loop()
@@ -167,7 +177,9 @@ class AsyncRunner(Runner):
     def _through(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._running -= 1
-        if not task.cancelled() and (error := task.exception()) is not None:
+        if task.cancelled():  # by a step that cancels every task that there is
+            self.fail(RuntimeError(f"step '{self._step.name}' has cancelled what the worker itself runs"))
+        elif (error := task.exception()) is not None:
             self.fail(error)
         self._start_rows()
         if self.stopping.is_set():
@@ -217,15 +229,14 @@ class AsyncRunner(Runner):
         while True:
             try:
                 mapped, aside = apply_input_mappings_to_row(self._step, copy.deepcopy(row))
-                made = await self._in_time(mapped)
-                rows = [made] if isinstance(made, dict) else list(made or ())
+                rows = await self._in_time(mapped)
                 for one in rows:
                     if not isinstance(one, dict):
                         raise RowError(f"process_row of step '{self._step.name}' returned a {type(one).__name__}")
                 return [apply_output_mappings_to_row(self._step, one, aside) for one in rows]
             except UsageError as error:
                 return FailedRow(place, describe(error), attempts, row, ends_run=True)
-            except (Exception, SystemExit) as error:
+            except Exception as error:
                 delay = next(retries, None)
                 if delay is None:
                     self.complaints.note("a row", error)
@@ -233,18 +244,33 @@ class AsyncRunner(Runner):
                 attempts += 1
             await self._pause(delay)
 
-    async def _in_time(self, row: Row) -> Row | list[Row] | None:
-        """Calls the step; a row that takes too long is cancelled, and has failed."""
+    async def _in_time(self, row: Row) -> list[Row]:
+        """Calls the step; a row that takes too long is cancelled, and has failed.
+
+        The call is a task of its own, so that a step which cancels the task that it finds itself in, or that lets a
+        cancelled future cancel it, ends nothing of ours.
+        """
         limit = self._step.batch_timeout
+        call = asyncio.get_running_loop().create_task(self._call(row))
         if limit is None:
-            return await self._step.process_row(row)
-        try:
-            async with asyncio.timeout(limit) as timer:
-                return await self._step.process_row(row)
-        except TimeoutError:
-            if not timer.expired():
-                raise
-            raise RowError(f"the row took longer than {limit:g} s (batch_timeout)") from None
+            with StepCode():
+                return await call
+        await asyncio.wait((call,), timeout=limit)
+        if call.done():
+            with StepCode():
+                return call.result()
+        call.cancel()
+        await asyncio.wait((call,), timeout=LAST_SECONDS)
+        why = f"the row took longer than {limit:g} s (batch_timeout)"
+        if not call.done():
+            why += f", and went on for {LAST_SECONDS:g} s after it was cancelled"
+        call.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # asyncio complains of one unseen
+        raise RowError(why)
+
+    async def _call(self, row: Row) -> list[Row]:
+        with StepCode():
+            made = await self._step.process_row(row)
+            return [made] if isinstance(made, dict) else list(made or ())
 
     def _beat(self) -> None:
         """A step that blocks the event loop cannot be cancelled: then the watchdog ends the worker."""

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 
 from common.errors import RowError, UsageError, describe
+from common.raised import StepCode
 from common.steps.base import BaseStep, GlobalStep, Row, Step
 from common.steps.mappings import apply_input_mappings, apply_output_mappings
 from worker.complaints import Complaints
@@ -98,12 +99,12 @@ class Attempts:
                 self._pause(delay)
                 inputs = fresh()
             try:
-                with self._watch():
+                with self._watch(), StepCode():
                     return list(call_step(self._step, inputs)), None
             except UsageError as raised:
                 raise StepFailed(describe(raised)) from raised
-            except (Exception, SystemExit) as raised:
-                error = raised if isinstance(raised, Exception) else RuntimeError(f"the step called exit({raised})")
+            except Exception as raised:
+                error = raised
         return [], error
 
     def _splittable(self, inputs: Inputs) -> bool:
@@ -130,8 +131,8 @@ class Attempts:
                 continue
             inputs = take()
             try:
-                with self._watch():
+                with self._watch(), StepCode():
                     made = list(call_step(self._step, inputs))
                 outcome.pieces.append((last - first, list(made)))
-            except (Exception, SystemExit):
+            except Exception:
                 self._bisect(fresh, first, last, outcome)

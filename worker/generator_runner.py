@@ -11,6 +11,7 @@ from common.batch import Batch, Failure, Result
 from common.broker.generator_state import GeneratorState
 from common.broker.work import Done, Taken
 from common.errors import RowError, StoreError, describe
+from common.raised import StepCode
 from common.steps.base import GeneratorStep, Row
 from common.steps.mappings import apply_output_mappings
 from worker.attempts import delays
@@ -152,7 +153,7 @@ class GeneratorRunner(Runner):
                 return self._make(ticket, state)
             except StoreError:
                 raise  # it is not the generator that raises
-            except (Exception, SystemExit) as error:
+            except Exception as error:
                 if not alone:
                     self._source = chunks(self._generator, state.offset, self.bench)
                     raise Interrupted from error
@@ -169,7 +170,7 @@ class GeneratorRunner(Runner):
     def _make(self, ticket: Taken, state: GeneratorState) -> Made:
         started = time.perf_counter()
         self._offset = state.offset
-        with self.watchdog.watch():
+        with self.watchdog.watch(), StepCode():
             rows, last = next(self._source)
         seconds = time.perf_counter() - started
         taken = len(rows)

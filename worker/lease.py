@@ -24,6 +24,7 @@ from pathlib import Path
 from common.broker.connection import Connection, NotPermitted
 from common.broker.devices import DeviceLeases
 from common.errors import BrokerError
+from common.forks import keep_private
 from common.keys import Keys
 
 STOP_SECONDS = 10
@@ -62,6 +63,8 @@ class Keeper:
                 self._process = subprocess.Popen(
                     command, stdin=subprocess.PIPE, start_new_session=True, pass_fds=() if pidfd is None else (pidfd,)
                 )
+            assert self._process.stdin is not None
+            keep_private(self._process.stdin)
             self._say({**self._told, "pidfd": pidfd})
             self._say(self._devices)
 

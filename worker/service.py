@@ -157,7 +157,7 @@ class Worker:
             if self._stopping.is_set():
                 return self._exit_code
             runner.load()
-        except (Exception, SystemExit):
+        except BaseException:  # such as a SystemExit: no signal raises anything here
             facts["load_error"] = traceback.format_exc()
             logger.exception("step '%s' cannot be loaded", self._step_name)
             return EXIT_FAILED
@@ -244,7 +244,7 @@ class Worker:
     def _unload(self, runner: Runner) -> None:
         try:
             runner.unload()
-        except Exception:
+        except BaseException:
             logger.exception("step '%s' raised while it was unloaded", self._step_name)
 
     def _leave(self, facts: dict[str, object]) -> None:

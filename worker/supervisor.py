@@ -19,6 +19,7 @@ from dataclasses import dataclass, replace
 from common.broker.connection import Connection
 from common.broker.runs import RunRecord
 from common.errors import EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED
+from common.forks import keep_private
 from common.settings import Settings
 from common.signals import on_stop_signals
 from common.spec import PipelineSpec
@@ -158,7 +159,9 @@ class Supervisor:
             child.pid = os.fork()
             if child.pid == 0:
                 self._die_with(supervisor)
-                os._exit(self._be_worker(child.step, tells))
+                with os.fdopen(tells, "wb", buffering=0) as pipe:
+                    keep_private(pipe)
+                    os._exit(self._be_worker(child.step, tells))
             os.close(tells)
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
@@ -170,6 +173,9 @@ class Supervisor:
                 os._exit(EXIT_FAILED)
 
     def _be_worker(self, step: str, tells: int) -> int:
+        for sibling in self._children:
+            if sibling.told != -1:
+                os.close(sibling.told)
         try:
 
             def leave_at_once(code: int) -> None:
@@ -261,6 +267,7 @@ def _told(child: Child) -> bytes:
         return b""
     finally:
         os.close(child.told)
+        child.told = -1
 
 
 def _cause(outcome: int) -> str:

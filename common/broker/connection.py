@@ -31,6 +31,7 @@ from common.broker.tls import check_options, handshake_fault
 from common.broker.url import SentinelUrl, is_sentinel_url, parse_sentinel_url, what_is_wrong
 from common.broker.url import redact as redact
 from common.errors import BrokerError, UsageError
+from common.forks import keep_private
 from common.keys import Keys
 
 SENTINEL_SECONDS = 2.0
@@ -165,8 +166,7 @@ class Connection:
         if not is_sentinel_url(url):
             return redis.Redis.from_url(url, **options, retry_on_error=[])
         self._sentinels = asked = parse_sentinel_url(url)
-        parse_url: Any = redis.connection.parse_url
-        server = {**options, **parse_url(asked.server)}
+        server = {**options, **redis.connection.parse_url(asked.server)}  # type: ignore[no-untyped-call]
         server["ssl"] = server.pop("connection_class", None) is not None
         del server["host"]
         seconds = min(SENTINEL_SECONDS, options["socket_timeout"])
@@ -178,6 +178,7 @@ class Connection:
 
     def _greet(self, wire: Any) -> None:
         """Each new socket: with sentinels it must lead to the master; does it lead to the server of before?"""
+        keep_private(wire._sock)
         wire.on_connect()
         if not self._one_life and self._sentinels is None:
             return

@@ -263,7 +263,7 @@ def test_a_choice_must_be_among_the_successors(chosen: Any, words: str) -> None:
     assert words in str(caught.value)
 
 
-@pytest.mark.parametrize("error", [LookupError("no way"), SystemExit(3)])
+@pytest.mark.parametrize("error", [LookupError("no way"), SystemExit(3), KeyboardInterrupt()])
 def test_a_function_that_raises_ends_in_words_with_the_place(error: BaseException) -> None:
     def route(steps: list[str]) -> list[str]:
         raise error

@@ -1,0 +1,68 @@
+"""What the code of a step raises is an error of that step, also where Python means the end of a process or a task.
+
+SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError and others that derive from BaseException alone come from
+the step: the signals of a worker raise nothing (`common/signals.py`), and nobody cancels what a step runs in, except
+for a row that takes too long.
+"""
+
+from __future__ import annotations
+
+import os
+import sys
+import traceback
+from contextlib import suppress
+from types import TracebackType
+
+
+class StepCode:
+    """Goes around calls of a step's code. A process that was forked in there, and comes out, ends.
+
+    Raises:
+        Exception: what the code raises, or an error in words of what it raises that is none.
+
+    Example:
+        >>> with StepCode():
+        ...     step.load()
+    """
+
+    def __enter__(self) -> None:
+        self._process = os.getpid()
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if os.getpid() != self._process:
+            end_child(error)
+        if error is not None and not isinstance(error, Exception):
+            raise as_error(error) from error
+
+
+def end_child(error: BaseException | None) -> None:
+    """Ends a forked process as Python does at the end of a program: it must not go on as a second worker."""
+    code = 0
+    if isinstance(error, SystemExit):
+        code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if isinstance(error.code, str):
+            print(error.code, file=sys.stderr)
+    elif error is not None:
+        traceback.print_exception(error)
+        code = 1
+    with suppress(OSError, ValueError):
+        sys.stdout.flush()
+        sys.stderr.flush()
+    os._exit(code & 0xFF)
+
+
+def as_error(error: BaseException) -> Exception:
+    """The error itself, or words for one that is no `Exception`, from the same line of code."""
+    if isinstance(error, Exception):
+        return error
+    if isinstance(error, SystemExit):
+        words = f"the step called exit({'' if error.code is None else error.code})"
+    else:
+        words = f"the step raised {type(error).__name__}"
+        try:
+            words += f": {error}" if str(error) else ""
+        except BaseException:  # the message is code of the step's as well
+            words += ", which has no message that can be read"
+    return RuntimeError(words).with_traceback(error.__traceback__)

@@ -1,0 +1,61 @@
+"""Standard output as a step finds it: a text stream like any other, whose lines go to the log, within bounds."""
+
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from worker.log import LINES_A_SECOND, LONGEST_TEXT, PrintedLines, _text
+
+LOGGER = logging.getLogger("penstock.step.say")
+
+
+@pytest.fixture
+def lines(caplog: pytest.LogCaptureFixture) -> PrintedLines:
+    caplog.set_level(logging.INFO, LOGGER.name)
+    return PrintedLines(LOGGER, logging.INFO, 1)
+
+
+def test_it_is_a_stream_as_any_program_expects_it(lines: PrintedLines, caplog: pytest.LogCaptureFixture) -> None:
+    stream = _text(lines)
+    stream.reconfigure(line_buffering=True)
+    assert (stream.fileno(), stream.encoding, stream.isatty(), stream.errors) == (1, "utf-8", False, "backslashreplace")
+    stream.buffer.write(b"bytes \xff\n")
+    stream.writelines(["a\n", "b\n"])
+    print("no end", end=" ", file=stream)
+    print("\udc80", file=stream)
+    assert caplog.messages == ["bytes \\xff", "a", "b", "no end \\udc80"]
+
+
+def test_the_last_state_of_a_line_that_was_overwritten_counts(
+    lines: PrintedLines, caplog: pytest.LogCaptureFixture
+) -> None:
+    for percent in range(101):
+        lines.write(b"\r%d %%" % percent)
+    lines.write(b"\nwindows\r\n")
+    assert caplog.messages == ["100 %", "windows"]
+
+
+def test_a_long_line_is_cut_with_a_mark(lines: PrintedLines, caplog: pytest.LogCaptureFixture) -> None:
+    lines.write(b"x" * 50_000 + b"\n")
+    assert caplog.messages == ["x" * LONGEST_TEXT + " [cut: 50,000 bytes]"]
+
+
+def test_lines_that_are_too_many_are_dropped_whole_and_counted(
+    lines: PrintedLines, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    now = 10.0
+    monkeypatch.setattr("worker.log.time.monotonic", lambda: now)
+    stream = _text(lines)
+    for number in range(3 * LINES_A_SECOND):
+        print("line", number, file=stream)
+    print("torn", end="", file=stream)
+    now = 12.0
+    print(" in two\nand on", file=stream)
+    lines.say_dropped()
+    lines.say_dropped()
+    *printed, last, said = caplog.messages
+    assert printed == [f"line {number}" for number in range(LINES_A_SECOND)]
+    assert last == "and on"
+    assert said.startswith("2,001 printed lines were dropped: the step prints more than 1,000 lines")
