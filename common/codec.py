@@ -18,8 +18,8 @@ DATETIME = 1
 """Extension type of a datetime: its ISO 8601 text, so that a missing or fixed time zone survives."""
 LEAST, GREATEST = -(2**63), 2**63 - 1
 NESTED = (dict, list, tuple)
-DEEPEST = 100
-"""Levels of lists and dicts in a row, the row itself not counted."""
+DEEPEST = 31
+"""Levels of lists and dicts in a row, the row itself not counted: what all that read Parquet can read."""
 
 
 def encode_rows(rows: Sequence[Row | None]) -> bytes:

@@ -19,13 +19,16 @@ from enum import StrEnum
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
+from common.codec import DEEPEST
 from common.steps.base import Row
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MAX_DEPTH: Final = 32
-"""Levels of lists and dicts in a row, the row itself among them; Arrow's own limit for a schema is 64."""
+MAX_DEPTH: Final = DEEPEST + 1
+"""Levels of lists and dicts in a row, the row itself among them."""
+MOST_FIELDS: Final = 1_000
+"""Columns of a leaf, and fields of a dict in it: Parquet has a column for each, so that keys which are data cost all rows."""
 EXACT_FLOAT: Final = 2**53
 """Every int up to here, of either sign, has an equal float."""
 _WIDE: Final = {b"penstock": b"wide"}
@@ -239,7 +242,13 @@ def _join_structs(known: ColumnType, dicts: Sequence[dict[str, Any]], depth: int
     names = dict.fromkeys(chain.from_iterable(dicts))
     if names and (strange := set(map(type, names)) - {str}):
         raise _Conflict(f"a key of type {strange.pop().__name__}", "a str")
-    _check_text([name for name in names if name not in fields])
+    new = [name for name in names if name not in fields]
+    if len(fields) + len(new) > MOST_FIELDS:
+        raise _Conflict(
+            f"the key '{new[0]}', beyond the first {MOST_FIELDS:,} different ones of its rows,",
+            "a list of {key, value}, or JSON as text,",
+        )
+    _check_text(new)
     for name in names:
         try:
             fields[name] = _join(fields.get(name, _NULL), [item.get(name) for item in dicts], depth, one)

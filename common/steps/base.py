@@ -130,7 +130,10 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC):
 
     @property
     def outputs(self) -> StepColumns:
-        """Columns that `process` adds, under the step's own names (before `output_mappings`)."""
+        """Columns that `process` adds, under the step's own names (before `output_mappings`).
+
+        A row that lacks one fails, unless a mapping says that it may: `{"score": False}`.
+        """
         return []
 
     def output_columns(self, available: set[str] | None) -> set[str] | None:
@@ -178,6 +181,8 @@ class GeneratorStep(BaseStep):
     """Has no predecessor and makes rows. It must be able to start again at any `offset`."""
 
     kind: ClassVar[StepKind] = "generator"
+    outputs_of_the_data: ClassVar[bool] = False
+    """Are `outputs` the columns of the data as far as it was looked at, so that a row may lack some of them?"""
 
     batch_size: RuntimeOption[int] = Field(default=50, ge=1, description="Rows that each yield of `process` has.")
 

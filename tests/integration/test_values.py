@@ -145,3 +145,64 @@ def test_a_step_that_returns_no_iterator_is_told_so(harness: Harness) -> None:
     code, text = harness.run(spec)
     assert code == 1, text
     assert "'NoneType' object is not iterable" in text
+
+
+FORGETFUL = """
+
+class Forgets(Step):
+    @property
+    def outputs(self) -> list[str]:
+        return ["double", "note"]
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        yield [{**row, "double": 2} | ({} if row["n"] == 3 else {"note": None}) for row in inputs]
+
+
+class ForgetsAll(Forgets, GlobalStep):
+    pass
+
+
+class ForgetsOne(AsyncStep):
+    @property
+    def outputs(self) -> dict[str, bool]:
+        return {"double": True, "note": True, "rare": False}
+
+    async def process_row(self, row: Row) -> Row:
+        return {**row, "double": 2} | ({} if row["n"] == 3 else {"note": None})
+
+
+class CountsBadly(Count):
+    @property
+    def outputs(self) -> list[str]:
+        return ["n", "note"]
+
+    def process(self, offset: int = 0) -> GeneratorStepOutput:
+        for rows, last in super().process(offset):
+            yield [{"n": row["n"]} | ({} if row["n"] == 3 else {"note": None}) for row in rows], last
+"""
+
+
+def test_a_row_without_a_column_that_its_step_declares_fails_alone_in_every_kind_of_step(harness: Harness) -> None:
+    spec = write(
+        harness,
+        "sync: {type: 'mysteps:Forgets', after: gen, output_mappings: {note: remark}}",
+        "nulls: {type: 'mysteps:Forgets', after: gen, on_error: nulls}",
+        "all: {type: 'mysteps:ForgetsAll', after: gen}",
+        "one: {type: 'mysteps:ForgetsOne', after: gen}",
+        "made: {type: 'mysteps:CountsBadly', rows: 20}",
+        rows=20,
+    )
+    steps = harness.folder / "mysteps.py"
+    steps.write_text(steps.read_text() + FORGETFUL)
+    code, text = harness.run(spec)
+    assert code == 3, text
+    letters = {letter.step: letter for letter in harness.letters()}
+    assert harness.record().failed == dict.fromkeys(("sync", "nulls", "all", "one", "made"), 1)
+    for name in ("sync", "nulls", "all", "one"):
+        column = "remark" if name == "sync" else "note"
+        assert letters[name].error.startswith(f"step '{name}' declares the column '{column}' in its outputs")
+        assert (letters[name].position, letters[name].attempts) == (3, 1)
+        assert letters[name].row == {"n": 3, "text": "row 3"}
+        left = [n for n in range(20) if n != 3 or name == "nulls"]
+        assert [row["n"] for row in harness.rows(name)] == left
+    assert [row["n"] for row in harness.rows("made")] == [n for n in range(20) if n != 3]

@@ -112,3 +112,8 @@ def test_columns_that_depend_on_the_data_and_optional_ones_are_not_missed() -> N
 def test_two_columns_cannot_get_one_name() -> None:
     found = fault({"load": {**LOAD, "columns": ["a", "b"], "output_mappings": {"a": "x", "b": "x"}}})
     assert found.message == "step 'load' gives the columns 'a' and 'b' the same name, 'x'; one would be lost"
+
+
+def test_a_column_cannot_get_the_name_of_one_that_the_step_writes_as_well() -> None:
+    found = fault({"load": {**LOAD, "columns": ["a", "b"], "output_mappings": {"a": "b"}}})
+    assert found.message == "step 'load' gives the columns 'a' and 'b' the same name, 'b'; one would be lost"

@@ -13,10 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common.codec import DEEPEST, check_row
+from common.errors import RowTypeError
 from common.settings import Settings
 from coordinator.card import CardFacts
 from coordinator.dataset import build_dataset
-from coordinator.leaf_schema import MAX_DEPTH, ColumnType, Kind, LeafSchema
+from coordinator.leaf_schema import MAX_DEPTH, MOST_FIELDS, ColumnType, Kind, LeafSchema
 from coordinator.parts import LeafWriter
 
 FACTS = CardFacts("p", "", "run", "signature", "name: p\n", "pipeline-coordinator run p.yaml")
@@ -234,3 +236,32 @@ def test_the_schema_survives_its_bytes_with_what_arrow_has_no_type_for() -> None
     schema, _ = LeafSchema().grow([row])
     assert LeafSchema.from_bytes(schema.to_bytes()) == schema
     assert LeafSchema.from_bytes(schema.to_bytes()).grow([{"b": [0.5]}])[1][0].column == "b[0]"
+
+
+def test_keys_that_are_data_are_a_misfit_past_a_limit_at_a_cost_that_grows_with_the_rows() -> None:
+    rows = [{"id": n, "votes": {f"user-{n}": 1}} for n in range(2 * MOST_FIELDS)]
+    schema, misfits = LeafSchema().grow(rows)
+    assert [misfit.index for misfit in misfits] == list(range(MOST_FIELDS, 2 * MOST_FIELDS))
+    assert misfits[0].reason == (
+        "column 'votes' holds the key 'user-1000', beyond the first 1,000 different ones of its rows, where a list of "
+        "{key, value}, or JSON as text, is expected"
+    )
+    assert len(dict(schema.columns)["votes"].fields) == MOST_FIELDS
+    assert schema.grow([{"id": 1, "votes": {"user-5": 2}}]) == (schema, [])
+
+
+def test_columns_have_the_limit_of_fields() -> None:
+    _, misfits = LeafSchema().grow([{f"column-{n}": n} for n in range(MOST_FIELDS + 1)])
+    assert [misfit.reason for misfit in misfits] == [
+        "the row holds the key 'column-1000', beyond the first 1,000 different ones of its rows, where a list of "
+        "{key, value}, or JSON as text, is expected"
+    ]
+
+
+def test_rows_nested_too_deeply_for_a_dataset_are_refused_between_steps_too() -> None:
+    def nested(levels: int) -> Any:
+        return [nested(levels - 1)] if levels else 1
+
+    check_row({"v": nested(DEEPEST)})
+    with pytest.raises(RowTypeError, match="nested more than 31 deep"):
+        check_row({"v": nested(DEEPEST + 1)})
