@@ -44,9 +44,12 @@ def _problems_of_type(path: str, kind: pa.DataType) -> Iterator[str]:
 
 
 def _is_scalar(kind: pa.DataType) -> bool:
+    import pyarrow as pa
     from pyarrow import types
 
     texts = (types.is_string, types.is_large_string, types.is_string_view)
     raw = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
     numbers = (types.is_null, types.is_boolean, types.is_integer, types.is_floating, types.is_timestamp)
-    return any(fits(kind) for fits in (*numbers, *texts, *raw))
+    times = (types.is_date, types.is_time, types.is_duration, types.is_decimal)
+    # Python's time ends at microseconds, so that nanoseconds would be cut off.
+    return kind != pa.time64("ns") and any(fits(kind) for fits in (*numbers, *times, *texts, *raw))

@@ -61,12 +61,23 @@ def tables_of_rows(rows: list[Row]) -> Tables:
         values = [row.get(column) for row in rows]
         try:
             array = pa.array(values)
+            if any(getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0) for value in values):
+                array = pa.array(values, type=_with_nanoseconds(array.type))
         except (pa.ArrowException, OverflowError) as error:
             raise UsageError(f"column '{column}' holds values of different types: {error}") from None
         if not _same(values, array.to_pylist()):
             raise UsageError(f"column '{column}' holds values of different types, some of them not {array.type}")
         arrays[column] = array
     return _checked(_sliced(pa.table(arrays)))
+
+
+def _with_nanoseconds(kind: pa.DataType) -> pa.DataType:
+    """Arrow takes the unit of Python's own times, and would cut off what those of pandas have more."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("ns", kind.tz)
+    return pa.duration("ns") if pa.types.is_duration(kind) else kind
 
 
 def shown_type(value: Any) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
@@ -265,3 +268,39 @@ def test_rows_nested_too_deeply_for_a_dataset_are_refused_between_steps_too() ->
     check_row({"v": nested(DEEPEST)})
     with pytest.raises(RowTypeError, match="nested more than 31 deep"):
         check_row({"v": nested(DEEPEST + 1)})
+
+
+FAR, NANO = datetime(1500, 1, 1), pd.Timestamp("2024-01-01T00:00:00.123456789")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([date(2024, 1, 2), None], pa.date32()),
+        ([time(1, 2, 3, 4)], pa.time64("us")),
+        ([timedelta(1)], pa.duration("us")),
+        ([timedelta(1), pd.Timedelta(5, "ns")], pa.duration("ns")),
+        ([Decimal("1.50"), Decimal("12345")], pa.decimal128(7, 2)),
+        ([Decimal("0.1"), Decimal(10**40)], pa.decimal256(42, 1)),
+        ([datetime(2024, 1, 1), NANO], pa.timestamp("ns")),
+        ([datetime(2024, 1, 1, tzinfo=UTC), NANO.tz_localize("UTC")], pa.timestamp("ns", "UTC")),
+        ([datetime(2024, 1, 1), FAR], pa.timestamp("us")),
+    ],
+    ids=repr,
+)
+def test_times_and_decimals_keep_their_type_whatever_part_they_are_in(values: list[Any], kind: pa.DataType) -> None:
+    schema, parts = LeafSchema(), []
+    for value in values:
+        schema, misfits = schema.grow([{"v": value}])
+        assert misfits == []
+        parts.append((schema.table([{"v": value}]), schema))
+    assert LeafSchema.from_bytes(schema.to_bytes()) == schema
+    table = pa.concat_tables([schema.final_table(part, source) for part, source in parts])
+    assert table.schema.field("v").type == kind
+    assert table.column("v").to_pylist() == values
+
+
+@pytest.mark.parametrize("values", [[FAR, NANO], [NANO, FAR], [Decimal("1.5"), 1], [date(2024, 1, 1), NANO]], ids=repr)
+def test_what_would_have_to_change_to_share_a_column_is_a_misfit(values: list[Any]) -> None:
+    _, misfits = LeafSchema().grow([{"v": value} for value in values])
+    assert [misfit.index for misfit in misfits] == [1]
