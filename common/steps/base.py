@@ -19,6 +19,7 @@ from common.errors import UsageError
 from common.runtime_parameters import RuntimeOption, RuntimeParametersMixin
 from common.runtime_parameters import RuntimeParameter as RuntimeParameter
 from common.steps.graph import Connectable, StepGraph, current_graph
+from common.steps.step_type import StepType
 
 Row = dict[str, Any]
 StepInput = Annotated[list[Row], "StepInput"]
@@ -46,7 +47,7 @@ class StepResources(BaseModel):
     )
 
 
-class BaseStep(Connectable, RuntimeParametersMixin, ABC):
+class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     """Fields and hooks that every kind of step has. Inherit from one of the four kinds below, not from this."""
 
     model_config = ConfigDict(
