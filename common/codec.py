@@ -6,7 +6,8 @@ A payload is an array of rows; a row is a map, or nil for a hole: a row that fai
 from __future__ import annotations
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import MAXYEAR, date, datetime, time, timedelta
+from decimal import Decimal
 from typing import Any
 
 import msgpack
@@ -16,10 +17,13 @@ from common.errors import RowError, RowTypeError, WireError
 Row = dict[str, Any]
 DATETIME = 1
 """Extension type of a datetime: its ISO 8601 text, so that a missing or fixed time zone survives."""
+DATE, TIME, DURATION, DECIMAL, NANOSECONDS = 2, 3, 4, 5, 6
+"""Extension types, all as text: ISO 8601; the nanoseconds of a duration; digits; a datetime with nanoseconds."""
+EXTENDED = (date, time, timedelta, Decimal)
 LEAST, GREATEST = -(2**63), 2**63 - 1
 NESTED = (dict, list, tuple)
-DEEPEST = 100
-"""Levels of lists and dicts in a row, the row itself not counted."""
+DEEPEST = 31
+"""Levels of lists and dicts in a row, the row itself not counted: what all that read Parquet can read."""
 
 
 def encode_rows(rows: Sequence[Row | None]) -> bytes:
@@ -41,7 +45,7 @@ def decode_rows(payload: bytes) -> list[Row | None]:
     """Raises WireError for bytes that no version of Penstock wrote."""
     try:
         rows = msgpack.unpackb(payload, object_hook=_with_text_keys, ext_hook=_restore, timestamp=3)
-    except (ValueError, TypeError, OverflowError, msgpack.UnpackException, RecursionError) as error:
+    except (ValueError, TypeError, ArithmeticError, msgpack.UnpackException, RecursionError) as error:
         raise WireError(f"a payload of {len(payload)} bytes is not msgpack: {error}") from error
     if not isinstance(rows, list) or not all(row is None or isinstance(row, dict) for row in rows):
         raise WireError(f"a payload of {len(payload)} bytes does not hold a list of rows")
@@ -103,7 +107,11 @@ def _check_value(value: object, path: str, depth: int) -> None:
             raise RowTypeError(path, "int", "beyond 64 bits")
     elif isinstance(value, str):
         _check_text(value, path, "str")
-    elif not isinstance(value, float | bytes | bytearray | memoryview | datetime | None):
+    elif isinstance(value, datetime) and value == value and value.year > MAXYEAR:
+        raise RowTypeError(path, "datetime", f"beyond the year {MAXYEAR}")
+    elif isinstance(value, time) and value.tzinfo is not None:
+        raise RowTypeError(path, "time", "with a time zone")
+    elif not isinstance(value, float | bytes | bytearray | memoryview | date | time | timedelta | Decimal | None):
         try:
             _check_value(_plain(value), path, depth)
         except TypeError:
@@ -123,29 +131,96 @@ def _join(path: str, key: object) -> str:
 
 
 def _extend(value: object) -> object:
-    plain = value if isinstance(value, datetime) else _plain(value)
-    if isinstance(plain, datetime):
-        if plain != plain:  # the missing datetime of pandas
-            return None
-        return msgpack.ExtType(DATETIME, plain.isoformat().encode())
+    plain = value if isinstance(value, EXTENDED) else _plain(value)
+    if isinstance(plain, EXTENDED):
+        return _extended(plain)
     if not _fits([plain], 0):
         raise ValueError("a value does not fit")
     return plain
 
 
-def _plain(value: object) -> object:
+def _extended(value: date | time | timedelta | Decimal) -> msgpack.ExtType | None:
+    if isinstance(value, datetime):
+        if value != value:  # the missing datetime of pandas
+            return None
+        if value.year > MAXYEAR:  # pandas has such
+            raise ValueError(f"a datetime beyond the year {MAXYEAR}")
+        # Python's own datetimes end at microseconds; those of pandas do not.
+        return _text(NANOSECONDS if getattr(value, "nanosecond", 0) else DATETIME, value.isoformat())
+    if isinstance(value, date):
+        return _text(DATE, value.isoformat())
+    if isinstance(value, time):
+        if value.tzinfo is not None:
+            raise ValueError("a time with a time zone")
+        return _text(TIME, value.isoformat())
+    if isinstance(value, Decimal):
+        return _text(DECIMAL, str(value))
+    microseconds = (value.days * 86_400 + value.seconds) * 10**6 + value.microseconds
+    return _text(DURATION, str(microseconds * 1_000 + getattr(value, "nanoseconds", 0)))
+
+
+def _text(code: int, text: str) -> msgpack.ExtType:
+    return msgpack.ExtType(code, text.encode())
+
+
+def _plain(value: Any) -> object:
     """Scalars and arrays of numpy, by their protocol, so that numpy need not be imported."""
     if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist"):
+        if value.dtype.kind in "mM":
+            return _plain_times(value)
         plain: object = value.tolist()
         if type(plain) is not type(value):
             return plain
     raise TypeError(f"rows cannot hold a {type(value).__qualname__}")
 
 
+def _plain_times(value: Any) -> object:
+    """Datetimes and durations of numpy. `tolist` makes ints of those with nanoseconds, and nobody could tell."""
+    if value.ndim:
+        return [_plain_times(each) for each in value]
+    if value != value:
+        return None
+    if "[" not in value.dtype.str:
+        raise TypeError("rows cannot hold a duration without a unit")
+    plain: object = value.tolist()
+    if not isinstance(plain, int):
+        return plain
+    rounded = value.astype(f"{value.dtype.kind}8[us]")
+    if rounded == value and not isinstance(rounded.tolist(), int):
+        return rounded.tolist()
+    import pandas as pd
+
+    try:
+        exact: Any = pd.Timestamp(value) if value.dtype.kind == "M" else pd.Timedelta(value)
+    except (ValueError, OverflowError):
+        raise TypeError("rows cannot hold times so far away") from None
+    if exact.to_numpy() != value:
+        raise TypeError("rows cannot hold times finer than nanoseconds")
+    return exact
+
+
 def _restore(code: int, data: bytes) -> object:
-    if code != DATETIME:
-        raise ValueError(f"unknown extension type {code}")
-    return datetime.fromisoformat(data.decode())
+    text = data.decode()
+    if code == DATETIME:
+        return datetime.fromisoformat(text)
+    if code == DATE:
+        return date.fromisoformat(text)
+    if code == TIME:
+        return time.fromisoformat(text)
+    if code == DECIMAL:
+        return Decimal(text)
+    if code == DURATION:
+        microseconds, nanoseconds = divmod(int(text), 1_000)
+        if not nanoseconds:
+            return timedelta(microseconds=microseconds)
+        import pandas as pd
+
+        return pd.Timedelta(int(text), "ns")
+    if code == NANOSECONDS:
+        import pandas as pd
+
+        return pd.Timestamp(text)
+    raise ValueError(f"unknown extension type {code}")
 
 
 def _with_text_keys(decoded: dict[Any, Any]) -> dict[str, Any]:

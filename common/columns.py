@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping
 from typing import Literal
 
 from common.faults import LISTED_NAMES, SpecFault, nearest
-from common.steps.base import BaseStep, StepColumns
+from common.steps.base import BaseStep, GeneratorStep, StepColumns
+from common.steps.mappings import output_names
 
 
 def declared_columns(step: BaseStep, which: Literal["inputs", "outputs"]) -> dict[str, bool]:
@@ -20,6 +21,21 @@ def declared_columns(step: BaseStep, which: Literal["inputs", "outputs"]) -> dic
         return dict(columns) if isinstance(columns, Mapping) else dict.fromkeys(columns, True)
     except Exception as error:  # any error of the user's own property
         raise broken_columns(step, which, error) from error
+
+
+def promised_columns(step: BaseStep) -> frozenset[str]:
+    """The columns that every row that leaves the step has, by the row's own names.
+
+    Raises:
+        SpecFault: the step's own property raises.
+    """
+    if isinstance(step, GeneratorStep) and step.outputs_of_the_data:
+        return frozenset()
+    outputs = declared_columns(step, "outputs")
+    leaving = leaving_columns(step, set())
+    if leaving is None:
+        return frozenset()
+    return frozenset(output_names(step, [column for column, always in outputs.items() if always]) & leaving)
 
 
 def leaving_columns(step: BaseStep, available: set[str] | None) -> set[str] | None:

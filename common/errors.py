@@ -199,7 +199,8 @@ class RowTypeError(RowError):
         self.found = found
         super().__init__(
             f"column '{column}' holds a value of type {found}{f' ({detail})' if detail else ''}; rows hold "
-            "None, bool, int (64 bit), float, str, bytes, datetime, lists and dicts with string keys"
+            "None, bool, int (64 bit), float, decimal, str, bytes, datetime, date, time, duration, lists and dicts "
+            "with string keys"
         )
 
 

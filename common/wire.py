@@ -29,7 +29,7 @@ from common.batch import (
 from common.codec import decode_rows, encode_rows
 from common.errors import RowError, WireError
 
-PROTOCOL = 2
+PROTOCOL = 3
 MESSAGE_LIMIT = 64 << 20
 """Bytes that a message may have; the largest is the manifest of a global step."""
 ERROR_LIMIT = 4_000

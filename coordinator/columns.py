@@ -70,12 +70,14 @@ def _check_mappings(step: BaseStep, inputs: Mapping[str, bool], outputs: Mapping
                     ("steps", step.name, field, column),
                 )
     named: dict[str, str] = {}
-    for column, name in step.output_mappings.items():
+    written = outputs if alone is not None else step.output_mappings
+    for column in written:
+        name = step.output_mappings.get(column, step.input_mappings.get(column, column))
         if (other := named.setdefault(name, column)) != column:
             raise SpecFault(
                 f"step '{step.name}' gives the columns '{other}' and '{column}' the same name, '{name}'; "
                 "one would be lost",
-                ("steps", step.name, "output_mappings", column),
+                ("steps", step.name, "output_mappings", column if column in step.output_mappings else other),
             )
 
 

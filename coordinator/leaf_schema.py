@@ -6,7 +6,8 @@ that does not fit is left out, and the schema stays as if the row had never come
 
 What a value becomes in Parquet: a missing column or field is null; an int in a float column is the equal float (an int
 beyond 2**53, which might have none, is a misfit there, and so is a float in a column that holds such an int); a
-datetime with a time zone is the same instant in UTC. Parquet has no struct without fields: `{}` becomes a struct of
+datetime with a time zone is the same instant in UTC; where some datetimes or durations have nanoseconds, all get them;
+a decimal gets as many digits as its column needs. Parquet has no struct without fields: `{}` becomes a struct of
 nulls once any row has a field there; if none ever has, the column is null.
 """
 
@@ -14,61 +15,47 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
-from enum import StrEnum
+from datetime import UTC, date, datetime, time, timedelta
+from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
+from common.codec import DEEPEST
 from common.steps.base import Row
+from coordinator.column_types import NULL, ColumnType, Kind, arrow_field, cast, from_field
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MAX_DEPTH: Final = 32
-"""Levels of lists and dicts in a row, the row itself among them; Arrow's own limit for a schema is 64."""
+MAX_DEPTH: Final = DEEPEST + 1
+"""Levels of lists and dicts in a row, the row itself among them."""
+MOST_FIELDS: Final = 1_000
+"""Columns of a leaf, and fields of a dict in it: each is a column in Parquet, where every row has a place for it."""
+MOST_DIGITS: Final = 76
+"""Digits of a decimal in Arrow."""
 EXACT_FLOAT: Final = 2**53
 """Every int up to here, of either sign, has an equal float."""
-_WIDE: Final = {b"penstock": b"wide"}
-_PLACEHOLDER: Final = "_"
 
 
-class Kind(StrEnum):
-    """What a value is; the text is what error messages say."""
-
-    NULL = "null"
-    BOOL = "bool"
-    INT = "int"
-    WIDE_INT = "int (beyond 2**53)"
-    FLOAT = "float"
-    TEXT = "str"
-    BYTES = "bytes"
-    NAIVE = "datetime without a time zone"
-    AWARE = "datetime with a time zone"
-    LIST = "list"
-    STRUCT = "dict"
-
-
-@dataclass(frozen=True, slots=True)
-class ColumnType:
-    """The type of a column, of a list's elements (`element`) or of a struct's fields (`fields`, in order)."""
-
-    kind: Kind
-    element: ColumnType | None = None
-    fields: tuple[tuple[str, ColumnType], ...] = ()
-
-    def __str__(self) -> str:
-        if self.kind is Kind.LIST:
-            return f"list[{self.element}]"
-        if self.kind is Kind.STRUCT:
-            return f"dict[{', '.join(f'{name}: {child}' for name, child in self.fields)}]"
-        return self.kind.value
-
-
-_NULL: Final = ColumnType(Kind.NULL)
-_SCALARS: Final = {bool: Kind.BOOL, float: Kind.FLOAT, bytes: Kind.BYTES}
+_SCALARS: Final[dict[type, Kind]] = {
+    bool: Kind.BOOL,
+    float: Kind.FLOAT,
+    bytes: Kind.BYTES,
+    date: Kind.DATE,
+    time: Kind.TIME,
+}
 _WIDER: Final = {
     frozenset((Kind.INT, Kind.WIDE_INT)): Kind.WIDE_INT,
     frozenset((Kind.INT, Kind.FLOAT)): Kind.FLOAT,
+    **{
+        frozenset((plain, other)): other
+        for plain, *others in (
+            (Kind.NAIVE, Kind.NAIVE_FAR, Kind.NAIVE_NANO),
+            (Kind.AWARE, Kind.AWARE_FAR, Kind.AWARE_NANO),
+            (Kind.DURATION, Kind.DURATION_FAR, Kind.DURATION_NANO),
+        )
+        for other in others
+    },
 }
 
 
@@ -110,7 +97,7 @@ class LeafSchema:
     @classmethod
     def of_names(cls, names: Sequence[str]) -> LeafSchema:
         """Columns of which nothing but the name is known."""
-        return cls(tuple((name, _NULL) for name in names))
+        return cls(tuple((name, NULL) for name in names))
 
     def grow(self, rows: Sequence[Row]) -> tuple[LeafSchema, list[Misfit]]:
         """The schema after `rows`, and the rows that do not fit, in order. The same however rows are cut.
@@ -137,7 +124,7 @@ class LeafSchema:
         """Arrow's serialized schema, with what Arrow has no type for as metadata."""
         import pyarrow as pa
 
-        schema = pa.schema([_field(name, child, exact=True) for name, child in self.columns])
+        schema = pa.schema([arrow_field(name, child, exact=True) for name, child in self.columns])
         return bytes(schema.serialize().to_pybytes())
 
     @classmethod
@@ -145,7 +132,7 @@ class LeafSchema:
         """The inverse of `to_bytes`."""
         import pyarrow as pa
 
-        return cls(tuple((field.name, _from_field(field)) for field in pa.ipc.read_schema(pa.py_buffer(data))))
+        return cls(tuple((field.name, from_field(field)) for field in pa.ipc.read_schema(pa.py_buffer(data))))
 
     def arrow(self, *, final: bool = False) -> pa.Schema:
         """The schema of a part, or of the dataset's files.
@@ -155,7 +142,7 @@ class LeafSchema:
         """
         import pyarrow as pa
 
-        return pa.schema([_field(name, child, final=final) for name, child in self.columns])
+        return pa.schema([arrow_field(name, child, final=final) for name, child in self.columns])
 
     def table(self, rows: Sequence[Row]) -> pa.Table:
         """Rows that `grow` accepted, as a part holds them."""
@@ -174,7 +161,7 @@ class LeafSchema:
         columns = []
         for (name, child), field in zip(self.columns, schema, strict=True):
             if name in known:
-                chunks = [_cast(chunk, known[name], child) for chunk in table.column(name).chunks]
+                chunks = [cast(chunk, known[name], child) for chunk in table.column(name).chunks]
                 columns.append(pa.chunked_array(chunks, type=field.type))
             else:
                 columns.append(pa.nulls(table.num_rows, field.type))
@@ -214,6 +201,8 @@ def _join(known: ColumnType, values: Sequence[Any], depth: int, one: bool) -> Co
                 raise _Conflict(kind, f"no more than {MAX_DEPTH} levels of lists and dicts")
             join: Callable[..., ColumnType] = _join_lists if found is list else _join_structs
             known = join(known, mine, depth - 1, one)
+        elif found is Decimal:
+            known = _join_decimals(known, mine)
         else:
             kind = _scalar(found, mine)
             if known.kind is not kind:
@@ -222,7 +211,7 @@ def _join(known: ColumnType, values: Sequence[Any], depth: int, one: bool) -> Co
 
 
 def _join_lists(known: ColumnType, lists: Sequence[list[Any]], depth: int, one: bool) -> ColumnType:
-    element = known.element or _NULL
+    element = known.element or NULL
     if one:
         for index, value in enumerate(lists[0]):
             try:
@@ -239,10 +228,16 @@ def _join_structs(known: ColumnType, dicts: Sequence[dict[str, Any]], depth: int
     names = dict.fromkeys(chain.from_iterable(dicts))
     if names and (strange := set(map(type, names)) - {str}):
         raise _Conflict(f"a key of type {strange.pop().__name__}", "a str")
-    _check_text([name for name in names if name not in fields])
+    new = [name for name in names if name not in fields]
+    if len(fields) + len(new) > MOST_FIELDS:
+        raise _Conflict(
+            f"the key '{new[0]}', beyond the first {MOST_FIELDS:,} different ones of its rows,",
+            "a list of {key, value}, or JSON as text,",
+        )
+    _check_text(new)
     for name in names:
         try:
-            fields[name] = _join(fields.get(name, _NULL), [item.get(name) for item in dicts], depth, one)
+            fields[name] = _join(fields.get(name, NULL), [item.get(name) for item in dicts], depth, one)
         except _Conflict as conflict:
             raise conflict.inside(f".{name}") from None
     return ColumnType(Kind.STRUCT, fields=tuple(fields.items()))
@@ -258,25 +253,53 @@ def _scalar(found: type, values: Sequence[Any]) -> Kind:
         if low < -(2**63) or high >= 2**63:
             raise _Conflict("int (beyond 64 bits)", "one of 64 bits")
         return Kind.INT if low >= -EXACT_FLOAT and high <= EXACT_FLOAT else Kind.WIDE_INT
-    if found is datetime:
+    if issubclass(found, datetime):
         return _datetime_kind(values)
+    if issubclass(found, timedelta):
+        return _duration_kind(values)
     if found in _SCALARS:
         return _SCALARS[found]
     raise _Conflict(found.__name__, "a type that rows can hold")
 
 
+def _join_decimals(known: ColumnType, values: Sequence[Any]) -> ColumnType:
+    whole, scale = known.whole, known.scale
+    for value in values:
+        _, digits, exponent = value.as_tuple()
+        if not isinstance(exponent, int):
+            raise _Conflict(f"decimal ({value})", "a finite one")
+        whole, scale = max(whole, len(digits) + exponent), max(scale, -exponent)
+    if known.kind not in (Kind.NULL, Kind.DECIMAL):
+        raise _Conflict(Kind.DECIMAL, known.kind)
+    if whole + scale > MOST_DIGITS:
+        raise _Conflict(
+            f"decimal (with which the column needs {whole + scale} digits)", f"one of {MOST_DIGITS} digits at most"
+        )
+    return ColumnType(Kind.DECIMAL, whole=whole, scale=scale)
+
+
 def _datetime_kind(values: Sequence[datetime]) -> Kind:
     if len(aware := {value.tzinfo is not None for value in values}) > 1:
         raise _Conflict(Kind.AWARE, Kind.NAIVE)
+    near = all(1677 < value.year < 2262 for value in values)
+    nano = any(getattr(value, "nanosecond", 0) for value in values)
+    if nano and not near:
+        raise _Conflict("datetime (outside the years 1678 to 2261)", Kind.NAIVE_NANO)
     if aware == {False}:
-        return Kind.NAIVE
+        return Kind.NAIVE_NANO if nano else Kind.NAIVE if near else Kind.NAIVE_FAR
     try:
         for value in values:
             if not 1 < value.year < 9999:
                 value.astimezone(UTC)
     except OverflowError:
         raise _Conflict("datetime (outside the years 1 to 9999 in UTC)", "one inside") from None
-    return Kind.AWARE
+    return Kind.AWARE_NANO if nano else Kind.AWARE if near else Kind.AWARE_FAR
+
+
+def _duration_kind(values: Sequence[timedelta]) -> Kind:
+    if any(getattr(value, "nanoseconds", 0) for value in values):
+        return Kind.DURATION_NANO
+    return Kind.DURATION if all(abs(value.days) < 106_000 for value in values) else Kind.DURATION_FAR
 
 
 def _check_text(values: Sequence[str]) -> None:
@@ -297,72 +320,3 @@ def _wider(known: Kind, found: Kind) -> Kind:
     if wider is None:
         raise _Conflict(found, known)
     return wider
-
-
-def _field(name: str, column: ColumnType, *, final: bool = False, exact: bool = False) -> pa.Field:
-    import pyarrow as pa
-
-    wide = exact and column.kind is Kind.WIDE_INT
-    return pa.field(name, _arrow(column, final, exact), metadata=_WIDE if wide else None)
-
-
-def _arrow(column: ColumnType, final: bool, exact: bool = False) -> pa.DataType:
-    """`exact`: nothing is added for Parquet, and what Arrow has no type for is in the fields' metadata."""
-    import pyarrow as pa
-
-    if column.kind is Kind.LIST:
-        return pa.list_(_field("element", column.element or _NULL, final=final, exact=exact))
-    if column.kind is Kind.STRUCT:
-        if not column.fields and not exact:
-            return pa.null() if final else pa.struct([pa.field(_PLACEHOLDER, pa.null())])
-        return pa.struct([_field(name, child, final=final, exact=exact) for name, child in column.fields])
-    return {
-        Kind.NULL: pa.null(),
-        Kind.BOOL: pa.bool_(),
-        Kind.INT: pa.int64(),
-        Kind.WIDE_INT: pa.int64(),
-        Kind.FLOAT: pa.float64(),
-        Kind.TEXT: pa.string(),
-        Kind.BYTES: pa.binary(),
-        Kind.NAIVE: pa.timestamp("us"),
-        Kind.AWARE: pa.timestamp("us", "UTC"),
-    }[column.kind]
-
-
-def _from_field(field: pa.Field) -> ColumnType:
-    import pyarrow as pa
-
-    kind = field.type
-    if pa.types.is_list(kind):
-        return ColumnType(Kind.LIST, _from_field(kind.value_field))
-    if pa.types.is_struct(kind):
-        return ColumnType(Kind.STRUCT, fields=tuple((child.name, _from_field(child)) for child in kind))
-    if pa.types.is_int64(kind):
-        return ColumnType(Kind.WIDE_INT if field.metadata == _WIDE else Kind.INT)
-    kinds = (Kind.NULL, Kind.BOOL, Kind.FLOAT, Kind.TEXT, Kind.BYTES, Kind.NAIVE, Kind.AWARE)
-    return {_arrow(column, False): column for column in map(ColumnType, kinds)}[kind]
-
-
-def _cast(array: pa.Array, source: ColumnType, target: ColumnType) -> pa.Array:
-    """Arrow's own cast of nested types neither adds fields everywhere nor keeps `{}` and None apart."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    kind = _arrow(target, final=True)
-    if array.type == kind:
-        return array
-    if source.kind is Kind.NULL or pa.types.is_null(kind):
-        return pa.nulls(len(array), kind)
-    if target.kind is Kind.LIST:
-        lengths = pc.fill_null(pc.list_value_length(array), 0)
-        offsets = pa.concat_arrays([pa.array([0], pa.int32()), pc.cumulative_sum(lengths)])
-        elements = _cast(array.flatten(), source.element or _NULL, target.element or _NULL)
-        return pa.ListArray.from_arrays(offsets, elements, type=kind, mask=array.is_null())
-    if target.kind is Kind.STRUCT:
-        known = {name: (array.field(i), child) for i, (name, child) in enumerate(source.fields)}
-        children = [
-            _cast(*known[name], child) if name in known else pa.nulls(len(array), _arrow(child, final=True))
-            for name, child in target.fields
-        ]
-        return pa.StructArray.from_arrays(children, fields=list(kind), mask=array.is_null())
-    return array.cast(kind)

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cached_property
 
 from common.batch import Batch, Chunk, DeadLetter, Failure, Result
 from common.broker.work import Done, Taken
 from common.codec import check_row, encode_rows
+from common.columns import promised_columns
 from common.errors import RowError, RunError, describe
 from common.payloads import FileStore
 from common.settings import Settings
@@ -120,11 +122,15 @@ class Packer:
     def encode(
         self, rows: list[Row | None], whole: WholeRows, failed: list[FailedRow], again: Callable[[], WholeRows]
     ) -> bytes:
-        """Encodes rows; one that cannot be stored becomes a failed row, in `rows` and in `failed`.
+        """Encodes rows; one that cannot be stored, or lacks a promised column, becomes a failed row, in both lists.
 
         Args:
             again: reads `whole` anew: the step may have put what cannot be stored into the very rows that it was given.
+
+        Raises:
+            StepFailed: `on_error` says `fail`.
         """
+        self._fail_incomplete(rows, whole, failed, again)
         try:
             data = encode_rows(rows)
             if len(data) <= self._settings.row_bytes:
@@ -139,10 +145,31 @@ class Packer:
                 check_row(row, self._settings.row_bytes)
             except RowError as error:
                 given = given or again()
-                rows[place] = self._unstorable(rows, place, given, failed, error)
+                rows[place] = self._fail(rows, place, given, failed, error)
         return encode_rows(rows)
 
-    def _unstorable(
+    @cached_property
+    def _promised(self) -> frozenset[str]:
+        return promised_columns(self._step)
+
+    def _fail_incomplete(
+        self, rows: list[Row | None], whole: WholeRows, failed: list[FailedRow], again: Callable[[], WholeRows]
+    ) -> None:
+        """Here, and not where the step is called: to call it again would not bring a column that it does not write."""
+        promised = self._promised
+        given = None
+        for place, row in enumerate(rows):
+            if row is None or promised <= row.keys():
+                continue
+            missing = ", ".join(f"'{column}'" for column in sorted(promised - row.keys()))
+            error = RowError(
+                f"step '{self._step.name}' declares the column {missing} in its outputs and did not write it; write it "
+                "in every row, None where there is no value, or declare {column: False} for one that a row may lack"
+            )
+            given = given or again()
+            rows[place] = self._fail(rows, place, given, failed, error)
+
+    def _fail(
         self, rows: list[Row | None], place: int, whole: WholeRows, failed: list[FailedRow], error: RowError
     ) -> Row | None:
         if self._step.on_error == "fail":

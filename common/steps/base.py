@@ -19,6 +19,7 @@ from common.errors import UsageError
 from common.runtime_parameters import RuntimeOption, RuntimeParametersMixin
 from common.runtime_parameters import RuntimeParameter as RuntimeParameter
 from common.steps.graph import Connectable, StepGraph, current_graph
+from common.steps.step_type import StepType
 
 Row = dict[str, Any]
 StepInput = Annotated[list[Row], "StepInput"]
@@ -46,7 +47,7 @@ class StepResources(BaseModel):
     )
 
 
-class BaseStep(Connectable, RuntimeParametersMixin, ABC):
+class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     """Fields and hooks that every kind of step has. Inherit from one of the four kinds below, not from this."""
 
     model_config = ConfigDict(
@@ -130,7 +131,10 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC):
 
     @property
     def outputs(self) -> StepColumns:
-        """Columns that `process` adds, under the step's own names (before `output_mappings`)."""
+        """Columns that `process` adds, under the step's own names (before `output_mappings`).
+
+        A row that lacks one fails, unless a mapping says that it may: `{"score": False}`.
+        """
         return []
 
     def output_columns(self, available: set[str] | None) -> set[str] | None:
@@ -178,6 +182,8 @@ class GeneratorStep(BaseStep):
     """Has no predecessor and makes rows. It must be able to start again at any `offset`."""
 
     kind: ClassVar[StepKind] = "generator"
+    outputs_of_the_data: ClassVar[bool] = False
+    """Are `outputs` the columns of the data as far as it was looked at, so that a row may lack some of them?"""
 
     batch_size: RuntimeOption[int] = Field(default=50, ge=1, description="Rows that each yield of `process` has.")
 

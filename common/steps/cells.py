@@ -24,6 +24,19 @@ def text_of(row: Row, column: str) -> str:
     return value
 
 
+def words_of(row: Row, column: str) -> str:
+    """Raises RowError where the column is missing, holds no text, or only white space."""
+    value = text_of(row, column)
+    if not value.strip():
+        raise RowError(f"column '{column}' holds {blank(value)} where words are expected")
+    return value
+
+
+def blank(value: str) -> str:
+    """What a text without words is, in a message."""
+    return "an empty text" if not value else "nothing but white space"
+
+
 def list_of(row: Row, column: str) -> list[Any]:
     """Raises RowError where the column is missing or holds no list."""
     value = cell_of(row, column)

@@ -7,14 +7,17 @@ from typing import Any
 
 from common.errors import RowError
 from common.steps.base import Row, Step, StepColumns, StepInput, StepOutput
-from common.steps.cells import kind_of, list_of, text_of
+from common.steps.cells import blank, kind_of, list_of, words_of
 
 Message = dict[str, Any]
 """One turn of a conversation: `role` and `content`."""
 
 
 class ConversationTemplate(Step):
-    """Adds the column `conversation`: `instruction` as the user's message, `response` as the assistant's."""
+    """Adds the column `conversation`: `instruction` as the user's message, `response` as the assistant's.
+
+    A row without words in one of them fails.
+    """
 
     @property
     def inputs(self) -> list[str]:
@@ -35,7 +38,7 @@ class FormatTextGenerationSFT(Step):
     """Adds `messages`, the conversation of `instruction` and `generation`, as trainers for SFT take it.
 
     A `system_prompt` that is not empty is its first message. `prompt` is the instruction, `prompt_id` its SHA-256. A
-    row without text in `instruction` or `generation` fails.
+    row without words in `instruction` or `generation` fails.
     """
 
     @property
@@ -50,7 +53,7 @@ class FormatTextGenerationSFT(Step):
         yield [
             {
                 **row,
-                **prompt_columns(text_of(row, "instruction")),
+                **prompt_columns(words_of(row, "instruction")),
                 "messages": [*opening(row), message("assistant", row, "generation")],
             }
             for row in inputs
@@ -60,8 +63,8 @@ class FormatTextGenerationSFT(Step):
 class FormatChatGenerationSFT(Step):
     """Adds `generation` to the conversation in `messages` as the assistant's answer, as trainers for SFT take it.
 
-    `prompt` is the first message of the user, `prompt_id` its SHA-256. A row without such a message, or without text in
-    `generation`, fails.
+    `prompt` is the first message of the user, `prompt_id` its SHA-256. A row without such a message, or without words
+    in `generation` or a message, fails.
     """
 
     @property
@@ -84,15 +87,26 @@ class FormatChatGenerationSFT(Step):
 def opening(row: Row) -> list[Message]:
     """The conversation that a model was given: `system_prompt`, if it is not empty, and `instruction`."""
     user = message("user", row, "instruction")
-    return [message("system", row, "system_prompt"), user] if row.get("system_prompt") else [user]
+    return [message("system", row, "system_prompt"), user] if _has_words(row.get("system_prompt")) else [user]
+
+
+def _has_words(value: Any) -> bool:
+    return bool(value.strip()) if isinstance(value, str) else value is not None
 
 
 def messages_of(row: Row) -> list[Message]:
-    """The column `messages`. Raises RowError unless it is a list of mappings with `role` and `content`."""
+    """The column `messages`.
+
+    Raises:
+        RowError: it is not a list of mappings with `role` and `content`, or one of the texts has no words.
+    """
     messages = list_of(row, "messages")
     for index, turn in enumerate(messages):
         if not isinstance(turn, dict) or not {"role", "content"} <= turn.keys():
             raise RowError(f"messages[{index}] must be a mapping with 'role' and 'content', not {kind_of(turn)}")
+        content = turn["content"]
+        if isinstance(content, str) and not content.strip() and not turn.keys() - {"role", "content"}:
+            raise RowError(f"messages[{index}] holds {blank(content)} where words are expected")
     return messages
 
 
@@ -111,5 +125,5 @@ def prompt_columns(prompt: str) -> Row:
 
 
 def message(role: str, row: Row, column: str) -> Message:
-    """The text of a column as a turn of `role`."""
-    return {"role": role, "content": text_of(row, column)}
+    """The text of a column as a turn of `role`. Raises RowError where there are no words in it."""
+    return {"role": role, "content": words_of(row, column)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Iterable
+from typing import ClassVar
 
 from pydantic import Field, field_validator
 
@@ -13,6 +14,8 @@ from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
 
 class LoadDataFromDicts(GeneratorStep):
     """Yields the rows of `data`, in order."""
+
+    outputs_of_the_data: ClassVar[bool] = True
 
     data: list[Row] = Field(description="The rows; each a mapping of column to value.")
 

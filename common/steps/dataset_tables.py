@@ -9,6 +9,7 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UsageError
+from common.steps.arrow_columns import problem_of
 from common.steps.base import Row
 from common.steps.data import columns_of
 
@@ -60,12 +61,23 @@ def tables_of_rows(rows: list[Row]) -> Tables:
         values = [row.get(column) for row in rows]
         try:
             array = pa.array(values)
+            if any(getattr(value, "nanosecond", 0) or getattr(value, "nanoseconds", 0) for value in values):
+                array = pa.array(values, type=_with_nanoseconds(array.type))
         except (pa.ArrowException, OverflowError) as error:
             raise UsageError(f"column '{column}' holds values of different types: {error}") from None
         if not _same(values, array.to_pylist()):
             raise UsageError(f"column '{column}' holds values of different types, some of them not {array.type}")
         arrays[column] = array
     return _checked(_sliced(pa.table(arrays)))
+
+
+def _with_nanoseconds(kind: pa.DataType) -> pa.DataType:
+    """Arrow takes the unit of Python's own times, and would cut off what those of pandas have more."""
+    import pyarrow as pa
+
+    if pa.types.is_timestamp(kind):
+        return pa.timestamp("ns", kind.tz)
+    return pa.duration("ns") if pa.types.is_duration(kind) else kind
 
 
 def shown_type(value: Any) -> str:
@@ -116,30 +128,6 @@ def _checked(tables: Iterator[pa.Table]) -> Tables:
     first = next(tables, None)
     if first is None or not first.num_rows:
         raise UsageError("the dataset has no rows; a run needs at least one")
-    for field in first.schema:
-        _check_type(field.name, field.type)
+    if problem := problem_of(first.schema):
+        raise UsageError(f"the dataset cannot be used: {problem}")
     return first.schema, chain([first], tables)
-
-
-def _check_type(path: str, kind: pa.DataType) -> None:
-    from pyarrow import types
-
-    if types.is_struct(kind):
-        for field in kind:
-            _check_type(f"{path}.{field.name}", field.type)
-    elif types.is_dictionary(kind):
-        _check_type(path, kind.value_type)
-    elif any(is_list(kind) for is_list in (types.is_list, types.is_large_list, types.is_fixed_size_list)):
-        _check_type(f"{path}[]", kind.value_type)
-    elif not any(fits(kind) for fits in _scalars()):
-        raise UsageError(
-            f"column '{path}' has the type {kind}, which rows cannot hold; convert it, for example to text or float"
-        )
-
-
-def _scalars() -> list[Any]:
-    from pyarrow import types
-
-    texts = (types.is_string, types.is_large_string, types.is_string_view)
-    raw = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
-    return [types.is_null, types.is_boolean, types.is_integer, types.is_floating, types.is_timestamp, *texts, *raw]

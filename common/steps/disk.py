@@ -25,6 +25,7 @@ class LoadDataFromDisk(GeneratorStep):
     """
 
     path_fields: ClassVar[tuple[str, ...]] = ("dataset_path",)
+    outputs_of_the_data: ClassVar[bool] = True
 
     dataset_path: RuntimeParameter[str] = Field(description="Folder, or fsspec URL of a folder, of the dataset.")
     split: RuntimeParameter[str] = Field(

@@ -5,19 +5,22 @@ from __future__ import annotations
 import codecs
 import csv
 import io
-import json
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import islice
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.errors import RunError, UsageError
 from common.faults import hint
+from common.steps.arrow_columns import problem_of
 from common.steps.base import GeneratorStepOutput, Row
 from common.steps.file_sources import FileSource
-from common.steps.json_values import JsonValues
+from common.steps.json_values import JsonValues, TwoOfOneName, decoder
+
+if TYPE_CHECKING:
+    import pyarrow as pa
 
 SUFFIXES = {
     ".jsonl": "jsonl",
@@ -70,6 +73,7 @@ def in_batches(rows: Iterator[Row], size: int) -> GeneratorStepOutput:
 
 def read_jsonl(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
     """One object per line; blank lines are no rows. A selected column that a row does not have is None."""
+    decode = decoder().decode
     for number, line in _lines(source, options.encoding):
         if not line.strip():
             continue
@@ -77,7 +81,9 @@ def read_jsonl(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator
             skip.rows -= 1
             continue
         try:
-            value = json.loads(line)
+            value = decode(line)
+        except TwoOfOneName as error:
+            raise RunError(f"{source.shown}:{number}: {error}") from None
         except ValueError as error:
             raise RunError(f"{source.shown}:{number}: not JSON: {error}") from None
         yield _object(value, options.columns, f"{source.shown}:{number}")
@@ -140,7 +146,7 @@ def read_parquet(source: FileSource, options: ReadOptions, skip: Skip) -> Iterat
     with source.open() as stream:
         try:
             file = parquet.ParquetFile(stream, buffer_size=1 << 20)
-            _check_columns(source, options.columns, file.schema_arrow.names)
+            _check_schema(source, options.columns, file.schema_arrow)
             for group in range(file.num_row_groups):
                 if skip.rows >= file.metadata.row_group(group).num_rows:
                     skip.rows -= file.metadata.row_group(group).num_rows
@@ -160,7 +166,7 @@ def read_arrow(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator
 
     try:
         with source.map() as stream, pa.ipc.open_stream(stream) as batches:
-            _check_columns(source, options.columns, batches.schema.names)
+            _check_schema(source, options.columns, batches.schema)
             for batch in batches:
                 passed = min(skip.rows, batch.num_rows)
                 skip.rows -= passed
@@ -169,6 +175,13 @@ def read_arrow(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator
                     yield from selected.slice(start, _ARROW_ROWS).to_pylist()
     except (pa.ArrowException, OSError) as error:
         raise RunError(f"{source.shown}: cannot be read as Arrow: {error}") from None
+
+
+def _check_schema(source: FileSource, columns: list[str] | None, schema: pa.Schema) -> None:
+    _check_columns(source, columns, schema.names)
+    # A column that is not asked for may be of any type.
+    if problem := problem_of([field for field in schema if columns is None or field.name in columns]):
+        raise UsageError(f"{source.shown}: {problem}" + (", or name the others in columns" if columns is None else ""))
 
 
 def column_names(source: FileSource) -> list[str]:

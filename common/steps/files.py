@@ -30,6 +30,7 @@ class LoadDataFromFile(GeneratorStep):
     """
 
     path_fields: ClassVar[tuple[str, ...]] = ("path",)
+    outputs_of_the_data: ClassVar[bool] = True
 
     path: str | list[str] = Field(description="File, pattern (*, ?, **) or fsspec URL, or a list of them.")
     format: Literal["jsonl", "json", "csv", "parquet", "txt"] | None = Field(
@@ -86,18 +87,25 @@ class LoadDataFromFile(GeneratorStep):
         """Finds a wrong path or column before the first batch.
 
         Raises:
-            UsageError: no file, a format that is unknown, or a selected column that none of the first rows has.
-            RunError: the first rows cannot be read.
+            UsageError: no file, a format that is unknown, or a selected column that no row has.
+            RunError: the rows cannot be read.
         """
         if self.columns is None:
             self._files()
             return
-        known = self._head_columns(ReadOptions(encoding=self.encoding, delimiter=self.delimiter))
-        for column in self.columns:
-            if known and column not in known:
-                raise UsageError(
-                    f"the first rows of {self.path} have no column '{column}'{hint(column, known, 'they have')}"
-                )
+        whole = ReadOptions(encoding=self.encoding, delimiter=self.delimiter)
+        known = dict.fromkeys(self._head_columns(whole))
+        missing = [column for column in self.columns if column not in known]
+        if not known or not missing:
+            return
+        # The rows of JSON may have a column late. To look for it costs time, but a typo found at the end costs a run.
+        late = [source for source in self._files() if (self.format or SUFFIXES.get(source.suffix)) in ("jsonl", "json")]
+        for row in self._rows(late, whole, Skip(0)):
+            known.update(dict.fromkeys(row))
+            if known.keys() >= set(missing):
+                return
+        column = next(column for column in missing if column not in known)
+        raise UsageError(f"{self.path} has no column '{column}'{hint(column, known, 'it has')}")
 
     def process(self, offset: int = 0) -> GeneratorStepOutput:
         """Yields the rows from row `offset` of all files together on.

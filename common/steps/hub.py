@@ -5,13 +5,14 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from contextlib import suppress
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
 from common.errors import HubError, UsageError
 from common.hub import check_repo_id, hub_errors, make_repository
 from common.runtime_parameters import RuntimeOption
+from common.steps.arrow_columns import problem_of
 from common.steps.base import (
     GeneratorStep,
     GeneratorStepOutput,
@@ -40,6 +41,8 @@ class LoadDataFromHub(GeneratorStep):
     as a mapping of `bytes` and `path`. A run reads the dataset as it is when the run begins; a dataset that changes is
     another run. The token for a private one comes from `HF_TOKEN`, or from a login.
     """
+
+    outputs_of_the_data: ClassVar[bool] = True
 
     repo_id: RuntimeParameter[RepoId] = Field(description="The dataset, such as HuggingFaceH4/instruction-dataset.")
     config: RuntimeParameter[str] = Field(default=None, description="Config to load; the default one if null.")
@@ -113,6 +116,8 @@ class LoadDataFromHub(GeneratorStep):
             dataset = dataset.skip(offset)
             # As tables, which hold images and sounds as they are stored.
             for table in dataset.with_format("arrow").iter(batch_size=_READ_ROWS):
+                if problem := problem_of(table.schema):
+                    raise UsageError(f"dataset {self._repo_id}: {problem}")
                 yield from table.to_pylist()
 
     def _column_names(self) -> list[str]:

@@ -12,6 +12,24 @@ from common.errors import RunError
 _CHUNK_CHARACTERS = 1 << 16
 
 
+class TwoOfOneName(ValueError):
+    """An object has a name twice: one of the two values would be lost."""
+
+
+def decoder() -> json.JSONDecoder:
+    """Decodes JSON as Python does, but raises TwoOfOneName where it would forget a value."""
+    return json.JSONDecoder(object_pairs_hook=_object)
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    made = dict(pairs)
+    if len(made) < len(pairs):
+        names = [name for name, _ in pairs]
+        twice = next(name for name in names if names.count(name) > 1)
+        raise TwoOfOneName(f"an object has two values called {twice!r}, and a row would keep one of them")
+    return made
+
+
 class JsonValues:
     """The objects of a JSON text, each with the line where it begins, read in chunks.
 
@@ -24,7 +42,7 @@ class JsonValues:
         self._buffer = ""
         self._position = 0
         self._line = 1
-        self._decoder = json.JSONDecoder()
+        self._decoder = decoder()
 
     def __iter__(self) -> Iterator[tuple[int, Any]]:
         in_array = self._next_character() == "["
@@ -64,6 +82,8 @@ class JsonValues:
         while True:
             try:
                 value, end = self._decoder.raw_decode(self._buffer, self._position)
+            except TwoOfOneName as error:
+                raise RunError(f"{self._shown}:{self._line}: {error}") from None
             except json.JSONDecodeError as error:
                 # Text that is cut off fails at its end, or where its last string begins; anything else is an error.
                 cut = error.pos >= len(self._buffer) - 16 or error.msg.startswith("Unterminated string")

@@ -8,7 +8,7 @@ from typing import Any
 
 from common.errors import RowError
 from common.steps.base import Row, Step, StepInput, StepOutput
-from common.steps.cells import kind_of, list_of, text_of
+from common.steps.cells import blank, kind_of, list_of, words_of
 from common.steps.conversations import Message, first_of_user, messages_of, opening, prompt_columns
 from common.steps.mappings import output_names, source_names
 
@@ -56,8 +56,8 @@ class FormatTextGenerationDPO(_FormatDPO):
     `rejected_model`. `prompt` is the instruction, `prompt_id` its SHA-256.
 
     Of generations with the same rating the first counts, but the two sides are never the same generation. One that is
-    None, or has the rating None, is passed over. A row fails that has fewer than two others, or not one rating for each
-    generation.
+    None, or has the rating None, is passed over. A row fails that has fewer than two others, not one rating for each
+    generation, or a generation without words.
     """
 
     @property
@@ -66,7 +66,7 @@ class FormatTextGenerationDPO(_FormatDPO):
         return {**needed, "generation_models": False, "system_prompt": False}
 
     def _conversation(self, row: Row) -> tuple[str, list[Message]]:
-        return text_of(row, "instruction"), opening(row)
+        return words_of(row, "instruction"), opening(row)
 
 
 class FormatChatGenerationDPO(_FormatDPO):
@@ -101,6 +101,8 @@ def _best_and_worst(generations: list[Any], ratings: list[Any]) -> tuple[int, in
         for index, value in enumerate(values):
             if value is not None and not isinstance(value, kinds):
                 raise RowError(f"{column}[{index}] holds {kind_of(value)}")
+            if isinstance(value, str) and not value.strip():
+                raise RowError(f"{column}[{index}] holds {blank(value)} where words are expected")
     rated = [
         index
         for index, rating in enumerate(ratings)

@@ -16,6 +16,7 @@ from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
 from common.broker.work import WorkQueue
 from common.keys import RUNS, device_key
+from common.wire import PROTOCOL
 from coordinator.removal import old_at_broker
 from tests.integration.broker import LEASE, Run, batch, done, letter, made, part, take, tickets
 from tests.integration.harness import REPOSITORY
@@ -92,7 +93,7 @@ def do_worker(admin: Run, url: str) -> None:
     connection.command("UNLINK", NO_KEY)
     connection.check()
     registry = RunRegistry(connection)
-    admin.control.update(status="starting", spec='{"steps": {}}', protocol=2, pipeline="p")
+    admin.control.update(status="starting", spec='{"steps": {}}', protocol=PROTOCOL, pipeline="p")
     RunRegistry(admin.connection).add(admin.run_id)
     assert [record.run_id for record in registry.all()] == [admin.run_id]
     registry.status(admin.run_id), registry.stage(admin.run_id)
@@ -151,7 +152,7 @@ def do_coordinator(admin: Run, url: str) -> None:
     run.connection.command("UNLINK", NO_KEY)
     run.connection.check()
     registry = RunRegistry(run.connection)
-    run.control.update(spec='{"steps": {}}', protocol=2, pipeline="p")
+    run.control.update(spec='{"steps": {}}', protocol=PROTOCOL, pipeline="p")
     registry.add(run.run_id), registry.add(run.run_id)
     run.control.renew(), run.control.marks(run.steps), run.control.descriptors(["a"])
     run.control.forget_descriptors(["a"])
@@ -181,7 +182,7 @@ def do_dashboard(admin: Run, url: str) -> None:
     """All that shows how runs are: `status`, `runs`, `gc --dry-run`, and the streams that there are to follow."""
     connection = Connection(url)
     connection.facts()
-    admin.connection.command("HSET", admin.keys.run, "spec", '{"steps": {}}', "protocol", 2)
+    admin.connection.command("HSET", admin.keys.run, "spec", '{"steps": {}}', "protocol", PROTOCOL)
     admin.connection.command("SADD", RUNS, admin.run_id)
     registry = RunRegistry(connection)
     registry.read(admin.run_id), registry.status(admin.run_id), registry.stage(admin.run_id)

@@ -135,7 +135,10 @@ def work(*inputs: list[dict[str, object]]) -> Work:
 
 def test_a_column_that_the_steps_before_have_promised_is_not_looked_for_again(harness: Harness) -> None:
     """It was checked before the run; rows without it are rows that fail."""
-    promised = "\n\nclass Promises(Rows):\n    def output_columns(self, available):\n        return {'n', 'text'}\n"
+    promised = (
+        "\n\nclass Promises(Rows):\n    outputs = property(lambda self: {'n': True, 'text': False})\n\n"
+        "    def output_columns(self, available):\n        return {'n', 'text'}\n"
+    )
     spec = write(harness, 'type: "mysteps:Needs", max_failure_rate: 1.0', "Promises")
     with (harness.folder / "mysteps.py").open("a") as file:
         file.write(promised)

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import date
+from decimal import Decimal
 from pathlib import Path
 
+import pyarrow as pa
 import pytest
+from pyarrow import parquet
 
 from tests.integration.harness import Harness, harnesses
 
@@ -145,3 +149,103 @@ def test_a_step_that_returns_no_iterator_is_told_so(harness: Harness) -> None:
     code, text = harness.run(spec)
     assert code == 1, text
     assert "'NoneType' object is not iterable" in text
+
+
+FORGETFUL = """
+
+class Forgets(Step):
+    @property
+    def outputs(self) -> list[str]:
+        return ["double", "note"]
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        yield [{**row, "double": 2} | ({} if row["n"] == 3 else {"note": None}) for row in inputs]
+
+
+class ForgetsAll(Forgets, GlobalStep):
+    pass
+
+
+class ForgetsOne(AsyncStep):
+    @property
+    def outputs(self) -> dict[str, bool]:
+        return {"double": True, "note": True, "rare": False}
+
+    async def process_row(self, row: Row) -> Row:
+        return {**row, "double": 2} | ({} if row["n"] == 3 else {"note": None})
+
+
+class CountsBadly(Count):
+    @property
+    def outputs(self) -> list[str]:
+        return ["n", "note"]
+
+    def process(self, offset: int = 0) -> GeneratorStepOutput:
+        for rows, last in super().process(offset):
+            yield [{"n": row["n"]} | ({} if row["n"] == 3 else {"note": None}) for row in rows], last
+"""
+
+
+def test_a_row_without_a_column_that_its_step_declares_fails_alone_in_every_kind_of_step(harness: Harness) -> None:
+    spec = write(
+        harness,
+        "sync: {type: 'mysteps:Forgets', after: gen, output_mappings: {note: remark}}",
+        "nulls: {type: 'mysteps:Forgets', after: gen, on_error: nulls}",
+        "all: {type: 'mysteps:ForgetsAll', after: gen}",
+        "one: {type: 'mysteps:ForgetsOne', after: gen}",
+        "made: {type: 'mysteps:CountsBadly', rows: 20}",
+        rows=20,
+    )
+    steps = harness.folder / "mysteps.py"
+    steps.write_text(steps.read_text() + FORGETFUL)
+    code, text = harness.run(spec)
+    assert code == 3, text
+    letters = {letter.step: letter for letter in harness.letters()}
+    assert harness.record().failed == dict.fromkeys(("sync", "nulls", "all", "one", "made"), 1)
+    for name in ("sync", "nulls", "all", "one"):
+        column = "remark" if name == "sync" else "note"
+        assert letters[name].error.startswith(f"step '{name}' declares the column '{column}' in its outputs")
+        assert (letters[name].position, letters[name].attempts) == (3, 1)
+        assert letters[name].row == {"n": 3, "text": "row 3"}
+        left = [n for n in range(20) if n != 3 or name == "nulls"]
+        assert [row["n"] for row in harness.rows(name)] == left
+    assert [row["n"] for row in harness.rows("made")] == [n for n in range(20) if n != 3]
+
+
+NANOSECONDS = """
+
+class Times(Step):
+    outputs = property(lambda self: ["np"])
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        import numpy as np
+
+        yield [{**row, "np": np.datetime64("2024-01-01T10:00:00.000000001", "ns")} for row in inputs]
+"""
+
+
+def test_nanoseconds_dates_and_decimals_arrive_in_the_dataset_with_their_type(harness: Harness) -> None:
+    table = pa.table(
+        {
+            "t": pa.array([1_700_000_000_123_456_789, 1_700_000_000_123_456_001], pa.timestamp("ns")),
+            "day": [date(2024, 1, 2), None],
+            "price": [Decimal("1.50"), Decimal("2.25")],
+            "took": pa.array([5, 7], pa.duration("ms")),
+        }
+    )
+    parquet.write_table(table, harness.folder / "in.parquet")
+    spec = harness.write_spec(
+        "name: times\nsteps:\n  load: {type: LoadDataFromFile, path: in.parquet}\n"
+        "  times: {type: 'mysteps:Times', after: load}\n"
+    )
+    steps = harness.folder / "mysteps.py"
+    steps.write_text(steps.read_text() + NANOSECONDS)
+    code, text = harness.run(spec)
+    assert code == 0, text
+    (file,) = (harness.run_directory / "dataset" / "times").glob("*.parquet")
+    found = parquet.read_table(file)
+    assert found.column("t") == table.column("t")
+    assert found.select(["day", "price", "took"]).to_pylist() == table.select(["day", "price", "took"]).to_pylist()
+    kinds = [pa.timestamp("ns"), pa.date32(), pa.decimal128(3, 2), pa.duration("us"), pa.timestamp("ns")]
+    assert found.schema.types == kinds
+    assert str(found.column("np")[0].as_py()) == "2024-01-01 10:00:00.000000001"

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from datetime import UTC, date, datetime, timedelta, timezone
-from decimal import Decimal
+from datetime import UTC, date, datetime, time, timedelta, timezone
 from enum import IntEnum
 from typing import Any
 
@@ -27,7 +26,20 @@ zones = st.one_of(
     st.integers(-86_399, 86_399).map(lambda seconds: timezone(timedelta(seconds=seconds))),
 )
 datetimes = st.datetimes(timezones=zones).map(lambda moment: moment.replace(fold=0))
-scalars = st.one_of(st.none(), st.booleans(), int64s, st.floats(allow_nan=False), texts, st.binary(), datetimes)
+decimals = st.decimals(allow_nan=False)
+scalars = st.one_of(
+    st.none(),
+    st.booleans(),
+    int64s,
+    st.floats(allow_nan=False),
+    texts,
+    st.binary(),
+    datetimes,
+    st.dates(),
+    st.times().map(lambda at: at.replace(fold=0)),
+    st.timedeltas(),
+    decimals,
+)
 values = st.recursive(
     scalars, lambda inner: st.one_of(st.lists(inner, max_size=4), st.dictionaries(texts, inner, max_size=4))
 )
@@ -148,8 +160,10 @@ def _deep(levels: int) -> dict[str, Any]:
 REFUSED: list[tuple[str, Callable[[], dict[str, Any]], str, str]] = [
     ("set", lambda: {"a": {1, 2}}, "a", "builtins.set"),
     ("object", lambda: {"a": {"b": [0, Colour()]}}, "a.b[1]", f"{__name__}.Colour"),
-    ("date", lambda: {"day": date(2024, 1, 1)}, "day", "datetime.date"),
-    ("decimal", lambda: {"price": Decimal("1.5")}, "price", "decimal.Decimal"),
+    ("aware time", lambda: {"at": time(1, tzinfo=UTC)}, "at", "time"),
+    ("far datetime", lambda: {"at": pd.Timestamp(np.datetime64("99999-01-01", "s"))}, "at", "datetime"),
+    ("far datetime64", lambda: {"at": np.datetime64("99999-01-01", "s")}, "at", "datetime"),
+    ("picoseconds", lambda: {"at": np.datetime64("2024-01-01T00:00:00.000000000001")}, "at", "numpy.datetime64"),
     ("complex", lambda: {"z": 1j}, "z", "builtins.complex"),
     ("int key", lambda: {"a": [{1: "x"}]}, "a[0].1", "int as a key"),
     ("top int key", lambda: {1: "x"}, "1", "int as a key"),
@@ -163,7 +177,7 @@ REFUSED: list[tuple[str, Callable[[], dict[str, Any]], str, str]] = [
     ("surrogate", lambda: {"a": {"b": LONE}}, "a.b", "str"),
     ("surrogate key", lambda: {"a": {LONE: 1}}, "a.\\ud83d", "str as a key"),
     ("long double", lambda: {"x": np.longdouble(1)}, "x", "numpy.longdouble"),
-    ("timedelta64", lambda: {"x": np.timedelta64(1, "s")}, "x", "timedelta"),
+    ("timedelta64", lambda: {"x": np.timedelta64(1)}, "x", "numpy.timedelta64"),
     ("cycle", _cycle, "self.self", "dict"),
     ("deep", lambda: _deep(150), "deep[0][0]", "list"),
     ("very deep", lambda: _deep(3000), "deep[0][0]", "list"),
@@ -280,3 +294,29 @@ def refused_or_rows(data: bytes) -> None:
     except WireError:
         return
     assert all(row is None or all(isinstance(key, str) for key in row) for row in rows)
+
+
+@pytest.mark.parametrize(
+    ("value", "kept"),
+    [
+        (pd.Timestamp("2024-01-01T00:00:00.123456789"), pd.Timestamp("2024-01-01T00:00:00.123456789")),
+        (pd.Timestamp("2024-01-01T00:00:00.123456"), datetime(2024, 1, 1, microsecond=123456)),
+        (pd.Timestamp("2024-01-01T00:00:00.123456789+02:00"), pd.Timestamp("2024-01-01T00:00:00.123456789+02:00")),
+        (np.datetime64("2024-01-01T00:00:00.000000007", "ns"), pd.Timestamp("2024-01-01T00:00:00.000000007")),
+        (np.datetime64("2024-01-01T10:00:00", "ns"), datetime(2024, 1, 1, 10)),
+        (np.datetime64("2024-01-01T10:00:00", "ms"), datetime(2024, 1, 1, 10)),
+        (np.datetime64("2024-01-01", "D"), date(2024, 1, 1)),
+        (np.array(["2024-01-01", "NaT"], "datetime64[ns]"), [datetime(2024, 1, 1), None]),
+        (np.timedelta64(3, "s"), timedelta(seconds=3)),
+        (np.timedelta64(5_001, "ns"), pd.Timedelta(5_001, "ns")),
+        (pd.Timedelta(-1, "ns"), pd.Timedelta(-1, "ns")),
+        (pd.NaT, None),
+        (np.timedelta64("NaT", "ns"), None),
+    ],
+    ids=repr,
+)
+def test_times_of_numpy_and_pandas_keep_their_nanoseconds(value: Any, kept: Any) -> None:
+    check_row({"at": value})
+    (row,) = decode_rows(encode_rows([{"at": value}]))
+    assert row == {"at": kept}
+    assert type(row["at"]) is type(kept)

@@ -6,6 +6,9 @@ from typing import Any
 
 import pytest
 
+from common.columns import declared_columns
+from common.steps import AsyncStep, GeneratorStep, GlobalStep, Step
+from common.steps.base import BaseStep
 from tests.unit.sample_pipelines import LOAD, Steps, fault, plan
 
 
@@ -112,3 +115,23 @@ def test_columns_that_depend_on_the_data_and_optional_ones_are_not_missed() -> N
 def test_two_columns_cannot_get_one_name() -> None:
     found = fault({"load": {**LOAD, "columns": ["a", "b"], "output_mappings": {"a": "x", "b": "x"}}})
     assert found.message == "step 'load' gives the columns 'a' and 'b' the same name, 'x'; one would be lost"
+
+
+def test_a_column_cannot_get_the_name_of_one_that_the_step_writes_as_well() -> None:
+    found = fault({"load": {**LOAD, "columns": ["a", "b"], "output_mappings": {"a": "b"}}})
+    assert found.message == "step 'load' gives the columns 'a' and 'b' the same name, 'b'; one would be lost"
+
+
+@pytest.mark.parametrize("base", [Step, GlobalStep, AsyncStep, GeneratorStep])
+def test_columns_may_be_plain_attributes_of_a_class_of_any_kind(base: type[BaseStep]) -> None:
+    methods = {"process": lambda self, *inputs: iter(inputs), "process_row": lambda self, row: row}
+    metaclass: Any = type(base)
+    plain = metaclass("Plain", (base,), {"__module__": __name__, "outputs": ["a", "b"], **methods})
+    typed = metaclass("Typed", (base,), {"__module__": __name__, "outputs": ("a",), "inputs": {"x": False}, **methods})
+    typed_more = metaclass("More", (typed,), {"__module__": __name__, "limit": 1, "__annotations__": {"limit": int}})
+    assert plain().outputs == ["a", "b"]
+    assert (typed().outputs, typed().inputs) == (["a"], {"x": False})
+    assert (typed_more(limit=2).outputs, typed_more.model_fields.keys() & {"outputs", "inputs"}) == (["a"], set())
+    plain().outputs.append("c")  # type: ignore[union-attr]
+    assert plain().outputs == ["a", "b"]
+    assert declared_columns(typed(), "inputs") == {"x": False}

@@ -149,3 +149,36 @@ def test_a_row_without_a_pair_fails_with_the_reason(changed: Row, error: str) ->
 def test_a_column_that_is_missing_is_named() -> None:
     with pytest.raises(RowError, match="the row has no column 'generations'; it has 'instruction', 'ratings'"):
         formatted(FormatTextGenerationDPO(), {"instruction": "x", "ratings": [1]})
+
+
+@pytest.mark.parametrize("blank", ["", "  \n "])
+@pytest.mark.parametrize(
+    ("step", "row", "column"),
+    [
+        (ConversationTemplate(), {"instruction": "a", "response": "b"}, "instruction"),
+        (ConversationTemplate(), {"instruction": "a", "response": "b"}, "response"),
+        (FormatTextGenerationSFT(), {"instruction": "a", "generation": "b"}, "instruction"),
+        (FormatTextGenerationSFT(), {"instruction": "a", "generation": "b"}, "generation"),
+        (FormatChatGenerationSFT(), {"messages": [USER], "generation": "b"}, "generation"),
+        (FormatTextGenerationDPO(), PAIR, "instruction"),
+    ],
+    ids=lambda value: type(value).__name__,
+)
+def test_a_text_without_words_is_no_training_row(step: Step, row: Row, column: str, blank: str) -> None:
+    with pytest.raises(RowError, match=f"column '{column}' holds (an empty text|nothing but white space)"):
+        formatted(step, row | {column: blank})
+
+
+@pytest.mark.parametrize("step", [FormatTextGenerationDPO(), FormatChatGenerationDPO()], ids=repr)
+def test_a_generation_or_a_message_without_words_is_no_side_of_a_pair(step: Step) -> None:
+    row = PAIR | {"messages": [USER]}
+    with pytest.raises(RowError, match=r"generations\[1\] holds an empty text"):
+        formatted(step, row | {"generations": ["a", "", "c"]})
+    if isinstance(step, FormatChatGenerationDPO):
+        with pytest.raises(RowError, match=r"messages\[1\] holds nothing but white space"):
+            formatted(step, row | {"messages": [USER, said(" ")]})
+
+
+def test_a_blank_system_prompt_is_none() -> None:
+    row = formatted(FormatTextGenerationSFT(), {"instruction": "a", "generation": "b", "system_prompt": " "})
+    assert [turn["role"] for turn in row["messages"]] == ["user", "assistant"]

@@ -246,6 +246,63 @@ def test_a_selected_column_that_one_json_object_lacks_is_none(tmp_path: Path) ->
     assert load(path, columns=["a", "b"]) == [{"a": 1, "b": None}, {"a": 2, "b": 3}]
 
 
+@pytest.mark.parametrize("name", ["a.jsonl", "a.json"])
+def test_a_selected_column_may_be_seen_first_after_a_thousand_rows(tmp_path: Path, name: str) -> None:
+    path = str(write(tmp_path / name, [{"id": i} | ({"label": "x"} if i >= 1_200 else {}) for i in range(1_300)]))
+    step = LoadDataFromFile(name="load", path=path, columns=["id", "label"], batch_size=1_300)
+    step.load()
+    ((rows, _),) = step.process()
+    assert [row["label"] for row in rows] == [None] * 1_200 + ["x"] * 100
+    with pytest.raises(UsageError, match="no column 'lable'; did you mean 'label'"):
+        LoadDataFromFile(name="load", path=path, columns=["id", "lable"]).load()
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "error"),
+    [
+        ("a.jsonl", '{"a": 1}\n{"a": 1, "b": 2, "a": 3}\n', "a.jsonl:2: an object has two values called 'a'"),
+        ("a.json", '[{"a": 1},\n{"a": {"b": 2, "b": 3}}]', "a.json:2: an object has two values called 'b'"),
+        ("a.csv", "a,b,a\n1,2,3\n", "a.csv:1: two columns of the header have the same name"),
+    ],
+)
+def test_two_values_of_one_name_are_refused_with_file_and_line(
+    tmp_path: Path, name: str, content: str, error: str
+) -> None:
+    (tmp_path / name).write_text(content)
+    with pytest.raises(RunError, match=error):
+        load(tmp_path / name)
+
+
+def _struct_of_two() -> pa.Array:
+    return pa.StructArray.from_arrays([pa.array([1]), pa.array([2])], names=["a", "a"])
+
+
+@pytest.mark.parametrize(
+    ("table", "error"),
+    [
+        (pa.table([[1], [2], [3]], names=["id", "text", "text"]), "two columns are called 'text'"),
+        (pa.table({"s": _struct_of_two()}), "two columns are called 's.a'"),
+        (
+            pa.table({"s": pa.array([[{"m": [("k", 1)]}]], pa.list_(pa.struct({"m": pa.map_("str", "int8")})))}),
+            "'s.*.m'",
+        ),
+        (
+            pa.table({"u": pa.array(["00" * 8], pa.string()).cast(pa.binary()).cast(pa.binary(16)).cast(pa.uuid())}),
+            "'u'",
+        ),
+    ],
+    ids=["columns", "fields", "map", "uuid"],
+)
+def test_what_rows_cannot_hold_is_found_from_the_schema_and_need_not_be_selected(
+    tmp_path: Path, table: pa.Table, error: str
+) -> None:
+    path = tmp_path / "a.parquet"
+    parquet.write_table(table.append_column("other", pa.array(["x"])), path)
+    with pytest.raises(UsageError, match=f"a.parquet: .*{error}"):
+        load(path)
+    assert load(path, columns=["other"]) == [{"other": "x"}]
+
+
 @pytest.mark.parametrize("name", ["a.jsonl", "a.json", "a.csv", "a.parquet"])
 def test_a_selected_column_that_no_row_has_is_found_at_load(tmp_path: Path, name: str) -> None:
     path = str(write(tmp_path / name, [{"text": "a"}]))

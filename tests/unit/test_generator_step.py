@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import random
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -62,7 +62,17 @@ def test_a_long_list_is_kept_in_a_file_and_comes_out_row_by_row_as_it_was(cache:
 
 @pytest.mark.parametrize(
     "value",
-    [b"\x00\xff", datetime(2026, 1, 2, 3, 4, 5, 678), datetime(2026, 1, 2, tzinfo=UTC), float("inf"), -0.0],
+    [
+        b"\x00\xff",
+        date(2026, 1, 2),
+        Decimal("1.50"),
+        timedelta(1),
+        pd.Timestamp(7),
+        datetime(2026, 1, 2, 3, 4, 5, 678),
+        datetime(2026, 1, 2, tzinfo=UTC),
+        float("inf"),
+        -0.0,
+    ],
     ids=repr,
 )
 def test_values_that_no_spec_can_hold_come_out_as_they_were(value: object) -> None:
@@ -179,10 +189,9 @@ def test_anything_else_is_refused_in_words(dataset: Any, error: str) -> None:
         ([{"a": datetime(2026, 1, 2)}, {"a": 1}], "some of them not timestamp"),
         ([{"a": datetime(2026, 1, 2)}, {"a": datetime(2026, 1, 2, tzinfo=UTC)}], "some of them not timestamp"),
         ([{"a": b"x", "b": {}}], "the dataset cannot be written as Parquet"),
-        (pd.DataFrame({"a": [date(2026, 1, 2)]}), r"column 'a' has the type date32\[day\], which rows cannot hold"),
+        (pd.DataFrame({"a": [pd.Period("2026-01")]}), "column 'a' has the type extension<.*>, which rows cannot hold"),
         (pd.DataFrame({"a": [1, "x"]}), "the DataFrame cannot be used: .*column a"),
         (pd.DataFrame([[1, 2]], columns=["a", "a"]), "the DataFrame cannot be used: Duplicate column names"),
-        (Dataset.from_dict({"a": [{"b": [Decimal("1.5")]}]}), r"column 'a.b\[\]' has the type decimal128"),
     ],
     ids=lambda value: type(value).__name__,
 )

@@ -3,20 +3,25 @@
 from __future__ import annotations
 
 import tempfile
-from datetime import UTC, datetime, timedelta, timezone
+from datetime import UTC, date, datetime, time, timedelta, timezone
+from decimal import Decimal
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from common.codec import DEEPEST, check_row
+from common.errors import RowTypeError
 from common.settings import Settings
 from coordinator.card import CardFacts
 from coordinator.dataset import build_dataset
-from coordinator.leaf_schema import MAX_DEPTH, ColumnType, Kind, LeafSchema
+from coordinator.leaf_schema import MAX_DEPTH, MOST_FIELDS, ColumnType, Kind, LeafSchema
 from coordinator.parts import LeafWriter
 
 FACTS = CardFacts("p", "", "run", "signature", "name: p\n", "pipeline-coordinator run p.yaml")
@@ -234,3 +239,68 @@ def test_the_schema_survives_its_bytes_with_what_arrow_has_no_type_for() -> None
     schema, _ = LeafSchema().grow([row])
     assert LeafSchema.from_bytes(schema.to_bytes()) == schema
     assert LeafSchema.from_bytes(schema.to_bytes()).grow([{"b": [0.5]}])[1][0].column == "b[0]"
+
+
+def test_keys_that_are_data_are_a_misfit_past_a_limit_at_a_cost_that_grows_with_the_rows() -> None:
+    rows = [{"id": n, "votes": {f"user-{n}": 1}} for n in range(2 * MOST_FIELDS)]
+    schema, misfits = LeafSchema().grow(rows)
+    assert [misfit.index for misfit in misfits] == list(range(MOST_FIELDS, 2 * MOST_FIELDS))
+    assert misfits[0].reason == (
+        "column 'votes' holds the key 'user-1000', beyond the first 1,000 different ones of its rows, where a list of "
+        "{key, value}, or JSON as text, is expected"
+    )
+    assert len(dict(schema.columns)["votes"].fields) == MOST_FIELDS
+    assert schema.grow([{"id": 1, "votes": {"user-5": 2}}]) == (schema, [])
+
+
+def test_columns_have_the_limit_of_fields() -> None:
+    _, misfits = LeafSchema().grow([{f"column-{n}": n} for n in range(MOST_FIELDS + 1)])
+    assert [misfit.reason for misfit in misfits] == [
+        "the row holds the key 'column-1000', beyond the first 1,000 different ones of its rows, where a list of "
+        "{key, value}, or JSON as text, is expected"
+    ]
+
+
+def test_rows_nested_too_deeply_for_a_dataset_are_refused_between_steps_too() -> None:
+    def nested(levels: int) -> Any:
+        return [nested(levels - 1)] if levels else 1
+
+    check_row({"v": nested(DEEPEST)})
+    with pytest.raises(RowTypeError, match="nested more than 31 deep"):
+        check_row({"v": nested(DEEPEST + 1)})
+
+
+FAR, NANO = datetime(1500, 1, 1), pd.Timestamp("2024-01-01T00:00:00.123456789")
+
+
+@pytest.mark.parametrize(
+    ("values", "kind"),
+    [
+        ([date(2024, 1, 2), None], pa.date32()),
+        ([time(1, 2, 3, 4)], pa.time64("us")),
+        ([timedelta(1)], pa.duration("us")),
+        ([timedelta(1), pd.Timedelta(5, "ns")], pa.duration("ns")),
+        ([Decimal("1.50"), Decimal("12345")], pa.decimal128(7, 2)),
+        ([Decimal("0.1"), Decimal(10**40)], pa.decimal256(42, 1)),
+        ([datetime(2024, 1, 1), NANO], pa.timestamp("ns")),
+        ([datetime(2024, 1, 1, tzinfo=UTC), NANO.tz_localize("UTC")], pa.timestamp("ns", "UTC")),
+        ([datetime(2024, 1, 1), FAR], pa.timestamp("us")),
+    ],
+    ids=repr,
+)
+def test_times_and_decimals_keep_their_type_whatever_part_they_are_in(values: list[Any], kind: pa.DataType) -> None:
+    schema, parts = LeafSchema(), []
+    for value in values:
+        schema, misfits = schema.grow([{"v": value}])
+        assert misfits == []
+        parts.append((schema.table([{"v": value}]), schema))
+    assert LeafSchema.from_bytes(schema.to_bytes()) == schema
+    table = pa.concat_tables([schema.final_table(part, source) for part, source in parts])
+    assert table.schema.field("v").type == kind
+    assert table.column("v").to_pylist() == values
+
+
+@pytest.mark.parametrize("values", [[FAR, NANO], [NANO, FAR], [Decimal("1.5"), 1], [date(2024, 1, 1), NANO]], ids=repr)
+def test_what_would_have_to_change_to_share_a_column_is_a_misfit(values: list[Any]) -> None:
+    _, misfits = LeafSchema().grow([{"v": value} for value in values])
+    assert [misfit.index for misfit in misfits] == [1]

@@ -222,3 +222,52 @@ def test_a_hundred_rows_are_in_flight_at_once() -> None:
     rows, most_in_flight = asyncio.run(many())
     assert [row["generation"] for row in rows] == [f"answer to {number}" for number in range(100)]
     assert most_in_flight == 100
+
+
+async def asked(row: Row, **options: Any) -> list[ChatMessage]:
+    async with loaded(TextGeneration(llm=Recorder(), **options)) as step:
+        return step.format_input(row)
+
+
+CHAT = [
+    {"role": "system", "content": "Be brief.", "name": None},
+    {"role": "user", "content": "Hi", "name": "ann"},
+]
+
+
+@pytest.mark.parametrize(("template", "column"), [("{{ instruction }}", "instruction"), (" {{chat}}\n", "chat")])
+def test_a_list_of_messages_is_sent_as_the_conversation(template: str, column: str) -> None:
+    sent = [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "Hi", "name": "ann"}]
+    assert asyncio.run(asked({column: CHAT}, template=template, system_prompt="Be long.")) == sent
+    alone = asyncio.run(asked({column: CHAT[1:]}, template=template, system_prompt="Be long."))
+    assert alone == [{"role": "system", "content": "Be long."}, sent[1]]
+    with pytest.raises(RowError, match="a system prompt twice"):
+        asyncio.run(asked({column: CHAT, "system_prompt": "x"}, template=template))
+
+
+@pytest.mark.parametrize(
+    ("row", "template", "error"),
+    [
+        ({"instruction": ["a"]}, "{{ instruction }}", r"instruction\[0\] must be a message, .* \| tojson }}"),
+        ({"instruction": []}, "{{ instruction }}", "an empty list"),
+        ({"instruction": {"a": 1}}, "{{ instruction }}", r"print a value of type dict .* \| tojson }}"),
+        ({"instruction": b"a"}, "{{ instruction }}", "print a value of type bytes"),
+        ({"chat": CHAT}, "Go on: {{ chat }}", "print a value of type list"),
+        (
+            {"instruction": "a", "system_prompt": CHAT},
+            "{{ instruction }}",
+            "'system_prompt' holds a value of type list",
+        ),
+    ],
+)
+def test_what_is_no_text_is_refused_where_it_would_be_printed_as_python_writes_it(
+    row: Row, template: str, error: str
+) -> None:
+    with pytest.raises(RowError, match=error):
+        asyncio.run(asked(row, template=template))
+
+
+def test_numbers_are_printed_and_lists_where_the_template_says_how() -> None:
+    template = "{{ n }} {{ chat | tojson }} {{ words | join(', ') }}{% for turn in chat %} {{ turn.role }}{% endfor %}"
+    (message,) = asyncio.run(asked({"n": 1.5, "chat": CHAT[1:], "words": ["a", "b"]}, template=template))
+    assert message["content"] == '1.5 [{"content": "Hi", "name": "ann", "role": "user"}] a, b user'

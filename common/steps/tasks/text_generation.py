@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Self
 
@@ -13,6 +14,7 @@ from common.faults import hint
 from common.llms.base import LLM, ChatMessage, Generation
 from common.runtime_parameters import RuntimeOption
 from common.steps.base import AsyncStep, Row, StepColumns
+from common.steps.cells import kind_of
 from common.steps.metadata import METADATA, task_metadata, with_metadata
 
 if TYPE_CHECKING:
@@ -20,10 +22,14 @@ if TYPE_CHECKING:
     from jinja2.sandbox import SandboxedEnvironment
 
 _TEMPLATE = "{{ instruction }}"
+_ONLY_COLUMN = re.compile(r"\s*\{\{\s*(\w+)\s*\}\}\s*")
 
 
 class TextGeneration(AsyncStep):
     """Renders `template` with the row's columns, asks `llm`, and adds the columns `generation` and `model_name`.
+
+    Where the template is one column alone, as `{{ instruction }}` is, and holds a list of messages (`role`, `content`),
+    that is sent as the conversation. Any other list or mapping is printed only by `{{ column | tojson }}`.
 
     A row with a column `system_prompt` that is not empty uses that instead of the step's. A generation cut short or
     filtered is kept as it came; a row for which the model gives no text at all fails. So does a row for which the
@@ -51,6 +57,7 @@ class TextGeneration(AsyncStep):
     )
 
     _compiled: Template | None = PrivateAttr(default=None)
+    _only_column: str = PrivateAttr(default="")
 
     @field_validator("columns", mode="before")
     @classmethod
@@ -83,6 +90,8 @@ class TextGeneration(AsyncStep):
         return ["generation", "model_name", *([METADATA] if self._enable_metadata else [])]
 
     def load(self) -> None:
+        only = _ONLY_COLUMN.fullmatch(self.template)
+        self._only_column = only[1] if only else ""
         self._compiled = _environment().from_string(self.template)
         self.llm.load()
 
@@ -139,9 +148,22 @@ class TextGeneration(AsyncStep):
 
     def format_input(self, row: Row) -> list[ChatMessage]:
         """The conversation that the model is asked to go on with; `load` comes first."""
-        prompt: ChatMessage = {"role": "user", "content": self._prompt(row)}
-        system_prompt = row.get("system_prompt") or self.system_prompt
-        return [{"role": "system", "content": system_prompt}, prompt] if system_prompt else [prompt]
+        own = row.get("system_prompt")
+        if own is not None and not isinstance(own, str):
+            raise RowError(f"column 'system_prompt' holds {kind_of(own)} where text is expected")
+        conversation = row.get(self._only_column) if self._only_column else None
+        if isinstance(conversation, list):
+            messages = conversation_of(conversation, self._only_column)
+            if messages[0]["role"] == "system":
+                if own:
+                    raise RowError(
+                        f"the row has a system prompt twice: in column 'system_prompt' and in '{self._only_column}'"
+                    )
+                return messages
+        else:
+            messages = [{"role": "user", "content": self._prompt(row)}]
+        system_prompt = own or self.system_prompt
+        return [{"role": "system", "content": system_prompt}, *messages] if system_prompt else messages
 
     def _prompt(self, row: Row) -> str:
         assert self._compiled is not None, "load() comes before the rows"
@@ -149,7 +171,7 @@ class TextGeneration(AsyncStep):
             return self._compiled.render(row)
         except RowError as error:
             none = [name for name in self.columns if row.get(name) is None]
-            raise RowError(f"{error}; None in this row: {none}") from None
+            raise RowError(f"{error}; None in this row: {none}" if none else str(error)) from None
         except Exception as error:  # a template may call and compute what it likes
             columns = ", ".join(map(repr, row))
             raise RowError(f"template: {error}; the row has the columns {columns or 'none'}") from None
@@ -175,10 +197,33 @@ def _environment() -> SandboxedEnvironment:
     from jinja2.sandbox import SandboxedEnvironment
 
     # A template is data of the spec, so it gets no way to Python's own objects.
-    return SandboxedEnvironment(undefined=StrictUndefined, finalize=_refuse_none)
+    return SandboxedEnvironment(undefined=StrictUndefined, finalize=_as_text)
 
 
-def _refuse_none(value: Any) -> Any:
+def conversation_of(turns: list[Any], column: str) -> list[ChatMessage]:
+    """A list of messages as a model is sent it. Raises RowError where it is none."""
+    for index, turn in enumerate(turns):
+        if not isinstance(turn, dict) or not {"role", "content"} <= turn.keys():
+            raise RowError(
+                f"{column}[{index}] must be a message, a mapping with 'role' and 'content', not {kind_of(turn)}; to "
+                f"put a list into the prompt, write {{{{ {column} | tojson }}}} in the template"
+            )
+    if not turns:
+        raise RowError(f"column '{column}' holds an empty list where a text or a conversation is expected")
+    # Parquet gives every message the fields of all, None where it has none.
+    messages: Any = [
+        {name: value for name, value in turn.items() if value is not None or name == "content"} for turn in turns
+    ]
+    return list(messages)
+
+
+def _as_text(value: Any) -> Any:
+    """What a template prints is text: nobody wants the words None or [{'role': ...}] in a prompt."""
     if value is None:
         raise RowError('template would print None; write {{ column or "" }} where a column may be None')
+    if isinstance(value, dict | list | tuple | set | bytes):
+        raise RowError(
+            f"template would print {kind_of(value)} as Python writes it; write {{{{ column | tojson }}}}, or make text "
+            "of it with a loop or {{ column | join }}; a list of messages alone is sent as the conversation"
+        )
     return value
