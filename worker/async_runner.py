@@ -16,9 +16,9 @@ from common.errors import RowError, UsageError, describe
 from common.raised import StepCode
 from common.steps.base import AsyncStep, Row
 from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
-from worker.attempts import delays
 from worker.isolation import Isolation
 from worker.outcome import FailedRow, Interrupted, Outcome, StepFailed, columns_of, give_up
+from worker.retry import Retry
 from worker.runner import Bench, Runner
 from worker.watchdog import LAST_SECONDS
 from worker.work import Work
@@ -224,8 +224,7 @@ class AsyncRunner(Runner):
 
     async def _attempt(self, row: Row, place: int) -> RowMade:
         """The row and its retries. A step may change what it is given, so each attempt gets a copy."""
-        retries = delays(self._step)
-        attempts = 1
+        retry = Retry(self._step)
         while True:
             try:
                 mapped, aside = apply_input_mappings_to_row(self._step, copy.deepcopy(row))
@@ -235,13 +234,12 @@ class AsyncRunner(Runner):
                         raise RowError(f"process_row of step '{self._step.name}' returned a {type(one).__name__}")
                 return [apply_output_mappings_to_row(self._step, one, aside) for one in rows]
             except UsageError as error:
-                return FailedRow(place, describe(error), attempts, row, ends_run=True)
+                return FailedRow(place, describe(error), retry.tries + 1, row, ends_run=True)
             except Exception as error:
-                delay = next(retries, None)
+                delay = retry.after(error)
                 if delay is None:
                     self.complaints.note("a row", error)
-                    return FailedRow(place, describe(error), attempts, row, columns_of(error))
-                attempts += 1
+                    return FailedRow(place, describe(error), retry.tries, row, columns_of(error))
             await self._pause(delay)
 
     async def _in_time(self, row: Row) -> list[Row]:

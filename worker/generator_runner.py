@@ -10,14 +10,14 @@ from dataclasses import dataclass, replace
 from common.batch import Batch, Failure, Result
 from common.broker.generator_state import GeneratorState
 from common.broker.work import Done, Taken
-from common.errors import RowError, StoreError, describe
+from common.errors import RowError, StoreError, UsageError, describe
 from common.raised import StepCode
 from common.steps.base import GeneratorStep, Row
 from common.steps.mappings import apply_output_mappings
-from worker.attempts import delays
 from worker.holes import WholeRows
 from worker.intake import LONGEST_BLOCK
 from worker.outcome import FailedRow, Interrupted, RoutingFailed, StepFailed, died
+from worker.retry import Retry
 from worker.runner import Bench, Runner
 from worker.work import Work
 
@@ -147,7 +147,7 @@ class GeneratorRunner(Runner):
         if state.deaths >= self._generator.max_deliveries:
             error = f"{died(self._generator, state.deaths)} while they made rows from row {state.offset} on"
             return Made(self.bench.packer.failure(ticket, error), state)
-        retries = delays(self._generator)
+        retry = Retry(self._generator)
         while True:
             try:
                 return self._make(ticket, state)
@@ -157,11 +157,11 @@ class GeneratorRunner(Runner):
                 if not alone:
                     self._source = chunks(self._generator, state.offset, self.bench)
                     raise Interrupted from error
-                delay = next(retries, None)
+                delay = retry.after(error)
                 self.complaints.note(f"the batch at row {state.offset}", error)
                 if isinstance(error, RoutingFailed):
                     return Made(self.bench.packer.failure(ticket, str(error)), state)
-                if delay is None or isinstance(error, StepFailed):
+                if delay is None or isinstance(error, StepFailed | UsageError):
                     raised = f"the generator raised at row {state.offset}: {describe(error)}"
                     return Made(self.bench.packer.failure(ticket, raised), state)
                 self.pause(delay)

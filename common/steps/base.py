@@ -102,6 +102,9 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
         description="Share of failed rows, over the last 1,000, above which the run halts.",
     )
 
+    final_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    """What this step raises for rows that cannot succeed: they fail without a retry."""
+
     _logger: logging.Logger = PrivateAttr(default_factory=lambda: logging.getLogger("penstock.step"))
     _graph: StepGraph | None = PrivateAttr(default=None)
     _artifacts: ArtifactStore | None = PrivateAttr(default=None)

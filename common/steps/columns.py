@@ -17,6 +17,8 @@ from common.steps.metadata import join_metadata
 class KeepColumns(Step):
     """Keeps `columns`, in that order, and drops the others. A row without one of them fails."""
 
+    final_errors = (RowError,)
+
     columns: list[str] = Field(min_length=1, description="The columns to keep.")
 
     @property
@@ -40,6 +42,8 @@ class ExpandColumns(Step):
     Several columns are expanded together, element by element, so their lists must be equally long in each row. An empty
     list leaves no row. With a new name for the elements, the list itself stays where it was.
     """
+
+    final_errors = (RowError,)
 
     columns: dict[str, str | None] = Field(
         min_length=1,
@@ -106,6 +110,8 @@ class MergeColumns(Step):
     A list is joined element by element; any other value, None too, becomes one element.
     """
 
+    final_errors = (RowError,)
+
     columns: list[str] = Field(min_length=1, description="The columns to join, each once.")
     output_column: str = Field(default="merged_column", min_length=1, description="Name of the list.")
 
@@ -147,6 +153,8 @@ class GroupColumns(Step):
 
     Any other column keeps the value of the first predecessor that has it; `distilabel_metadata` keeps what all say.
     """
+
+    final_errors = (RowError,)
 
     # `output_columns`, the name that specs use, is a method of every step; hence the alias.
     model_config = ConfigDict(populate_by_name=True)
@@ -203,6 +211,8 @@ class CombineOutputs(Step):
 
     What each predecessor says in `distilabel_metadata` is kept.
     """
+
+    final_errors = (RowError,)
 
     def process(self, *inputs: StepInput) -> StepOutput:
         _check_lengths(self.name, inputs)

@@ -19,6 +19,8 @@ class ConversationTemplate(Step):
     A row without words in one of them fails.
     """
 
+    final_errors = (RowError,)
+
     @property
     def inputs(self) -> list[str]:
         return ["instruction", "response"]
@@ -40,6 +42,8 @@ class FormatTextGenerationSFT(Step):
     A `system_prompt` that is not empty is its first message. `prompt` is the instruction, `prompt_id` its SHA-256. A
     row without words in `instruction` or `generation` fails.
     """
+
+    final_errors = (RowError,)
 
     @property
     def inputs(self) -> StepColumns:
@@ -66,6 +70,8 @@ class FormatChatGenerationSFT(Step):
     `prompt` is the first message of the user, `prompt_id` its SHA-256. A row without such a message, or without words
     in `generation` or a message, fails.
     """
+
+    final_errors = (RowError,)
 
     @property
     def inputs(self) -> list[str]:

@@ -16,6 +16,8 @@ from common.steps.mappings import output_names, source_names
 class _FormatDPO(Step):
     """What both formats have in common; they differ in where the conversation comes from."""
 
+    final_errors = (RowError,)
+
     @property
     def outputs(self) -> dict[str, bool]:
         sides = [f"{side}{what}" for side in ("chosen", "rejected") for what in ("", "_model", "_rating")]

@@ -8,7 +8,7 @@ from typing import Any
 
 from pydantic import Field, PrivateAttr
 
-from common.errors import UsageError
+from common.errors import RowError, UsageError
 from common.steps.base import Row, Step, StepInput, StepOutput
 from common.steps.cells import cell_of, text_of
 
@@ -21,6 +21,8 @@ class TruncateTextColumn(Step):
     What is left is as it was, spaces included; None stays None. Words are what white space parts. Tokens are those of a
     tokenizer of the package `transformers`, special tokens not counted; a worker needs that package installed.
     """
+
+    final_errors = (RowError,)
 
     column: str = Field(default="text", description="The column with the texts.")
     max_length: int = Field(default=8192, ge=1, description="Characters, words or tokens that a text keeps at most.")

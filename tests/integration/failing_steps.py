@@ -56,7 +56,7 @@ class Fragile(Step):
     def look(self, inputs: list[Row]) -> None:
         for row in inputs:
             if (self.everything or row["n"] in self.bad) and (not self.cause or Path(self.cause).exists()):
-                raise ValueError(f"row {row['n']} is bad")
+                raise RuntimeError(f"row {row['n']} is bad")
 
 
 class Whole(Fragile):
@@ -84,7 +84,7 @@ class FragileAsync(AsyncStep):
             note(self.notes, [n])
             gone = (self.cause and not Path(self.cause).exists()) or (self.times and calls(self.notes) > self.times)
             if not gone:
-                raise ValueError(f"row {n} is bad")
+                raise RuntimeError(f"row {n} is bad")
         return {**row, "double": 2 * n}
 
 
@@ -101,7 +101,7 @@ class Pair(Step):
         first, second = inputs
         for row in (*first, *second):
             if row["n"] in self.bad:
-                raise ValueError(f"row {row['n']} is bad")
+                raise RuntimeError(f"row {row['n']} is bad")
         width = max(len(first), len(second))
         yield [
             {

@@ -51,7 +51,7 @@ def test_a_failed_row_is_a_dead_letter_with_all_that_is_known_of_it(harness: Har
     assert letter["step"] == "frag"
     assert (letter["seq"], letter["position"]) == (2, 37)
     assert letter["row"] == {"n": 137, "text": "row 137"}
-    assert letter["error"].startswith("ValueError: row 137 is bad (at ")
+    assert letter["error"].startswith("RuntimeError: row 137 is bad (at ")
     assert "failing_steps.py:" in letter["error"]
     assert letter["attempts"] == 3
     assert letter["worker"]

@@ -41,7 +41,7 @@ def test_on_error_fail_halts_and_the_second_command_completes_once_the_cause_is_
     code, text = harness.run(spec)
     assert code == 1, text
     assert "halted" in text
-    assert "step 'frag': ValueError: row 137 is bad" in text
+    assert "step 'frag': RuntimeError: row 137 is bad" in text
     assert "pipeline-coordinator run" in text
     assert harness.record().status == "halted"
     assert not (harness.run_directory / "dataset").exists()

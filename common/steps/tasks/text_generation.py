@@ -25,6 +25,10 @@ _TEMPLATE = "{{ instruction }}"
 _ONLY_COLUMN = re.compile(r"\s*\{\{\s*(\w+)\s*\}\}\s*")
 
 
+class PromptError(RowError):
+    """A row of which no prompt can be made; asking again would not help."""
+
+
 class TextGeneration(AsyncStep):
     """Renders `template` with the row's columns, asks `llm`, and adds the columns `generation` and `model_name`.
 
@@ -38,6 +42,8 @@ class TextGeneration(AsyncStep):
     In a pipeline with `enable_metadata`, what the model was sent, what it answered and how many tokens that took go to
     the column `distilabel_metadata`, beside what earlier tasks put there.
     """
+
+    final_errors = (PromptError,)
 
     llm: LLM = Field(description="The model's client: {type: OpenAILLM, model: ..., base_url: ...}.")
     system_prompt: str | None = Field(default=None, description="The first message of each conversation.")
@@ -108,9 +114,13 @@ class TextGeneration(AsyncStep):
         """Returns the row with its generation, or a row for each of several.
 
         Raises:
-            RowError: the prompt cannot be made, or the model gave no text.
+            PromptError: the prompt cannot be made.
+            RowError: the model gave no text.
         """
-        messages = self.format_input(row)
+        try:
+            messages = self.format_input(row)
+        except RowError as error:
+            raise PromptError(str(error)) from None
         found = await self._answers(messages)
         for answer in found:
             if answer.text is None:

@@ -1,0 +1,87 @@
+"""Which errors are worth another try."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from common.errors import RowError
+from common.steps import Step, StepInput, StepOutput
+from worker.attempts import Attempts
+from worker.complaints import Complaints
+from worker.retry import Retry
+
+
+class Picky(Step):
+    """Counts its calls, and fails batches that hold a number of `bad`."""
+
+    final_errors = (RowError,)
+
+    bad: list[int] = []
+    final: bool = True
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        CALLS.append([row["n"] for row in inputs])
+        for row in inputs:
+            if row["n"] in self.bad:
+                raise RowError(f"{row['n']} is bad") if self.final else ConnectionError("no answer")
+            row["n"] = -row["n"]
+        yield inputs
+
+
+CALLS: list[list[int]] = []
+
+
+def tries(*errors: Exception, retries: int = 2) -> int:
+    retry = Retry(Picky(name="picky", retries=retries, backoff=(0, 0)))
+    for error in errors:
+        if retry.after(error) is None:
+            break
+    return retry.tries
+
+
+def test_an_error_is_tried_again_as_often_as_the_step_says() -> None:
+    assert tries(*[RuntimeError("busy")] * 9) == 3
+    assert tries(*[RuntimeError("busy")] * 9, retries=0) == 1
+
+
+def test_an_error_that_the_step_calls_final_is_not_tried_again() -> None:
+    assert tries(*[RowError("no text")] * 9) == 1
+
+
+@pytest.mark.parametrize("kind", [TypeError, KeyError, ValueError, AttributeError])
+def test_an_error_of_code_or_data_that_says_the_same_again_is_not_tried_a_third_time(kind: type[Exception]) -> None:
+    assert tries(*[kind("x")] * 9, retries=5) == 2
+    assert tries(*(kind(f"x{number}") for number in range(9)), retries=5) == 6
+
+
+@pytest.mark.parametrize(
+    "error", [OSError("x"), ConnectionError("x"), TimeoutError("x"), json.JSONDecodeError("x", "", 0)]
+)
+def test_what_may_pass_is_tried_again_but_not_an_answer_that_is_broken_in_the_same_way(error: Exception) -> None:
+    assert tries(*[error] * 9, retries=5) == (2 if isinstance(error, ValueError) else 6)
+
+
+def run(step: Picky, rows: int) -> tuple[list[int], list[str]]:
+    CALLS.clear()
+    attempts = Attempts(step, lambda _: None, Complaints("picky"))
+    outcome = attempts.run(lambda: [[{"n": number} for number in range(1, rows + 1)]])
+    made = [row["n"] for _, rows_made in outcome.pieces for row in rows_made if row]
+    return made, [failure.error for failure in outcome.failed]
+
+
+def test_a_batch_with_rows_that_cannot_succeed_is_halved_at_once_and_each_row_gets_a_copy() -> None:
+    made, errors = run(Picky(name="picky", bad=[7, 20], backoff=(0, 0)), 32)
+    assert sorted(-number for number in made) == [n for n in range(1, 33) if n not in (7, 20)]
+    assert len(errors) == 2
+    assert "7 is bad" in errors[0]
+    passes = sum(map(len, CALLS))
+    assert passes <= 32 * 6, "n log n"
+    assert CALLS.count([7]) == CALLS.count([20]) == 1
+
+
+def test_a_row_whose_error_may_pass_gets_its_own_retries() -> None:
+    _, errors = run(Picky(name="picky", bad=[3], final=False, backoff=(0, 0)), 4)
+    assert len(errors) == 1
+    assert CALLS.count([1, 2, 3, 4]) == CALLS.count([3]) == 3

@@ -1,0 +1,54 @@
+"""Whether what has failed is tried again, and after how many seconds. Pure but for the jitter."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterator
+
+from common.steps.base import BaseStep
+
+_REPEATABLE = (TypeError, KeyError, ValueError, AttributeError)
+"""Errors of code and data; a second one that says the same will not be the last one to do so."""
+
+
+class Retry:
+    """The retries of one call of a step's code.
+
+    Args:
+        before: what the same rows have raised in an earlier call, together with others.
+
+    Attributes:
+        tries: calls so far that have failed.
+    """
+
+    def __init__(self, step: BaseStep, before: Exception | None = None) -> None:
+        self.tries = 0
+        self._final = step.final_errors
+        self._delays = delays(step)
+        self._before = before
+
+    def after(self, error: Exception) -> float | None:
+        """Seconds to wait before the next try.
+
+        None where there is none: the step's `retries` are used up, its `final_errors` name the error, or it is one of
+        the code or the data and says, to the letter, what the one before said.
+        """
+        self.tries += 1
+        before, self._before = self._before, error
+        if isinstance(error, self._final) or (before is not None and _repeats(error, before)):
+            return None
+        return next(self._delays, None)
+
+
+def delays(step: BaseStep) -> Iterator[float]:
+    """Seconds before each retry: doubled each time, up to the step's maximum, with jitter."""
+    first, most = step.backoff
+    for retry in range(step.retries):
+        yield min(most, first * 2**retry) * random.uniform(0.5, 1.0)
+
+
+def _repeats(error: Exception, before: Exception) -> bool:
+    # An OSError or a timeout may derive from these as well, and the next one may succeed.
+    if isinstance(error, OSError) or not isinstance(error, _REPEATABLE):
+        return False
+    return type(error) is type(before) and str(error) == str(before)
