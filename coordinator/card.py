@@ -64,6 +64,7 @@ class CardConfig:
         folder: with its Parquet files, `<split>-*.parquet`, relative to the card; None if there are none.
         rows: split -> number of rows.
         sample: its first row; None without rows.
+        digest: of the content, and the end of its files' names; empty if their names have none.
     """
 
     name: str
@@ -71,6 +72,7 @@ class CardConfig:
     rows: Mapping[str, int]
     sample: Mapping[str, Any] | None
     folder: str | None = None
+    digest: str = ""
 
     @property
     def total(self) -> int:
@@ -155,7 +157,9 @@ def _with_nested(model: BaseModel) -> Iterator[BaseModel]:
 
 
 def _files(config: CardConfig, configs: Sequence[CardConfig]) -> dict[str, Any]:
-    files = [{"split": split, "path": f"{config.folder}/{split}-*.parquet"} for split in config.rows]
+    # `datasets` finds what it has cached by the folder's name and these patterns, so the content has to be in them.
+    end = f"-{config.digest}" if config.digest else ""
+    files = [{"split": split, "path": f"{config.folder}/{split}-*{end}.parquet"} for split in config.rows]
     default = {"default": True} if config is default_config(configs) else {}
     return {"config_name": config.name, **default, "data_files": files}
 

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from common.artifacts import ARTIFACTS, ArtifactStore, collect_artifacts
 from common.errors import RunError, UsageError
@@ -26,8 +27,12 @@ from coordinator.leaf_schema import LeafSchema
 from coordinator.part_check import check_digest
 from coordinator.parts import Part, sync_folder, write_parquet
 
+if TYPE_CHECKING:
+    import pyarrow as pa
+
 MARKER: Final = ".penstock.json"
 TRAIN: Final = "train"
+_DIGEST_LENGTH: Final = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,7 +177,8 @@ def _build_leaf(
     final = schema.arrow(final=True)
     home.mkdir()
     count = max(len(with_rows), 1)
-    files = [home / f"train-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+    digest = _content_digest(with_rows, final)
+    files = [home / f"train-{number:05d}-of-{count:05d}-{digest}.parquet" for number in range(count)]
     for part, file in zip(with_rows, files, strict=False):
         check_digest(folder, part)
         own = LeafSchema.from_bytes(part.schema)
@@ -184,7 +190,16 @@ def _build_leaf(
         write_parquet(final.empty_table(), files[0])
     sync_folder(home)
     rows = {TRAIN: sum(part.rows for part in parts)}
-    return _Leaf(CardConfig(leaf, final, rows, first_row(files[0]) if with_rows else None, leaf), tuple(files))
+    sample = first_row(files[0]) if with_rows else None
+    return _Leaf(CardConfig(leaf, final, rows, sample, leaf, digest), tuple(files))
+
+
+def _content_digest(parts: Sequence[Part], final: pa.Schema) -> str:
+    """Differs where rows, their order or their types do."""
+    content = hashlib.sha256(final.serialize())
+    for part in parts:
+        content.update(part.digest.encode())
+    return content.hexdigest()[:_DIGEST_LENGTH]
 
 
 def first_row(file: Path) -> dict[str, Any] | None:

@@ -21,7 +21,7 @@ from common.steps.file_sources import FileSource
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-_SHARD = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})\.parquet")
+_SHARD = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<end>-[0-9a-f]{16})?\.parquet")
 _DEFAULT = "default"
 
 Splits = Mapping[str, str]
@@ -99,10 +99,9 @@ def _files(filesystem: AbstractFileSystem, folder: str, split: str) -> list[File
     if "state.json" in names:
         listed = [entry["filename"] for entry in _json(filesystem, f"{folder}/state.json")["_data_files"]]
     else:
-        count = max(
-            int(shard["count"]) for name in names if (shard := _SHARD.fullmatch(name)) and shard["split"] == split
-        )
-        listed = [f"{split}-{number:05d}-of-{count:05d}.parquet" for number in range(count)]
+        shards = [shard for name in names if (shard := _SHARD.fullmatch(name)) and shard["split"] == split]
+        count, end = max((int(shard["count"]), shard["end"] or "") for shard in shards)
+        listed = [f"{split}-{number:05d}-of-{count:05d}{end}.parquet" for number in range(count)]
     for name in listed:
         if name not in names:
             raise RunError(f"the dataset in {folder} is damaged: the file {name} is missing; copy the folder once more")

@@ -61,10 +61,23 @@ def test_one_leaf_loads_by_default_and_by_its_name_in_row_order(tmp_path: Path, 
     assert summary.path == tmp_path / "out"
     assert summary.rows == {"keep": 3}
     files = sorted(entry.name for entry in (tmp_path / "out" / "keep").iterdir())
-    assert files == ["train-00000-of-00002.parquet", "train-00001-of-00002.parquet"]
+    assert [name[:20] for name in files] == ["train-00000-of-00002", "train-00001-of-00002"]
     assert summary.bytes == sum((tmp_path / "out" / "keep" / name).stat().st_size for name in files)
     assert list(load(tmp_path / "out")) == [{"id": 1}, {"id": 2}, {"id": 3}]
     assert list(load(tmp_path / "out", "keep")) == [{"id": 1}, {"id": 2}, {"id": 3}]
+
+
+def test_what_is_loaded_is_what_is_on_disk_also_with_a_warm_cache(tmp_path: Path, load: Load) -> None:
+    for number in (1, 2):
+        home = tmp_path / f"pipeline-{number}"
+        build(home, keep=[[{"id": number}]], other=[[{"other": number}]])
+        assert list(load(home / "out")) == [{"id": number}]
+        assert list(load(home / "out", "other")) == [{"other": number}]
+    build(tmp_path / "pipeline-1", keep=[[{"id": 3}]], other=[[], [{"other": 1}]])
+    assert list(load(tmp_path / "pipeline-1" / "out")) == [{"id": 3}]
+    (tmp_path / "moved").mkdir()
+    (tmp_path / "pipeline-2" / "out").rename(tmp_path / "moved" / "out")
+    assert list(load(tmp_path / "moved" / "out")) == [{"id": 2}]
 
 
 def test_several_leaves_are_one_config_each_and_the_first_is_the_default(tmp_path: Path, load: Load) -> None:

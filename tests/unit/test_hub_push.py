@@ -79,8 +79,8 @@ def test_the_files_of_a_run_are_pushed_as_they_are(hub: Hub, folder: Path) -> No
     run_at_hub(hub, folder, PUSH + 'answer(push("me/quotes", private=True))')
     repository = hub.repositories["me/quotes"]
     assert repository.private
-    name = "on/train-00000-of-00001.parquet"
-    assert repository.files[name] == (folder / "run" / "dataset" / name).read_bytes()
+    (file,) = (folder / "run" / "dataset" / "on").glob("train-00000-of-00001-*.parquet")
+    assert repository.files["on/train-00000-of-00001.parquet"] == file.read_bytes()
 
 
 def test_a_push_that_is_repeated_uploads_nothing_and_makes_no_commit(hub: Hub, folder: Path) -> None:
