@@ -92,13 +92,25 @@ def test_a_step_that_fails_every_row_halts_after_some_20_and_is_done_again_later
 
 
 @pytest.mark.parametrize("on_error", ["skip", "nulls"])
-def test_fewer_than_20_rows_that_all_fail_complete_with_failed_rows(harness: Harness, on_error: str) -> None:
+def test_fewer_than_20_rows_that_all_fail_halt_the_run_and_the_same_command_tries_them_again(
+    harness: Harness, on_error: str
+) -> None:
     step = f"type: 'failing_steps:Fragile', after: gen, everything: true, on_error: {on_error}, {RETRY}"
-    code, text = harness.run(write(harness, f"frag: {{{step}}}", rows=19))
+    spec = write(harness, f"frag: {{{step}}}", rows=19)
+    for _ in range(2):
+        code, text = harness.run(spec)
+        assert code == 1, text
+        assert "step 'frag': all 19 rows failed; the first one: RuntimeError: row 0 is bad" in text
+        assert harness.record().status == "halted"
+
+
+def test_fewer_than_20_rows_of_which_some_fail_complete_and_the_first_error_is_said(harness: Harness) -> None:
+    code, text = harness.run(
+        write(harness, f"frag: {{type: 'failing_steps:Fragile', after: gen, bad: [3], {RETRY}}}", rows=4)
+    )
     assert code == 3, text
-    assert harness.record().failed == {"frag": 19}
-    assert len(harness.letters()) == 19
-    assert len(harness.rows()) == (19 if on_error == "nulls" else 0)
+    assert "the first: RuntimeError: row 3 is bad" in text
+    assert len(harness.rows()) == 3
 
 
 def test_nulls_count_for_the_breaker_as_well(harness: Harness) -> None:

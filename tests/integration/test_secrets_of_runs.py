@@ -29,7 +29,8 @@ PROGRAM = """
     with Pipeline("keyed") as pipeline:
         load = LoadDataFromDicts(data=[{"instruction": f"say {n}"} for n in range(6)])
         given = {"api_key": sys.argv[1]} if sys.argv[1:] else {}
-        load >> TextGeneration(name="ask", llm=OpenAILLM(model="m", max_retries=0, **given), input_batch_size=2)
+        llm = OpenAILLM(model="m", max_retries=0, **given)
+        load >> TextGeneration(name="ask", llm=llm, input_batch_size=2, max_failure_rate=1.0)
 
     if __name__ == "__main__":
         pipeline.run(progress=False)
