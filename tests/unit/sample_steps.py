@@ -67,7 +67,7 @@ class Upper(Step):
         return ["upper"]
 
     def process(self, inputs: StepInput) -> StepOutput:
-        yield inputs
+        yield [{**row, "upper": row["text"].upper()} for row in inputs]
 
 
 class Optional(Upper):
