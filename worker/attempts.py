@@ -82,7 +82,7 @@ class Attempts:
             raise StepFailed(describe(error)) from error
         whole = fresh()
         if self._splittable(whole) and taken > 1:
-            self._bisect(whole, 0, taken, error, outcome)
+            self._bisect(whole, 0, taken, outcome)
         else:
             give_up_batch(self._step, outcome, whole, describe(error), retry.tries)
         return outcome
@@ -110,11 +110,14 @@ class Attempts:
     def _splittable(self, inputs: Inputs) -> bool:
         return self._step.splittable and len({len(rows) for rows in inputs}) == 1
 
-    def _bisect(self, whole: Inputs, start: int, stop: int, error: Exception, outcome: Outcome) -> None:
-        """The rows from `start` to `stop` failed together with `error`: each half once, a row with its own retries.
+    def _bisect(self, whole: Inputs, start: int, stop: int, outcome: Outcome) -> None:
+        """The rows from `start` to `stop` failed together: each half once, a row with its own retries.
 
         Args:
             whole: the rows of the batch, of which the step gets copies.
+
+        Raises:
+            StepFailed: the step finds that it is not its rows that are wrong.
         """
         middle = (start + stop) // 2
         for first, last in ((start, middle), (middle, stop)):
@@ -123,7 +126,7 @@ class Attempts:
                 return [_copies(rows[first:last]) for rows in whole]
 
             if last - first == 1:
-                retry = Retry(self._step, error)
+                retry = Retry(self._step)
                 made, final = self._try(take(), take, retry)
                 if final is None:
                     outcome.pieces.append((1, made))
@@ -134,8 +137,10 @@ class Attempts:
                 continue
             try:
                 outcome.pieces.append((last - first, self._call(take())))
-            except Exception as raised:
-                self._bisect(whole, first, last, raised, outcome)
+            except UsageError as raised:
+                raise StepFailed(describe(raised)) from raised
+            except Exception:
+                self._bisect(whole, first, last, outcome)
 
 
 def _copies(rows: list[Row]) -> list[Row]:

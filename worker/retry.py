@@ -4,28 +4,27 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator
+from json import JSONDecodeError
 
 from common.steps.base import BaseStep
 
 _REPEATABLE = (TypeError, KeyError, ValueError, AttributeError)
 """Errors of code and data; a second one that says the same will not be the last one to do so."""
+_MAY_PASS = (OSError, JSONDecodeError)
 
 
 class Retry:
     """The retries of one call of a step's code.
 
-    Args:
-        before: what the same rows have raised in an earlier call, together with others.
-
     Attributes:
         tries: calls so far that have failed.
     """
 
-    def __init__(self, step: BaseStep, before: Exception | None = None) -> None:
+    def __init__(self, step: BaseStep) -> None:
         self.tries = 0
         self._final = step.final_errors
         self._delays = delays(step)
-        self._before = before
+        self._before: Exception | None = None
 
     def after(self, error: Exception) -> float | None:
         """Seconds to wait before the next try.
@@ -48,7 +47,7 @@ def delays(step: BaseStep) -> Iterator[float]:
 
 
 def _repeats(error: Exception, before: Exception) -> bool:
-    # An OSError or a timeout may derive from these as well, and the next one may succeed.
-    if isinstance(error, OSError) or not isinstance(error, _REPEATABLE):
+    # The next call may succeed: of a connection or a timeout, or of a model whose answer was no JSON.
+    if isinstance(error, _MAY_PASS) or not isinstance(error, _REPEATABLE):
         return False
     return type(error) is type(before) and str(error) == str(before)

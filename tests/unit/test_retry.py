@@ -6,10 +6,11 @@ import json
 
 import pytest
 
-from common.errors import RowError
+from common.errors import RowError, UsageError
 from common.steps import Step, StepInput, StepOutput
 from worker.attempts import Attempts
 from worker.complaints import Complaints
+from worker.outcome import StepFailed
 from worker.retry import Retry
 
 
@@ -59,11 +60,11 @@ def test_an_error_of_code_or_data_that_says_the_same_again_is_not_tried_a_third_
 @pytest.mark.parametrize(
     "error", [OSError("x"), ConnectionError("x"), TimeoutError("x"), json.JSONDecodeError("x", "", 0)]
 )
-def test_what_may_pass_is_tried_again_but_not_an_answer_that_is_broken_in_the_same_way(error: Exception) -> None:
-    assert tries(*[error] * 9, retries=5) == (2 if isinstance(error, ValueError) else 6)
+def test_what_the_next_answer_may_mend_is_tried_again_though_it_says_the_same(error: Exception) -> None:
+    assert tries(*[error] * 9, retries=5) == 6
 
 
-def run(step: Picky, rows: int) -> tuple[list[int], list[str]]:
+def run(step: Step, rows: int) -> tuple[list[int], list[str]]:
     CALLS.clear()
     attempts = Attempts(step, lambda _: None, Complaints("picky"))
     outcome = attempts.run(lambda: [[{"n": number} for number in range(1, rows + 1)]])
@@ -85,3 +86,35 @@ def test_a_row_whose_error_may_pass_gets_its_own_retries() -> None:
     _, errors = run(Picky(name="picky", bad=[3], final=False, backoff=(0, 0)), 4)
     assert len(errors) == 1
     assert CALLS.count([1, 2, 3, 4]) == CALLS.count([3]) == 3
+
+
+class Flaky(Step):
+    """Fails each row the first time that it comes alone, all in the same words."""
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        rows = [row["n"] for row in inputs]
+        CALLS.append(rows)
+        if len(rows) > 1 or CALLS.count(rows) == 1:
+            raise ValueError("no answer")
+        yield inputs
+
+
+def test_the_error_of_a_neighbour_does_not_cost_a_row_its_retries() -> None:
+    made, errors = run(Flaky(name="flaky", backoff=(0, 0)), 8)
+    assert sorted(made) == list(range(1, 9))
+    assert errors == []
+
+
+class MisledInHalves(Step):
+    """Finds out that something is wrong with its set-up, once it gets fewer than eight rows."""
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        CALLS.append([row["n"] for row in inputs])
+        raise UsageError("no such model") if len(inputs) < 8 else RuntimeError("no answer")
+        yield
+
+
+def test_a_usage_error_in_a_half_ends_the_run_at_once() -> None:
+    with pytest.raises(StepFailed, match="no such model"):
+        run(MisledInHalves(name="misled", retries=0), 8)
+    assert len(CALLS) == 2
