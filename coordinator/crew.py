@@ -85,13 +85,13 @@ class Crew:
 
 def collect_reports(reports: Reports, log: PipelineLog, failures: FailureLog) -> None:
     """Moves what workers have reported, log records and dead letters, from the broker to the run directory."""
-    while lines := reports.log():
-        for _, fields in lines:
-            log.write_shipped(fields.get(b"m", b""))
+    reports.more = True
+    while reports.more:  # not until there are none: workers may report as fast as that
+        lines = reports.log()
+        log.write_shipped(*(fields.get(b"m", b"") for _, fields in lines))
         reports.drop(reports.keys.log, [entry for entry, _ in lines])
-    while True:
+    reports.more = True
+    while reports.more:
         letters, entries = reports.letters(lambda text: log.write(time.time(), "WARNING", text, by="coordinator"))
-        if not entries:
-            return
         failures.append(letters)
         reports.drop(reports.keys.failed, entries)

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from json import JSONDecodeError
 
+from common.llms.base import LLM
 from common.steps.base import BaseStep
 
 _REPEATABLE = (TypeError, KeyError, ValueError, AttributeError)
@@ -22,21 +23,31 @@ class Retry:
 
     def __init__(self, step: BaseStep) -> None:
         self.tries = 0
-        self._final = step.final_errors
+        self._final = final_errors(step)
         self._delays = delays(step)
         self._before: Exception | None = None
 
     def after(self, error: Exception) -> float | None:
         """Seconds to wait before the next try.
 
-        None where there is none: the step's `retries` are used up, its `final_errors` name the error, or it is one of
-        the code or the data and says, to the letter, what the one before said.
+        None where there is none: the step's `retries` are used up, the `final_errors` of the step or of an LLM in it
+        name the error, or it is one of the code or the data and says, to the letter, what the one before said.
         """
         self.tries += 1
         before, self._before = self._before, error
-        if isinstance(error, self._final) or (before is not None and _repeats(error, before)):
+        if self._is_final(error) or (before is not None and _repeats(error, before)):
             return None
         return next(self._delays, None)
+
+    def _is_final(self, error: Exception) -> bool:
+        # What is said of a file may come of a disk or a network that is back the next time.
+        return isinstance(error, self._final) and not isinstance(error.__context__, OSError)
+
+
+def final_errors(step: BaseStep) -> tuple[type[Exception], ...]:
+    """What cannot succeed, as the step and the language models in it say."""
+    llms = [value for value in vars(step).values() if isinstance(value, LLM)]
+    return (*step.final_errors, *(error for llm in llms for error in llm.final_errors))
 
 
 def delays(step: BaseStep) -> Iterator[float]:

@@ -32,7 +32,9 @@ class Reports:
     def __init__(self, connection: Connection, run_id: str) -> None:
         self.keys = Keys(run_id)
         self._connection = connection
-        self._at_once = {self.keys.log: AT_ONCE, self.keys.failed: 1}
+        self._at_once = {self.keys.log: AT_ONCE, self.keys.failed: 8}
+        self.more = False
+        """Were there perhaps more entries than the last call has read?"""
 
     def log(self) -> list[tuple[str, dict[bytes, bytes]]]:
         """The oldest log records, by entry."""
@@ -60,4 +62,5 @@ class Reports:
         size = sum(len(value) for _, fields in entries for value in fields.values())
         fitting = count * BYTES_AT_ONCE // max(1, size)
         self._at_once[stream] = max(1, min(AT_ONCE, 8 * count, fitting))
+        self.more = len(entries) == count
         return [(entry.decode(), fields) for entry, fields in entries]

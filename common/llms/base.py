@@ -71,6 +71,8 @@ class LLM(RuntimeParametersMixin, ABC):
 
     citations: ClassVar[tuple[str, ...]] = ()
     """BibTeX entries of the model; the dataset's card lists them."""
+    final_errors: ClassVar[tuple[type[Exception], ...]] = ()
+    """What `agenerate` raises for prompts that cannot succeed: their rows fail without a retry."""
 
     generation_kwargs: RuntimeOption[dict[str, Any]] = Field(
         default_factory=dict, description="Sampling options of each call, such as temperature and max_tokens."

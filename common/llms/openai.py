@@ -30,6 +30,13 @@ _OURS = {
 }
 """Options of a call that generation_kwargs cannot set, and what to do instead."""
 
+_OF_THE_REQUEST = (400, 413, 422)
+"""Statuses that say that the request itself is wrong. Others (401, 404) may come of a gateway that is being changed."""
+
+
+class RequestRefused(RowError):
+    """The endpoint will not answer this request, however often it is asked: it is too long, or has a wrong option."""
+
 
 class OpenAILLM(LLM):
     """Asks `model` at an endpoint that speaks OpenAI's chat completions API.
@@ -55,6 +62,8 @@ class OpenAILLM(LLM):
     max_retries: RuntimeOption[int] = Field(
         default=2, ge=0, description="Times that the client asks a busy endpoint again."
     )
+
+    final_errors = (RequestRefused,)
 
     _client: AsyncOpenAI | None = PrivateAttr(default=None)
 
@@ -134,7 +143,8 @@ class OpenAILLM(LLM):
         try:
             completion = await create(model=self.model, messages=messages, **{**self.generation_kwargs, **kwargs})
         except APIStatusError as error:
-            raise RowError(self._explain(error)) from None
+            kind = RequestRefused if error.status_code in _OF_THE_REQUEST else RowError
+            raise kind(self._explain(error)) from None
         except APITimeoutError:
             raise RowError(
                 f"{self.endpoint} gave no answer of model '{self.model}' within {self.timeout:g} s "

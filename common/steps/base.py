@@ -103,7 +103,7 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     )
 
     final_errors: ClassVar[tuple[type[Exception], ...]] = ()
-    """What this step raises for rows that cannot succeed: they fail without a retry."""
+    """What this step raises for rows that cannot succeed: they fail without a retry, unless it comes of an OSError."""
 
     _logger: logging.Logger = PrivateAttr(default_factory=lambda: logging.getLogger("penstock.step"))
     _graph: StepGraph | None = PrivateAttr(default=None)

@@ -8,7 +8,7 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from common.errors import UsageError
+from common.errors import RunError, UsageError
 from common.steps.base import GeneratorStep, GeneratorStepOutput, Row, RuntimeParameter
 from common.steps.file_readers import READERS, ReadOptions, Skip, column_names, in_batches
 from common.steps.file_sources import FileSource, fingerprint_of
@@ -26,6 +26,7 @@ class LoadDataFromDisk(GeneratorStep):
 
     path_fields: ClassVar[tuple[str, ...]] = ("dataset_path",)
     outputs_of_the_data: ClassVar[bool] = True
+    final_errors = (RunError,)
 
     dataset_path: RuntimeParameter[str] = Field(description="Folder, or fsspec URL of a folder, of the dataset.")
     split: RuntimeParameter[str] = Field(

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from common.errors import UsageError
+from common.errors import RunError, UsageError
 from common.faults import hint
 from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
 from common.steps.file_readers import READERS, SUFFIXES, ReadOptions, Skip, in_batches
@@ -31,6 +31,7 @@ class LoadDataFromFile(GeneratorStep):
 
     path_fields: ClassVar[tuple[str, ...]] = ("path",)
     outputs_of_the_data: ClassVar[bool] = True
+    final_errors = (RunError,)
 
     path: str | list[str] = Field(description="File, pattern (*, ?, **) or fsspec URL, or a list of them.")
     format: Literal["jsonl", "json", "csv", "parquet", "txt"] | None = Field(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from common.errors import HubError, UsageError
+from common.errors import HubError, RunError, UsageError
 from common.hub import check_repo_id, hub_errors, make_repository
 from common.runtime_parameters import RuntimeOption
 from common.steps.arrow_columns import problem_of
@@ -43,6 +43,7 @@ class LoadDataFromHub(GeneratorStep):
     """
 
     outputs_of_the_data: ClassVar[bool] = True
+    final_errors = (RunError,)
 
     repo_id: RuntimeParameter[RepoId] = Field(description="The dataset, such as HuggingFaceH4/instruction-dataset.")
     config: RuntimeParameter[str] = Field(default=None, description="Config to load; the default one if null.")

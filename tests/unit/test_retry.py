@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import pytest
 
-from common.errors import RowError, UsageError
-from common.steps import Step, StepInput, StepOutput
+from common.errors import RowError, RunError, UsageError
+from common.llms import EchoLLM
+from common.steps import LoadDataFromFile, Step, StepInput, StepOutput, TextGeneration
 from worker.attempts import Attempts
 from worker.complaints import Complaints
 from worker.outcome import StepFailed
@@ -64,6 +66,44 @@ def test_what_the_next_answer_may_mend_is_tried_again_though_it_says_the_same(er
     assert tries(*[error] * 9, retries=5) == 6
 
 
+class Chosen(EchoLLM):
+    """A client that knows which prompts cannot be answered."""
+
+    final_errors = (RowError,)
+
+
+@pytest.mark.parametrize(("llm", "expected"), [(Chosen(), 1), (EchoLLM(), 3)])
+def test_an_error_that_the_llm_of_a_step_calls_final_is_not_tried_again(llm: EchoLLM, expected: int) -> None:
+    retry = Retry(TextGeneration(llm=llm, backoff=(0, 0)))
+    while retry.after(RowError("the prompt is too long")) is not None:
+        pass
+    assert retry.tries == expected
+
+
+def test_a_file_that_is_wrong_is_not_read_again_and_one_that_cannot_be_read_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / "rows.jsonl"
+    path.write_text("no JSON\n")
+    loader = LoadDataFromFile(path=str(path))
+    loader.load()
+
+    def failure() -> Exception:
+        with pytest.raises(RunError) as caught:
+            list(loader.process())
+        return caught.value
+
+    assert Retry(loader).after(failure()) is None
+
+    def gone(*_: object, **__: object) -> None:
+        raise OSError("the network is away")
+
+    monkeypatch.setattr("common.steps.file_sources.FileSource.open", gone)
+    error = failure()
+    assert "the network is away" in str(error)
+    assert Retry(loader).after(error) is not None
+
+
 def run(step: Step, rows: int) -> tuple[list[int], list[str]]:
     CALLS.clear()
     attempts = Attempts(step, lambda _: None, Complaints("picky"))
@@ -80,6 +120,21 @@ def test_a_batch_with_rows_that_cannot_succeed_is_halved_at_once_and_each_row_ge
     passes = sum(map(len, CALLS))
     assert passes <= 32 * 6, "n log n"
     assert CALLS.count([7]) == CALLS.count([20]) == 1
+
+
+def test_a_batch_of_which_every_row_fails_is_passed_on_three_times_and_each_row_alone_once() -> None:
+    made, errors = run(Picky(name="picky", bad=list(range(1, 257)), backoff=(0, 0)), 256)
+    assert made == []
+    assert [int(error.split()[1]) for error in errors] == list(range(1, 257))
+    assert sum(map(len, CALLS)) <= 3 * 256
+    assert all(CALLS.count([n]) == 1 for n in range(1, 257))
+
+
+def test_after_rows_that_all_fail_those_that_do_not_are_passed_on_together_again() -> None:
+    made, errors = run(Picky(name="picky", bad=list(range(1, 33)), backoff=(0, 0)), 1024)
+    assert sorted(made) == sorted(-n for n in range(33, 1025))
+    assert len(errors) == 32
+    assert len(CALLS) < 32 + 2 * 10 + 5
 
 
 def test_a_row_whose_error_may_pass_gets_its_own_retries() -> None:
