@@ -54,6 +54,8 @@ from coordinator.stores import RunStores
 from coordinator.view import Outcome, Reporter
 from coordinator.worker_command import worker_command
 
+BROKER_SECONDS = 10.0
+"""How long a broker that cannot be reached is waited for before there is anything to lose."""
 WINDOW = 2
 """Batches that a worker of a synchronous step has in hand: one that runs, one that is read ahead."""
 ASYNC_WINDOW = 32
@@ -141,25 +143,17 @@ class Execution:
         return None
 
     def _run_at(self, connection: Connection, host: LocalHost, before: RunRecord | None) -> Outcome:
-        connection.wait_until_reachable(min(10.0, self._settings.patience))
-        facts = connection.check()
-        if not facts.append_only:
-            self._reporter.say(
-                "the broker writes no AOF (appendonly no): if it dies, this run goes back to what it has last saved, "
-                "or to its beginning"
-            )
+        patience = min(BROKER_SECONDS, self._settings.patience)
+        connection.wait_until_reachable(patience)
         registry = RunRegistry(connection)
-        if not self._request.fresh:
-            check_known_run(registry, self._record(before), before, self._reporter)
-        holder = self._holder()
-        control = Control(connection, self.run_id, holder, self._settings.coordinator_lease)
-        if self._request.fresh:
-            self._forget(registry, control)
-        control.take_over(self._dead_token(registry))
+        control = Control(connection, self.run_id, self._holder(), self._settings.coordinator_lease)
+        connection.insist(lambda: self._begin(connection, registry, control, before), patience, self._reporter.say)
         self._coordinates = True
         log = PipelineLog(self._directory.log)
         reporter = LoggedReporter(self._reporter, log)
-        reporter.note(f"process {holder['pid']} on {holder['host']} coordinates {self.run_id} (epoch {control.epoch})")
+        reporter.note(
+            f"process {os.getpid()} on {socket.gethostname()} coordinates {self.run_id} (epoch {control.epoch})"
+        )
 
         def open_run() -> None:
             connection.insist(lambda: self._open(control, registry), self._settings.patience, reporter.say)
@@ -184,6 +178,25 @@ class Execution:
             with suppress(BrokerError, Fenced):
                 control.resign()
             log.close()
+
+    def _begin(self, connection: Connection, registry: RunRegistry, control: Control, before: RunRecord | None) -> None:
+        """Becomes the coordinator; may be done twice, since a broker may go away at any moment of it.
+
+        Raises:
+            BrokerError: the broker would lose work.
+            UsageError: it has nothing of the run, or has another one under its id.
+            Fenced: another coordinator is alive.
+        """
+        if not connection.check().append_only:
+            self._reporter.say(
+                "the broker writes no AOF (appendonly no): if it dies, this run goes back to what it has last saved, "
+                "or to its beginning"
+            )
+        if self._request.fresh:
+            self._forget(registry, control)
+        else:
+            check_known_run(registry, self._record(before), before, self._reporter)
+        control.take_over(self._dead_token(registry))
 
     def _ask_workers(
         self,

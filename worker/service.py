@@ -119,7 +119,8 @@ class Worker:
         except PenstockError as error:
             self._misled = error
             self._say_what_misled()
-            facts["refused"] = str(error)
+            if not self.run_is_gone:  # its coordinator may be about to make it anew
+                facts["refused"] = str(error)
             fault = error.__cause__
             if isinstance(fault, SpecFault) and not isinstance(fault, StepNotHere):
                 facts["fault"] = [fault.message, fault.loc]

@@ -168,8 +168,9 @@ class RunRegistry:
         return number(self._connection.command("HGET", Keys(run_id).run, "stage"), "stage")
 
     def ask_to_stop(self, run_id: str) -> None:
-        """The coordinator of the run stops it as Ctrl-C would."""
-        self._connection.command("HSET", Keys(run_id).run, "want", "stop")
+        """The coordinator of the run stops it as Ctrl-C would. A run that is gone is not made again by it."""
+        if self.status(run_id)[0]:
+            self._connection.command("HSET", Keys(run_id).run, "want", "stop")
 
     def lease_holder(self, run_id: str) -> dict[str, Any] | None:
         """Who coordinates the run now."""
