@@ -142,6 +142,7 @@ class Ending:
             rows=dict(summary.rows),
             failed=failed,
             failed_rows=sum(failed.values()),
+            reason="",
         )
         self._clear_away()
         return Outcome(
@@ -214,7 +215,8 @@ class Ending:
             control.finish(status, list(self.prepared.plan.steps))
         rows = {leaf: sum(part.rows for part in written) for leaf, written in parts.items()}
         with suppress(OSError):
-            self._directory.update(status=status, rows=rows, failed=failed, failed_rows=sum(failed.values()))
+            failed_in_all = sum(failed.values())
+            self._directory.update(status=status, reason=reason, rows=rows, failed=failed, failed_rows=failed_in_all)
         return Outcome(
             run_id=self._run_id,
             status=status,
@@ -275,8 +277,8 @@ class Ending:
 
 
 def failed_rows(session: Session) -> dict[str, int]:
-    """Rows per step that ended as dead letters; steps without any are left out."""
-    counted = {name: state.counts.failed + state.counts.unwritable for name, state in session.manager.steps.items()}
+    """Rows per step that ended as dead letters, or would where the run is halted; steps without any are left out."""
+    counted = {name: state.rows_failed for name, state in session.manager.steps.items()}
     return {name: count for name, count in counted.items() if count}
 
 

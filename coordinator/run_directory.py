@@ -47,6 +47,7 @@ class RunRecord(BaseModel):
     dataset: Path | None = Field(default=None, description="Where the complete dataset is.")
     rows: dict[str, int] = Field(default_factory=dict, description="Rows per leaf.")
     payloads: list[str] = Field(default_factory=list, description="Folders of `--payloads` that may hold files of it.")
+    reason: str = Field(default="", description="Why it ended before it was complete.")
     failed_rows: int = 0
     failed: dict[str, int] = Field(default_factory=dict, description="Failed rows per step.")
 

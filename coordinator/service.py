@@ -332,7 +332,7 @@ class Coordinator:
             batches_total=counts.batches if state.input_ended else None,
             rows_in=counts.taken,
             rows_out=counts.out,
-            rows_failed=counts.failed + counts.unwritable,
+            rows_failed=state.rows_failed,
             rows_lost=counts.lost,
             in_flight=session.flow.in_flight(step),
             waiting=session.flow.waiting(step),

@@ -95,7 +95,7 @@ def _failed(outcome: Outcome) -> list[Text]:
         if rows:
             lines.append(_line(name, f"{step}: {count(rows, 'row')}", "red"))
             name = ""
-            if step in outcome.errors:
+            if step in outcome.errors and outcome.errors[step] not in outcome.reason:
                 lines.append(_line("", f"the first: {one_line(outcome.errors[step], ERROR_WIDTH)}"))
     if lines and _is_kept(outcome):
         lines.append(_line("see them", f"pipeline-coordinator failures {outcome.run_id}"))

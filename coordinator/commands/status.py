@@ -18,6 +18,9 @@ if TYPE_CHECKING:
     from common.broker.runs import RunRecord, WorkerRecord
     from coordinator.lookup import FoundRun
 
+NAME_WIDTH = 11
+"""Of the names on the left."""
+
 
 @click.command(short_help="Show how a run is doing.")
 @run_argument
@@ -62,6 +65,7 @@ def _state(found: FoundRun, record: RunRecord | None, holder: str | None) -> str
 
 def _directory_facts(found: FoundRun) -> Iterator[tuple[str, str]]:
     from coordinator.partial import PARTIAL
+    from coordinator.printable import printable
     from coordinator.wording import ago, count
 
     yield "run", found.run_id
@@ -71,6 +75,8 @@ def _directory_facts(found: FoundRun) -> Iterator[tuple[str, str]]:
     yield "began", f"{record.created.astimezone():%Y-%m-%d %H:%M} ({ago((now - record.created).total_seconds())})"
     yield "changed", ago((now - record.updated).total_seconds())
     yield "directory", str(found.directory.path)
+    if record.reason and record.status != "running":
+        yield "why", printable(record.reason).strip().replace("\n", f"\n{'':<{NAME_WIDTH}}")
     if record.rows:
         yield "rows", ", ".join(f"{leaf}: {rows:,}" for leaf, rows in record.rows.items())
     if record.failed_rows:
@@ -88,7 +94,7 @@ def _broker_facts(connection: Connection | None) -> Iterator[tuple[str, str]]:
 
 def _show_facts(facts: list[tuple[str, str]]) -> None:
     for name, words in sorted(facts, key=lambda fact: fact[0] != "run"):
-        click.echo(f"{name:<10} {words}")
+        click.echo(f"{name:<{NAME_WIDTH}}{words}")
 
 
 def _show_steps(connection: Connection, record: RunRecord) -> None:
