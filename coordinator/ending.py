@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 
-from common.broker.connection import redact
 from common.broker.control import Control
 from common.errors import (
     EXIT_COMPLETE,
@@ -21,6 +20,7 @@ from common.errors import (
     Fenced,
     RunError,
 )
+from common.redaction import shown_command
 from common.settings import Settings
 from coordinator.card import PIPELINE, CardFacts, collect_citations
 from coordinator.dataset import build_dataset, copy_dataset
@@ -240,7 +240,7 @@ class Ending:
         for override in request.overrides:
             words += ["--set", override]
         if request.broker is not None:
-            words += ["--broker", redact(request.broker)]
+            words += ["--broker", request.broker]
         if request.limit is not None:
             words += ["--limit", str(request.limit)]
         if request.workers == "external":
@@ -255,7 +255,7 @@ class Ending:
             words += ["--payloads", request.payloads]
         if request.push_to_hub is not None:
             words += ["--push-to-hub", request.push_to_hub, *(["--private"] if request.private else [])]
-        return shlex.join(words)
+        return shown_command(words)
 
     @property
     def recipe(self) -> str:

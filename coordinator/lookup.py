@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
-from common.broker.connection import Connection, Disconnected, redact
+from common.broker.connection import Connection, Disconnected
 from common.broker.runs import RunRegistry
+from common.broker.shown_url import HIDDEN, redact
 from common.cache import cache_directory
 from common.errors import BrokerError, UsageError
 from coordinator.embedded import leftover, ping
@@ -162,7 +163,7 @@ def _url_of(found: FoundRun, broker: str | None) -> str | None:
     # A broker that is named may be meant for other runs (the environment), or be the same one under another name.
     if broker is not None and (redact(broker) == recorded or _knows(broker, found.run_id)):
         return broker
-    if ":***@" in recorded:
+    if HIDDEN in recorded:
         raise UsageError(
             f"run '{found.run_id}' is at {recorded}, and passwords are not kept: give --broker URL, or set "
             "PENSTOCK_BROKER_URL"

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shlex
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,6 +18,8 @@ from common.cache import cache_directory
 from common.errors import RunFailed, RunStopped, UsageError
 from common.import_names import imported_for_a_step, script_module
 from common.overrides import apply_parameters
+from common.redaction import shown_command
+from common.secret_marks import is_secret_name
 from common.secrets import SECRETS_VARIABLE, collect_secrets
 from common.settings import Settings
 from common.spec import LoadedSpec, parse_spec
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 DATASET_STEP = "load_dataset"
 """Name of the generator step that `run(dataset=...)` puts in front."""
+SECRET_LENGTH = 8
+"""Characters of an exported secret that is looked for in a command line; a shorter one may be a word of it."""
 
 logger = logging.getLogger("penstock")
 
@@ -92,7 +95,7 @@ def run_pipeline(pipeline: Pipeline, request: ProgramRequest) -> Distiset:
             dry_run=dry,
             limit=request.limit,
             payloads=request.payloads,
-            command=_command(),
+            command=_command(secrets.values()),
             environment=_environment(secrets),
             standby=request.standby,
         )
@@ -214,8 +217,12 @@ def _environment(secrets: Mapping[str, str]) -> dict[str, str]:
     return {**environment, SECRETS_VARIABLE: json.dumps(dict(secrets))} if secrets else environment
 
 
-def _command() -> str:
-    return shlex.join(["python", *sys.argv]) if script_module() and sys.argv[0] else "the same call of run()"
+def _command(secrets: Collection[str]) -> str:
+    """What a user types to go on: it is printed, and kept beside the rows of a run that is not complete."""
+    if not script_module() or not sys.argv[0]:
+        return "the same call of run()"
+    exported = [value for name, value in os.environ.items() if is_secret_name(name) and len(value) >= SECRET_LENGTH]
+    return shown_command(["python", *sys.argv], [*secrets, *exported])
 
 
 def _reporter(command: str) -> Any:

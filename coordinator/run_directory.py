@@ -19,7 +19,7 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from common.artifacts import ARTIFACTS
-from common.broker.connection import redact
+from common.broker.shown_url import redact
 from common.errors import Fenced, RunError, UsageError
 
 SIGNATURE_LENGTH = 12

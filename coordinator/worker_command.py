@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from common.broker.connection import redact
+from common.broker.shown_url import redact
 from common.spec import StepSpec
 from common.stand_in import StandIn, Undescribed
 from coordinator.load import Prepared

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Literal
@@ -109,7 +108,6 @@ def run(
 
 def _same_command() -> str:
     """What was typed, as it goes on with the run; a password in it is not repeated."""
-    from common.broker.connection import redact
+    from common.redaction import shown_command
 
-    arguments = [redact(argument) if "://" in argument else argument for argument in sys.argv[1:]]
-    return shlex.join(["pipeline-coordinator", *(argument for argument in arguments if argument != "--fresh")])
+    return shown_command(["pipeline-coordinator", *(argument for argument in sys.argv[1:] if argument != "--fresh")])
