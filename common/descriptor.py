@@ -18,7 +18,7 @@ from common.columns import declared_columns, leaving_columns
 from common.cuda import devices_wanted
 from common.errors import WireError
 from common.process_signature import process_parameters, takes_rows
-from common.registry import source_digest
+from common.source import source_digest
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step, StepKind
 
 KINDS: Mapping[StepKind, type[BaseStep]] = {
@@ -148,11 +148,22 @@ def step_digest(step: BaseStep) -> str:
 
 
 def component_classes(model: BaseModel) -> Iterator[type]:
-    """The class of a step and of the models in its fields, such as its LLM."""
+    """The class of a step and of the models in its fields, such as its LLM, also in lists and mappings."""
     yield type(model)
     for value in vars(model).values():
-        if isinstance(value, BaseModel):
-            yield from component_classes(value)
+        for part in _models(value):
+            yield from component_classes(part)
+
+
+def _models(value: object) -> Iterator[BaseModel]:
+    if isinstance(value, BaseModel):
+        yield value
+    elif isinstance(value, dict):
+        for each in value.values():
+            yield from _models(each)
+    elif isinstance(value, list | tuple | set | frozenset):
+        for each in value:
+            yield from _models(each)
 
 
 def _process(step: BaseStep) -> Iterator[ProcessParameter]:

@@ -10,8 +10,9 @@ from typing import Any
 from common.descriptor import component_classes
 from common.dump import dump_parameters
 from common.errors import UsageError
-from common.registry import source_digest, spec_type
+from common.registry import spec_type
 from common.routing import RoutingBatchFunction
+from common.source import source_digest
 from common.spec import PipelineSpec, StepSpec
 from common.stand_in import Undescribed
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step

@@ -149,6 +149,21 @@ def test_the_code_of_a_step_and_of_its_llm_changes_the_signature(folder: Path, o
         sys.modules.pop("steps_of_signature_test", None)
 
 
+def test_a_module_that_a_step_imports_changes_the_signature(folder: Path) -> None:
+    (folder / "steps_of_helper_test.py").write_text(
+        "from tests.unit.sample_steps import Upper\nfrom prompts_of_test import PROMPT\nclass Mine(Upper): pass\n"
+    )
+    prompts = folder / "prompts_of_test.py"
+    prompts.write_text("PROMPT = 'old'")
+    try:
+        before = signature(folder, ["up.type='steps_of_helper_test:Mine'"])
+        prompts.write_text("PROMPT = 'new'")
+        assert signature(folder, ["up.type='steps_of_helper_test:Mine'"]) != before
+    finally:
+        for module in ("steps_of_helper_test", "prompts_of_test"):
+            sys.modules.pop(module, None)
+
+
 def test_the_signature_is_the_same_in_every_process(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from common.signature import run_signature;"
