@@ -142,6 +142,7 @@ class Ending:
             rows=dict(summary.rows),
             failed=failed,
             failed_rows=sum(failed.values()),
+            done=rows_done(session),
             reason="",
         )
         self._clear_away()
@@ -215,8 +216,14 @@ class Ending:
             control.finish(status, list(self.prepared.plan.steps))
         rows = {leaf: sum(part.rows for part in written) for leaf, written in parts.items()}
         with suppress(OSError):
-            failed_in_all = sum(failed.values())
-            self._directory.update(status=status, reason=reason, rows=rows, failed=failed, failed_rows=failed_in_all)
+            self._directory.update(
+                status=status,
+                reason=reason,
+                rows=rows,
+                failed=failed,
+                failed_rows=sum(failed.values()),
+                done=rows_done(session) if session is not None else {},
+            )
         return Outcome(
             run_id=self._run_id,
             status=status,
@@ -280,6 +287,11 @@ def failed_rows(session: Session) -> dict[str, int]:
     """Rows per step that ended as dead letters, or would where the run is halted; steps without any are left out."""
     counted = {name: state.rows_failed for name, state in session.manager.steps.items()}
     return {name: count for name, count in counted.items() if count}
+
+
+def rows_done(session: Session) -> dict[str, int]:
+    """Rows that each step has given."""
+    return {name: state.counts.out for name, state in session.manager.steps.items()}
 
 
 def sample_rows(session: Session) -> dict[str, str]:

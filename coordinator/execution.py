@@ -17,6 +17,7 @@ from typing import Any
 from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
+from common.descriptor import endpoints
 from common.errors import (
     EXIT_FAILED,
     EXIT_STOPPED,
@@ -29,14 +30,15 @@ from common.errors import (
 from common.requirements import check_requirements
 from common.settings import Settings
 from common.signals import stop_signals
-from common.signature import run_signature
+from common.signature import Identity
 from common.steps.base import AsyncStep
 from common.wire import PROTOCOL
 from coordinator.descriptors import DescriptorWait
+from coordinator.earlier_runs import lines_about_earlier_runs
 from coordinator.embedded import end_leftover
 from coordinator.ending import Ending
 from coordinator.failures import FailureLog
-from coordinator.known_run import check_known_run
+from coordinator.known_run import check_known_run, say_what_moved
 from coordinator.lease import LeaseKeeper
 from coordinator.load import Prepared
 from coordinator.local import LocalHost
@@ -72,8 +74,9 @@ class Execution:
         self._settings = settings
         self._prepared = prepared
         self._routing = Routing(prepared)
-        options = {"limit": request.limit, "dry_run": request.dry_run}
-        signature = run_signature(prepared.spec, prepared.steps, prepared.routing, options)
+        self._signed_options = {"limit": request.limit, "dry_run": request.dry_run}
+        self._identity = Identity.of(prepared.spec, prepared.steps, prepared.routing, self._signed_options)
+        signature = self._identity.signature
         self.run_id = request.run_id or f"{prepared.spec.name}-{signature[:12]}"
         if request.dry_run:
             self.run_id += f"-dry-{secrets.token_hex(3)}"
@@ -116,6 +119,7 @@ class Execution:
                 end_leftover(self._directory.broker)
                 self._directory.clear()
                 before = None
+            self._compare(before)
             if before is not None and before.status == "complete":
                 return self._ending.reuse(before)
             self._stores.open()
@@ -136,6 +140,14 @@ class Execution:
                 self._ending.clear_stores()
                 self._ending.publish()
             return outcome
+
+    def _compare(self, before: RunRecord | None) -> None:
+        """Says what differs from what was done before."""
+        if before is not None:
+            say_what_moved(before, self._record(before), self._reporter)
+        elif not self._request.fresh and not self._request.dry_run:
+            for line in lines_about_earlier_runs(self._directory, self._prepared, self._identity, self._signed_options):
+                self._reporter.say(line)
 
     def _last_record(self) -> RunRecord | None:
         with suppress(*((RunError,) if self._request.fresh else ())):  # a record that cannot be read is forgotten
@@ -317,6 +329,8 @@ class Execution:
             created=begun.created if begun else datetime.now(UTC),
             broker=self._request.broker,
             payloads=self._stores.recorded,
+            endpoints=endpoints(self._prepared.steps),
+            identity=self._identity.digests(),
         )
 
     def _run_facts(self) -> RunFacts:

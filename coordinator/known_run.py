@@ -47,3 +47,19 @@ def check_known_run(registry: RunRegistry, now: RunRecord, before: RunRecord | N
             f"run '{now.run}' was begun with {before.broker or 'the embedded broker'}, and this broker has nothing of "
             "it: go on with that one, or start over with --fresh"
         )
+
+
+def say_what_moved(before: RunRecord, now: RunRecord, reporter: Reporter) -> None:
+    """Models that are served elsewhere than when the run was last worked on: it is the same run all the same."""
+    for step, endpoint in now.endpoints.items():
+        if (known := before.endpoints.get(step)) is None or known == endpoint:
+            continue
+        if before.status == "complete":
+            reporter.say(
+                f"the answers of step '{step}' are of {known}, not of {endpoint}, which this command names: --fresh "
+                "asks that one; where the two serve different models under one name, give the LLM an endpoint_identity"
+            )
+        else:
+            reporter.say(
+                f"step '{step}' asks {endpoint} from now on, not {known}; what is answered is not asked for again"
+            )

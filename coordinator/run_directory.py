@@ -50,6 +50,11 @@ class RunRecord(BaseModel):
     reason: str = Field(default="", description="Why it ended before it was complete.")
     failed_rows: int = 0
     failed: dict[str, int] = Field(default_factory=dict, description="Failed rows per step.")
+    done: dict[str, int] = Field(default_factory=dict, description="Rows that each step has given.")
+    endpoints: dict[str, str] = Field(default_factory=dict, description="Where the LLM of each step is served.")
+    identity: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="What the signature was made of, see `common.signature.Identity.digests`."
+    )
 
     @field_validator("broker")
     @classmethod

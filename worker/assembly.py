@@ -14,7 +14,7 @@ from common.artifacts import ArtifactStore
 from common.broker.runs import RunRecord
 from common.broker.work import WorkQueue
 from common.build import build_step
-from common.descriptor import step_digest
+from common.descriptor import model_identities, step_digest
 from common.errors import CannotServe, StoreError, UsageError
 from common.payloads import FileStore
 from common.registry import check_shadowing
@@ -99,6 +99,12 @@ class Assembly:
             raise CannotServe(
                 f"step '{self.step}': this host has another source of {type(step).__qualname__} than the "
                 f"coordinator (digest {found}, not {expected}); install the same version on both"
+            )
+        models = self.record.options.get("models", {}).get(self.step)
+        if models and (asked := model_identities(step)) != models:
+            raise CannotServe(
+                f"step '{self.step}': this host would ask another model than the coordinator "
+                f"({', '.join(asked)}, not {', '.join(models)}): give both the same environment"
             )
         return step
 

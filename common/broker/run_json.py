@@ -39,6 +39,7 @@ class OptionsShape(BaseModel):
     spill: list[StepName] = []
     routing: dict[StepName, RoutingOptions] = {}
     digests: dict[StepName, str] = {}
+    models: dict[StepName, list[str]] = {}
     described: list[StepName] = []
     undescribed: list[StepName] = []
     unchecked: list[StepName] = []

@@ -102,6 +102,19 @@ class LLM(RuntimeParametersMixin, ABC):
     def model_name(self) -> str:
         """What the column `model_name` of the dataset says."""
 
+    @property
+    def model_identity(self) -> str:
+        """What names the model, wherever that is said; part of the run's signature. Where it is served is no part.
+
+        A worker whose own differs leaves, since it would ask another model.
+        """
+        return self.model_name
+
+    @property
+    def served_at(self) -> str:
+        """Where it is served, without user, password or query; empty if that is no matter."""
+        return ""
+
     @abstractmethod
     async def agenerate(self, messages: list[ChatMessage], **kwargs: Any) -> Generation:
         """Answers `messages`; `kwargs` go before `generation_kwargs`, which a task passes on with each call.

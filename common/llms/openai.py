@@ -43,6 +43,10 @@ class OpenAILLM(LLM):
     base_url: RuntimeParameter[str] = Field(
         default=None, description="The endpoint, up to and with /v1; OPENAI_BASE_URL or OpenAI itself if not given."
     )
+    endpoint_identity: RuntimeParameter[str] = Field(
+        default=None,
+        description="Says which endpoint it is, in words of your own, where two serve different models under one name.",
+    )
     api_key: SecretStr | None = Field(
         default=None, exclude=True, description="For use in Python; left out of every dump. Else see api_key_env."
     )
@@ -76,6 +80,14 @@ class OpenAILLM(LLM):
     @property
     def model_name(self) -> str:
         return self.model
+
+    @property
+    def model_identity(self) -> str:
+        return f"{self.model} of {self.endpoint_identity}" if self.endpoint_identity else self.model
+
+    @property
+    def served_at(self) -> str:
+        return self.endpoint
 
     @property
     def endpoint(self) -> str:
