@@ -42,6 +42,7 @@ def main() -> None:
     with interruptible(f"{NAME}: interrupted{goes_on}"):
         import click
 
+        from common.printable import printable
         from common.redaction import hide_passwords
         from coordinator.cli import group
 
@@ -50,7 +51,7 @@ def main() -> None:
         except click.ClickException as error:
             said = StringIO()
             error.show(said)
-            click.echo(hide_passwords(said.getvalue()), err=True, nl=False)
+            click.echo(printable(hide_passwords(said.getvalue())), err=True, nl=False)
             sys.exit(error.exit_code)
         except click.Abort as error:
             raise KeyboardInterrupt from error

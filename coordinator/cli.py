@@ -58,8 +58,8 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command. An error of ours is one message and an exit code, never a traceback."""
         from common.errors import PenstockError
+        from common.printable import printable
         from common.redaction import hide_passwords
-        from coordinator.printable import printable
 
         try:
             return super().invoke(ctx)

@@ -18,6 +18,7 @@ from common.cache import cache_directory
 from common.errors import RunFailed, RunStopped, UsageError
 from common.import_names import imported_for_a_step, script_module
 from common.overrides import apply_parameters
+from common.printable import printable
 from common.redaction import shown_command
 from common.secret_marks import is_secret_name
 from common.secrets import SECRETS_VARIABLE, collect_secrets
@@ -239,7 +240,8 @@ def _raise_if_incomplete(outcome: Outcome) -> None:
         return
     rows = sum(outcome.rows.values())
     kept = f"; {rows} rows are done, see {outcome.partial}" if outcome.partial else ""
-    message = f"run '{outcome.run_id}' is {outcome.status}: {outcome.reason}{kept}; the same call goes on with it"
+    reason = printable(outcome.reason)
+    message = f"run '{outcome.run_id}' is {outcome.status}: {reason}{kept}; the same call goes on with it"
     raise (RunStopped if outcome.status == "stopped" else RunFailed)(message, outcome)
 
 
@@ -251,7 +253,7 @@ class LoggingReporter(Reporter):
 
     def say(self, line: str) -> None:
         """A warning, or what is waited for."""
-        logger.warning(line)
+        logger.warning("%s", printable(line))
 
     def finish(self, outcome: Outcome) -> None:
         """How the run ended."""

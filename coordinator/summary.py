@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def _complete(outcome: Outcome, command: str) -> list[Text]:
     lines += _rows(outcome, "rows")
     lines += _failed(outcome)
     if outcome.dataset is not None and any(outcome.rows.values()):
-        lines.append(_line("load it", f'datasets.load_dataset("{outcome.dataset}")'))
+        lines.append(_line("load it", f"datasets.load_dataset({json.dumps(str(outcome.dataset), ensure_ascii=False)})"))
     if outcome.pushed:
         lines.append(_line("on the hub", outcome.pushed))
     if outcome.push_error:

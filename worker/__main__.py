@@ -39,18 +39,19 @@ def main() -> None:
         import click
 
         from common.errors import PenstockError
+        from common.printable import printable
         from common.redaction import hide_passwords
         from worker.cli import command
 
         try:
             command(standalone_mode=False)
         except PenstockError as error:
-            click.echo(f"{NAME}: {hide_passwords(str(error))}", err=True)
+            click.echo(f"{NAME}: {printable(hide_passwords(str(error)))}", err=True)
             sys.exit(error.exit_code)
         except click.ClickException as error:
             said = StringIO()
             error.show(said)
-            click.echo(hide_passwords(said.getvalue()), err=True, nl=False)
+            click.echo(printable(hide_passwords(said.getvalue())), err=True, nl=False)
             sys.exit(error.exit_code)
         except click.Abort as error:
             raise KeyboardInterrupt from error

@@ -74,6 +74,7 @@ def command(
     # Imported here, so that --help does not wait for it.
     from common.broker.connection import Connection
     from common.errors import EXIT_STOPPED, UsageError
+    from common.printable import PrintableFormatter
     from common.settings import Settings
     from common.signals import on_stop_signals
     from worker.assembly import Place
@@ -84,7 +85,9 @@ def command(
 
     if bool(step) == all_steps:
         raise UsageError("say which step to work on: --step NAME, or --all-steps")
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     settings = Settings.from_environment()
     if coordinator_timeout is not None:
         settings = settings.model_copy(update={"coordinator_timeout": coordinator_timeout})

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, BinaryIO, cast
 from common.broker.work import WorkQueue
 from common.errors import BrokerError
 from common.forks import in_children
+from common.printable import PrintableFormatter
 
 if TYPE_CHECKING:
     from typing_extensions import Buffer
@@ -159,7 +160,7 @@ def collect_output(step: str, worker_id: str, *, echo: bool) -> LogShipper:
     logging.getLogger("penstock").setLevel(logging.INFO)
     if echo:
         terminal = logging.StreamHandler(sys.__stderr__)
-        terminal.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+        terminal.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
         root.addHandler(terminal)
     printed = logging.getLogger(f"penstock.step.{step}")
     outputs = PrintedLines(printed, logging.INFO, 1), PrintedLines(printed, logging.WARNING, 2)

@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from common.errors import RunError, UsageError
 from common.faults import hint
 from common.steps.arrow_columns import problem_of
 from common.steps.base import GeneratorStepOutput, Row
 from common.steps.file_sources import FileSource
-from common.steps.json_values import JsonValues, TwoOfOneName, decoder
+from common.steps.json_values import TOO_DEEP, JsonValues, RowTooLong, TwoOfOneName, decoder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +35,9 @@ SUFFIXES = {
 }
 """Suffix -> format."""
 
+MAX_ROW_BYTES = 64 << 20
 _ARROW_ROWS = 128
+_BUFFER = 1 << 20
 _BOM = "\ufeff"
 
 
@@ -52,11 +56,13 @@ class ReadOptions:
         columns: the columns to keep, or None for all.
         encoding: of text files.
         delimiter: between the fields of csv; None: by the suffix.
+        max_row_bytes: of the text of a row; see `RowTooLong`.
     """
 
     columns: list[str] | None = None
     encoding: str = "utf-8"
     delimiter: str | None = None
+    max_row_bytes: int = MAX_ROW_BYTES
 
 
 Reader = Callable[[FileSource, ReadOptions, Skip], Iterator[Row]]
@@ -73,10 +79,14 @@ def in_batches(rows: Iterator[Row], size: int) -> GeneratorStepOutput:
 
 def read_jsonl(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
     """One object per line; blank lines are no rows. A selected column that a row does not have is None."""
-    decode = decoder().decode
-    for number, line in _lines(source, options.encoding):
+    decode, blank = decoder().decode, 0
+    for number, line in _lines(source, options):
         if not line.strip():
+            blank += len(line)
+            if blank > options.max_row_bytes:
+                raise RowTooLong(f"{source.shown}:{number}", options.max_row_bytes, "blank lines")
             continue
+        blank = 0
         if skip.rows:
             skip.rows -= 1
             continue
@@ -86,6 +96,8 @@ def read_jsonl(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator
             raise RunError(f"{source.shown}:{number}: {error}") from None
         except ValueError as error:
             raise RunError(f"{source.shown}:{number}: not JSON: {error}") from None
+        except RecursionError:
+            raise RunError(f"{source.shown}:{number}: {TOO_DEEP}") from None
         yield _object(value, options.columns, f"{source.shown}:{number}")
 
 
@@ -93,7 +105,7 @@ def read_json(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[
     """An array of objects, one object, or objects one after the other; the file is never held whole."""
     encoding = _without_bom(options.encoding)
     with _reading(source), source.open() as binary, io.TextIOWrapper(binary, encoding=encoding) as text:
-        for line, value in JsonValues(text, source.shown):
+        for line, value in JsonValues(text, source.shown, options.max_row_bytes):
             if skip.rows:
                 skip.rows -= 1
                 continue
@@ -105,7 +117,8 @@ def read_csv(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[R
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is too small for texts
     delimiter = options.delimiter or ("\t" if source.suffix == ".tsv" else ",")
     # Strict: else a quote that is never closed silently takes the rest of the file into one field.
-    records = csv.reader((line for _, line in _lines(source, options.encoding)), delimiter=delimiter, strict=True)
+    lines = _Record(source, options)
+    records = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         header = next(records, None)
         if header is None:
@@ -113,9 +126,11 @@ def read_csv(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[R
         if len(set(header)) < len(header):
             raise RunError(f"{source.shown}:1: two columns of the header have the same name: {header}")
         _check_columns(source, options.columns, header)
+        lines.size = 0
         for record in records:
             if not record:
                 continue
+            lines.size = 0
             if skip.rows:
                 skip.rows -= 1
                 continue
@@ -131,7 +146,7 @@ def read_csv(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[R
 
 def read_txt(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
     """One row per line, in the column `text`, without the end of the line; an empty line is a row."""
-    for _, line in _lines(source, options.encoding):
+    for _, line in _lines(source, options):
         if skip.rows:
             skip.rows -= 1
             continue
@@ -209,16 +224,44 @@ READERS: dict[str, Reader] = {
 }
 
 
-def _lines(source: FileSource, encoding: str) -> Iterator[tuple[int, str]]:
+class _Record:
+    """The lines of a csv file; those of one record, of which fields may go over many lines, are counted together.
+
+    Args:
+        size: characters since the record began; whoever reads the records sets it back.
+    """
+
+    def __init__(self, source: FileSource, options: ReadOptions) -> None:
+        self._source = source
+        self._options = options
+        self.size = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for number, line in _lines(self._source, self._options):
+            self.size += len(line)
+            if self.size > self._options.max_row_bytes:
+                raise RowTooLong(f"{self._source.shown}:{number}", self._options.max_row_bytes, "a record")
+            yield line
+
+
+def _lines(source: FileSource, options: ReadOptions) -> Iterator[tuple[int, str]]:
     """Numbered lines with their ends, without a byte order mark. Only a line feed ends a line."""
+    encoding, limit = options.encoding, options.max_row_bytes
     with _reading(source), source.open() as binary:
         if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
             with io.TextIOWrapper(binary, encoding=encoding, newline="\n") as lines:
-                for number, text in enumerate(lines, start=1):
+                for number, text in enumerate(iter(partial(lines.readline, limit + 1), ""), start=1):
+                    if len(text) > limit:
+                        raise RowTooLong(f"{source.shown}:{number}", limit)
                     yield number, text.removeprefix(_BOM) if number == 1 else text
             return
         # Decoded line by line, so that an error knows its line.
-        for number, line in enumerate(binary, start=1):
+        # Files of fsspec have a readline without a limit.
+        known = isinstance(binary, io.BufferedReader | gzip.GzipFile)
+        stream = binary if known else io.BufferedReader(cast(io.RawIOBase, binary), _BUFFER)
+        for number, line in enumerate(iter(partial(stream.readline, limit + 1), b""), start=1):
+            if len(line) > limit:
+                raise RowTooLong(f"{source.shown}:{number}", limit)
             try:
                 text = line.decode(encoding)
             except UnicodeDecodeError as error:

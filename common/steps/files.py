@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar, Literal, Self
 
@@ -12,7 +13,7 @@ from pydantic import Field, field_validator, model_validator
 from common.errors import UsageError
 from common.faults import hint
 from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
-from common.steps.file_readers import READERS, SUFFIXES, ReadOptions, Skip, in_batches
+from common.steps.file_readers import MAX_ROW_BYTES, READERS, SUFFIXES, ReadOptions, Skip, in_batches
 from common.steps.file_sources import FileSource, find_files, fingerprint_of, format_suffix, is_pattern
 from common.steps.mappings import output_names
 
@@ -25,8 +26,9 @@ class LoadDataFromFile(GeneratorStep):
 
     Formats: `jsonl` (one object per line), `json` (an array of objects, or one object), `csv` (with a header; every
     value stays a string), `parquet`, `txt` (one row per line, in the column `text`). Text formats may be compressed
-    (`.gz`, `.zst`). Memory does not grow with the size of the files. A line that cannot be read ends the run and is
-    named with its file; a file that changes is another run.
+    (`.gz`, `.zst`). Memory does not grow with the size of the files, but with that of a row: a line, csv record or JSON
+    object of more than `max_row_bytes` is an error. What cannot be read ends the run and is named with file and line; a
+    file that changes is another run.
     """
 
     path_fields: ClassVar[tuple[str, ...]] = ("path",)
@@ -42,6 +44,11 @@ class LoadDataFromFile(GeneratorStep):
     encoding: str = Field(default="utf-8", description="Encoding of text files; a byte order mark is dropped.")
     delimiter: str | None = Field(
         default=None, min_length=1, max_length=1, description="Between csv fields; a tab for .tsv, else a comma."
+    )
+    max_row_bytes: int = Field(
+        default=MAX_ROW_BYTES,
+        gt=0,
+        description="Bytes of a line, a csv record or a JSON object; a longer one is an error.",
     )
     storage_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the fsspec filesystem; credentials come from the environment."
@@ -93,7 +100,7 @@ class LoadDataFromFile(GeneratorStep):
         if self.columns is None:
             self._files()
             return
-        whole = ReadOptions(encoding=self.encoding, delimiter=self.delimiter)
+        whole = replace(self._options, columns=None)
         known = dict.fromkeys(self._head_columns(whole))
         missing = [column for column in self.columns if column not in known]
         if not known or not missing:
@@ -126,7 +133,7 @@ class LoadDataFromFile(GeneratorStep):
 
     @property
     def _options(self) -> ReadOptions:
-        return ReadOptions(columns=self.columns, encoding=self.encoding, delimiter=self.delimiter)
+        return ReadOptions(self.columns, self.encoding, self.delimiter, self.max_row_bytes)
 
     def _files(self) -> list[FileSource]:
         return find_files(self._patterns, self.storage_options)

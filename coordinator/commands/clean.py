@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from coordinator.commands.options import Age, broker_option, cache_option, run_argument
+from coordinator.commands.options import Age, broker_option, cache_option, run_argument, say
 
 
 @click.command(short_help="Remove a run: its directory and its keys in the broker.")
@@ -28,13 +28,13 @@ def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
     found = find_run(run_id, cache_dir, broker)
     freed = disk_size(found.directory.path) if found.directory is not None else 0
     removed = remove_run(found, broker)
-    click.echo(f"Removed {found.run_id}:")
+    say(f"Removed {found.run_id}:")
     if found.directory is not None:
-        click.echo(f"  {found.directory.path} ({size(freed)})")
+        say(f"  {found.directory.path} ({size(freed)})")
     for folder in removed.folders:
-        click.echo(f"  {folder}")
+        say(f"  {folder}")
     if removed.keys is not None:
-        click.echo(f"  {count(removed.keys, 'key')} in the broker")
+        say(f"  {count(removed.keys, 'key')} in the broker")
 
 
 @click.command(short_help="Remove old runs.")
@@ -62,7 +62,7 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     said, failed = "would remove" if dry_run else "removed", False
 
     def keep(run_id: str, why: object) -> None:
-        click.echo(f"kept {run_id}: {why}", err=True)
+        say(f"kept {run_id}: {why}", err=True)
 
     local = list_runs(cache)
     for directory, record in local:
@@ -80,7 +80,7 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
             failed = failed or not isinstance(error, Fenced)
             continue
         state = "complete" if record.status == "complete" else "not complete"
-        click.echo(f"{said} {record.run} ({state}, {ago(age)}, {size(bytes_on_disk)})")
+        say(f"{said} {record.run} ({state}, {ago(age)}, {size(bytes_on_disk)})")
         runs, freed = runs + 1, freed + bytes_on_disk
     if broker:
         here = {record.run for _, record in local}
@@ -91,14 +91,14 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
                 keep(found.run_id, error)
                 failed = failed or not isinstance(error, Fenced)
                 continue
-            click.echo(f"{said} {found.run_id} at the broker")
+            say(f"{said} {found.run_id} at the broker")
             runs += 1
     if not runs and not failed:
-        click.echo("Nothing to remove.")
+        say("Nothing to remove.")
     elif runs:
         what = f"{size(freed)} in {count(runs, 'run')}" + (f", {count(keys, 'key')} in the broker" if keys else "")
-        click.echo(f"{'Would free' if dry_run else 'Freed'} {what}.")
+        say(f"{'Would free' if dry_run else 'Freed'} {what}.")
     if kept:
-        click.echo(f"Kept {count(kept, 'old run')} that can still be gone on with; --unfinished removes those too.")
+        say(f"Kept {count(kept, 'old run')} that can still be gone on with; --unfinished removes those too.")
     if failed:
         sys.exit(EXIT_FAILED)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from coordinator.commands.options import allow_option, set_option, show, spec_argument, workers_option
+from coordinator.commands.options import allow_option, say, set_option, show, spec_argument, workers_option
 
 
 @click.command(short_help="Say whether a spec is right.")
@@ -26,10 +26,10 @@ def validate(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], wor
     prepared = prepare(spec, overrides, allow, external=workers == "external")
     plan = prepared.plan
     edges = sum(len(step.predecessors) for step in plan.steps.values())
-    click.echo(f"{spec} is valid: {count(len(plan.steps), 'step')}, {count(edges, 'edge')}")
-    click.echo(f"  from {_listed(plan.generators)} to {_listed(plan.leaves)}")
+    say(f"{spec} is valid: {count(len(plan.steps), 'step')}, {count(edges, 'edge')}")
+    say(f"  from {_listed(plan.generators)} to {_listed(plan.leaves)}")
     for name, why in prepared.undescribed.items():
-        click.echo(f"  '{name}' can only be checked by a worker of it: {why}")
+        say(f"  '{name}' can only be checked by a worker of it: {why}")
 
 
 @click.command(short_help="Show a pipeline: its graph, its steps, their parameters.")

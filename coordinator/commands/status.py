@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from coordinator.commands.options import broker_option, cache_option, make_console, run_argument, show
+from coordinator.commands.options import broker_option, cache_option, make_console, run_argument, say, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -47,7 +47,7 @@ def status(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
         if found.directory is None:
             raise
         _show_facts([("state", _state(found, None, coordinator_of(found, None))), *_directory_facts(found)])
-        click.echo(f"\n{error}", err=True)
+        say(f"\n{error}", err=True)
 
 
 def _state(found: FoundRun, record: RunRecord | None, holder: str | None) -> str:
@@ -94,7 +94,7 @@ def _broker_facts(connection: Connection | None) -> Iterator[tuple[str, str]]:
 
 def _show_facts(facts: list[tuple[str, str]]) -> None:
     for name, words in sorted(facts, key=lambda fact: fact[0] != "run"):
-        click.echo(f"{name:<{NAME_WIDTH}}{words}")
+        say(f"{name:<{NAME_WIDTH}}{words}")
 
 
 def _show_steps(connection: Connection, record: RunRecord) -> None:
@@ -107,21 +107,21 @@ def _show_steps(connection: Connection, record: RunRecord) -> None:
     waiting = registry.waiting(record.run_id, steps)
     # Reads only; whoever calls itself a coordinator but does not take over changes nothing.
     position, _, sent = Control(connection, record.run_id, {"token": ""}, 1.0).marks(steps)
-    click.echo(f"{'journal':<10} {position:,} entries")
+    say(f"{'journal':<10} {position:,} entries")
     if len(stages := record.options.get("stages", ())) > 1:
         stage = min(registry.stage(record.run_id), len(stages) - 1)
-        click.echo(f"{'stage':<10} {stage + 1}/{len(stages)}: {', '.join(stages[stage])}")
+        say(f"{'stage':<10} {stage + 1}/{len(stages)}: {', '.join(stages[stage])}")
     click.echo()
     rows = [(step, sent[step], waiting[step], [each for each in workers if each.step == step]) for step in steps]
     show(_table(rows), make_console())
     for worker in workers:
         if worker.waits and worker.alive:
-            click.echo(f"\nworker {one_line(worker.worker_id, 64)} of step '{worker.step}' {printable(worker.waits)}")
+            say(f"\nworker {one_line(worker.worker_id, 64)} of step '{worker.step}' {printable(worker.waits)}")
         for what, why in (("could not load its step", worker.load_error), ("cannot serve its step", worker.refused)):
             if why:
                 last = (printable(why).strip().splitlines() or [""])[-1]
                 who = one_line(f"worker {worker.worker_id} of step '{worker.step}' on {worker.host}", 300)
-                click.echo(f"\n{who} {what}: {last}")
+                say(f"\n{who} {what}: {last}")
 
 
 def _table(rows: list[tuple[str, int, int, list[WorkerRecord]]]) -> Table:
