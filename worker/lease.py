@@ -1,5 +1,7 @@
 """Keeps a worker's lease, and those of its devices, alive from a process of its own, which no step can block.
 
+It also reads what is written to the worker's descriptors 1 and 2 (`worker/listener.py`).
+
 The keeper renews the lease for as long as the worker is there and is not stopped. It is told what to renew on its
 standard input, which stays open: when the worker ends, however it ends, the keeper sees it and drops the lease.
 
@@ -19,20 +21,41 @@ import threading
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from common.broker.connection import Connection, NotPermitted
 from common.broker.devices import DeviceLeases
+from common.broker.work import WorkQueue
 from common.errors import BrokerError
 from common.forks import keep_private
 from common.keys import Keys
+from worker.listener import Listener
+from worker.log import LogShipper, collect_records
+from worker.standard_streams import StandardStreams
 
+FLUSH_SECONDS = 5.0
+"""Within which what was written to the descriptors of a worker that leaves is shipped."""
 STOP_SECONDS = 10
 """Within which a keeper drops the lease when its worker leaves."""
 END_SECONDS = 0.02
 """Between two looks whether a worker that has left is gone."""
 
 logger = logging.getLogger("penstock.worker")
+
+
+@dataclass(frozen=True, slots=True)
+class Heard:
+    """What a keeper is to listen to.
+
+    Args:
+        echo: show it on the worker's terminal as well.
+    """
+
+    step: str
+    streams: StandardStreams
+    echo: bool
 
 
 class Keeper:
@@ -42,10 +65,12 @@ class Keeper:
         url: of the broker; it may hold a password, so it never appears in a command line.
         run_id, worker_id: whose lease it is.
         lease: seconds.
+        heard: the worker's standard streams; None to leave those alone.
     """
 
-    def __init__(self, url: str, run_id: str, worker_id: str, lease: float) -> None:
+    def __init__(self, url: str, run_id: str, worker_id: str, lease: float, heard: Heard | None = None) -> None:
         self._told = {"url": url, "run_id": run_id, "worker_id": worker_id, "lease": lease, "pid": os.getpid()}
+        self._heard = heard
         self._devices: dict[str, object] = {"devices": [], "holder": ""}
         self._process: subprocess.Popen[bytes] | None = None
         self._guard = threading.Lock()
@@ -59,13 +84,21 @@ class Keeper:
                 logger.warning("the process that keeps this worker's lease is gone; starting another")
             # -P: a folder named `worker` where the user happens to be must not be taken for ours.
             command = [sys.executable, "-P", "-m", "worker.lease"]
+            pipes = [pipe.fileno() for pipe in self._heard.streams.pipes] if self._heard else []
+            heard = {"step": self._heard.step, "echo": self._heard.echo, "pipes": pipes} if self._heard else None
             with own_process() as pidfd:
                 self._process = subprocess.Popen(
-                    command, stdin=subprocess.PIPE, start_new_session=True, pass_fds=() if pidfd is None else (pidfd,)
+                    command,
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.PIPE,
+                    stderr=self._heard.streams.terminal if self._heard else None,
+                    start_new_session=True,
+                    pass_fds=pipes if pidfd is None else (*pipes, pidfd),
                 )
             assert self._process.stdin is not None
-            keep_private(self._process.stdin)
-            self._say({**self._told, "pidfd": pidfd})
+            assert self._process.stdout is not None
+            keep_private(self._process.stdin, self._process.stdout)
+            self._say({**self._told, "pidfd": pidfd, "heard": heard})
             self._say(self._devices)
 
     def keep_devices(self, keys: Sequence[str], holder: str) -> None:
@@ -75,6 +108,15 @@ class Keeper:
             with suppress(BrokenPipeError):  # it is gone; the next one will be told
                 self._say(self._devices)
 
+    def flush(self) -> None:
+        """Has what was written to the descriptors shipped, unless the broker does not answer."""
+        if self._process is None:
+            return
+        self.ensure()
+        with self._guard, suppress(BrokenPipeError):
+            self._say({"flush": True})
+            self._hears(FLUSH_SECONDS)
+
     def stop(self) -> None:
         """Lets the keeper go; it drops the lease, and those of devices as soon as this process has ended."""
         with self._guard:
@@ -82,12 +124,19 @@ class Keeper:
                 return
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
-            if not self._devices["devices"]:
-                try:
-                    self._process.wait(STOP_SECONDS)
-                except subprocess.TimeoutExpired:  # the broker does not answer; the lease runs out by itself
-                    self._process.kill()
-                    self._process.wait()
+            # It may stay for what a step leaves behind, but is done with what it keeps.
+            if not self._devices["devices"] and not self._hears(STOP_SECONDS):
+                self._process.kill()  # the broker does not answer; the lease runs out by itself
+                self._process.wait()
+
+    def _hears(self, timeout: float) -> bool:
+        """Does the keeper say that it is done, or end, within so many seconds?"""
+        assert self._process is not None
+        assert self._process.stdout is not None
+        if not select.select([self._process.stdout], [], [], timeout)[0]:
+            return False
+        os.read(self._process.stdout.fileno(), 64)
+        return True
 
     def _say(self, message: object) -> None:
         assert self._process is not None
@@ -110,8 +159,11 @@ def own_process() -> Iterator[int | None]:
         os.close(pidfd)
 
 
-def keep(url: str, run_id: str, worker_id: str, lease: float, pid: int, pidfd: int | None) -> None:
+def keep(
+    url: str, run_id: str, worker_id: str, lease: float, pid: int, pidfd: int | None, heard: dict[str, Any] | None
+) -> None:
     """Renews until the worker is gone, and says so then; a worker that is stopped (SIGSTOP) must not look alive."""
+    listener = listen(url, run_id, worker_id, lease, **heard) if heard else None
     keys = Keys(run_id)
     key = keys.worker(worker_id)
     connection = Connection(url, timeout=max(1.0, lease / 3))
@@ -138,15 +190,42 @@ def keep(url: str, run_id: str, worker_id: str, lease: float, pid: int, pidfd: i
             line = read_line()
             if not line:
                 break
-            devices, leases = devices_told(line, connection, lease)
+            if b'"flush"' in line:
+                if listener is not None:
+                    listener.drain()
+                say_done()
+            else:
+                devices, leases = devices_told(line, connection, lease)
     while is_told() and (line := read_line()):  # a worker may take devices and die before its keeper has begun
-        devices, leases = devices_told(line, connection, lease)
+        if b'"flush"' not in line:
+            devices, leases = devices_told(line, connection, lease)
+    if listener is not None:
+        listener.drain()
     with suppress(BrokerError):
         # The set is for those who look soon; later on, a lease that is gone says the same.
         forget = max(60, round(10 * lease))
         connection.batch([("DEL", key), ("SADD", keys.dead, worker_id), ("EXPIRE", keys.dead, forget)])
     if devices:
         give_back(leases, devices, pid, pidfd, lease)
+    say_done()
+    os.close(1)
+    if listener is not None:
+        listener.outlast_children()
+
+
+def listen(url: str, run_id: str, worker_id: str, lease: float, step: str, echo: bool, pipes: list[int]) -> Listener:
+    """Begins to read the pipes; what is read becomes log records of the worker."""
+    shipper = LogShipper(step, worker_id)
+    collect_records(shipper, echo=sys.stderr if echo else None)
+    # A connection of its own, so that nothing that it waits for holds up the lease.
+    queue = WorkQueue(Connection(url, timeout=max(1.0, lease / 3)), run_id, step, worker_id, lease)
+    return Listener(pipes, logging.getLogger(f"penstock.step.{step}"), shipper, queue)
+
+
+def say_done() -> None:
+    """To the worker, if it is there."""
+    with suppress(BrokenPipeError):
+        os.write(1, b".")
 
 
 def give_back(leases: DeviceLeases, devices: Sequence[str], pid: int, pidfd: int | None, lease: float) -> None:

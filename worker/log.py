@@ -2,48 +2,47 @@
 
 from __future__ import annotations
 
-import io
 import json
 import logging
-import os
 import sys
 import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, BinaryIO, cast
+from typing import TextIO
 
 from common.broker.work import WorkQueue
 from common.errors import BrokerError
 from common.forks import in_children
 from common.printable import PrintableFormatter
-
-if TYPE_CHECKING:
-    from typing_extensions import Buffer
+from worker.printed import BYTES_A_SECOND, LINES_A_SECOND, LONGEST_TEXT, Allowance
 
 WAITING = 10_000
-"""Lines that are kept while the broker cannot take them; older ones are dropped, and their number is said."""
+WAITING_BYTES = 4_000_000
+"""What is kept while the broker cannot take it; older lines are dropped, and their number is said."""
 
-LONGEST_TEXT = 20_000
-MOST_OF_A_LINE = 1_000_000
-"""Bytes of a line that has not ended, such as a progress bar's; its last ones."""
-LINES_A_SECOND = 1_000
-BYTES_A_SECOND = 200_000
-"""Of what a step prints to one stream: a weekend of it must not fill the disk, nor a burst of it the broker."""
+logger = logging.getLogger("penstock.worker")
 
 
 class LogShipper(logging.Handler):
-    """Collects records; `ship` sends them."""
+    """Collects records; `ship` sends them. What a step logs is bounded like what it prints."""
 
     def __init__(self, step: str, worker_id: str) -> None:
         super().__init__()
-        self._step = step
-        self._worker = worker_id
+        self.step = step
+        self.worker_id = worker_id
         self._lines: deque[bytes] = deque()
-        self._dropped = 0
+        self._bytes = 0
+        self._lost = 0
+        self._allowance = Allowance()
         self._guard = threading.Lock()
         self.say_first: Sequence[Callable[[], None]] = ()
         """Called before anything is sent."""
+
+    @property
+    def is_empty(self) -> bool:
+        """Is there nothing to send?"""
+        return not self._lines
 
     def emit(self, record: logging.LogRecord) -> None:
         """Keeps a record until the next `ship`."""
@@ -53,134 +52,89 @@ class LogShipper(logging.Handler):
             message = f"{record.msg} (with {record.args!r}, which does not fit)"
         if record.exc_info:
             message += "\n" + logging.Formatter().formatException(record.exc_info)
+        if len(message) > LONGEST_TEXT + 100:
+            message = f"{message[:LONGEST_TEXT]} [cut: {len(message):,} characters]"
+        # What is printed was counted before, and what the worker itself says is needed to understand the rest.
+        is_bounded = not getattr(record, "printed", False) and record.name != logger.name
+        if is_bounded and not self._allowance.take(len(message)):
+            return
         line = {
             "time": record.created,
             "level": record.levelname,
-            "step": self._step,
-            "worker": self._worker,
-            "text": message[: LONGEST_TEXT + 100],
+            "step": self.step,
+            "worker": self.worker_id,
+            "text": message,
         }
-        with self._guard:
-            self._lines.append(json.dumps(line).encode())
-            if len(self._lines) > WAITING:
-                self._lines.popleft()
-                self._dropped += 1
+        self._keep([json.dumps(line).encode()])
 
     def ship(self, queue: WorkQueue) -> None:
         """Sends what has been collected; keeps it when the broker cannot take it now."""
         for say in self.say_first:
             say()
+        self._say_dropped()
         with self._guard:
-            lines = list(self._lines)
-            dropped, self._dropped = self._dropped, 0
-        if dropped:
-            logging.getLogger("penstock.worker").warning("%d log lines were dropped", dropped)
+            lines, self._lines, self._bytes = self._lines, deque(), 0
         if not lines:
             return
         try:
-            queue.report(lines)
+            pushed_out = queue.report(lines)
         except BrokerError:
+            with self._guard:
+                later, self._lines, self._bytes = self._lines, deque(), 0
+            self._keep([*lines, *later])
             return
+        if pushed_out:  # said next time: at the broker it would push out others
+            with self._guard:
+                self._lost += pushed_out
+
+    def _keep(self, lines: Sequence[bytes]) -> None:
         with self._guard:
-            for _ in lines:
-                self._lines.popleft()
+            self._lines.extend(lines)
+            self._bytes += sum(map(len, lines))
+            while len(self._lines) > WAITING or self._bytes > WAITING_BYTES:
+                self._bytes -= len(self._lines.popleft())
+                self._lost += 1
 
-
-class PrintedLines(io.RawIOBase):
-    """What stands below the standard output or error of a step: what is printed becomes log records, line by line.
-
-    A step that prints more than `LINES_A_SECOND` or `BYTES_A_SECOND` goes on at its own speed; what is too much is
-    dropped and counted. Of a line that was overwritten by carriage returns, as progress bars do, the last state counts.
-
-    Args:
-        descriptor: of the process, for what wants one, such as `subprocess`.
-    """
-
-    def __init__(self, logger: logging.Logger, level: int, descriptor: int) -> None:
-        self._logger = logger
-        self._level = level
-        self._descriptor = descriptor
-        self._partial = threading.local()
-        self._second = 0.0
-        self._lines = self._bytes = 0
-        self._dropped = 0
-
-    def writable(self) -> bool:
-        """It takes bytes."""
-        return True
-
-    def fileno(self) -> int:
-        """What is written to the descriptor itself is not logged line by line: it goes where the worker's own goes."""
-        return self._descriptor
-
-    def write(self, data: Buffer) -> int:
-        """Logs every full line; bytes that are no UTF-8 are shown as escapes."""
-        said = bytes(data)
-        if time.monotonic() - self._second > 1:
-            self._second, self._lines, self._bytes = time.monotonic(), 0, 0
-        self._bytes += len(said)
-        if self._bytes > BYTES_A_SECOND or self._lines >= LINES_A_SECOND:
-            self._dropped += said.count(b"\n")
-            self._partial.text, self._partial.is_torn = b"", not said.endswith(b"\n")
-            return len(said)
-        *lines, rest = (getattr(self._partial, "text", b"") + said).split(b"\n")
-        if lines and getattr(self._partial, "is_torn", False):  # its beginning was dropped
-            self._partial.is_torn = False
-            self._dropped += 1
-            del lines[0]
-        kept = lines[: LINES_A_SECOND - self._lines]
-        self._lines += len(kept)
-        self._dropped += len(lines) - len(kept)
-        self._partial.text = rest[-MOST_OF_A_LINE:]
-        for line in kept:
-            self._log(line.rstrip(b"\r").rpartition(b"\r")[2])
-        return len(said)
-
-    def _log(self, line: bytes) -> None:
-        if line.strip():
-            cut = f" [cut: {len(line):,} bytes]" if len(line) > LONGEST_TEXT else ""
-            self._logger.log(self._level, "%s%s", line[:LONGEST_TEXT].decode("utf-8", "backslashreplace"), cut)
-
-    def say_dropped(self) -> None:
-        """Logs how many lines were too many since the last time."""
-        dropped, self._dropped = self._dropped, 0
-        if dropped:
-            self._logger.warning(
-                "%s printed lines were dropped: the step prints more than %s lines or %s KB a second",
-                *(f"{number:,}" for number in (dropped, LINES_A_SECOND, BYTES_A_SECOND // 1000)),
+    def _say_dropped(self) -> None:
+        with self._guard:
+            lost, self._lost = self._lost, 0
+        if lost:
+            logger.warning("%s log lines were dropped: more wait to be written to the log than are kept", f"{lost:,}")
+        if dropped := self._allowance.dropped():
+            logger.warning(
+                "%s log records of step '%s' were dropped: it logs more than %s lines or %s KB a second",
+                *(f"{dropped:,}", self.step, f"{LINES_A_SECOND:,}", BYTES_A_SECOND // 1000),
             )
 
 
-def collect_output(step: str, worker_id: str, *, echo: bool) -> LogShipper:
-    """Sends the process's log records and what its step prints to the returned shipper; `echo` to the terminal too."""
-    shipper = LogShipper(step, worker_id)
+def collect_records(shipper: LogShipper, *, echo: TextIO | None) -> None:
+    """Sends the process's log records to the shipper; to the terminal `echo` too.
+
+    Processes that it forks have nobody who ships for them: theirs are written to standard error.
+    """
     root = logging.getLogger()
     root.handlers[:] = [shipper]
     root.setLevel(logging.WARNING)
     logging.getLogger("penstock").setLevel(logging.INFO)
-    if echo:
-        terminal = logging.StreamHandler(sys.__stderr__)
+    if echo is not None:
+        terminal = logging.StreamHandler(echo)
         terminal.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
         root.addHandler(terminal)
-    printed = logging.getLogger(f"penstock.step.{step}")
-    outputs = PrintedLines(printed, logging.INFO, 1), PrintedLines(printed, logging.WARNING, 2)
-    sys.stdout, sys.stderr = (_text(lines) for lines in outputs)
-    shipper.say_first = [lines.say_dropped for lines in outputs]
-    in_children(lambda: _write_in_child(step))
-    return shipper
+    in_children(_write_in_child)
 
 
-def _text(lines: PrintedLines) -> io.TextIOWrapper:
-    """A stream as any program expects it. Nothing waits in it, since lines are put together for each thread."""
-    buffer = cast(BinaryIO, lines)
-    return io.TextIOWrapper(buffer, encoding="utf-8", errors="backslashreplace", newline="\n", write_through=True)
+def _write_in_child() -> None:
+    handler = logging.StreamHandler(sys.__stderr__)
+    handler.setFormatter(logging.Formatter("%(levelname)s pid=%(process)d %(message)s"))
+    logging.getLogger().handlers[:] = [handler]
 
 
-def _write_in_child(step: str) -> None:
-    """In a process that a step has forked, which nobody ships for: what it says is written where the worker's goes."""
+def end_of_worker(shipper: LogShipper) -> None:
+    """Records that come later are not shipped, since the run may have ended: they are written as the log has them."""
     handler = logging.StreamHandler(sys.__stderr__)
     line = logging.Formatter(
-        f"%(asctime)s.%(msecs)03dZ %(levelname)s step={step} pid={os.getpid()} %(message)s", "%Y-%m-%dT%H:%M:%S"
+        f"%(asctime)s.%(msecs)03dZ %(levelname)s step={shipper.step} worker={shipper.worker_id} %(message)s",
+        "%Y-%m-%dT%H:%M:%S",
     )
     line.converter = time.gmtime
     handler.setFormatter(line)

@@ -34,10 +34,11 @@ from worker.absence import Absence
 from worker.assembly import Assembly, Place
 from worker.devices import host_devices
 from worker.introduction import Introduction
-from worker.lease import Keeper
-from worker.log import LogShipper, collect_output
+from worker.lease import Heard, Keeper
+from worker.log import LogShipper, collect_records
 from worker.placement import Placement, check_untouched
 from worker.runner import Runner
+from worker.standard_streams import StandardStreams
 from worker.turns import LOOK_SECONDS, Turns
 
 ENDED = ("complete", "failed", "halted", "stopped")
@@ -99,8 +100,12 @@ class Worker:
 
     def run(self) -> int:
         """Returns the exit code."""
-        shipper = collect_output(self._step_name, self.worker_id, echo=self._place.echo)
-        keeper = Keeper(self._connection.url, self._record.run_id, self.worker_id, self._settings.worker_lease)
+        shipper = LogShipper(self._step_name, self.worker_id)
+        streams = StandardStreams(logging.getLogger(f"penstock.step.{self._step_name}"))
+        shipper.say_first = [lines.say_dropped for lines in streams.printed]
+        collect_records(shipper, echo=streams.terminal if self._place.echo else None)
+        heard = Heard(self._step_name, streams, self._place.echo)
+        keeper = Keeper(self._connection.url, self._record.run_id, self.worker_id, self._settings.worker_lease, heard)
         facts: dict[str, object] = {
             "step": self._step_name,
             "host": socket.gethostname(),
@@ -129,6 +134,8 @@ class Worker:
             self._stopping.set()
             if watch.is_alive():
                 watch.join(timeout=5)
+            streams.restore()
+            keeper.flush()
             shipper.ship(self._queue)
             self._leave(facts)
             keeper.stop()

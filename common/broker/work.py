@@ -12,6 +12,7 @@ from typing import Any
 from common.batch import Batch, DeadLetter, Failure, Payload, Result
 from common.broker.connection import Argument, Call, Connection, RunGone
 from common.broker.generator_state import GeneratorState
+from common.broker.reports import records_kept
 from common.broker.runs import RunRegistry
 from common.errors import BrokerError, PayloadMissing, WireError
 from common.fields import number
@@ -20,8 +21,6 @@ from common.wire import decode_batch, decode_pointer, encode_entry, encode_lette
 
 EXIT_SECONDS = 10
 """How long a process that has left the run may take to end. Later on, its id may be another's."""
-LOG_LENGTH = 20_000
-"""Log records that wait for the coordinator, about; older ones are dropped."""
 MOST_HELD = 1_000
 """Entries that a worker may have in hand."""
 SHOWN_BYTES = 64
@@ -149,10 +148,11 @@ class WorkQueue:
             EXIT_SECONDS,
         )
 
-    def _write(self, script: str, keys: Sequence[str], *args: Argument) -> None:
+    def _write(self, script: str, keys: Sequence[str], *args: Argument) -> int:
         """Calls a script that writes nothing where the run is gone: nobody would ever remove it."""
-        if not self.connection.call(script, [self.keys.progress, *keys], *args):
+        if not (reply := self.connection.call(script, [self.keys.progress, *keys], *args)):
             raise RunGone(self.connection.shown_url)
+        return int(reply)
 
     # take
 
@@ -389,9 +389,9 @@ class WorkQueue:
 
     # reports
 
-    def report(self, lines: Sequence[bytes]) -> None:
-        """Sends log records on their way to the run directory."""
-        self._write("report", [self.keys.log], LOG_LENGTH, *lines)
+    def report(self, lines: Sequence[bytes]) -> int:
+        """Sends log records on their way to the run directory; returns how many older ones were dropped for them."""
+        return self._write("report", [self.keys.log], records_kept(lines), *lines) - 1
 
 
 def _raise_first(replies: Sequence[Any]) -> None:

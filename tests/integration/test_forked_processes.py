@@ -115,7 +115,7 @@ def test_children_of_a_step_end_when_they_are_told_to_and_have_nothing_of_its_wo
     check(harness)
     said = [line for line in harness.log.splitlines() if "said by a child" in line]
     assert len(said) == 6
-    assert all(" INFO step=count pid=" in line for line in said)
+    assert all(" INFO step=count worker=" in line for line in said)
 
 
 def test_children_of_an_external_worker_have_nothing_of_it_either(harness: Harness, redis_url: str) -> None:

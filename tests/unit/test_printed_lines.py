@@ -6,7 +6,8 @@ import logging
 
 import pytest
 
-from worker.log import LINES_A_SECOND, LONGEST_TEXT, PrintedLines, _text
+from worker.printed import LINES_A_SECOND, LONGEST_TEXT, PrintedLines
+from worker.standard_streams import text_stream
 
 LOGGER = logging.getLogger("penstock.step.say")
 
@@ -18,7 +19,7 @@ def lines(caplog: pytest.LogCaptureFixture) -> PrintedLines:
 
 
 def test_it_is_a_stream_as_any_program_expects_it(lines: PrintedLines, caplog: pytest.LogCaptureFixture) -> None:
-    stream = _text(lines)
+    stream = text_stream(lines)
     stream.reconfigure(line_buffering=True)
     assert (stream.fileno(), stream.encoding, stream.isatty(), stream.errors) == (1, "utf-8", False, "backslashreplace")
     stream.buffer.write(b"bytes \xff\n")
@@ -46,8 +47,8 @@ def test_lines_that_are_too_many_are_dropped_whole_and_counted(
     lines: PrintedLines, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 10.0
-    monkeypatch.setattr("worker.log.time.monotonic", lambda: now)
-    stream = _text(lines)
+    monkeypatch.setattr("worker.printed.time.monotonic", lambda: now)
+    stream = text_stream(lines)
     for number in range(3 * LINES_A_SECOND):
         print("line", number, file=stream)
     print("torn", end="", file=stream)

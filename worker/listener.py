@@ -1,0 +1,95 @@
+"""Reads what C libraries and child processes of a step write to its descriptors 1 and 2, and ships it as log records.
+
+It runs in the keeper, which the step cannot hold up, and which outlives a worker that is killed.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import select
+import threading
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+
+from common.broker.work import WorkQueue
+from worker.log import LogShipper, end_of_worker
+from worker.printed import Line, PrintedLines
+from worker.standard_streams import OUTPUTS
+
+SHIP_SECONDS = 0.25
+DRAIN_SECONDS = 2.0
+"""How long, at most, what is in the pipes is read: a child may go on writing for ever."""
+AT_ONCE = 1 << 16
+"""Bytes; what a pipe holds."""
+
+
+class Listener:
+    """A thread that reads the pipes.
+
+    Args:
+        pipes: descriptors of the ends to read, in the order of `OUTPUTS`.
+        logger: what is written becomes records of it.
+        shipper: takes those.
+    """
+
+    def __init__(self, pipes: Sequence[int], logger: logging.Logger, shipper: LogShipper, queue: WorkQueue) -> None:
+        self._lines = {
+            pipe: PrintedLines(logger, level, pipe, Line()) for pipe, (_, level) in zip(pipes, OUTPUTS, strict=True)
+        }
+        self._open = set(pipes)
+        self._shipper = shipper
+        self._queue = queue
+        self._shipped = 0.0
+        self._has_ended = False
+        self._reading = threading.Lock()
+        shipper.say_first = [lines.say_dropped for lines in self._lines.values()]
+        for pipe in pipes:
+            os.set_blocking(pipe, False)
+        threading.Thread(target=self._listen, name="listener", daemon=True).start()
+
+    def drain(self) -> None:
+        """Ships what has been written so far."""
+        end = time.monotonic() + DRAIN_SECONDS
+        with self._reading:
+            while self._read(0) and time.monotonic() < end:
+                pass
+            for lines in self._lines.values():
+                lines.end_line()
+            self._shipper.ship(self._queue)
+
+    def outlast_children(self) -> None:
+        """The worker has ended; what it left behind may go on writing, and must find no pipe that is broken or full.
+
+        Returns when nobody has them open any more.
+        """
+        self._has_ended = True
+        with self._reading:
+            end_of_worker(self._shipper)
+            while self._read(None):
+                pass
+
+    def _listen(self) -> None:
+        while self._open:
+            select.select(list(self._open), [], [], None if self._shipper.is_empty else SHIP_SECONDS)
+            with self._reading:
+                if self._has_ended:
+                    return
+                self._read(0)
+                if time.monotonic() - self._shipped > SHIP_SECONDS:
+                    self._shipper.ship(self._queue)
+                    self._shipped = time.monotonic()
+
+    def _read(self, timeout: float | None) -> bool:
+        """Reads each pipe once; returns False where there was nothing to read, or nobody who writes."""
+        if not self._open:
+            return False
+        ready = select.select(list(self._open), [], [], timeout)[0]
+        for pipe in ready:
+            with suppress(BlockingIOError):
+                if said := os.read(pipe, AT_ONCE):
+                    self._lines[pipe].write(said)
+                else:
+                    self._open.discard(pipe)
+        return bool(ready)

@@ -1,0 +1,209 @@
+"""Printed lines on their way to the log, within bounds."""
+
+from __future__ import annotations
+
+import io
+import logging
+import os
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing_extensions import Buffer
+
+LONGEST_TEXT = 19_900
+"""Of a line. What reads the log streams takes 20,000, the word about what was cut included."""
+LINES_A_SECOND = 1_000
+BYTES_A_SECOND = 200_000
+"""Of what a step prints to one stream: a weekend of it must not fill the disk, nor a burst of it the broker."""
+PRINTED = {"printed": True}
+"""Marks records of what was printed, which are within bounds already."""
+
+
+class Allowance:
+    """How many lines, and bytes of them, may be said a second; what is beyond is counted."""
+
+    def __init__(self) -> None:
+        self._guard = threading.Lock()
+        self._second = 0.0
+        self._lines = self._bytes = 0
+        self._dropped = 0
+
+    def take(self, size: int) -> bool:
+        """May a line of so many bytes be said now? One that may not counts as dropped."""
+        with self._guard:
+            self._begin_second()
+            if not self._is_left:
+                self._dropped += 1
+                return False
+            self._lines += 1
+            self._bytes += size
+            return True
+
+    def is_left(self) -> bool:
+        """May another line be said now?"""
+        with self._guard:
+            self._begin_second()
+            return self._is_left
+
+    def drop(self, lines: int) -> None:
+        """So many lines are not said."""
+        with self._guard:
+            self._dropped += lines
+
+    def dropped(self) -> int:
+        """Lines that were dropped since the last call."""
+        with self._guard:
+            dropped, self._dropped = self._dropped, 0
+            return dropped
+
+    @property
+    def _is_left(self) -> bool:
+        return self._lines < LINES_A_SECOND and self._bytes < BYTES_A_SECOND
+
+    def _begin_second(self) -> None:
+        now = time.monotonic()
+        if now - self._second > 1:
+            self._second, self._lines, self._bytes = now, 0, 0
+
+
+class Line:
+    """What has been written of a line that has not ended. Its beginning is kept, and its length.
+
+    Of a line that was overwritten by carriage returns, as progress bars do, the last state counts.
+    """
+
+    def __init__(self) -> None:
+        self.clear()
+
+    def clear(self) -> None:
+        """Begins the next line."""
+        self._text = b""
+        self._length = 0
+        self._returned = False
+        self.is_torn = False
+        """Was its beginning dropped?"""
+
+    def add(self, said: bytes, start: int, stop: int) -> None:
+        """Goes on with bytes `start` to `stop` of what was said, which may be far more than a line that is kept."""
+        end = stop
+        while end > start and said[end - 1] == 0x0D:
+            end -= 1
+        if end > start:
+            after = said.rfind(b"\r", start, end) + 1
+            if after or self._returned:
+                self._text, self._length = b"", 0
+            begin = after or start
+            self._text += said[begin : min(end, begin + LONGEST_TEXT - len(self._text))]
+            self._length += end - begin
+            self._returned = False
+        self._returned = self._returned or end < stop
+
+    def __str__(self) -> str:
+        if not self._text.strip() and self._length <= LONGEST_TEXT:
+            return ""
+        cut = f" [cut: {self._length:,} bytes]" if self._length > LONGEST_TEXT else ""
+        return self._text.decode("utf-8", "backslashreplace") + cut
+
+    def __len__(self) -> int:
+        return len(self._text)
+
+
+class LineOfThread(Line, threading.local):
+    """Each thread has its own."""
+
+
+class PrintedLines(io.RawIOBase):
+    """What stands below the standard output or error of a step: what is printed becomes log records, line by line.
+
+    A step that prints more than `LINES_A_SECOND` or `BYTES_A_SECOND` goes on at its own speed; what is too much is
+    dropped and counted. In a process that the step has forked, whole lines go to the descriptor instead.
+
+    Args:
+        descriptor: of the process, for what wants one, such as `subprocess`.
+        line: where lines are put together; None to do so for each thread.
+    """
+
+    def __init__(self, logger: logging.Logger, level: int, descriptor: int, line: Line | None = None) -> None:
+        self._logger = logger
+        self._level = level
+        self._descriptor = descriptor
+        self._allowance = Allowance()
+        self._line = LineOfThread() if line is None else line
+        self._of_child: bytes | None = None
+
+    def writable(self) -> bool:
+        """It takes bytes."""
+        return True
+
+    def fileno(self) -> int:
+        """What is written to the descriptor itself is logged as well: see `StandardStreams`."""
+        return self._descriptor
+
+    def write(self, data: Buffer) -> int:
+        """Logs every full line; bytes that are no UTF-8 are shown as escapes."""
+        said = bytes(data)
+        if self._of_child is not None:
+            return self._write_in_child(said)
+        start = 0
+        while (end := said.find(b"\n", start)) != -1:
+            if not self._allowance.is_left():
+                self._allowance.drop(said.count(b"\n", start))
+                self._line.clear()
+                start = said.rfind(b"\n") + 1
+                break
+            self._line.add(said, start, end)
+            self._log()
+            start = end + 1
+        if start < len(said):
+            if not len(self._line) and not self._allowance.is_left():
+                self._line.is_torn = True
+            self._line.add(said, start, len(said))
+        return len(said)
+
+    def end_line(self) -> None:
+        """Nothing more will be written: a last line that has no end is logged."""
+        if len(self._line):
+            self._log()
+
+    def _log(self) -> None:
+        text = str(self._line)
+        if self._line.is_torn:
+            self._allowance.drop(1)
+        elif text and self._allowance.take(len(text)):
+            self._logger.log(self._level, "%s", text, extra=PRINTED)
+        self._line.clear()
+
+    def say_dropped(self) -> None:
+        """Logs how many lines were too many since the last time."""
+        if dropped := self._allowance.dropped():
+            self._logger.warning(
+                "%s printed lines were dropped: the step prints more than %s lines or %s KB a second",
+                *(f"{number:,}" for number in (dropped, LINES_A_SECOND, BYTES_A_SECOND // 1000)),
+                extra=PRINTED,
+            )
+
+    # in a process that the step has forked
+
+    def be_of_child(self) -> None:
+        """From now on lines are written to the descriptor."""
+        self._of_child = b""
+
+    def _write_in_child(self, said: bytes) -> int:
+        lines, end, rest = ((self._of_child or b"") + said).rpartition(b"\n")
+        if len(rest) > LONGEST_TEXT:
+            lines, end, rest = lines + end + rest, b"", b""
+        self._of_child = rest
+        self._write_out(lines + end)
+        return len(said)
+
+    def flush(self) -> None:
+        """A child says what it has of a line; nobody puts it together with what comes later."""
+        if self._of_child:
+            rest, self._of_child = self._of_child, b""
+            self._write_out(rest)
+
+    def _write_out(self, data: bytes) -> None:
+        while data:
+            data = data[os.write(self._descriptor, data) :]
