@@ -19,24 +19,24 @@ from common.errors import (
     BrokerError,
     Fenced,
     RunError,
+    UsageError,
 )
 from common.redaction import shown_command
 from common.settings import Settings
 from coordinator.card import PIPELINE, CardFacts, collect_citations
 from coordinator.dataset import build_dataset, copy_dataset
+from coordinator.dataset_place import DatasetPlace
 from coordinator.failures import FailureLog
 from coordinator.load import Prepared
 from coordinator.partial import remove_partial, write_partial
 from coordinator.pipeline_file import spec_text
 from coordinator.request import RunRequest
-from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.run_directory import DATASET, RunDirectory, RunRecord
 from coordinator.service import Coordinator, Halted, Stopped
 from coordinator.session import Session
 from coordinator.stores import RunStores
 from coordinator.view import Outcome, Reporter, Status
 
-DATASET = "dataset"
-"""Folder of the run directory that holds the dataset of a complete run."""
 PACKAGES = ("penstock", "datasets", "pyarrow")
 
 
@@ -180,14 +180,18 @@ class Ending:
         output, dataset = self._request.output, self._directory.path / DATASET
         if output is None or self._request.dry_run:
             return
+        place = DatasetPlace(output, self.prepared.spec.name, self._request.overwrite, patience=self._settings.patience)
+        where = f"run '{self._run_id}' is complete and its dataset is in {dataset}, but"
         try:
-            copy_dataset(dataset, output)
+            copy_dataset(dataset, place, self._reporter.say)
         except OSError as error:
             failures = error.args[0] if isinstance(error, shutil.Error) else [(dataset, output, error.strerror)]
             raise RunError(
-                f"run '{self._run_id}' is complete and its dataset is in {dataset}, but it cannot be copied to "
-                f"{output}: {failures[0][2]}; the same command tries that again, or choose another --output"
+                f"{where} it cannot be copied to {output}: {failures[0][2]}; the same command tries that again, or "
+                "choose another --output"
             ) from error
+        except (UsageError, RunError) as error:  # another run was quicker
+            raise RunError(f"{where} it is not copied: {error}") from error
 
     def _why(self, session: Session) -> str:
         """Why the run is halted; where too many rows failed, also what the first one of them failed of."""
@@ -255,6 +259,7 @@ class Ending:
         options = (("--run-id", request.run_id), ("--cache-dir", request.cache_dir), ("--output", request.output))
         for option, value in options:
             words += [option, str(value)] if value is not None else []
+        words += ["--overwrite"] if request.overwrite else []
         words += ["--standby"] if request.standby else []
         for module in request.allow:
             words += ["--allow", module]

@@ -26,12 +26,11 @@ from common.settings import Settings
 from common.spec import LoadedSpec, parse_spec
 from common.steps.graph import current_graph
 from common.yaml_source import YamlSource
-from coordinator.dataset import check_output
 from coordinator.execution import Execution
 from coordinator.load import Prepared, prepare_loaded
 from coordinator.pipeline_file import spec_text
 from coordinator.request import RunRequest
-from coordinator.run import check_standby
+from coordinator.run import check_output, check_standby
 from coordinator.view import Outcome, Reporter, RunView
 
 if TYPE_CHECKING:
@@ -62,6 +61,7 @@ class ProgramRequest:
     dataset_batch_size: int = 50
     workers: Literal["local", "external"] = "local"
     output: Path | None = None
+    overwrite: bool = False
     limit: int | None = None
     payloads: str | None = None
     progress: bool = True
@@ -82,8 +82,6 @@ def run_pipeline(pipeline: Pipeline, request: ProgramRequest) -> Distiset:
         _check_external(prepared, broker, secrets)
     if broker is not None:
         Connection(broker).close()  # connects to nothing: it is the URL that is looked at
-    if request.output is not None:
-        check_output(request.output)
     with ExitStack() as stack:
         cache = cache_directory(pipeline.cache_dir)
         if dry:
@@ -91,6 +89,7 @@ def run_pipeline(pipeline: Pipeline, request: ProgramRequest) -> Distiset:
         run = RunRequest(
             broker=broker,
             output=request.output,
+            overwrite=request.overwrite,
             fresh=request.fresh,
             workers=request.workers,
             dry_run=dry,
@@ -100,6 +99,7 @@ def run_pipeline(pipeline: Pipeline, request: ProgramRequest) -> Distiset:
             environment=_environment(secrets),
             standby=request.standby,
         )
+        check_output(run, prepared.spec.name)
         check_standby(run)
         reporter = stack.enter_context(_reporter(run.command)) if request.progress else LoggingReporter()
         outcome = Execution(run, reporter, Settings.from_environment(), prepared, cache).run()
@@ -107,7 +107,8 @@ def run_pipeline(pipeline: Pipeline, request: ProgramRequest) -> Distiset:
         _raise_if_incomplete(outcome)
         assert outcome.dataset is not None
         home = None if dry else outcome.run_directory
-        distiset = Distiset.from_folder(outcome.dataset, run_directory=home, keep_in_memory=dry)
+        own = outcome.own_dataset or outcome.dataset
+        distiset = Distiset.from_folder(own, run_directory=home, keep_in_memory=dry)
         distiset.failed = dict(outcome.failed)
         return distiset
 

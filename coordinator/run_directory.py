@@ -7,7 +7,6 @@ import fcntl
 import logging
 import os
 import shutil
-import socket
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -21,9 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from common.artifacts import ARTIFACTS
 from common.broker.shown_url import redact
 from common.errors import Fenced, RunError, UsageError
+from coordinator.file_lock import is_still_at, name_of_holder, take_lock, this_process
 
 SIGNATURE_LENGTH = 12
 RECORD = "run.json"
+DATASET = "dataset"
+"""Folder of the run directory that holds the dataset of a complete run."""
 LOCK = "lock"
 LOCK_PATIENCE = 0.3  # seconds; `holder` takes the lock for a moment to see whether it is free
 
@@ -109,7 +111,7 @@ class RunDirectory:
                 for folder in (self.parts, self.broker, self.payloads):
                     folder.mkdir(parents=True, exist_ok=True)
                 try:
-                    self._lock = self._take_lock()
+                    self._lock = take_lock(self.path / LOCK)
                 except BlockingIOError:
                     if time.monotonic() >= deadline:
                         raise
@@ -151,19 +153,18 @@ class RunDirectory:
 
     def check_lock(self) -> None:
         """Raises Fenced when the lock was taken away from this process."""
-        if self._lock is not None and not _is_still_at(self._lock, self.path / LOCK):
+        if self._lock is not None and not is_still_at(self._lock, self.path / LOCK):
             raise Fenced(f"another coordinator has taken over {self.path}; this one has stopped and lost nothing")
 
     def holder(self) -> str | None:
         """Who has the lock, such as `process 4711 on gpu-2`; None if nobody has."""
         if self._lock is not None:
-            return _this_process()
+            return this_process()
         try:
             with (self.path / LOCK).open() as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            with (self.path / LOCK).open() as file:
-                return file.read().strip() or "another process"
+            return name_of_holder(self.path / LOCK)
         except OSError:
             return None
         return None
@@ -250,21 +251,6 @@ class RunDirectory:
     ) -> None:
         self.release()
 
-    def _take_lock(self) -> int | None:
-        """The locked file; None if the directory was removed meanwhile."""
-        file = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not _is_still_at(file, self.path / LOCK):
-                os.close(file)
-                return None
-            os.ftruncate(file, 0)
-            os.write(file, f"{_this_process()}\n".encode())
-        except OSError:
-            os.close(file)
-            raise
-        return file
-
 
 def list_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
     """Every recorded run in `cache`, the newest first. Records that cannot be read are logged and left out."""
@@ -281,14 +267,3 @@ def _recorded(cache: Path) -> Iterator[tuple[RunDirectory, RunRecord]]:
             continue
         if record is not None:
             yield directory, record
-
-
-def _this_process() -> str:
-    return f"process {os.getpid()} on {socket.gethostname()}"
-
-
-def _is_still_at(file: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file), os.stat(path))
-    except FileNotFoundError:
-        return False

@@ -15,7 +15,8 @@ import pytest
 from common.errors import RunError, UsageError
 from common.settings import Settings
 from coordinator.card import CardFacts
-from coordinator.dataset import MARKER, DatasetSummary, build_dataset, check_output
+from coordinator.dataset import DatasetSummary, build_dataset
+from coordinator.dataset_place import MARKER, DatasetPlace
 from coordinator.leaf_schema import LeafSchema
 from coordinator.partial import remove_partial, write_partial
 from coordinator.parts import LeafWriter, Part
@@ -40,6 +41,10 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         return datasets.load_dataset(str(folder), *config, split="train", cache_dir=cache, streaming=streaming)
 
     return load_dataset
+
+
+def check(target: Path) -> None:
+    DatasetPlace(target, "quotes").check()
 
 
 def write_parts(folder: Path, leaf: str, *parts: Sequence[dict[str, Any]]) -> list[Part]:
@@ -188,7 +193,7 @@ def test_the_card_tells_what_is_in_the_dataset_and_how_to_make_it_again(tmp_path
 
 def test_a_dataset_of_ours_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     build(tmp_path, one=[[{"id": 1}]])
-    check_output(tmp_path / "out")
+    check(tmp_path / "out")
     build(tmp_path, two=[[{"id": 2}]])
     assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == [MARKER, "README.md", "pipeline.yaml", "two"]
     assert (tmp_path / "out" / "pipeline.yaml").read_text() == FACTS.spec
@@ -200,10 +205,10 @@ def test_a_dataset_of_ours_is_replaced_and_nothing_is_left_beside_it(tmp_path: P
 
 def test_a_folder_that_is_not_ours_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    check_output(tmp_path / "out")
+    check(tmp_path / "out")
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match=r"holds thesis\.tex, which no run of Penstock wrote"):
-        check_output(tmp_path / "out")
+        check(tmp_path / "out")
     with pytest.raises(UsageError):
         build(tmp_path, keep=[[{"id": 1}]])
     assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"
@@ -214,19 +219,19 @@ def test_a_dataset_of_ours_that_somebody_added_to_is_refused(tmp_path: Path, add
     build(tmp_path, keep=[[{"id": 1}]])
     (tmp_path / "out" / added).write_text("mine")
     with pytest.raises(UsageError, match=f"holds {added}"):
-        check_output(tmp_path / "out")
+        check(tmp_path / "out")
 
 
 def test_an_output_that_is_a_file_or_lies_below_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="is a file; give a folder"):
-        check_output(tmp_path / "file")
+        check(tmp_path / "file")
     with pytest.raises(UsageError, match="is not a folder that this user may write to"):
-        check_output(tmp_path / "file" / "deeper" / "out")
+        check(tmp_path / "file" / "deeper" / "out")
 
 
 def test_an_output_below_folders_that_do_not_exist_yet_is_made(tmp_path: Path) -> None:
-    check_output(tmp_path / "a" / "b")
+    check(tmp_path / "a" / "b")
     parts = {"keep": write_parts(tmp_path / "parts", "keep", [{"id": 1}])}
     build_dataset(tmp_path / "parts", parts, tmp_path / "a" / "b", FACTS)
     assert (tmp_path / "a" / "b" / MARKER).is_file()
