@@ -296,6 +296,13 @@ def test_partial_has_the_parts_so_far_and_says_that_it_is_incomplete(tmp_path: P
     assert [file.stat().st_nlink for file in files] == [2, 2]
 
 
+def test_what_is_loaded_of_partial_is_what_is_there_now(tmp_path: Path, load: Load) -> None:
+    for number in (1, 2):
+        parts = {"keep": write_parts(tmp_path / f"parts-{number}", "keep", [{"id": number}])}
+        folder = write_partial(tmp_path, tmp_path / f"parts-{number}", parts, "stopped", "run it again")
+        assert list(load(folder / "keep")) == [{"id": number}]
+
+
 def test_partial_is_removed_and_its_parts_stay(tmp_path: Path) -> None:
     parts = {"keep": write_parts(tmp_path / "parts", "keep", [{"id": 1}])}
     write_partial(tmp_path, tmp_path / "parts", parts, "stopped", "run it again")
