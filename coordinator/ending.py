@@ -26,6 +26,7 @@ from common.settings import Settings
 from coordinator.card import PIPELINE, CardFacts, collect_citations
 from coordinator.dataset import build_dataset, copy_dataset
 from coordinator.dataset_place import DatasetPlace
+from coordinator.embedded import end_leftover
 from coordinator.failures import FailureLog
 from coordinator.load import Prepared
 from coordinator.partial import remove_partial, write_partial
@@ -74,6 +75,8 @@ class Ending:
         if not dataset.is_dir():
             raise RunError(f"run '{self._run_id}' is complete, but {dataset} is gone; start over with --fresh")
         self._clear_away()  # the command before may have died here
+        end_leftover(self._directory.broker)
+        shutil.rmtree(self._directory.broker, ignore_errors=True)
         if record.payloads:
             self._stores.remember(record)
             self.clear_stores()

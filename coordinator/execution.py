@@ -82,6 +82,7 @@ class Execution:
             self.run_id += f"-dry-{secrets.token_hex(3)}"
         self._signature = signature
         self._coordinates = False
+        self._fresh = request.fresh
         self._directory = RunDirectory.of(cache, prepared.spec.name, signature)
         self._failures = FailureLog(self._directory.failures)
         self._stores = RunStores(request, self._directory, self.run_id, settings)
@@ -114,8 +115,11 @@ class Execution:
     def _run_in_directory(self) -> Outcome:
         with self._directory:
             before = self._last_record()
+            if self._directory.is_condemned:
+                self._reporter.say("the removal of an earlier run is finished first: it was cut off")
+                self._fresh, before = True, self._directory.read_condemned()
             self._stores.remember(before)
-            if self._request.fresh:
+            if self._fresh:
                 end_leftover(self._directory.broker)
                 self._directory.clear()
                 before = None
@@ -204,7 +208,7 @@ class Execution:
                 "the broker writes no AOF (appendonly no): if it dies, this run goes back to what it has last saved, "
                 "or to its beginning"
             )
-        if self._request.fresh:
+        if self._fresh:
             self._forget(registry, control)
         else:
             check_known_run(registry, self._record(before), before, self._reporter)

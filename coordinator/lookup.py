@@ -19,7 +19,7 @@ from common.cache import cache_directory
 from common.errors import BrokerError, UsageError
 from coordinator.embedded import leftover, ping
 from coordinator.printable import one_line
-from coordinator.run_directory import LOCK, RunDirectory, RunRecord, list_runs
+from coordinator.run_directory import LOCK, RunDirectory, RunRecord, condemned_runs, list_runs
 
 REPLY_SECONDS = 10.0
 LONGEST_NAME = 300
@@ -39,8 +39,11 @@ class FoundRun:
     record: RunRecord | None = None
 
 
-def find_run(run: str, cache_dir: Path | None, broker: str | None) -> FoundRun:
+def find_run(run: str, cache_dir: Path | None, broker: str | None, *, condemned: bool = False) -> FoundRun:
     """The run with the id `run`, or whose id alone begins with it, in run directories and at the broker.
+
+    Args:
+        condemned: also one whose removal was cut off.
 
     Raises:
         UsageError: there is none, or several.
@@ -48,7 +51,10 @@ def find_run(run: str, cache_dir: Path | None, broker: str | None) -> FoundRun:
     if not run:
         raise UsageError("say which run: RUN is empty")
     cache = cache_directory(cache_dir)
-    known = {record.run: FoundRun(record.run, directory, record) for directory, record in list_runs(cache)}
+    here = list_runs(cache) + (condemned_runs(cache) if condemned else [])
+    known: dict[str, FoundRun] = {}
+    for directory, record in here:
+        known.setdefault(record.run, FoundRun(record.run, directory, record))
     if run in known:
         return known[run]
     if broker:

@@ -38,30 +38,33 @@ class Removed:
 def remove_run(found: FoundRun, broker: str | None) -> Removed:
     """Removes a run for good: its keys in the broker, its folders of payloads, its directory.
 
+    Whoever dies in it, or fails, leaves a run that is whole, or one that is gone: nobody lists it or goes on with it,
+    and the next `rm` of it, `gc` or `run` finishes the removal.
+
     Raises:
         Fenced: a coordinator is alive.
         Disconnected, UsageError: its broker cannot be asked, and may hold keys of it; nothing was removed.
-        StoreError: its payloads cannot be deleted; nothing else was removed.
-        RunError: its directory cannot be deleted; all else was removed.
+        StoreError: its folder of payloads cannot be reached, and nothing was removed; or it cannot be deleted.
+        RunError: its directory cannot be removed, and nothing was; or some of it cannot be deleted, all else was.
     """
     with ExitStack() as stack:
         if found.directory is not None:
+            found.directory.check_removable()
             stack.enter_context(found.directory)  # the lock: from here on nobody else coordinates it on this host
-        keys = None
         folders = list(found.record.payloads) if found.record is not None else []
+        registry: RunRegistry | None = None
         try:
             if connection := stack.enter_context(broker_of(found, broker)):
                 registry = RunRegistry(connection)
                 _refuse_alive(found, registry)
                 folders += _folders_at_broker(found, registry)
-                _remove_folders(folders)
-                keys = registry.delete(found.run_id)
-            else:
-                _remove_folders(folders)
         except (Disconnected, UsageError) as error:
             if not _has_expired(found):
                 raise type(error)(f"{error}; its keys there would be left over, so nothing was removed") from None
-            _remove_folders(folders)
+            registry = None
+        _condemn(found, folders)
+        _remove_folders(folders)
+        keys = registry.delete(found.run_id) if registry is not None else None
         if found.directory is not None:
             end_leftover(found.directory.broker)
             _remove_directory(found)
@@ -108,6 +111,8 @@ def _is_old(connection: Connection, run_id: str, older_than: float, unfinished: 
     idle = connection.batch([("OBJECT", "IDLETIME", Keys(run_id).journal)])[0]
     record = registry.read(run_id)
     if record is None:
+        if isinstance(idle, int):  # its removal was cut off, or it is just beginning
+            return registry.lease_holder(run_id) is None
         registry.forget(run_id)
         return False
     if record.status != "complete" and not unfinished:
@@ -143,12 +148,23 @@ def _folders_at_broker(found: FoundRun, registry: RunRegistry) -> list[str]:
     return [url for url in urls if url.rstrip("/").endswith(f"/{found.run_id}")]  # not a run directory of another host
 
 
+def _condemn(found: FoundRun, folders: Sequence[str]) -> None:
+    """The point from which on the run is gone. What it has elsewhere is looked for before."""
+    for url in folders:
+        try:
+            FileStore(url, patience=STORE_SECONDS).names()
+        except StoreError as error:
+            raise type(error)(f"{error}; payloads of the run would be left over, so nothing was removed") from None
+    if found.directory is not None:
+        found.directory.condemn()
+
+
 def _remove_folders(folders: Sequence[str]) -> None:
     for url in folders:
         try:
             FileStore(url, patience=STORE_SECONDS).remove()
         except StoreError as error:
-            raise type(error)(f"{error}; payloads of the run would be left over, so nothing else was removed") from None
+            raise type(error)(f"{error}; the run is gone, and the same command deletes what is left of it") from None
 
 
 def _remove_directory(found: FoundRun) -> None:
@@ -157,8 +173,8 @@ def _remove_directory(found: FoundRun) -> None:
         found.directory.remove()
     except OSError as error:
         raise RunError(
-            f"{found.directory.path} cannot be removed: {error}; its keys in the broker and its payloads are gone: "
-            "delete what is left of it as a user who may"
+            f"{found.directory.path} cannot be removed: {error}; the run is gone, with its keys in the broker and its "
+            "payloads: delete what is left of it as a user who may"
         ) from error
 
 

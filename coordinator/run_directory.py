@@ -6,7 +6,6 @@ import contextlib
 import fcntl
 import logging
 import os
-import shutil
 import time
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -20,12 +19,16 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from common.artifacts import ARTIFACTS
 from common.broker.shown_url import redact
 from common.errors import Fenced, RunError, UsageError
+from coordinator.discard import discard, sweep
 from coordinator.file_lock import is_still_at, name_of_holder, take_lock, this_process
+from coordinator.parts import sync_folder
 
 SIGNATURE_LENGTH = 12
 RECORD = "run.json"
 DATASET = "dataset"
 """Folder of the run directory that holds the dataset of a complete run."""
+CONDEMNED = ".removed.json"
+"""The record of a run that is being removed. Nobody lists it or goes on with it; whoever comes next finishes that."""
 LOCK = "lock"
 LOCK_PATIENCE = 0.3  # seconds; `holder` takes the lock for a moment to see whether it is free
 
@@ -106,13 +109,14 @@ class RunDirectory:
             return
         record: RunRecord | None = None
         try:
+            sweep(self.path.parent)
             deadline = time.monotonic() + patience
             while self._lock is None:
-                for folder in (self.parts, self.broker, self.payloads):
-                    folder.mkdir(parents=True, exist_ok=True)
                 try:
+                    for folder in (self.parts, self.broker, self.payloads):
+                        folder.mkdir(parents=True, exist_ok=True)
                     self._lock = take_lock(self.path / LOCK)
-                except BlockingIOError:
+                except (BlockingIOError, FileNotFoundError):  # it is held, or was removed under our eyes
                     if time.monotonic() >= deadline:
                         raise
                     time.sleep(0.02)
@@ -187,6 +191,7 @@ class RunDirectory:
         """Records `record`, with the present time as `updated`: after a crash it is there whole, or not at all."""
         assert self._lock is not None, "only the holder of the lock writes"
         self.check_lock()
+        (self.path / CONDEMNED).unlink(missing_ok=True)  # first: what is begun now is not to be removed
         record = record.model_copy(update={"updated": datetime.now(UTC)})
         draft = self.path / f".{RECORD}.new"
         with draft.open("wb") as file:
@@ -194,11 +199,7 @@ class RunDirectory:
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.path / RECORD)
-        folder = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.path)
         return record
 
     def update(self, **changes: Any) -> RunRecord:
@@ -212,18 +213,49 @@ class RunDirectory:
             raise RunError(f"{self.path} has no {RECORD}")
         return self.write(RunRecord.model_validate({**record.model_dump(), **changes}))
 
-    def clear(self) -> None:
-        """Forgets what was done, under the lock: everything goes but the lock itself."""
+    @property
+    def is_condemned(self) -> bool:
+        """Did somebody begin to remove the run, or to forget it, who has not come to the end of that yet?"""
+        return (self.path / CONDEMNED).exists()
+
+    def read_condemned(self) -> RunRecord | None:
+        """What was recorded of a run that is being removed; None where that cannot be read."""
+        with contextlib.suppress(OSError, ValidationError):
+            return RunRecord.model_validate_json((self.path / CONDEMNED).read_bytes())
+        return None
+
+    def condemn(self) -> None:
+        """From here on the run is gone, and all that is deleted of it later is only what it takes on disk.
+
+        A rename, which also a full disk admits.
+        """
         assert self._lock is not None, "only the holder of the lock writes"
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / RECORD).replace(self.path / CONDEMNED)
+            sync_folder(self.path)
+
+    def clear(self) -> None:
+        """Forgets what was done, under the lock: everything goes but the lock itself.
+
+        The run is condemned until a new one is recorded, so that who dies meanwhile leaves no half of it to go on with.
+        """
+        self.condemn()
         for path in self.path.iterdir():
-            if path.name == LOCK:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+            if path.name not in (LOCK, CONDEMNED):
+                discard(path)
         for folder in (self.parts, self.broker, self.payloads):
             folder.mkdir()
+
+    def check_removable(self) -> None:
+        """Raises RunError for a directory that can only be removed in part, or not at all."""
+        home = self.path.parent
+        why = ""
+        if self.path.is_symlink():
+            why = f"it is a link to {self.path.resolve()}, and links are not followed"
+        elif not os.access(home, os.W_OK | os.X_OK):
+            why = f"this user may not write to {home}"
+        if why:
+            raise RunError(f"{self.path} cannot be removed: {why}; nothing was removed")
 
     def remove(self) -> None:
         """Deletes the directory with everything in it, and its pipeline's folder if it was the last one there.
@@ -231,15 +263,19 @@ class RunDirectory:
         Raises:
             UsageError: it is not a run directory.
             Fenced: another process is using it.
+            RunError: it cannot be removed, and is as it was.
+            OSError: some of it cannot be deleted; the run is gone all the same.
         """
-        if not any((self.path / name).exists() for name in (RECORD, LOCK)):
+        if not any((self.path / name).exists() for name in (RECORD, CONDEMNED, LOCK)):
             raise UsageError(f"{self.path} is not a run directory: it has no {RECORD}")
+        self.check_removable()
         self.acquire()
         try:
-            shutil.rmtree(self.path)
+            self.condemn()
+            discard(self.path)
         finally:
             self.release()
-        if not any(self.path.parent.iterdir()):
+        with contextlib.suppress(OSError):  # not the last one there
             self.path.parent.rmdir()
 
     def __enter__(self) -> RunDirectory:
@@ -255,6 +291,21 @@ class RunDirectory:
 def list_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
     """Every recorded run in `cache`, the newest first. Records that cannot be read are logged and left out."""
     return sorted(_recorded(cache), key=lambda run: run[1].created, reverse=True)
+
+
+def condemned_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
+    """Runs that somebody has begun to remove who is not there any more."""
+    directories = [RunDirectory(path.parent) for path in cache.glob(f"*/*/{CONDEMNED}")]
+    records = [(directory, directory.read_condemned()) for directory in directories if directory.holder() is None]
+    return [(directory, record) for directory, record in records if record is not None]
+
+
+def sweep_cache(cache: Path) -> None:
+    """Deletes what is left of directories that were removed by somebody who died meanwhile."""
+    for folder in cache.glob("*/"):
+        sweep(folder)
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # if nothing else was there
 
 
 def _recorded(cache: Path) -> Iterator[tuple[RunDirectory, RunRecord]]:

@@ -21,11 +21,14 @@ def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
 
     A copy that `run --output` made stays. A run that is being coordinated is not removed; stop it first.
     """
+    from common.cache import cache_directory
     from coordinator.lookup import find_run
     from coordinator.removal import disk_size, remove_run
+    from coordinator.run_directory import sweep_cache
     from coordinator.wording import count, size
 
-    found = find_run(run_id, cache_dir, broker)
+    sweep_cache(cache_directory(cache_dir))
+    found = find_run(run_id, cache_dir, broker, condemned=True)
     freed = disk_size(found.directory.path) if found.directory is not None else 0
     removed = remove_run(found, broker)
     say(f"Removed {found.run_id}:")
@@ -54,7 +57,7 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     from common.errors import EXIT_FAILED, Fenced, PenstockError
     from coordinator.lookup import FoundRun
     from coordinator.removal import disk_size, old_at_broker, remove_run
-    from coordinator.run_directory import list_runs
+    from coordinator.run_directory import condemned_runs, list_runs, sweep_cache
     from coordinator.wording import ago, count, size
 
     now, cache = datetime.now(UTC), cache_directory(cache_dir)
@@ -64,6 +67,22 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     def keep(run_id: str, why: object) -> None:
         say(f"kept {run_id}: {why}", err=True)
 
+    def remove(found: FoundRun) -> bool:
+        nonlocal keys, failed
+        try:
+            keys += 0 if dry_run else remove_run(found, broker).keys or 0
+        except PenstockError as error:
+            keep(found.run_id, error)
+            failed = failed or not isinstance(error, Fenced)
+            return False
+        return True
+
+    if not dry_run:
+        sweep_cache(cache)
+    for directory, record in condemned_runs(cache):
+        if remove(FoundRun(record.run, directory, record)):
+            say(f"{said} what was left of {record.run}, whose removal was cut off")
+            runs += 1
     local = list_runs(cache)
     for directory, record in local:
         age = (now - record.updated).total_seconds()
@@ -73,26 +92,16 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
             kept += 1
             continue
         bytes_on_disk = disk_size(directory.path)
-        try:
-            keys += 0 if dry_run else remove_run(FoundRun(record.run, directory, record), broker).keys or 0
-        except PenstockError as error:
-            keep(record.run, error)
-            failed = failed or not isinstance(error, Fenced)
-            continue
-        state = "complete" if record.status == "complete" else "not complete"
-        say(f"{said} {record.run} ({state}, {ago(age)}, {size(bytes_on_disk)})")
-        runs, freed = runs + 1, freed + bytes_on_disk
+        if remove(FoundRun(record.run, directory, record)):
+            state = "complete" if record.status == "complete" else "not complete"
+            say(f"{said} {record.run} ({state}, {ago(age)}, {size(bytes_on_disk)})")
+            runs, freed = runs + 1, freed + bytes_on_disk
     if broker:
         here = {record.run for _, record in local}
         for found in old_at_broker(broker, older_than, unfinished=unfinished, here=here, complain=keep):
-            try:
-                keys += 0 if dry_run else remove_run(found, broker).keys or 0
-            except PenstockError as error:
-                keep(found.run_id, error)
-                failed = failed or not isinstance(error, Fenced)
-                continue
-            say(f"{said} {found.run_id} at the broker")
-            runs += 1
+            if remove(found):
+                say(f"{said} {found.run_id} at the broker")
+                runs += 1
     if not runs and not failed:
         say("Nothing to remove.")
     elif runs:
