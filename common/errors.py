@@ -11,6 +11,7 @@ PenstockError
 │   ├── PayloadLost       exit 1   rows that the journal promises cannot be had
 │   │   ├── PayloadMissing         they are not in the store
 │   │   └── PayloadCorrupt         what is in the store is not what was written
+│   ├── FileChanged       exit 1   a data file is not what it was when the run began
 │   ├── StoreError        exit 1   the payload store refuses something
 │   │   └── StoreAway              it cannot be reached, or is full; that may pass
 │   └── WireError         exit 1   an entry of a stream is not what this version writes
@@ -143,6 +144,23 @@ class PayloadCorrupt(PayloadLost):
             name,
             f"payload {name} was changed or cut off in the store: its {size} bytes do not have the digest in its name; "
             "run the command again when the file is restored, or start over with --fresh",
+        )
+
+
+class FileChanged(RunError):
+    """A data file is not what it was when the run began.
+
+    Args:
+        path: as messages show it.
+        difference: what shows it.
+    """
+
+    def __init__(self, path: str, difference: str) -> None:
+        self.path = path
+        super().__init__(
+            f"the file {path} has changed since the run began: {difference}; nothing of what it is now is in the "
+            "dataset. The same command begins a run of the changed file, or goes on with this one once the file is "
+            "put back"
         )
 
 

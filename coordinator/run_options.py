@@ -41,7 +41,7 @@ def pipeline_options(prepared: Prepared, routing: Routing) -> dict[str, Any]:
             name for name, step in plan.steps.items() if any(columns[before] is None for before in step.predecessors)
         ],
         "fingerprints": {
-            name: step.fingerprint()
+            name: step.snapshot()
             for name, step in steps.items()
             if isinstance(step, GeneratorStep) and type(step).pin is not GeneratorStep.pin
         },

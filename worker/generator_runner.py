@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from common.batch import Batch, Failure, Result
 from common.broker.generator_state import GeneratorState
 from common.broker.work import Done, Taken
-from common.errors import RowError, StoreError, UsageError, describe
+from common.errors import FileChanged, RowError, StoreError, UsageError, describe
 from common.raised import StepCode
 from common.steps.base import GeneratorStep, Row
 from common.steps.mappings import apply_output_mappings
@@ -159,7 +159,7 @@ class GeneratorRunner(Runner):
                     raise Interrupted from error
                 delay = retry.after(error)
                 self.complaints.note(f"the batch at row {state.offset}", error)
-                if isinstance(error, RoutingFailed):
+                if isinstance(error, RoutingFailed | FileChanged):
                     return Made(self.bench.packer.failure(ticket, str(error)), state)
                 if delay is None or isinstance(error, StepFailed | UsageError):
                     raised = f"the generator raised at row {state.offset}: {describe(error)}"

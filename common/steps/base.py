@@ -197,18 +197,22 @@ class GeneratorStep(BaseStep):
         Another worker may go on where this one stopped, so the same `offset` must give the same rows.
         """
 
-    def pin(self, fingerprint: str) -> None:
-        """Called in a worker before `load`, with the fingerprint that the run was signed with.
-
-        A step whose data may change while a run goes on reads from here on what had this fingerprint, if it can.
-        """
-
     def fingerprint(self) -> str:
         """What identifies the data behind the generator, beside its parameters; part of the run's signature.
 
-        A step that reads files gives their size, time and head here, so that changed data is a new run.
+        A step that reads files gives their size, head and tail here, so that changed data is a new run.
         """
         return ""
+
+    def snapshot(self) -> str:
+        """What every worker of the run is told of the data, see `pin`: the fingerprint, unless there is more to say."""
+        return self.fingerprint()
+
+    def pin(self, snapshot: str) -> None:
+        """Called in a worker before `load`, with the snapshot that was taken when the run was signed.
+
+        A step whose data may change while a run goes on reads from here on what there was then, if it can.
+        """
 
 
 class Step(BaseStep):

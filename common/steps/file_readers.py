@@ -68,11 +68,25 @@ class ReadOptions:
 Reader = Callable[[FileSource, ReadOptions, Skip], Iterator[Row]]
 
 
-def in_batches(rows: Iterator[Row], size: int) -> GeneratorStepOutput:
-    """What a generator step yields: `size` rows at a time, and whether they are the last."""
-    batch = list(islice(rows, size))
+def in_batches(rows: Iterator[Row], size: int, check: Callable[[], None] | None = None) -> GeneratorStepOutput:
+    """What a generator step yields: `size` rows at a time, and whether they are the last.
+
+    Args:
+        check: raises where what was read may not be used; it then explains an error of the reader as well.
+    """
+    check = check or (lambda: None)
+
+    def take() -> list[Row]:
+        try:
+            return list(islice(rows, size))
+        except Exception:
+            check()
+            raise
+
+    batch = take()
     while batch:
-        following = list(islice(rows, size))
+        following = take()
+        check()
         yield batch, not following
         batch = following
 

@@ -89,9 +89,9 @@ class LoadDataFromHub(GeneratorStep):
             self._commit = self._resolve()
         return self._commit
 
-    def pin(self, fingerprint: str) -> None:
+    def pin(self, snapshot: str) -> None:
         """Reads this commit, whatever the branch has become meanwhile."""
-        self._commit = fingerprint
+        self._commit = snapshot
 
     def _resolve(self) -> str:
         if self.revision is not None and _COMMIT.fullmatch(self.revision):
