@@ -1,7 +1,7 @@
 """What identifies the code of a class or a function: its own file, and those that its imports lead to.
 
 Files are read, not run. What is imported by a name that only the running code knows (`importlib`, `__import__`) is not
-seen, nor is what other distributions hold, such as a library that the code calls.
+seen, nor is a compiled module, nor what other distributions hold, such as a library that the code calls.
 """
 
 from __future__ import annotations
@@ -82,14 +82,14 @@ class _Scope:
         folder = self.root
         for count, part in enumerate(parts, start=1):
             module, package = folder / f"{part}.py", folder / part
+            if (package / "pyvenv.cfg").exists():
+                return
             if (package / "__init__.py").is_file():
                 yield ".".join(parts[:count]), package / "__init__.py"
             elif module.is_file():
                 yield ".".join(parts[:count]), module
                 return
             elif not package.is_dir():
-                return
-            if (package / "pyvenv.cfg").exists():
                 return
             folder = package
 

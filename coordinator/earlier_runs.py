@@ -114,7 +114,7 @@ class NewRun:
         if answers:
             return f"{count(answers, 'answer')} will be asked for again"
         rows = sum(run.rows.values())
-        return f"{count(rows, 'row')} will be made again" if rows else "it begins at its first row"
+        return f"{count(rows, 'row')} will be made again" if rows else "what that one has done is done again"
 
 
 def _changes(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

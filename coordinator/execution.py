@@ -38,13 +38,14 @@ from coordinator.earlier_runs import lines_about_earlier_runs
 from coordinator.embedded import end_leftover
 from coordinator.ending import Ending
 from coordinator.failures import FailureLog
-from coordinator.known_run import check_known_run, say_what_moved
+from coordinator.known_run import all_endpoints, check_known_run, say_what_moved
 from coordinator.lease import LeaseKeeper
 from coordinator.load import Prepared
 from coordinator.local import LocalHost
 from coordinator.logfile import PipelineLog
 from coordinator.logged import LoggedReporter
 from coordinator.recovery import Recovery
+from coordinator.removal import delete_run
 from coordinator.request import RunRequest
 from coordinator.routing import Routing
 from coordinator.run_directory import RunDirectory, RunRecord
@@ -148,7 +149,7 @@ class Execution:
     def _compare(self, before: RunRecord | None) -> None:
         """Says what differs from what was done before."""
         if before is not None:
-            say_what_moved(before, self._record(before), self._reporter)
+            say_what_moved(before, endpoints(self._prepared.steps), self._reporter)
         elif not self._request.fresh and not self._request.dry_run:
             for line in lines_about_earlier_runs(self._directory, self._prepared, self._identity, self._signed_options):
                 self._reporter.say(line)
@@ -333,7 +334,8 @@ class Execution:
             created=begun.created if begun else datetime.now(UTC),
             broker=self._request.broker,
             payloads=self._stores.recorded,
-            endpoints=endpoints(self._prepared.steps),
+            endpoints=all_endpoints(begun, endpoints(self._prepared.steps)),
+            done=begun.done if begun else {},
             identity=self._identity.digests(),
         )
 
@@ -393,11 +395,3 @@ class Execution:
     def _worker_environment(self, url: str) -> dict[str, str]:
         """The URL may hold a password, which must not stand in a command line."""
         return {**self._request.environment, "PENSTOCK_BROKER_URL": url}
-
-
-def delete_run(broker: str, run_id: str) -> None:
-    """Removes what a dry run has put into a broker."""
-    connection = Connection(broker)
-    with suppress(BrokerError):
-        RunRegistry(connection).delete(run_id)
-    connection.close()

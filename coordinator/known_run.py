@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from common.broker.runs import RUN_ID, RunRegistry
 from common.errors import UsageError
 from coordinator.run_directory import RunRecord
@@ -49,17 +51,28 @@ def check_known_run(registry: RunRegistry, now: RunRecord, before: RunRecord | N
         )
 
 
-def say_what_moved(before: RunRecord, now: RunRecord, reporter: Reporter) -> None:
+def all_endpoints(before: RunRecord | None, now: Mapping[str, str]) -> dict[str, list[str]]:
+    """Where the model of each step was served in the course of the run, and is now, which comes last."""
+    known = before.endpoints if before is not None else {}
+    return {
+        step: [
+            *(place for place in known.get(step, ()) if place != now.get(step)),
+            *([now[step]] if step in now else []),
+        ]
+        for step in {**known, **now}
+    }
+
+
+def say_what_moved(before: RunRecord, now: Mapping[str, str], reporter: Reporter) -> None:
     """Models that are served elsewhere than when the run was last worked on: it is the same run all the same."""
-    for step, endpoint in now.endpoints.items():
-        if (known := before.endpoints.get(step)) is None or known == endpoint:
-            continue
-        if before.status == "complete":
+    for step, endpoint in now.items():
+        known = before.endpoints.get(step, [endpoint])
+        if before.status == "complete" and known != [endpoint]:
             reporter.say(
-                f"the answers of step '{step}' are of {known}, not of {endpoint}, which this command names: --fresh "
-                "asks that one; where the two serve different models under one name, give the LLM an endpoint_identity"
+                f"the answers of step '{step}' are of {' and '.join(known)}, and this command names {endpoint}: "
+                "--fresh asks that one; where two serve different models under one name, give the LLM an endpoint_identity"
             )
-        else:
+        elif before.status != "complete" and known[-1] != endpoint:
             reporter.say(
-                f"step '{step}' asks {endpoint} from now on, not {known}; what is answered is not asked for again"
+                f"step '{step}' asks {endpoint} from now on, not {known[-1]}; what is answered is not asked for again"
             )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -196,3 +196,11 @@ def _has_expired(found: FoundRun) -> bool:
         return False
     age = (datetime.now(UTC) - found.record.updated).total_seconds()
     return age > Settings.from_environment().keep_finished
+
+
+def delete_run(broker: str, run_id: str) -> None:
+    """Removes what a dry run has put into a broker."""
+    connection = Connection(broker)
+    with suppress(BrokerError):
+        RunRegistry(connection).delete(run_id)
+    connection.close()

@@ -56,7 +56,9 @@ class RunRecord(BaseModel):
     failed_rows: int = 0
     failed: dict[str, int] = Field(default_factory=dict, description="Failed rows per step.")
     done: dict[str, int] = Field(default_factory=dict, description="Rows that each step has given.")
-    endpoints: dict[str, str] = Field(default_factory=dict, description="Where the LLM of each step is served.")
+    endpoints: dict[str, list[str]] = Field(
+        default_factory=dict, description="Where the LLM of each step was served, the place of the last command last."
+    )
     identity: dict[str, dict[str, str]] = Field(
         default_factory=dict, description="What the signature was made of, see `common.signature.Identity.digests`."
     )

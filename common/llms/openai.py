@@ -87,7 +87,7 @@ class OpenAILLM(LLM):
 
     @property
     def served_at(self) -> str:
-        return self.endpoint
+        return self.endpoint.rstrip("/")
 
     @property
     def endpoint(self) -> str:

@@ -81,6 +81,8 @@ def test_a_run_goes_on_at_another_endpoint_and_a_complete_one_says_whose_answers
         monkeypatch.setenv("OPENAI_BASE_URL", first.url)
         code, text = harness.run(spec)
         assert code == 0, text
-        assert f"the answers of step 'ask' are of {second.url}, not of {first.url}" in text
+        assert (
+            f"the answers of step 'ask' are of {first.url} and {second.url}, and this command names {first.url}" in text
+        )
         assert "endpoint_identity" in text
         assert "secret" not in (harness.run_directory / "run.json").read_text()
