@@ -70,7 +70,8 @@ def say_what_moved(before: RunRecord, now: Mapping[str, str], reporter: Reporter
         if before.status == "complete" and known != [endpoint]:
             reporter.say(
                 f"the answers of step '{step}' are of {' and '.join(known)}, and this command names {endpoint}: "
-                "--fresh asks that one; where two serve different models under one name, give the LLM an endpoint_identity"
+                "--fresh asks that one; where two serve different models under one name, give the LLM an "
+                "endpoint_identity"
             )
         elif before.status != "complete" and known[-1] != endpoint:
             reporter.say(
