@@ -36,7 +36,7 @@ from coordinator.descriptors import DescriptorWait
 from coordinator.embedded import end_leftover
 from coordinator.ending import Ending
 from coordinator.failures import FailureLog
-from coordinator.known_run import check_known_run
+from coordinator.known_run import check_copy, check_known_run
 from coordinator.lease import LeaseKeeper
 from coordinator.load import Prepared
 from coordinator.local import LocalHost
@@ -115,6 +115,7 @@ class Execution:
             if self._directory.is_condemned:
                 self._reporter.say("the removal of an earlier run is finished first: it was cut off")
                 self._fresh, before = True, self._directory.read_condemned()
+            check_copy(self._directory, before)
             self._stores.remember(before)
             if self._fresh:
                 end_leftover(self._directory.broker)

@@ -49,6 +49,7 @@ class RunRecord(BaseModel):
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
     updated: datetime = Field(default_factory=lambda: datetime.now(UTC))
     broker: str | None = Field(default=None, description="URL without password; None for the embedded broker.")
+    home: Path | None = Field(default=None, description="The run directory that this was written in; a copy names it.")
     dataset: Path | None = Field(default=None, description="Where the complete dataset is.")
     rows: dict[str, int] = Field(default_factory=dict, description="Rows per leaf.")
     payloads: list[str] = Field(default_factory=list, description="Folders of `--payloads` that may hold files of it.")
@@ -187,7 +188,7 @@ class RunDirectory:
         assert self._lock is not None, "only the holder of the lock writes"
         self.check_lock()
         (self.path / CONDEMNED).unlink(missing_ok=True)  # first: what is begun now is not to be removed
-        record = record.model_copy(update={"updated": datetime.now(UTC)})
+        record = record.model_copy(update={"updated": datetime.now(UTC), "home": self.path.resolve()})
         draft = self.path / f".{RECORD}.new"
         with draft.open("wb") as file:
             file.write(record.model_dump_json(indent=2).encode() + b"\n")
@@ -196,6 +197,23 @@ class RunDirectory:
         draft.replace(self.path / RECORD)
         sync_folder(self.path)
         return record
+
+    def original_of(self, record: RunRecord) -> Path | None:
+        """The run directory of which this one is a copy, while that is there; None for one that was only moved.
+
+        What the run has elsewhere, in a broker and in folders of payloads, belongs to that one.
+
+        Args:
+            record: what is recorded here.
+        """
+        home = record.home
+        if home is None or home == self.path.resolve():
+            return None
+        with contextlib.suppress(RunError, OSError):
+            there = RunDirectory(home).read()
+            if there is not None and there.run == record.run and not os.path.samefile(home, self.path):
+                return home
+        return None
 
     def update(self, **changes: Any) -> RunRecord:
         """Changes some fields of the record.
