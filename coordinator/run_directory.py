@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from common.artifacts import ARTIFACTS
 from common.broker.shown_url import redact
+from common.cache import make_private
 from common.errors import Fenced, RunError, UsageError
 from coordinator.discard import discard, sweep
 from coordinator.file_lock import is_still_at, name_of_holder, take_lock, this_process
@@ -92,7 +93,7 @@ class RunDirectory:
         )
 
     def acquire(self, patience: float = LOCK_PATIENCE) -> None:
-        """Makes the directory and locks it, for as long as this process lives.
+        """Makes the directory, closes it to other users, and locks it, for as long as this process lives.
 
         Args:
             patience: seconds that a lock is waited for which another process has.
@@ -109,8 +110,8 @@ class RunDirectory:
             deadline = time.monotonic() + patience
             while self._lock is None:
                 try:
-                    for folder in (self.parts, self.broker, self.payloads):
-                        folder.mkdir(parents=True, exist_ok=True)
+                    for folder in (self.path, self.parts, self.broker, self.payloads):
+                        make_private(folder)
                     self._lock = take_lock(self.path / LOCK)
                 except (BlockingIOError, FileNotFoundError):  # it is held, or was removed under our eyes
                     if time.monotonic() >= deadline:
@@ -257,7 +258,7 @@ class RunDirectory:
             if path.name not in (LOCK, CONDEMNED):
                 discard(path)
         for folder in (self.parts, self.broker, self.payloads):
-            folder.mkdir()
+            make_private(folder)
 
     def check_removable(self) -> None:
         """Raises RunError for a directory that can only be removed in part, or not at all."""
