@@ -38,7 +38,7 @@ from coordinator.earlier_runs import lines_about_earlier_runs
 from coordinator.embedded import end_leftover
 from coordinator.ending import Ending
 from coordinator.failures import FailureLog
-from coordinator.known_run import all_endpoints, check_known_run, say_what_moved
+from coordinator.known_run import all_endpoints, check_copy, check_known_run, say_what_moved
 from coordinator.lease import LeaseKeeper
 from coordinator.load import Prepared
 from coordinator.local import LocalHost
@@ -119,6 +119,7 @@ class Execution:
             if self._directory.is_condemned:
                 self._reporter.say("the removal of an earlier run is finished first: it was cut off")
                 self._fresh, before = True, self._directory.read_condemned()
+            check_copy(self._directory, before)
             self._stores.remember(before)
             if self._fresh:
                 end_leftover(self._directory.broker)

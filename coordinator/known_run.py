@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 from common.broker.runs import RUN_ID, RunRegistry
 from common.errors import UsageError
-from coordinator.run_directory import RunRecord
+from coordinator.run_directory import RunDirectory, RunRecord
 from coordinator.view import Reporter
 
 
@@ -15,6 +15,21 @@ def check_run_id(run_id: str) -> None:
     if not RUN_ID.fullmatch(run_id):
         raise UsageError(
             f"--run-id '{run_id}' is no id of a run: use up to 255 letters, digits, '.', '_' and '-', not '.' first"
+        )
+
+
+def check_copy(directory: RunDirectory, before: RunRecord | None) -> None:
+    """A copy of a run directory has no part in what the run has elsewhere: its original would lose it.
+
+    Raises UsageError where both would go on with one run in a broker, or with the same payloads.
+    """
+    if before is None or not (before.payloads or (before.broker is not None and before.status != "complete")):
+        return
+    if original := directory.original_of(before):
+        shared = before.payloads[0] if before.payloads else f"the broker at {before.broker}"
+        raise UsageError(
+            f"run directory {directory.path} is a copy of {original}, and both have run '{before.run}' in {shared}: go "
+            "on with that one (--cache-dir), or remove one of the two"
         )
 
 

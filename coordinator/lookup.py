@@ -10,7 +10,6 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
 from common.broker.connection import Connection, Disconnected
 from common.broker.runs import RunRegistry
@@ -20,6 +19,7 @@ from common.errors import BrokerError, UsageError
 from coordinator.embedded import leftover, ping
 from coordinator.printable import one_line
 from coordinator.run_directory import LOCK, RunDirectory, RunRecord, condemned_runs, list_runs
+from coordinator.socket_folder import SocketFolder
 
 REPLY_SECONDS = 10.0
 LONGEST_NAME = 300
@@ -53,7 +53,7 @@ def find_run(run: str, cache_dir: Path | None, broker: str | None, *, condemned:
     cache = cache_directory(cache_dir)
     here = list_runs(cache) + (condemned_runs(cache) if condemned else [])
     known: dict[str, FoundRun] = {}
-    for directory, record in here:
+    for directory, record in sorted(here, key=lambda each: each[0].original_of(each[1]) is not None):  # copies last
         known.setdefault(record.run, FoundRun(record.run, directory, record))
     if run in known:
         return known[run]
@@ -111,15 +111,10 @@ def broker_of(found: FoundRun, broker: str | None) -> Iterator[Connection | None
 
 def embedded_url(directory: RunDirectory) -> str | None:
     """The URL of the embedded broker that runs on the data of a run directory now; None if there is none."""
-    try:
-        text = (directory.broker / "redis.conf").read_text(encoding="utf-8")
-    except OSError:
+    folder = SocketFolder.of(directory.broker)
+    if folder is None or leftover(directory.broker) is None:
         return None
-    configured = re.search(r'^unixsocket "(.*)"$', text, re.MULTILINE)
-    if configured is None or leftover(directory.broker) is None:
-        return None
-    path = re.sub(r"\\(.)", r"\1", configured.group(1))
-    return f"unix://{quote(path)}" if ping(Path(path)) else None
+    return folder.url if ping(folder.socket) else None
 
 
 def coordinator_of(found: FoundRun, lease: Mapping[str, Any] | None) -> str | None:

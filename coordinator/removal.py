@@ -29,14 +29,18 @@ class Removed:
     Args:
         keys: in the broker; None where no broker had to be asked.
         folders: of payloads, outside the run directory.
+        original: the run directory of which this one was a copy, and to which all that is elsewhere belongs.
     """
 
     keys: int | None = None
     folders: tuple[str, ...] = ()
+    original: Path | None = None
 
 
 def remove_run(found: FoundRun, broker: str | None) -> Removed:
     """Removes a run for good: its keys in the broker, its folders of payloads, its directory.
+
+    Of a copy of a run directory that is there as well, only the copy itself is removed.
 
     Whoever dies in it, or fails, leaves a run that is whole, or one that is gone: nobody lists it or goes on with it,
     and the next `rm` of it, `gc` or `run` finishes the removal.
@@ -51,6 +55,9 @@ def remove_run(found: FoundRun, broker: str | None) -> Removed:
         if found.directory is not None:
             found.directory.check_removable()
             stack.enter_context(found.directory)  # the lock: from here on nobody else coordinates it on this host
+            if found.record is not None and (original := found.directory.original_of(found.record)):
+                _remove_directory(found)
+                return Removed(original=original)
         folders = list(found.record.payloads) if found.record is not None else []
         registry: RunRegistry | None = None
         try:
@@ -66,7 +73,6 @@ def remove_run(found: FoundRun, broker: str | None) -> Removed:
         _remove_folders(folders)
         keys = registry.delete(found.run_id) if registry is not None else None
         if found.directory is not None:
-            end_leftover(found.directory.broker)
             _remove_directory(found)
         return Removed(keys, tuple(folders))
 
@@ -169,6 +175,7 @@ def _remove_folders(folders: Sequence[str]) -> None:
 
 def _remove_directory(found: FoundRun) -> None:
     assert found.directory is not None
+    end_leftover(found.directory.broker)
     try:
         found.directory.remove()
     except OSError as error:

@@ -18,6 +18,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 
 from common.artifacts import ARTIFACTS
 from common.broker.shown_url import redact
+from common.cache import make_private
 from common.errors import Fenced, RunError, UsageError
 from coordinator.discard import discard, sweep
 from coordinator.file_lock import is_still_at, name_of_holder, take_lock, this_process
@@ -49,6 +50,7 @@ class RunRecord(BaseModel):
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
     updated: datetime = Field(default_factory=lambda: datetime.now(UTC))
     broker: str | None = Field(default=None, description="URL without password; None for the embedded broker.")
+    home: Path | None = Field(default=None, description="The run directory that this was written in; a copy names it.")
     dataset: Path | None = Field(default=None, description="Where the complete dataset is.")
     rows: dict[str, int] = Field(default_factory=dict, description="Rows per leaf.")
     payloads: list[str] = Field(default_factory=list, description="Folders of `--payloads` that may hold files of it.")
@@ -98,7 +100,7 @@ class RunDirectory:
         )
 
     def acquire(self, patience: float = LOCK_PATIENCE) -> None:
-        """Makes the directory and locks it, for as long as this process lives.
+        """Makes the directory, closes it to other users, and locks it, for as long as this process lives.
 
         Args:
             patience: seconds that a lock is waited for which another process has.
@@ -115,8 +117,8 @@ class RunDirectory:
             deadline = time.monotonic() + patience
             while self._lock is None:
                 try:
-                    for folder in (self.parts, self.broker, self.payloads):
-                        folder.mkdir(parents=True, exist_ok=True)
+                    for folder in (self.path, self.parts, self.broker, self.payloads):
+                        make_private(folder)
                     self._lock = take_lock(self.path / LOCK)
                 except (BlockingIOError, FileNotFoundError):  # it is held, or was removed under our eyes
                     if time.monotonic() >= deadline:
@@ -194,7 +196,7 @@ class RunDirectory:
         assert self._lock is not None, "only the holder of the lock writes"
         self.check_lock()
         (self.path / CONDEMNED).unlink(missing_ok=True)  # first: what is begun now is not to be removed
-        record = record.model_copy(update={"updated": datetime.now(UTC)})
+        record = record.model_copy(update={"updated": datetime.now(UTC), "home": self.path.resolve()})
         draft = self.path / f".{RECORD}.new"
         with draft.open("wb") as file:
             file.write(record.model_dump_json(indent=2).encode() + b"\n")
@@ -203,6 +205,23 @@ class RunDirectory:
         draft.replace(self.path / RECORD)
         sync_folder(self.path)
         return record
+
+    def original_of(self, record: RunRecord) -> Path | None:
+        """The run directory of which this one is a copy, while that is there; None for one that was only moved.
+
+        What the run has elsewhere, in a broker and in folders of payloads, belongs to that one.
+
+        Args:
+            record: what is recorded here.
+        """
+        home = record.home
+        if home is None or home == self.path.resolve():
+            return None
+        with contextlib.suppress(RunError, OSError):
+            there = RunDirectory(home).read()
+            if there is not None and there.run == record.run and not os.path.samefile(home, self.path):
+                return home
+        return None
 
     def update(self, **changes: Any) -> RunRecord:
         """Changes some fields of the record.
@@ -246,7 +265,7 @@ class RunDirectory:
             if path.name not in (LOCK, CONDEMNED):
                 discard(path)
         for folder in (self.parts, self.broker, self.payloads):
-            folder.mkdir()
+            make_private(folder)
 
     def check_removable(self) -> None:
         """Raises RunError for a directory that can only be removed in part, or not at all."""

@@ -34,6 +34,8 @@ def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
     say(f"Removed {found.run_id}:")
     if found.directory is not None:
         say(f"  {found.directory.path} ({size(freed)})")
+    if removed.original is not None:
+        say(f"  It was a copy of {removed.original}, whose keys in a broker and payloads stay.")
     for folder in removed.folders:
         say(f"  {folder}")
     if removed.keys is not None:

@@ -66,6 +66,7 @@ def _state(found: FoundRun, record: RunRecord | None, holder: str | None) -> str
 def _directory_facts(found: FoundRun) -> Iterator[tuple[str, str]]:
     from coordinator.partial import PARTIAL
     from coordinator.printable import printable
+    from coordinator.run_directory import DATASET
     from coordinator.wording import ago, count
 
     yield "run", found.run_id
@@ -82,7 +83,7 @@ def _directory_facts(found: FoundRun) -> Iterator[tuple[str, str]]:
     if record.failed_rows:
         yield "failed", f"{count(record.failed_rows, 'row')}; pipeline-coordinator failures {found.run_id}"
     if record.dataset is not None:
-        yield "dataset", str(record.dataset)
+        yield "dataset", str(found.directory.path / DATASET)
     elif (partial := found.directory.path / PARTIAL).is_dir():
         yield "so far", str(partial)
 
