@@ -33,6 +33,9 @@ PROTOCOL = 3
 SLICES_IN_A_MESSAGE = 1_000
 MESSAGE_LIMIT = 64 << 20
 """Bytes that a message may have; the largest is the manifest of a global step."""
+SMALL_MESSAGE = 1 << 20
+MOST_VALUES = 4_000_000
+"""Values in the lists of a larger message: each takes up to 60 bytes of memory, however few it has in the message."""
 ERROR_LIMIT = 4_000
 """Characters of an error text that are kept."""
 GREATEST_COUNT = 2**53
@@ -211,8 +214,7 @@ def _read(message: bytes, readers: dict[str, Callable[..., T]]) -> T:
     if len(message) > MESSAGE_LIMIT:
         raise WireError(f"a stream entry has {len(message)} bytes; at most {MESSAGE_LIMIT} are allowed")
     try:
-        fields = msgpack.unpackb(message)
-        version, kind, *rest = fields
+        version, kind, *rest = _unpack(message)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
         raise WireError(f"a stream entry of {len(message)} bytes is not a message: {_shown(error)}") from None
     if type(version) is not int or version != PROTOCOL:
@@ -224,6 +226,21 @@ def _read(message: bytes, readers: dict[str, Callable[..., T]]) -> T:
         return reader(*rest)
     except (ValueError, TypeError, IndexError, WireError) as error:
         raise WireError(f"a stream entry of kind '{kind}' has another shape: {_shown(error)}") from None
+
+
+def _unpack(message: bytes) -> Any:
+    if len(message) <= SMALL_MESSAGE:
+        return msgpack.unpackb(message)
+    values = 0
+
+    def count(items: list[Any]) -> list[Any]:
+        nonlocal values
+        values += 1 + len(items)
+        if values > MOST_VALUES:
+            raise ValueError(f"it has more than {MOST_VALUES:,} values")
+        return items
+
+    return msgpack.unpackb(message, list_hook=count, max_array_len=MOST_VALUES, max_map_len=0, max_ext_len=0)
 
 
 def _slice_out(piece: Slice) -> list[object]:

@@ -124,24 +124,20 @@ class FailureLog:
             return
         with file:
             for line in file:
-                if containing not in line or not line.strip() or not line.endswith(b"\n"):
-                    continue
-                try:
-                    fields = json.loads(line)
-                except (ValueError, RecursionError):
-                    fields = None
-                yield fields if isinstance(fields, dict) else None
+                if containing in line and line.strip() and line.endswith(b"\n"):
+                    yield _parsed(line)
 
     def _write(self, lines: Iterable[str]) -> None:
-        # JSON has an escape for half a character, UTF-8 has nothing; backslashreplace writes that very escape.
-        data = "".join(f"{line}\n" for line in lines).encode("utf-8", "backslashreplace")
         is_new = not self.path.exists()
         with self.path.open("ab+") as file:
             if end := file.seek(0, os.SEEK_END):
                 file.seek(end - 1)
                 if file.read(1) != b"\n":  # a crash, or a full disk, tore the last line
-                    data = b"\n" + data
-            file.write(data)
+                    file.write(b"\n")
+            for line in lines:
+                # JSON has an escape for half a character, UTF-8 has nothing; backslashreplace writes that very escape.
+                file.write(line.encode("utf-8", "backslashreplace"))
+                file.write(b"\n")
             file.flush()
             os.fsync(file.fileno())
         if is_new:
@@ -150,6 +146,14 @@ class FailureLog:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+def _parsed(line: bytes) -> dict[str, Any] | None:
+    try:
+        fields = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    return fields if isinstance(fields, dict) else None
 
 
 def _letter_line(letter: DeadLetter) -> str:

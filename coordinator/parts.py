@@ -21,6 +21,10 @@ if TYPE_CHECKING:
 
 COMPRESSION: Final = "zstd"
 TEMPORARY_SUFFIX: Final = ".tmp"
+LARGE_ROW: Final = 1 << 20
+"""Bytes of the average row from which on Parquet is to keep no statistics: they are copies of the greatest values."""
+LARGE_TABLE: Final = 16 << 20
+"""Bytes of a table after which the memory that Arrow keeps for the next one is given back."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,13 +157,15 @@ class LeafWriter:
 
 def write_parquet(table: pa.Table, path: Path) -> tuple[int, str]:
     """Writes a whole file or none, on disk when this returns. Returns its size in bytes and its digest."""
+    import pyarrow as pa
     import pyarrow.parquet as pq
 
     temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     path.parent.mkdir(parents=True, exist_ok=True)
     try:
         with temporary.open("w+b") as file:
-            with pq.ParquetWriter(file, table.schema, compression=COMPRESSION) as writer:
+            small = table.nbytes < LARGE_ROW * max(1, table.num_rows)
+            with pq.ParquetWriter(file, table.schema, compression=COMPRESSION, write_statistics=small) as writer:
                 if table.num_rows:  # `datasets` reads a file without row groups, not one whose row group is empty
                     writer.write_table(table)
             file.flush()
@@ -169,6 +175,8 @@ def write_parquet(table: pa.Table, path: Path) -> tuple[int, str]:
             digest = file_digest(file)
         temporary.rename(path)
         sync_folder(path.parent)
+        if table.nbytes > LARGE_TABLE:
+            pa.default_memory_pool().release_unused()
     except BaseException:
         for leftover in (temporary, path):
             with suppress(OSError):

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import compress, count
+from itertools import compress, count, islice
 from pathlib import Path
 
 from common.batch import DeadLetter, PartWritten, Payload
@@ -21,7 +21,8 @@ from coordinator.part_check import check_parts
 from coordinator.parts import LeafWriter, Part
 
 READ_AT_ONCE = 64
-"""Payloads of one round trip."""
+READ_BYTES = 16 << 20
+"""Payloads of one round trip, and their bytes, unless a single one is larger."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,7 +109,9 @@ class Sink:
             writer = self._writers[leaf]
             if writer.due(now):
                 self._write(leaf)
-            some = [emitted[place] for place in range(min(READ_AT_ONCE, len(emitted)))]
+            some = _first(emitted)
+            if writer.batches and some and some[0].size > READ_BYTES:
+                self._write(leaf)  # what is so large is alone in memory
             for emit, data in zip(some, self._read(some), strict=True):
                 stored = decode_rows(data)
                 rows = [row for row in stored if row is not None]
@@ -168,6 +171,17 @@ class Sink:
             part.size,
         )
         self._control.part_written(written, [one.payload for one in buffered], letters)
+
+
+def _first(emitted: Iterable[Emit]) -> list[Emit]:
+    some: list[Emit] = []
+    size = 0
+    for emit in islice(emitted, READ_AT_ONCE):
+        size += emit.size
+        if some and size > READ_BYTES:
+            break
+        some.append(emit)
+    return some
 
 
 def _letters(part: Part, buffered: Sequence[Buffered]) -> list[DeadLetter]:

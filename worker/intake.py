@@ -56,6 +56,8 @@ class Intake:
         self._looked_long = time.monotonic()
         self._buried: set[str] = set()
         self._suspects: set[str] = set()
+        self.batch_bytes = 0.0
+        """Of payloads, that each of the last batches took to read."""
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
     def start(self) -> None:
@@ -165,7 +167,9 @@ class Intake:
             if not self._queue.is_of_this_run():
                 self._give_back(taken)
                 return
+            before = self._reader.bytes_read
             read = self._reader.read([one.batch for one in taken])
+            self.batch_bytes = (self._reader.bytes_read - before) / len(taken)
         except Disconnected:
             self.forget([one.entry for one in taken])  # else no comparison would ever find them
             raise

@@ -12,7 +12,8 @@ from common.broker.work import Done, WorkQueue
 from common.settings import Settings
 
 TOGETHER = 32
-"""Results that one round trip commits at most."""
+TOGETHER_BYTES = 16 << 20
+"""Results, and about so many bytes of their rows, that one round trip commits at most."""
 
 logger = logging.getLogger("penstock.worker")
 
@@ -58,8 +59,10 @@ class Outbox:
             closing = False
             while not closing:
                 together = [self._waiting.get()]
-                while len(together) < TOGETHER and not self._waiting.empty():
+                size = _size(together[0])
+                while len(together) < TOGETHER and size < TOGETHER_BYTES and not self._waiting.empty():
                     together.append(self._waiting.get())
+                    size += _size(together[-1])
                 closing = None in together
                 done = [one for one in together if one is not None]
                 if done:
@@ -81,3 +84,7 @@ class Outbox:
             if not landing:
                 logger.info("batch %d of %s has another owner now", one.taken.batch.seq, one.taken.batch.step)
         self._settled([one.taken.entry for one in done])
+
+
+def _size(done: Done | None) -> int:
+    return len(done.payload) if done is not None and done.payload is not None else 0

@@ -32,6 +32,8 @@ class PayloadReader:
         self._rests: OrderedDict[Payload, dict[int, Row | None]] = OrderedDict()
         self._rest_rows = 0
         self._lock = threading.Lock()
+        self.bytes_read = 0
+        """Of payloads, in all."""
 
     def read(self, batches: Sequence[Batch]) -> list[list[Rows] | PayloadLost]:
         """Per batch one list of rows per predecessor, holes in place; or what cannot be had of it.
@@ -81,6 +83,7 @@ class PayloadReader:
         if self._files is not None:
             outside = [payload for payload in wanted if payload.external is not None]
             stored |= zip(outside, self._files.read_all(outside), strict=True)
+        self.bytes_read += sum(len(data) for data in stored.values() if isinstance(data, bytes))
         return {
             payload: data if isinstance(data, PayloadLost) else decode_rows(data)
             for payload, data in stored.items()

@@ -15,6 +15,7 @@ from worker.work import Work
 
 AHEAD_SECONDS = 0.05
 """Work that is read ahead: fast steps want many batches, slow ones must not keep them from other workers."""
+AHEAD_BYTES = 32 << 20
 MOST_AHEAD = 64
 
 
@@ -31,8 +32,9 @@ class SyncRunner(Runner):
         self._batch: Batch | None = None
 
     def room(self) -> int:
-        """One batch in hand and one ahead; more where they take less than `AHEAD_SECONDS` together."""
-        return min(MOST_AHEAD, max(2, int(AHEAD_SECONDS / self._batch_seconds))) - self.intake.held
+        """One batch in hand and one ahead; more where they take less than `AHEAD_SECONDS` and are small."""
+        fitting = min(AHEAD_SECONDS / self._batch_seconds, AHEAD_BYTES / max(1, self.intake.batch_bytes))
+        return min(MOST_AHEAD, max(2, int(fitting))) - self.intake.held
 
     def work(self) -> None:
         """Takes batches from the inbox and runs them."""

@@ -12,6 +12,8 @@ from common.keys import Keys
 from common.wire import decode_letter, message_of
 
 AT_ONCE = 1_000
+BYTES_AT_ONCE = 16_000_000
+"""About; rows of dead letters may have 64 MB each."""
 LOG_LENGTH = 20_000
 LOG_BYTES = 16_000_000
 """What waits for the coordinator of log records, about; older ones are dropped, and counted."""
@@ -30,6 +32,7 @@ class Reports:
     def __init__(self, connection: Connection, run_id: str) -> None:
         self.keys = Keys(run_id)
         self._connection = connection
+        self._at_once = {self.keys.log: AT_ONCE, self.keys.failed: 1}
 
     def log(self) -> list[tuple[str, dict[bytes, bytes]]]:
         """The oldest log records, by entry."""
@@ -52,5 +55,9 @@ class Reports:
             self._connection.command("XDEL", stream, *entries)
 
     def _head(self, stream: str) -> list[tuple[str, dict[bytes, bytes]]]:
-        entries = self._connection.command("XRANGE", stream, "-", "+", "COUNT", AT_ONCE)
+        count = self._at_once[stream]
+        entries = self._connection.command("XRANGE", stream, "-", "+", "COUNT", count)
+        size = sum(len(value) for _, fields in entries for value in fields.values())
+        fitting = count * BYTES_AT_ONCE // max(1, size)
+        self._at_once[stream] = max(1, min(AT_ONCE, 8 * count, fitting))
         return [(entry.decode(), fields) for entry, fields in entries]

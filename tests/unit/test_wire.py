@@ -263,6 +263,24 @@ def test_a_size_that_is_only_claimed_takes_no_memory(decode: Callable[[bytes], o
             decode(kind + b"\xff\xff\xff\xff\x01")
 
 
+@pytest.mark.parametrize("item", [b"\x91\x00", b"\xa2ab", b"\x80"])
+@pytest.mark.parametrize("lists", [1, 100])
+def test_an_entry_of_endless_small_values_is_refused_before_they_take_memory(item: bytes, lists: int) -> None:
+    many = 8_000_000 // lists
+    message = b"\x9c\x03\xa6result" + b"\xdc" + lists.to_bytes(2) + (b"\xdd" + many.to_bytes(4) + item * many) * lists
+    with pytest.raises(
+        WireError, match=r"is not a message: (it has more than 4,000,000 values|8000000 exceeds max_array)"
+    ):
+        decode_entry(message)
+
+
+def test_a_result_of_many_chunks_is_read() -> None:
+    result = Result(
+        "all", 0, 0, tuple(Chunk(50, 5_000, f"all-0-0-{n:08}.{'d' * 32}") for n in range(100_000)), 5_000_000
+    )
+    assert decode_entry(encode_entry(result)) == result
+
+
 @given(st.binary(max_size=200))
 def test_bytes_that_nobody_wrote_are_a_wire_error_and_nothing_else(data: bytes) -> None:
     for decode in DECODERS:
