@@ -23,9 +23,10 @@ PenstockError
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from typing import Any
+
+from common.location import place_of
 
 EXIT_COMPLETE = 0
 EXIT_FAILED = 1
@@ -205,7 +206,6 @@ class RowTypeError(RowError):
 
 
 def describe(error: BaseException) -> str:
-    """Type and message of an exception, and where it was raised; what a user reads in a dead letter."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
+    """Type and message of an exception, and the user's line that raised it; what a user reads in a dead letter."""
+    place = place_of(error)
+    return f"{type(error).__name__}: {error}{f' (at {place})' if place else ''}"
