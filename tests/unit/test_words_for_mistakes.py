@@ -11,12 +11,14 @@ import pytest
 from click.testing import CliRunner, Result
 from pydantic import ValidationError
 
-from common.errors import UsageError
+from common.errors import SpecError, UsageError
 from common.llms import OpenAILLM
 from common.steps import KeepColumns, TextGeneration
 from common.steps.base import GeneratorStep, Step, StepInput, StepOutput, StepResources
 from common.steps.decorator import step
 from coordinator.cli import group
+from coordinator.host_check import check_host
+from coordinator.load import prepare
 from worker.attempts import call_step
 
 # Constructors
@@ -84,6 +86,15 @@ def test_a_missing_key_is_found_by_validate(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.delenv("OPENAI_API_KEY")
     monkeypatch.setenv("OPENAI_BASE_URL", "http://127.0.0.1:1/v1")
     assert validate(path).exit_code == 0
+
+
+def test_a_key_that_a_program_has_given_is_not_missing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
+        monkeypatch.delenv(name, raising=False)
+    prepared = prepare(spec(tmp_path, load=LOAD, ask=ask(OPENAI)))
+    check_host(prepared, ["ask.llm.api_key"])
+    with pytest.raises(SpecError, match="needs a key"):
+        check_host(prepared, ["other.llm.api_key"])
 
 
 def test_a_misspelt_option_of_the_model_is_found_by_validate(tmp_path: Path) -> None:
