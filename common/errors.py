@@ -26,7 +26,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from common.location import place_of
+from common.location import Origin, origin_of, place_of
 
 EXIT_COMPLETE = 0
 EXIT_FAILED = 1
@@ -208,4 +208,6 @@ class RowTypeError(RowError):
 def describe(error: BaseException) -> str:
     """Type and message of an exception, and the user's line that raised it; what a user reads in a dead letter."""
     place = place_of(error)
+    if isinstance(error, PenstockError) and origin_of(place.rpartition(":")[0]) is Origin.OURS:
+        place = ""  # such as that of an endpoint: its words say where
     return f"{type(error).__name__}: {error}{f' (at {place})' if place else ''}"

@@ -12,6 +12,7 @@ import pytest
 
 from common.errors import describe
 from common.steps.columns import KeepColumns
+from common.templates.prompt import PromptTemplate
 
 USER = """
 import json
@@ -73,7 +74,14 @@ def test_of_a_step_that_is_installed_it_is_a_line_of_its_own_package(modules: Mo
     assert "site-packages/installed/__init__.py:8)" in describe(caught(modules.installed.own))
 
 
-def test_of_a_built_in_step_or_python_it_is_the_line_that_raised() -> None:
-    assert "common/" in describe(caught(lambda: list(KeepColumns(columns=["a"]).process([{}]))))  # type: ignore[list-item]
+def test_an_error_of_ours_says_it_all_in_words() -> None:
+    kept = caught(lambda: list(KeepColumns(columns=["a"]).process([{}])))
+    assert describe(kept) == "RowError: the row has no column 'a'; it has none"
+    made = caught(lambda: PromptTemplate("{{ a.center(99999999) }}").render({"a": "b"}))
+    assert describe(made).endswith("characters; at most 10,000 are made")
+
+
+def test_of_another_error_in_our_code_or_pythons_it_is_the_line_that_raised() -> None:
+    assert "/common/" in describe(caught(lambda: list(KeepColumns(columns=["a"]).process(None))))  # type: ignore[arg-type]
     assert "json/decoder.py:" in describe(caught(lambda: json.loads("{")))
     assert describe(ValueError("no traceback")) == "ValueError: no traceback"
