@@ -24,9 +24,10 @@ PenstockError
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from typing import Any
+
+from common.location import Origin, origin_of, place_of
 
 EXIT_COMPLETE = 0
 EXIT_FAILED = 1
@@ -223,7 +224,8 @@ class RowTypeError(RowError):
 
 
 def describe(error: BaseException) -> str:
-    """Type and message of an exception, and where it was raised; what a user reads in a dead letter."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
+    """Type and message of an exception, and the user's line that raised it; what a user reads in a dead letter."""
+    place = place_of(error)
+    if isinstance(error, PenstockError) and origin_of(place.rpartition(":")[0]) is Origin.OURS:
+        place = ""  # such as that of an endpoint: its words say where
+    return f"{type(error).__name__}: {error}{f' (at {place})' if place else ''}"

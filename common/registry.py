@@ -9,7 +9,6 @@ A name is one of
 from __future__ import annotations
 
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -21,6 +20,7 @@ import common
 from common.errors import PenstockError, UsageError
 from common.faults import nearest
 from common.import_names import import_by_name, import_name
+from common.location import place_of
 from common.source import OUR_PACKAGES
 from common.steps.base import BaseStep
 
@@ -247,14 +247,11 @@ def _import_failed(module_name: str, type_name: str, error: Exception) -> str:
     if isinstance(error, PenstockError):  # it says where
         return f"the module '{module_name}' of '{type_name}' cannot be imported: {error}"
     if isinstance(error, SyntaxError):
-        problem, where, line = error.msg, error.filename, error.lineno
+        problem, place = error.msg, f"{error.filename}:{error.lineno}"
     else:
-        frames = traceback.extract_tb(error.__traceback__)
-        users = [frame for frame in frames if not frame.filename.startswith("<") and frame.filename != __file__]
-        problem, where, line = str(error), users[-1].filename, users[-1].lineno
+        problem, place = str(error), place_of(error)
     return (
-        f"the module '{module_name}' of '{type_name}' cannot be imported: {type(error).__name__}: {problem} "
-        f"({where}:{line})"
+        f"the module '{module_name}' of '{type_name}' cannot be imported: {type(error).__name__}: {problem} ({place})"
     )
 
 

@@ -112,6 +112,8 @@ class PipelineSpec(BaseModel):
             raise _first_fault(error, data) from None
         for name, step in spec.steps.items():
             refuse_secrets(step.params, ("steps", name))
+        for name, routing in spec.routing.items():
+            refuse_secrets(routing.params, ("routing", name))
         return spec
 
     def dump(self) -> dict[str, Any]:

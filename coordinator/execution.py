@@ -28,6 +28,7 @@ from common.errors import (
     SpecError,
 )
 from common.requirements import check_requirements
+from common.secrets import SECRETS_VARIABLE
 from common.settings import Settings
 from common.signals import stop_signals
 from common.signature import Identity
@@ -38,6 +39,7 @@ from coordinator.earlier_runs import lines_about_earlier_runs
 from coordinator.embedded import end_leftover
 from coordinator.ending import Ending
 from coordinator.failures import FailureLog
+from coordinator.host_check import check_host
 from coordinator.known_run import all_endpoints, check_copy, check_known_run, say_what_moved
 from coordinator.lease import LeaseKeeper
 from coordinator.load import Prepared
@@ -131,6 +133,7 @@ class Execution:
             self._stores.open()
             if self._request.workers == "local":
                 check_requirements(self._requirements())
+                check_host(self._prepared, json.loads(self._request.environment.get(SECRETS_VARIABLE, "{}")))
             with ExitStack() as stack:
                 if self._request.dry_run:  # when no worker is left to write
                     stack.callback(self._stores.remove)

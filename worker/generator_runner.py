@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from common.batch import Batch, Failure, Result
@@ -14,6 +14,7 @@ from common.errors import FileChanged, RowError, StoreError, UsageError, describ
 from common.raised import StepCode
 from common.steps.base import GeneratorStep, Row
 from common.steps.mappings import apply_output_mappings
+from worker.attempts import no_yield
 from worker.holes import WholeRows
 from worker.intake import LONGEST_BLOCK
 from worker.outcome import FailedRow, Interrupted, RoutingFailed, StepFailed, died
@@ -214,11 +215,17 @@ def chunks(step: GeneratorStep, offset: int, bench: Bench) -> Iterator[tuple[lis
     """What the generator yields from `offset` on, in batches of at most its `batch_size`; the last one says so.
 
     Raises:
+        UsageError: it yields nothing, but returns something.
         RowError: it yields something else than (list of rows, last).
     """
     left = None if bench.rows_limit is None else max(0, bench.rows_limit - offset)
-    for yielded in step.process(offset=offset):
+    given: object = step.process(offset=offset)
+    if not isinstance(given, Iterable):
+        raise UsageError(no_yield(step, given))
+    for yielded in given:
         if not (isinstance(yielded, tuple) and len(yielded) == 2 and isinstance(yielded[0], list)):
+            if isinstance(given, list | tuple):
+                raise UsageError(no_yield(step, given))
             raise RowError(f"process of generator '{step.name}' must yield (list of rows, is it the last batch)")
         rows, last = yielded
         for row in rows:

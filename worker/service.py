@@ -25,6 +25,7 @@ from common.errors import (
     EXIT_NO_COORDINATOR,
     BrokerError,
     PenstockError,
+    UsageError,
     WireError,
 )
 from common.faults import SpecFault
@@ -165,8 +166,8 @@ class Worker:
             if self._stopping.is_set():
                 return self._exit_code
             runner.load()
-        except BaseException:  # such as a SystemExit: no signal raises anything here
-            facts["load_error"] = traceback.format_exc()
+        except BaseException as error:  # such as a SystemExit: no signal raises anything here
+            facts["load_error"] = str(error) if isinstance(error, UsageError) else traceback.format_exc()
             logger.exception("step '%s' cannot be loaded", self._step_name)
             return EXIT_FAILED
         finally:

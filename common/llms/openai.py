@@ -29,6 +29,10 @@ _OURS = {
     "stream": "answers are taken whole",
 }
 """Options of a call that generation_kwargs cannot set, and what to do instead."""
+_USUAL = frozenset(
+    {"temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "extra_body", "response_format"}
+)
+"""Options that any version of the client has."""
 
 
 class OpenAILLM(LLM):
@@ -95,12 +99,22 @@ class OpenAILLM(LLM):
         parts = urlsplit(self._url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
+    def check_here(self) -> None:
+        """The client is imported only where an option is not among those that everybody uses. Raises as `load`."""
+        if not self.generation_kwargs.keys() <= _USUAL:
+            self._check_options()
+        self._check_key()
+
     def load(self) -> None:
         """Imports the client and checks the options and the key.
 
         Raises:
             UsageError: an option that the client does not have, or OpenAI's own endpoint and no key.
         """
+        self._check_options()
+        self._check_key()
+
+    def _check_options(self) -> None:
         from inspect import signature
 
         from openai.resources.chat.completions import AsyncCompletions
@@ -112,6 +126,8 @@ class OpenAILLM(LLM):
                     f"generation_kwargs: the chat completions API has no option '{name}'{hint(name, known, '')}; what "
                     f"only your endpoint knows goes under extra_body: {{extra_body: {{{name}: ...}}}}"
                 )
+
+    def _check_key(self) -> None:
         if not self._key and f".{urlsplit(self._url).hostname}".endswith(".openai.com"):
             raise UsageError(
                 f"model '{self.model}' at {self.endpoint} needs a key: set the environment variable {self.api_key_env} "

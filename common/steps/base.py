@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from common.artifacts import ArtifactStore, WriteFunction
+from common.constructors import ExplainedType
 from common.errors import UsageError
 from common.runtime_parameters import RuntimeOption, RuntimeParametersMixin
 from common.runtime_parameters import RuntimeParameter as RuntimeParameter
@@ -32,7 +33,7 @@ StepColumns = list[str] | dict[str, bool]
 StepKind = Literal["step", "generator", "global", "async"]
 
 
-class StepResources(BaseModel):
+class StepResources(BaseModel, metaclass=ExplainedType):
     """What each worker of the step needs. None of it changes the rows, so none of it is in a run's signature."""
 
     model_config = ConfigDict(extra="forbid")
@@ -150,6 +151,13 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
             return None
         mapped = {**self.input_mappings, **self.output_mappings}
         return available | {mapped.get(column, column) for column in self.outputs}
+
+    def check_here(self) -> None:
+        """Called before a run of local workers, and by `validate`: looks for what this host lacks, such as a file.
+
+        Raises:
+            UsageError: says what, and what to do.
+        """
 
     def load(self) -> None:
         """Called once per worker before the first batch: open clients, load models, import heavy packages here."""

@@ -55,6 +55,10 @@ class LoadDataFromDisk(FileLoader):
         columns = self.outputs
         return output_names(self, columns) if columns else None
 
+    def check_here(self) -> None:
+        """Raises as `load`."""
+        self._files()
+
     def load(self) -> None:
         """Finds a wrong path, config or split before the first batch.
 

@@ -91,6 +91,11 @@ class LoadDataFromFile(FileLoader):
         columns = self.outputs
         return output_names(self, columns) if columns else None
 
+    def check_here(self) -> None:
+        """Raises UsageError: no file, an unknown column or format, a row that is too long among the first."""
+        self._files()
+        self._head_columns()
+
     def load(self) -> None:
         """Finds a wrong path or column before the first batch.
 

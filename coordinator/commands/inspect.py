@@ -20,10 +20,13 @@ def validate(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], wor
 
     A mistake is one message with file and line, and exit code 2.
     """
+    from coordinator.host_check import check_host
     from coordinator.load import prepare
     from coordinator.wording import count
 
     prepared = prepare(spec, overrides, allow, external=workers == "external")
+    if workers == "local":
+        check_host(prepared)
     plan = prepared.plan
     edges = sum(len(step.predecessors) for step in plan.steps.values())
     say(f"{spec} is valid: {count(len(plan.steps), 'step')}, {count(edges, 'edge')}")

@@ -93,3 +93,9 @@ def test_what_looks_like_a_secret_is_refused_by_its_place(params: dict[str, Any]
 )
 def test_what_only_sounds_like_a_secret_is_taken(params: dict[str, Any]) -> None:
     refuse_secrets(params, ("steps", "a"))
+
+
+def test_options_of_routing_functions_are_looked_at_too() -> None:
+    routing = {"a": {"function": "mine:choose", "api_key": "x"}}
+    with pytest.raises(SpecFault, match=r"'routing\.a\.api_key' holds a secret"):
+        PipelineSpec.from_dict({"name": "demo", "steps": {"a": {"type": "A"}}, "routing": routing})
