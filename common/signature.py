@@ -7,6 +7,7 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+from common.data_files import data_files
 from common.descriptor import component_classes
 from common.dump import dump_parameters
 from common.errors import UsageError
@@ -15,6 +16,7 @@ from common.routing import RoutingBatchFunction
 from common.spec import PipelineSpec, StepSpec
 from common.stand_in import Undescribed
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
+from common.steps.file_states import DataFiles
 
 _PLACEMENT = frozenset({"cuda_devices", "disable_cuda_device_placement"})
 _OUTSIDE = frozenset({"resources", "concurrency", "retries", "backoff", "max_deliveries", "batch_timeout"}) | _PLACEMENT
@@ -30,6 +32,7 @@ def run_signature(
     steps: Mapping[str, BaseStep],
     routing: Mapping[str, RoutingBatchFunction],
     options: Mapping[str, Any],
+    data: Mapping[str, DataFiles] | None = None,
 ) -> str:
     """32 hex digits, the same in every process and on every host.
 
@@ -37,11 +40,14 @@ def run_signature(
         steps: the built steps of `spec`, by name.
         routing: its routing functions, by routing step.
         options: options of the run that change its rows, such as the limit on generators; plain data.
+        data: the files of the steps, see `data_files`, where they have been looked at.
     """
+    data = data_files(steps) if data is None else data
     content = {
         "pipeline": spec.name,
         "steps": {name: _step(spec.steps[name], step) for name, step in steps.items()},
         "routing": {name: {**function.spec(), "source": function.digest()} for name, function in routing.items()},
+        "files": {name: files.fingerprint() for name, files in data.items()},
         "load_groups": spec.load_groups,
         "enable_metadata": spec.enable_metadata,
         "options": {name: value for name, value in options.items() if value is not None},

@@ -16,7 +16,9 @@ from typing import Any
 
 from common.broker.connection import Connection
 from common.broker.control import Control
+from common.broker.digests import read_digests
 from common.broker.runs import RunRegistry
+from common.data_files import data_files
 from common.errors import (
     EXIT_FAILED,
     EXIT_STOPPED,
@@ -36,6 +38,7 @@ from coordinator.descriptors import DescriptorWait
 from coordinator.embedded import end_leftover
 from coordinator.ending import Ending
 from coordinator.failures import FailureLog
+from coordinator.known_data import recognise
 from coordinator.known_run import check_known_run
 from coordinator.lease import LeaseKeeper
 from coordinator.load import Prepared
@@ -73,7 +76,11 @@ class Execution:
         self._prepared = prepared
         self._routing = Routing(prepared)
         options = {"limit": request.limit, "dry_run": request.dry_run}
-        signature = run_signature(prepared.spec, prepared.steps, prepared.routing, options)
+        data = data_files(prepared.steps)
+        content = run_signature(prepared.spec, prepared.steps, prepared.routing, options, data)
+        known = RunDirectory.of(cache, prepared.spec.name, content).path.parent
+        self._data = recognise(known, content, prepared, data, reporter)
+        signature = self._data.signature
         self.run_id = request.run_id or f"{prepared.spec.name}-{signature[:12]}"
         if request.dry_run:
             self.run_id += f"-dry-{secrets.token_hex(3)}"
@@ -116,6 +123,7 @@ class Execution:
                 end_leftover(self._directory.broker)
                 self._directory.clear()
                 before = None
+            self._data.write(self._directory.path)
             if before is not None and before.status == "complete":
                 return self._ending.reuse(before)
             self._stores.open()
@@ -195,7 +203,7 @@ class Execution:
         if self._request.fresh:
             self._forget(registry, control)
         else:
-            check_known_run(registry, self._record(before), before, self._reporter)
+            check_known_run(registry, self._record(before), before, self._reporter, self._data)
         control.take_over(self._dead_token(registry))
 
     def _ask_workers(
@@ -271,6 +279,9 @@ class Execution:
                         self._worker_arguments(), self._worker_environment(connection.url), self._directory.log
                     )
                 outcome = self._ending.after(coordinator, control)
+                with suppress(BrokerError, OSError):  # the next command needs them only where a file was touched
+                    digests = read_digests(connection, control.keys, self._data.files)
+                    self._data.with_digests(digests).write(self._directory.path)
                 if outcome.status == "complete":
                     coordinator.dismiss()
                 reporter.note(f"the run is {outcome.status}{': ' if outcome.reason else ''}{outcome.reason}")
@@ -287,6 +298,7 @@ class Execution:
             "base_dir": str(self._prepared.folder),
             "limit": self._request.limit,
             "dry_run": self._request.dry_run,
+            "files": self._data.of_parameters,
             **pipeline_options(self._prepared, self._routing),
         }
         options |= self._stores.options(options["spill"])

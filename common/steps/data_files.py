@@ -61,8 +61,6 @@ def _keep(suffix: str, write: Callable[[BinaryIO], None]) -> Path:
                 digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
             kept = folder / f"{digest}{suffix}"
             if not kept.exists():
-                # The time of a file is part of a run's signature; data that was removed and comes again is the same.
-                os.utime(temporary, (0, 0))
                 os.chmod(temporary, 0o644)
                 os.replace(temporary, kept)
             return kept
