@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from common.data_files import data_files
 from common.descriptor import component_classes, model_identities
 from common.dump import dump_parameters
 from common.errors import UsageError
@@ -17,6 +18,7 @@ from common.source import source_digest
 from common.spec import PipelineSpec, StepSpec
 from common.stand_in import Undescribed
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
+from common.steps.file_states import DataFiles
 
 VERSION = 2
 """Of the signature: another one makes another run of everything."""
@@ -48,6 +50,7 @@ class Identity:
         steps: Mapping[str, BaseStep],
         routing: Mapping[str, RoutingBatchFunction],
         options: Mapping[str, Any],
+        data: Mapping[str, DataFiles] | None = None,
     ) -> Identity:
         """Of a pipeline and how it is run.
 
@@ -55,7 +58,9 @@ class Identity:
             steps: the built steps of `spec`, by name.
             routing: its routing functions, by routing step.
             options: options of the run that change its rows, such as the limit on generators; plain data.
+            data: the files of the steps, see `data_files`, where they have been looked at.
         """
+        data = data_files(steps) if data is None else data
         return cls(
             whole={
                 "pipeline": spec.name,
@@ -66,7 +71,7 @@ class Identity:
                 "enable_metadata": spec.enable_metadata,
                 **{name: value for name, value in options.items() if value is not None},
             },
-            steps={name: _step(spec.steps[name], step) for name, step in steps.items()},
+            steps={name: _step(spec.steps[name], step) | _contents(name, data) for name, step in steps.items()},
         )
 
     @property
@@ -87,9 +92,10 @@ def run_signature(
     steps: Mapping[str, BaseStep],
     routing: Mapping[str, RoutingBatchFunction],
     options: Mapping[str, Any],
+    data: Mapping[str, DataFiles] | None = None,
 ) -> str:
     """See `Identity`."""
-    return Identity.of(spec, steps, routing, options).signature
+    return Identity.of(spec, steps, routing, options, data).signature
 
 
 def _digest(content: Any, size: int) -> str:
@@ -113,6 +119,14 @@ def _step(spec: StepSpec, step: BaseStep) -> dict[str, Any]:
         "source": sorted({source_digest(cls) for cls in component_classes(step)}),
         "data": step.fingerprint() if isinstance(step, GeneratorStep) else "",
         **{name: getattr(step, name) for name in _ALWAYS},
+    }
+
+
+def _contents(step: str, data: Mapping[str, DataFiles]) -> dict[str, str]:
+    """What the files hold that a step's parameters name."""
+    named = {name.partition("."): files for name, files in data.items()}
+    return {
+        f"content of {field}": files.fingerprint() for (of, dot, field), files in named.items() if dot and of == step
     }
 
 

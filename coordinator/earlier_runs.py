@@ -103,7 +103,7 @@ class NewRun:
         return [name for name in waiting if name in same]
 
     def _changes(self, run: RunRecord) -> str:
-        changes = list(_changes(run.identity, self.identity))
+        changes = list(_changes(run.identity, self.identity)) or ["its data may have changed"]
         shown = changes[:MOST_CHANGES]
         if len(changes) > len(shown):
             shown.append(f"{len(changes) - len(shown)} more")

@@ -17,6 +17,7 @@ from typing import Any
 from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
+from common.data_files import data_files
 from common.descriptor import endpoints
 from common.errors import (
     EXIT_FAILED,
@@ -40,6 +41,7 @@ from coordinator.embedded import end_leftover
 from coordinator.ending import Ending
 from coordinator.failures import FailureLog
 from coordinator.host_check import check_host
+from coordinator.known_data import keep_digests, recognise
 from coordinator.known_run import all_endpoints, check_copy, check_known_run, say_what_moved
 from coordinator.lease import LeaseKeeper
 from coordinator.load import Prepared
@@ -57,7 +59,7 @@ from coordinator.session import RunFacts
 from coordinator.standby import stand_by
 from coordinator.stores import RunStores
 from coordinator.view import Outcome, Reporter
-from coordinator.worker_command import worker_command
+from coordinator.worker_command import local_worker_arguments, worker_command
 
 BROKER_SECONDS = 10.0
 """How long a broker that cannot be reached is waited for before there is anything to lose."""
@@ -77,9 +79,11 @@ class Execution:
         self._settings = settings
         self._prepared = prepared
         self._routing = Routing(prepared)
-        self._signed_options = {"limit": request.limit, "dry_run": request.dry_run}
-        self._identity = Identity.of(prepared.spec, prepared.steps, prepared.routing, self._signed_options)
-        signature = self._identity.signature
+        data = data_files(prepared.steps)
+        self._identity = Identity.of(prepared.spec, prepared.steps, prepared.routing, request.signed_options, data)
+        content = self._identity.signature
+        self._data = recognise(cache, content, prepared, data, reporter)
+        signature = self._data.signature
         self.run_id = request.run_id or f"{prepared.spec.name}-{signature[:12]}"
         if request.dry_run:
             self.run_id += f"-dry-{secrets.token_hex(3)}"
@@ -128,11 +132,12 @@ class Execution:
                 self._directory.clear()
                 before = None
             self._compare(before)
+            self._data.write(self._directory.path)
             if before is not None and before.status == "complete":
                 return self._ending.reuse(before)
             self._stores.open()
             if self._request.workers == "local":
-                check_requirements(self._requirements())
+                check_requirements(self._prepared.requirements())
                 check_host(self._prepared, json.loads(self._request.environment.get(SECRETS_VARIABLE, "{}")))
             with ExitStack() as stack:
                 if self._request.dry_run:  # when no worker is left to write
@@ -155,7 +160,9 @@ class Execution:
         if before is not None:
             say_what_moved(before, endpoints(self._prepared.steps), self._reporter)
         elif not self._request.fresh and not self._request.dry_run:
-            for line in lines_about_earlier_runs(self._directory, self._prepared, self._identity, self._signed_options):
+            for line in lines_about_earlier_runs(
+                self._directory, self._prepared, self._identity, self._request.signed_options
+            ):
                 self._reporter.say(line)
 
     def _last_record(self) -> RunRecord | None:
@@ -216,7 +223,7 @@ class Execution:
         if self._fresh:
             self._forget(registry, control)
         else:
-            check_known_run(registry, self._record(before), before, self._reporter)
+            check_known_run(registry, self._record(before), before, self._reporter, self._data)
         control.take_over(self._dead_token(registry))
 
     def _ask_workers(
@@ -288,10 +295,13 @@ class Execution:
             with stop_signals(coordinator.stop):
                 open_run()
                 if local:
+                    # The URL may hold a password, which must not stand in a command line.
+                    environment = {**self._request.environment, "PENSTOCK_BROKER_URL": connection.url}
                     host.start_workers(
-                        self._worker_arguments(), self._worker_environment(connection.url), self._directory.log
+                        local_worker_arguments(self._prepared, self.run_id), environment, self._directory.log
                     )
                 outcome = self._ending.after(coordinator, control)
+                keep_digests(self._data, connection, control.keys, self._directory.path)
                 if outcome.status == "complete":
                     coordinator.dismiss()
                 reporter.note(f"the run is {outcome.status}{': ' if outcome.reason else ''}{outcome.reason}")
@@ -308,6 +318,7 @@ class Execution:
             "base_dir": str(self._prepared.folder),
             "limit": self._request.limit,
             "dry_run": self._request.dry_run,
+            "files": self._data.of_parameters,
             **pipeline_options(self._prepared, self._routing),
         }
         options |= self._stores.options(options["spill"])
@@ -358,10 +369,6 @@ class Execution:
             file_delay=self._stores.file_delay,
         )
 
-    def _requirements(self) -> list[tuple[str, list[str]]]:
-        own = [(f"step '{name}'", step.requirements) for name, step in self._prepared.steps.items()]
-        return [("the pipeline", self._prepared.spec.requirements), *own]
-
     # who coordinates
 
     def _holder(self) -> dict[str, Any]:
@@ -389,13 +396,3 @@ class Execution:
 
     def _start_command(self, step: str) -> str:
         return worker_command(self._prepared, step, self.run_id, self._request.broker)
-
-    def _worker_arguments(self) -> list[str]:
-        arguments = ["--all-steps", "--run", self.run_id, "--local", "--base-dir", str(self._prepared.folder)]
-        for module in self._prepared.allow:
-            arguments += ["--allow", module]
-        return arguments
-
-    def _worker_environment(self, url: str) -> dict[str, str]:
-        """The URL may hold a password, which must not stand in a command line."""
-        return {**self._request.environment, "PENSTOCK_BROKER_URL": url}

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from common.broker.runs import RUN_ID, RunRegistry
 from common.errors import UsageError
+from coordinator.known_data import DataRecord, check_data_at_broker
 from coordinator.run_directory import RunDirectory, RunRecord
 from coordinator.view import Reporter
 
@@ -33,15 +34,18 @@ def check_copy(directory: RunDirectory, before: RunRecord | None) -> None:
         )
 
 
-def check_known_run(registry: RunRegistry, now: RunRecord, before: RunRecord | None, reporter: Reporter) -> None:
+def check_known_run(
+    registry: RunRegistry, now: RunRecord, before: RunRecord | None, reporter: Reporter, data: DataRecord
+) -> None:
     """A run that was begun at another broker must not start from its beginning here; nor without a word at its own.
 
     Args:
         now: the run as this command has it.
         before: what its run directory says of it; None where it has not begun there.
+        data: its data files.
 
     Raises:
-        UsageError: this broker has nothing of it, or has another one under its id.
+        UsageError: this broker has nothing of it, has another one under its id, or one of other data.
         RunError: it was made by a version that speaks another protocol.
     """
     known = registry.read(now.run)
@@ -55,6 +59,8 @@ def check_known_run(registry: RunRegistry, now: RunRecord, before: RunRecord | N
             f"this pipeline was begun as run '{before.run}': go on with --run-id {before.run}, or start over with "
             "--fresh"
         )
+    if known is not None and before is None:
+        check_data_at_broker(known, data)
     if known is not None or before is None:
         return
     if before.broker == now.broker:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,3 +48,8 @@ class RunRequest:
     private: bool = False
     standby: bool = False
     run_id: str | None = None
+
+    @property
+    def signed_options(self) -> dict[str, Any]:
+        """Those that change the rows, see `common.signature.Identity`."""
+        return {"limit": self.limit, "dry_run": self.dry_run}

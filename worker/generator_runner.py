@@ -5,14 +5,17 @@ from __future__ import annotations
 import time
 from collections import deque
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from common.batch import Batch, Failure, Result
+from common.broker.digests import note_digests
 from common.broker.generator_state import GeneratorState
 from common.broker.work import Done, Taken
-from common.errors import FileChanged, RowError, StoreError, UsageError, describe
+from common.errors import BrokerError, FileChanged, RowError, StoreError, UsageError, describe
 from common.raised import StepCode
 from common.steps.base import GeneratorStep, Row
+from common.steps.file_loader import FileLoader
 from common.steps.mappings import apply_output_mappings
 from worker.attempts import no_yield
 from worker.holes import WholeRows
@@ -208,7 +211,16 @@ class GeneratorRunner(Runner):
         self.intake.forget([one.done.taken.entry for one in made])
         if not all(landed):
             self.intake.compare()
+        elif made[-1].state.ended and isinstance(self._generator, FileLoader):
+            self._note_digests(self._generator)
         return all(landed)
+
+    def _note_digests(self, loader: FileLoader) -> None:
+        """So that the same data are known again, whatever time their files have."""
+        digests = loader.digests()
+        if any(digests):
+            with suppress(BrokerError):  # they are not needed for this run
+                note_digests(self.bench.queue.connection, self.bench.queue.keys, loader.name, digests)
 
 
 def chunks(step: GeneratorStep, offset: int, bench: Bench) -> Iterator[tuple[list[Row], bool]]:

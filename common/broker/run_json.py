@@ -44,6 +44,7 @@ class OptionsShape(BaseModel):
     undescribed: list[StepName] = []
     unchecked: list[StepName] = []
     fingerprints: dict[StepName, str] = {}
+    files: dict[str, str] = {}
     devices: dict[StepName, int | list[int]] = {}
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import PurePosixPath
 from typing import ClassVar
@@ -14,7 +14,7 @@ from common.errors import FileChanged, UsageError
 from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
 from common.steps.file_readers import in_batches
 from common.steps.file_sources import FileSource
-from common.steps.file_states import DataFiles
+from common.steps.file_states import DataFiles, digest_of
 from common.steps.file_watch import FileTouched, FileWatch
 
 _TOUCHES = 10
@@ -81,9 +81,17 @@ class FileLoader(GeneratorStep):
         """Reads these files, and nothing that they have become meanwhile. Raises WireError for another text."""
         self._data = DataFiles.decode(snapshot)
 
-    def digests(self) -> Mapping[str, str]:
-        """Of files that were read whole and whose digest was not known before, by path."""
-        return self._watch.digests if self._watch is not None else {}
+    def digests(self) -> list[str]:
+        """Of `data_files`, in their order: of those that were read whole here; empty for the others."""
+        found = self._watch.digests if self._watch is not None and self.data_files().is_here else {}
+        return [found.get(state.path, "") for state in self.data_files().files]
+
+    def digest_of(self, path: str) -> str:
+        """Digest of all bytes of the file that messages show as `path`; reads them. Raises FileChanged for none."""
+        for source in self._files():
+            if source.shown == path:
+                return digest_of(source)
+        raise FileChanged(path, "it is gone")
 
     def _watched(self) -> tuple[list[FileSource], FileWatch]:
         """The files of the run, each of which is compared whenever it is read."""

@@ -55,6 +55,11 @@ class FileState:
         """What is the same wherever, and whenever, the file was copied to."""
         return (PurePosixPath(self.path).name, self.size, self.head, self.tail)
 
+    @property
+    def stamp(self) -> str:
+        """Changes with everything that is done to the file, also where its content stays."""
+        return f"{self.time} {self.changed} {self.inode}"
+
     def difference(self, now: FileState, *, here: bool = True) -> str:
         """What shows that the file has changed since, in words; empty where nothing does.
 
@@ -85,9 +90,18 @@ class DataFiles:
     def of(cls, sources: Iterable[FileSource]) -> DataFiles:
         """Looks at them; small ones are read whole. Raises OSError, or what their filesystem raises."""
         found = [(source, look(source)) for source in sources]
-        small = sum(state.size for _, state in found) <= SMALL_BYTES
-        whole = [replace(state, whole=digest_of(source)) if small else state for source, state in found]
-        return cls(socket.gethostname(), tuple(whole))
+        data = cls(socket.gethostname(), tuple(state for _, state in found))
+        return data.with_digests([digest_of(source) for source, _ in found]) if data.are_small else data
+
+    def with_digests(self, digests: Iterable[str]) -> DataFiles:
+        """Knows these digests as well, in the order of the files; an empty one says nothing."""
+        pairs = zip(self.files, digests, strict=True)
+        return replace(self, files=tuple(replace(state, whole=digest or state.whole) for state, digest in pairs))
+
+    @property
+    def are_small(self) -> bool:
+        """May they be read before the first row?"""
+        return sum(state.size for state in self.files) <= SMALL_BYTES
 
     @property
     def is_here(self) -> bool:
@@ -110,8 +124,9 @@ class DataFiles:
             ) from None
 
     def fingerprint(self) -> str:
-        """32 hex digits for what they hold, as far as it was looked at; their time is no part of it."""
-        lines = "\n".join("\t".join(map(str, state.content)) for state in self.files)
+        """32 hex digits for what they hold, as far as that is known before the first row; not for their times."""
+        small = self.are_small
+        lines = "\n".join("\t".join(map(str, (*state.content, state.whole * small))) for state in self.files)
         return hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()
 
 

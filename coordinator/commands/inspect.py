@@ -18,8 +18,10 @@ from coordinator.commands.options import allow_option, say, set_option, show, sp
 def validate(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], workers: str) -> None:
     """Looks for everything that can be wrong with SPEC before it runs, and starts nothing.
 
-    A mistake is one message with file and line, and exit code 2.
+    A mistake is one message with file and line, and exit code 2. What may not be meant, such as a column that is
+    overwritten, is a line that begins with "warning".
     """
+    from coordinator.cautions import cautions
     from coordinator.host_check import check_host
     from coordinator.load import prepare
     from coordinator.wording import count
@@ -33,6 +35,8 @@ def validate(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], wor
     say(f"  from {_listed(plan.generators)} to {_listed(plan.leaves)}")
     for name, why in prepared.undescribed.items():
         say(f"  '{name}' can only be checked by a worker of it: {why}")
+    for line in cautions(prepared):
+        say(f"warning: {line}")
 
 
 @click.command(short_help="Show a pipeline: its graph, its steps, their parameters.")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -17,6 +18,12 @@ name: files
 steps:
   load: {{type: LoadDataFromFile, path: in.jsonl, batch_size: 10}}
   double: {{type: "mysteps:Gated", after: load, input_batch_size: 10, gate: {gate}, at: 100}}
+"""
+LARGE = """
+name: large
+steps:
+  load: {{type: LoadDataFromFile, path: in.jsonl, columns: [n]}}
+  double: {{type: "mysteps:Double", after: load, notes: {notes}}}
 """
 
 
@@ -54,3 +61,27 @@ def test_a_file_that_is_written_anew_while_it_is_read_halts_the_run_and_none_of_
     rows = harness.rows(dataset=harness.folder / "out")
     assert [row["n"] for row in rows] == list(range(ROWS))
     assert {row["word"] for row in rows} == {"new"}
+
+
+def test_a_large_file_that_is_touched_is_paid_for_once_and_one_that_is_edited_again(harness: Harness) -> None:
+    data, calls = harness.folder / "in.jsonl", harness.folder / "calls"
+    with data.open("w") as file:
+        for n in range(40):  # more than is read before the first row
+            file.write(json.dumps({"n": n, "long": "x" * 1_000_000}) + "\n")
+    spec = harness.write_spec(LARGE.format(notes=calls))
+    assert harness.run(spec)[0] == 0
+    first = harness.run_directory
+    os.utime(data, (1_000, 1_000))
+    code, text = harness.run(spec)
+    assert code == 0, text
+    assert f"{data}: it was written at 1970-01-01" in " ".join(text.split())
+    assert harness.run_directory == first, "it is the same run"
+    assert len(calls.read_text().splitlines()) == 40
+
+    with data.open("r+b") as file:
+        file.seek(20_000_000)
+        file.write(b"y")
+    code, text = harness.run(spec)
+    assert code == 0, text
+    assert "it is taken for another file than that of run" in " ".join(text.split())
+    assert len(calls.read_text().splitlines()) == 80

@@ -56,6 +56,7 @@ OPTIONS: dict[str, Any] = {
     "undescribed": [],
     "unchecked": [],
     "fingerprints": {},
+    "files": {},
     "devices": {},
 }
 ODD = [
