@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from common.errors import UsageError
+from common.steps.arrow_columns import MAPS, Maps
 from common.steps.base import Row, RuntimeParameter
 from common.steps.file_loader import FileLoader
 from common.steps.file_readers import READERS, ReadOptions, Skip, column_names
@@ -38,6 +39,7 @@ class LoadDataFromDisk(FileLoader):
         "one called default.",
     )
     num_examples: RuntimeParameter[int] = Field(default=None, ge=1, description="Rows to load at most; all if null.")
+    maps: Maps | None = Field(default=None, description=MAPS)
     storage_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the fsspec filesystem; credentials come from the environment."
     )
@@ -79,4 +81,4 @@ class LoadDataFromDisk(FileLoader):
 
     def _read(self, files: list[FileSource], skip: Skip) -> Iterator[Row]:
         for source in files:
-            yield from READERS[source.suffix.removeprefix(".")](source, ReadOptions(), skip)
+            yield from READERS[source.suffix.removeprefix(".")](source, ReadOptions(maps=self.maps), skip)

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any, cast
 
 from common.errors import RunError, UsageError
 from common.faults import hint
-from common.steps.arrow_columns import problem_of
+from common.steps.arrow_columns import Maps, problem_of, rows_of
 from common.steps.base import GeneratorStepOutput, Row
 from common.steps.file_sources import FileSource
 from common.steps.json_values import TOO_DEEP, JsonValues, RowTooLong, TwoOfOneName, decoder
@@ -57,12 +57,14 @@ class ReadOptions:
         encoding: of text files.
         delimiter: between the fields of csv; None: by the suffix.
         max_row_bytes: of the text of a row; see `RowTooLong`.
+        maps: what becomes of the maps of Parquet and Arrow files; None: they are refused.
     """
 
     columns: list[str] | None = None
     encoding: str = "utf-8"
     delimiter: str | None = None
     max_row_bytes: int = MAX_ROW_BYTES
+    maps: Maps | None = None
 
 
 Reader = Callable[[FileSource, ReadOptions, Skip], Iterator[Row]]
@@ -175,7 +177,7 @@ def read_parquet(source: FileSource, options: ReadOptions, skip: Skip) -> Iterat
     with source.open() as stream:
         try:
             file = parquet.ParquetFile(stream, buffer_size=1 << 20)
-            _check_schema(source, options.columns, file.schema_arrow)
+            _check_schema(source, options, file.schema_arrow)
             for group in range(file.num_row_groups):
                 if skip.rows >= file.metadata.row_group(group).num_rows:
                     skip.rows -= file.metadata.row_group(group).num_rows
@@ -184,7 +186,7 @@ def read_parquet(source: FileSource, options: ReadOptions, skip: Skip) -> Iterat
                     passed = min(skip.rows, batch.num_rows)
                     skip.rows -= passed
                     selected = batch if options.columns is None else batch.select(options.columns)
-                    yield from selected.slice(passed).to_pylist()
+                    yield from _rows_of(source, selected.slice(passed), options)
         except (pa.ArrowException, OSError) as error:
             raise RunError(f"{source.shown}: cannot be read as Parquet: {error}") from None
 
@@ -195,22 +197,30 @@ def read_arrow(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator
 
     try:
         with source.map() as stream, pa.ipc.open_stream(stream) as batches:
-            _check_schema(source, options.columns, batches.schema)
+            _check_schema(source, options, batches.schema)
             for batch in batches:
                 passed = min(skip.rows, batch.num_rows)
                 skip.rows -= passed
                 selected = batch if options.columns is None else batch.select(options.columns)
                 for start in range(passed, batch.num_rows, _ARROW_ROWS):
-                    yield from selected.slice(start, _ARROW_ROWS).to_pylist()
+                    yield from _rows_of(source, selected.slice(start, _ARROW_ROWS), options)
     except (pa.ArrowException, OSError) as error:
         raise RunError(f"{source.shown}: cannot be read as Arrow: {error}") from None
 
 
-def _check_schema(source: FileSource, columns: list[str] | None, schema: pa.Schema) -> None:
+def _check_schema(source: FileSource, options: ReadOptions, schema: pa.Schema) -> None:
+    columns = options.columns
     _check_columns(source, columns, schema.names)
     # A column that is not asked for may be of any type.
-    if problem := problem_of([field for field in schema if columns is None or field.name in columns]):
+    if problem := problem_of([field for field in schema if columns is None or field.name in columns], options.maps):
         raise UsageError(f"{source.shown}: {problem}" + (", or name the others in columns" if columns is None else ""))
+
+
+def _rows_of(source: FileSource, batch: pa.RecordBatch, options: ReadOptions) -> list[Row]:
+    try:
+        return rows_of(batch, options.maps)
+    except UsageError as error:
+        raise UsageError(f"{source.shown}: {error}") from None
 
 
 def column_names(source: FileSource) -> list[str]:

@@ -12,6 +12,7 @@ from pydantic import Field, field_validator, model_validator
 
 from common.errors import UsageError
 from common.faults import hint
+from common.steps.arrow_columns import MAPS, Maps
 from common.steps.base import Row
 from common.steps.file_loader import FileLoader
 from common.steps.file_readers import MAX_ROW_BYTES, READERS, SUFFIXES, ReadOptions, Skip
@@ -51,6 +52,7 @@ class LoadDataFromFile(FileLoader):
         gt=0,
         description="Bytes of a line, a csv record or a JSON object; a longer one is an error.",
     )
+    maps: Maps | None = Field(default=None, description=MAPS)
     storage_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the fsspec filesystem; credentials come from the environment."
     )
@@ -126,7 +128,7 @@ class LoadDataFromFile(FileLoader):
 
     @property
     def _options(self) -> ReadOptions:
-        return ReadOptions(self.columns, self.encoding, self.delimiter, self.max_row_bytes)
+        return ReadOptions(self.columns, self.encoding, self.delimiter, self.max_row_bytes, self.maps)
 
     def _files(self) -> list[FileSource]:
         return find_files(self._patterns, self.storage_options)

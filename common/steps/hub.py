@@ -12,7 +12,7 @@ from pydantic import AfterValidator, Field, PrivateAttr
 from common.errors import HubError, UsageError
 from common.hub import check_repo_id, hub_errors, make_repository
 from common.runtime_parameters import RuntimeOption
-from common.steps.arrow_columns import problem_of
+from common.steps.arrow_columns import MAPS, Maps, problem_of, rows_of
 from common.steps.base import (
     GeneratorStep,
     GeneratorStepOutput,
@@ -55,6 +55,7 @@ class LoadDataFromHub(GeneratorStep):
         default=True, description="Read rows over the network; otherwise the dataset is downloaded to each host first."
     )
     num_examples: RuntimeParameter[int] = Field(default=None, ge=1, description="Rows to load at most; all if null.")
+    maps: Maps | None = Field(default=None, description=MAPS)
 
     _commit: str | None = PrivateAttr(default=None)
     _columns: list[str] | None = PrivateAttr(default=None)
@@ -116,9 +117,9 @@ class LoadDataFromHub(GeneratorStep):
             dataset = dataset.skip(offset)
             # As tables, which hold images and sounds as they are stored.
             for table in dataset.with_format("arrow").iter(batch_size=_READ_ROWS):
-                if problem := problem_of(table.schema):
+                if problem := problem_of(table.schema, self.maps):
                     raise UsageError(f"dataset {self._repo_id}: {problem}")
-                yield from table.to_pylist()
+                yield from rows_of(table, self.maps)
 
     def _column_names(self) -> list[str]:
         dataset = self._open()
