@@ -226,6 +226,6 @@ class RowTypeError(RowError):
 def describe(error: BaseException) -> str:
     """Type and message of an exception, and the user's line that raised it; what a user reads in a dead letter."""
     place = place_of(error)
-    if isinstance(error, PenstockError) and origin_of(place.rpartition(":")[0]) is Origin.OURS:
+    if isinstance(error, PenstockError) and origin_of(place.rpartition(":")[0]) is not Origin.USERS:
         place = ""  # such as that of an endpoint: its words say where
     return f"{type(error).__name__}: {error}{f' (at {place})' if place else ''}"
