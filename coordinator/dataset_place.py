@@ -53,9 +53,12 @@ class DatasetPlace:
             try:
                 self._check_present()
                 break
-            except (UsageError, FileNotFoundError):
-                if _identity(target) == found:  # else another run has replaced it under our eyes
-                    raise
+            except (UsageError, OSError) as error:
+                if _identity(target) != found:
+                    continue  # another run has replaced it under our eyes
+                if isinstance(error, OSError):
+                    raise UsageError(f"--output {target} cannot be read: {error}; give another folder") from None
+                raise
         home = next(folder for folder in target.parents if folder.exists())
         if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
             raise UsageError(f"--output {target} cannot be made: {home} is not a folder that this user may write to")
@@ -205,7 +208,7 @@ def _foreign_entry(folder: Path, marker: dict[str, Any] | None) -> str | None:
         return entries[0] if entries else None
     leaves, artifacts = set(marker["rows"]), set(marker.get(ARTIFACTS, ()))
     for entry in entries:
-        if entry in leaves:
+        if entry in leaves and (folder / entry).is_dir():
             for file in (folder / entry).iterdir():
                 if not (file.name.startswith("train-") and file.suffix == ".parquet"):
                     return f"{entry}/{file.name}"

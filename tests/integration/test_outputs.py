@@ -14,6 +14,17 @@ name: {name}
 steps:
   load: {{type: "mysteps:Count", rows: {rows}, batch_size: 50}}
 """
+PROGRAM = """
+import sys
+from common.steps import LoadDataFromDicts
+from coordinator import Pipeline
+
+if __name__ == "__main__":
+    with Pipeline("one") as pipeline:
+        LoadDataFromDicts(name="load", data=[{"of": sys.argv[1]}] * 50)
+    distiset = pipeline.run(output="out", progress=False)
+    print("ROWS OF", *distiset["default"]["train"]["of"])
+"""
 ROWS = {"first": 200, "second": 300}
 
 
@@ -39,3 +50,15 @@ def test_of_two_pipelines_that_end_with_one_output_the_later_one_is_refused_and_
     assert code == 2, said
     assert f"holds the dataset of another pipeline, '{lost}'" in " ".join(said.split())
     assert [path.name for path in harness.folder.glob(".out*")] == []
+
+
+def test_programs_that_run_at_once_with_one_output_have_their_own_rows_and_the_folder_those_of_one(
+    harness: Harness,
+) -> None:
+    programs = {name: harness.start_script(PROGRAM, name) for name in ("ant", "bee")}
+    for name, program in programs.items():
+        assert program.wait(120) == 0, program.text
+        assert f"ROWS OF {' '.join([name] * 50)}\n" in program.text
+    (name,) = {row["of"] for row in harness.rows("load", harness.folder / "out")}
+    assert harness.rows("load", harness.folder / "out") == [{"of": name}] * 50
+    assert list(harness.folder.glob(".out*")) == []

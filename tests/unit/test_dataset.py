@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -219,6 +220,14 @@ def test_a_dataset_of_ours_that_somebody_added_to_is_refused(tmp_path: Path, add
     build(tmp_path, keep=[[{"id": 1}]])
     (tmp_path / "out" / added).write_text("mine")
     with pytest.raises(UsageError, match=f"holds {added}"):
+        check(tmp_path / "out")
+
+
+def test_a_file_in_the_place_of_a_leaf_is_not_ours(tmp_path: Path) -> None:
+    build(tmp_path, keep=[[{"id": 1}]])
+    shutil.rmtree(tmp_path / "out" / "keep")
+    (tmp_path / "out" / "keep").write_text("mine")
+    with pytest.raises(UsageError, match="holds keep, which no run"):
         check(tmp_path / "out")
 
 

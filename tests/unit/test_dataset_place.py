@@ -29,7 +29,7 @@ from pathlib import Path
 from coordinator.dataset import copy_dataset
 from coordinator.dataset_place import DatasetPlace
 sys.stdin.readline()
-for _ in range(15):
+for _ in range(8):
     copy_dataset(Path(sys.argv[1]), DatasetPlace(Path(sys.argv[2]), "quotes"))
 """
 HOLD = """
@@ -41,7 +41,7 @@ with DatasetPlace(Path(sys.argv[1]), "quotes").fill() as fresh:
     print("writing", flush=True)
     signal.pause()
 """
-FILES = 3
+FILES = 2
 
 
 def made(tmp_path: Path, name: str, pipeline: str = "quotes") -> Path:
