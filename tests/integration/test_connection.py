@@ -215,11 +215,14 @@ def test_a_run_is_read_as_it_was_written(run: Run) -> None:
     assert run.control.want() == "stop"
 
 
-def test_a_run_of_another_protocol_is_refused_in_words_and_leaves_other_runs_alone(redis_url: str) -> None:
+@pytest.mark.parametrize("protocol", [PROTOCOL - 1, PROTOCOL + 1])
+def test_a_run_of_another_protocol_is_refused_in_words_and_leaves_other_runs_alone(
+    redis_url: str, protocol: int
+) -> None:
     new, old = Run(redis_url), Run(redis_url)
-    register(new), register(old, PROTOCOL + 1)
+    register(new), register(old, protocol)
     registry = RunRegistry(new.connection)
-    with pytest.raises(RunError, match=rf"speaks protocol {PROTOCOL + 1}; this one speaks {PROTOCOL}.*--fresh"):
+    with pytest.raises(RunError, match=rf"speaks protocol {protocol}; this one speaks {PROTOCOL}.*--fresh"):
         registry.read(old.run_id)
     assert [record.run_id for record in registry.all()] == [new.run_id]
     assert old.run_id in registry.run_ids()
