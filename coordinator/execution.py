@@ -372,18 +372,12 @@ class Execution:
     # who coordinates
 
     def _holder(self) -> dict[str, Any]:
-        return {
-            "token": secrets.token_hex(8),
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "directory": str(self._directory.path.resolve()),
-        }
+        return {"token": secrets.token_hex(8), "pid": os.getpid(), **self._directory.address}
 
     def _dead_token(self, registry: RunRegistry) -> str:
         """The lease of a coordinator that had this very run directory need not run out: this process has its lock."""
         holder = registry.lease_holder(self.run_id) or {}
-        here = (socket.gethostname(), str(self._directory.path.resolve()))
-        return str(holder.get("token", "")) if (holder.get("host"), holder.get("directory")) == here else ""
+        return str(holder.get("token", "")) if self._directory.is_of(holder) else ""
 
     def _forget(self, registry: RunRegistry, control: Control) -> None:
         """`--fresh`: under the lease, so that no other coordinator loses its run."""

@@ -132,10 +132,7 @@ def coordinator_of(found: FoundRun, lease: Mapping[str, Any] | None) -> str | No
 
 def is_outlived(found: FoundRun, lease: Mapping[str, Any]) -> bool:
     """Has a lease only not run out yet? Its holder would have the lock of the run directory, and nobody else has."""
-    if found.directory is None:
-        return False
-    here = (socket.gethostname(), str(found.directory.path.resolve()))
-    return (lease.get("host"), lease.get("directory")) == here
+    return found.directory is not None and found.directory.is_of(lease)
 
 
 def local_coordinator(directory: RunDirectory) -> int | None:

@@ -6,8 +6,9 @@ import contextlib
 import fcntl
 import logging
 import os
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -176,6 +177,20 @@ class RunDirectory:
         except OSError:
             return None
         return None
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """What a coordinator's lease says of where its run directory is."""
+        inode = None
+        with contextlib.suppress(OSError):
+            inode = self.path.stat().st_ino
+        return {"host": socket.gethostname(), "directory": str(self.path.resolve()), "inode": inode}
+
+    def is_of(self, lease: Mapping[str, Any]) -> bool:
+        """Did the holder of a lease have this very directory, and not one that was at its place then?"""
+        here = self.address
+        known = {"inode": here["inode"], **lease}  # earlier versions did not say which
+        return all(known.get(name) == here[name] for name in here)
 
     def read(self) -> RunRecord | None:
         """What is recorded of the run; None if nothing is yet.

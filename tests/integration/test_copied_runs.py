@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from common.broker.runs import RunRegistry
-from common.errors import UsageError
+from common.errors import Fenced, UsageError
 from coordinator.known_run import check_copy
-from coordinator.lookup import find_run
+from coordinator.lookup import FoundRun, find_run
 from coordinator.removal import remove_run
 from coordinator.run_directory import RunDirectory, RunRecord
 from coordinator.socket_folder import SocketFolder
@@ -108,6 +109,19 @@ def test_a_run_directory_that_was_moved_is_the_original(stopped: StoppedRun, tmp
     check_copy(moved, moved.read())
     remove_run(find_run(stopped.run.run_id, tmp_path / "cache", None), None)
     assert stopped.is_gone
+
+
+def test_a_lease_is_that_of_the_directory_that_was_there_not_of_a_backup_in_its_place(stopped: StoppedRun) -> None:
+    directory = stopped.directory
+    lease = {"token": "live", "pid": 4711, **directory.address}
+    stopped.run.connection.command("SET", stopped.run.keys.lease, json.dumps(lease))
+    assert directory.is_of(lease)
+    directory.path.rename(directory.path.with_name("live"))
+    shutil.copytree(directory.path.with_name("live"), directory.path)
+    assert not directory.is_of(lease)
+    with pytest.raises(Fenced, match="is coordinated by process 4711"):
+        remove_run(FoundRun(stopped.run.run_id, directory, stopped.record), None)
+    assert stopped.is_whole
 
 
 def test_a_copy_does_not_go_on_with_what_its_original_has_elsewhere(stopped: StoppedRun, tmp_path: Path) -> None:
