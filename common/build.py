@@ -9,7 +9,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from common.errors import PenstockError
+from common.errors import PenstockError, describe
 from common.faults import Loc, SpecFault, known_fields, validation_faults
 from common.registry import NotHere, UnknownType, resolve_llm, resolve_step
 from common.runtime_parameters import field_model
@@ -68,7 +68,7 @@ def build_step(
         step._enable_metadata = enable_metadata
         return step
     except ValidationError as error:
-        fields = _nested_fields(cls, params, allow)
+        fields = nested_fields(cls, params, allow)
         fields[()] = known_fields(cls) - {"name"} | set(StepSpec.model_fields)
         fault = next(validation_faults(error, step_spec.type, fields, params))
         message, loc = f"step '{name}': {fault.message}", loc + fault.loc
@@ -80,7 +80,7 @@ def build_step(
     except PenstockError as error:
         raise SpecFault(f"step '{name}': {error}", loc) from error
     except Exception as error:  # any error of the user's own validators
-        message = f"step '{name}': {step_spec.type} cannot be built: {type(error).__name__}: {error}"
+        message = f"step '{name}': {step_spec.type} cannot be built: {describe(error)}"
         raise SpecFault(message, loc) from error
 
 
@@ -98,7 +98,7 @@ def absolute_path(value: Any, base_dir: Path) -> Any:
     return str(base_dir / os.path.expanduser(value))
 
 
-def _nested_fields(cls: type[BaseModel], params: dict[str, Any], allow: Sequence[str]) -> dict[Loc, set[str]]:
+def nested_fields(cls: type[BaseModel], params: dict[str, Any], allow: Sequence[str]) -> dict[Loc, set[str]]:
     """The names that a mapping with a model behind it knows: `llm` by its `type`, the others by their annotation."""
     found: dict[Loc, set[str]] = {}
     for name, field in cls.model_fields.items():
@@ -111,5 +111,5 @@ def _nested_fields(cls: type[BaseModel], params: dict[str, Any], allow: Sequence
                 continue
         if isinstance(value, dict) and model is not None:
             found[(key,)] = known_fields(model) | more
-            found |= {(key, *loc): names for loc, names in _nested_fields(model, value, allow).items()}
+            found |= {(key, *loc): names for loc, names in nested_fields(model, value, allow).items()}
     return found

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import stat
+from contextlib import suppress
 from pathlib import Path
 
 from common.errors import UsageError
@@ -26,3 +28,24 @@ def cache_directory(argument: Path | None = None) -> Path:
         return Path.home() / ".cache" / "penstock"
     except RuntimeError:
         raise UsageError(f"there is no home folder to keep runs in; set {CACHE_VARIABLE} or --cache-dir") from None
+
+
+def make_private(folder: Path) -> None:
+    """Makes a folder, with those above it that are missing, for this user alone (0700), whatever the umask.
+
+    One that is there and belongs to this user is closed to others as well. Raises OSError.
+    """
+    missing = [path for path in (folder, *folder.parents) if not path.exists()]
+    for path in reversed(missing):
+        path.mkdir(mode=0o700, exist_ok=True)  # another process may be making it as well
+        _close(path)
+    _close(folder)
+
+
+def _close(folder: Path) -> None:
+    found = folder.stat()
+    mode = stat.S_IMODE(found.st_mode)
+    closed = mode & ~0o077 | 0o700
+    if mode != closed and found.st_uid == os.geteuid():
+        with suppress(PermissionError):  # a file system that has no modes
+            folder.chmod(closed)

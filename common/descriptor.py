@@ -17,8 +17,9 @@ from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
 from common.columns import declared_columns, leaving_columns
 from common.cuda import devices_wanted
 from common.errors import WireError
+from common.llms.base import LLM
 from common.process_signature import process_parameters, takes_rows
-from common.registry import source_digest
+from common.source import source_digest
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step, StepKind
 
 KINDS: Mapping[StepKind, type[BaseStep]] = {
@@ -147,12 +148,42 @@ def step_digest(step: BaseStep) -> str:
     return hashlib.blake2b("".join(digests).encode(), digest_size=8).hexdigest()
 
 
-def component_classes(model: BaseModel) -> Iterator[type]:
-    """The class of a step and of the models in its fields, such as its LLM."""
-    yield type(model)
-    for value in vars(model).values():
-        if isinstance(value, BaseModel):
-            yield from component_classes(value)
+def model_identities(step: BaseStep) -> list[str]:
+    """What names the models of a step's LLMs, in the order of its fields; see `LLM.model_identity`."""
+    return [_identity(part) for part in _parts(step) if isinstance(part, LLM)]
+
+
+def _identity(llm: LLM) -> str:
+    try:
+        return llm.model_identity
+    except Exception:  # of the user's own, which knows only once it is loaded
+        return ""
+
+
+def endpoints(steps: Mapping[str, BaseStep]) -> dict[str, str]:
+    """Step -> where its LLMs are served, as this process sees it; steps that do not say are left out."""
+    served = {
+        name: ", ".join(part.served_at for part in _parts(step) if isinstance(part, LLM) and part.served_at)
+        for name, step in steps.items()
+    }
+    return {name: places for name, places in served.items() if places}
+
+
+def component_classes(step: BaseStep) -> Iterator[type]:
+    """The class of a step and of the models in its fields, such as its LLM, also in lists and mappings."""
+    return map(type, _parts(step))
+
+
+def _parts(value: object) -> Iterator[BaseModel]:
+    """A model and those in its fields."""
+    if isinstance(value, BaseModel):
+        yield value
+        value = vars(value)
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for each in value:
+            yield from _parts(each)
 
 
 def _process(step: BaseStep) -> Iterator[ProcessParameter]:

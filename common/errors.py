@@ -11,6 +11,8 @@ PenstockError
 │   ├── PayloadLost       exit 1   rows that the journal promises cannot be had
 │   │   ├── PayloadMissing         they are not in the store
 │   │   └── PayloadCorrupt         what is in the store is not what was written
+│   ├── FileChanged       exit 1   a data file is not what it was when the run began
+│   ├── BadData           exit 1   a data file does not hold what its format wants
 │   ├── StoreError        exit 1   the payload store refuses something
 │   │   └── StoreAway              it cannot be reached, or is full; that may pass
 │   └── WireError         exit 1   an entry of a stream is not what this version writes
@@ -23,9 +25,10 @@ PenstockError
 
 from __future__ import annotations
 
-import traceback
 from collections.abc import Mapping
 from typing import Any
+
+from common.location import Origin, origin_of, place_of
 
 EXIT_COMPLETE = 0
 EXIT_FAILED = 1
@@ -146,6 +149,27 @@ class PayloadCorrupt(PayloadLost):
         )
 
 
+class BadData(RunError):
+    """A data file does not hold what its format wants; to read it again would not mend it."""
+
+
+class FileChanged(RunError):
+    """A data file is not what it was when the run began.
+
+    Args:
+        path: as messages show it.
+        difference: what shows it.
+    """
+
+    def __init__(self, path: str, difference: str) -> None:
+        self.path = path
+        super().__init__(
+            f"the file {path} has changed since the run began: {difference}; nothing of what it is now is in the "
+            "dataset. The same command begins a run of the changed file, or goes on with this one once the file is "
+            "put back"
+        )
+
+
 class StoreError(RunError):
     """The payload store refuses something: it is not there, not permitted, or not installed."""
 
@@ -205,7 +229,8 @@ class RowTypeError(RowError):
 
 
 def describe(error: BaseException) -> str:
-    """Type and message of an exception, and where it was raised; what a user reads in a dead letter."""
-    frames = traceback.extract_tb(error.__traceback__)
-    where = f" (at {frames[-1].filename}:{frames[-1].lineno})" if frames else ""
-    return f"{type(error).__name__}: {error}{where}"
+    """Type and message of an exception, and the user's line that raised it; what a user reads in a dead letter."""
+    place = place_of(error)
+    if isinstance(error, PenstockError) and origin_of(place.rpartition(":")[0]) is not Origin.USERS:
+        place = ""  # such as that of an endpoint: its words say where
+    return f"{type(error).__name__}: {error}{f' (at {place})' if place else ''}"

@@ -11,8 +11,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.broker.url import redact
 from common.errors import StoreAway, StoreError
+from common.secret_marks import has_password
 
 _PERMANENT = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 _MISTAKES = (ImportError, ValueError, TypeError, NotImplementedError)
@@ -161,7 +161,7 @@ class Folder:
 
 def check_url(url: str) -> None:
     """Raises StoreError for a URL that holds a secret, or whose kind of store is not known or not installed."""
-    if redact(url) != url:
+    if has_password(url):
         raise StoreError(
             "it has a password in it, which would go through the broker and stand in records: leave it out, and let "
             "each host take its credentials from the environment"

@@ -1,10 +1,12 @@
-"""The parameters of `process`, and which of them take rows."""
+"""The parameters of `process`, which of them take rows, and whether anything comes of it."""
 
 from __future__ import annotations
 
+import dis
 import inspect
 from collections.abc import Mapping
 from inspect import Parameter
+from types import FunctionType
 from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
 from common.steps.base import BaseStep, StepInput
@@ -31,3 +33,17 @@ def takes_rows(parameter: Parameter) -> bool:
     if isinstance(hint, str):
         return _MARKER in hint
     return get_origin(hint) is Annotated and _MARKER in hint.__metadata__
+
+
+def returns_nothing(function: FunctionType) -> bool:
+    """Does a call do no more than to return None, wherever it returns: has it neither a yield nor a result?"""
+    if function.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
+        return False
+    returned, before = [], None
+    for instruction in dis.get_instructions(function):
+        if instruction.opname == "RETURN_CONST":
+            returned.append(instruction.argval is None)
+        elif instruction.opname == "RETURN_VALUE":
+            returned.append(before is not None and before.opname == "LOAD_CONST" and before.argval is None)
+        before = instruction
+    return bool(returned) and all(returned)

@@ -8,10 +8,7 @@ A name is one of
 
 from __future__ import annotations
 
-import hashlib
-import inspect
 import sys
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -22,7 +19,9 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import common
 from common.errors import PenstockError, UsageError
 from common.faults import nearest
-from common.import_names import import_by_name, import_name, importable_module
+from common.import_names import import_by_name, import_name
+from common.location import place_of
+from common.source import OUR_PACKAGES
 from common.steps.base import BaseStep
 
 if TYPE_CHECKING:
@@ -58,11 +57,6 @@ LLMS: Mapping[str, str] = MappingProxyType(
 )
 STEPS_GROUP = "penstock.steps"
 LLMS_GROUP = "penstock.llms"
-
-OUR_PACKAGES = ("common", "coordinator", "worker")
-_CONTRACTS = frozenset(
-    {"common.cuda", "common.llms.base", "common.runtime_parameters", "common.steps.base", "common.steps.graph"}
-)
 
 
 class UnknownType(PenstockError, ValueError):
@@ -142,24 +136,6 @@ def spec_type(cls: type) -> str:
     return next((short for short, target in {**STEPS, **LLMS}.items() if target == name), name)
 
 
-def source_digest(cls: type) -> str:
-    """Identifies the code of a class: 16 hex digits over the files of the class and of its bases.
-
-    The contracts of Penstock and what comes with Python or pydantic do not count. A class without a source file
-    (typed at a prompt) is identified by its name.
-    """
-    digest = hashlib.blake2b(digest_size=8)
-    for base in cls.__mro__:
-        if base.__module__ in _CONTRACTS or base.__module__.partition(".")[0] in _FOREIGN:
-            continue
-        digest.update(f"{importable_module(base.__module__, base.__qualname__)}:{base.__qualname__}\0".encode())
-        try:
-            digest.update(Path(inspect.getfile(base)).read_bytes())
-        except (TypeError, OSError):
-            digest.update(repr(base.__qualname__).encode())
-    return digest.hexdigest()
-
-
 def folder_modules(folder: Path) -> tuple[str, ...]:
     """The modules and packages that a folder on `sys.path` offers."""
     found = {path.stem for path in folder.glob("*.py")}
@@ -183,9 +159,6 @@ def check_shadowing(folder: Path) -> None:
                 f"{found} has the name of a package of Penstock's own, so that one of the two would be imported in "
                 f"place of the other: rename it, for example to my{name}{found.suffix}"
             )
-
-
-_FOREIGN = sys.stdlib_module_names | {"pydantic", "pydantic_core"}
 
 
 def _resolve(
@@ -274,14 +247,11 @@ def _import_failed(module_name: str, type_name: str, error: Exception) -> str:
     if isinstance(error, PenstockError):  # it says where
         return f"the module '{module_name}' of '{type_name}' cannot be imported: {error}"
     if isinstance(error, SyntaxError):
-        problem, where, line = error.msg, error.filename, error.lineno
+        problem, place = error.msg, f"{error.filename}:{error.lineno}"
     else:
-        frames = traceback.extract_tb(error.__traceback__)
-        users = [frame for frame in frames if not frame.filename.startswith("<") and frame.filename != __file__]
-        problem, where, line = str(error), users[-1].filename, users[-1].lineno
+        problem, place = str(error), place_of(error)
     return (
-        f"the module '{module_name}' of '{type_name}' cannot be imported: {type(error).__name__}: {problem} "
-        f"({where}:{line})"
+        f"the module '{module_name}' of '{type_name}' cannot be imported: {type(error).__name__}: {problem} ({place})"
     )
 
 

@@ -18,13 +18,13 @@ import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from inspect import Parameter
-from pathlib import Path
 from types import FrameType
 from typing import Any, Never
 
 from common.codec import Row
 from common.errors import RunError, UsageError, describe
 from common.import_names import import_name
+from common.source import function_digest
 
 Function = Callable[..., Iterable[str]]
 
@@ -139,15 +139,9 @@ class RoutingBatchFunction:
         return found
 
     def digest(self) -> str:
-        """Identifies its code: 16 hex digits over the file that it stands in; empty for a built-in one."""
+        """Identifies its code, see `common.source`: 16 hex digits; empty for a built-in one."""
         maker = inspect.unwrap(self.factory or self.function)
-        if maker in BUILT_IN.values():
-            return ""
-        try:
-            source = Path(inspect.getfile(maker)).read_bytes()
-        except (TypeError, OSError):
-            source = repr(self.name).encode()
-        return hashlib.blake2b(source, digest_size=8).hexdigest()
+        return "" if maker in BUILT_IN.values() else function_digest(maker)
 
     def _import_name(self) -> str:
         maker = self.factory or self.function

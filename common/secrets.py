@@ -6,13 +6,13 @@ A spec is dumped, logged and sent to the broker; a secret must not be.
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
 from common.faults import Loc, SpecFault, dotted
+from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_value
 
 if TYPE_CHECKING:
     from common.steps.base import BaseStep
@@ -20,26 +20,27 @@ if TYPE_CHECKING:
 SECRETS_VARIABLE = "PENSTOCK_SECRETS"
 """Environment variable by which a program hands secrets to the workers that it starts."""
 
-_ENDINGS = ("api_key", "apikey", "token", "password", "secret", "authorization", "cookie", "credentials")
-_PASSWORD_IN_URL = re.compile(r"[a-zA-Z][a-zA-Z0-9+.-]*://[^/?#@\s]*:[^/?#@\s]+@")
-_SPECIAL_TOKENS = frozenset(f"{name}_token" for name in ("bos", "eos", "pad", "unk", "sep", "cls", "mask", "stop"))
 _COLUMN_NAMES = frozenset({"input_mappings", "output_mappings"})
+_ROWS = frozenset({"data", "rows", "examples", "few_shot_examples"})
+"""Parameters that hold rows, whose columns may have any name."""
+_SENT = ("header", "cookie", "env")
+"""In names of parameters that hold pairs of a name and a value."""
 
 
 def refuse_secrets(params: Mapping[str, Any], loc: Loc) -> None:
-    """Looks at the parameters of a step and at the mappings in them; lists are data and are left alone.
+    """Looks at the parameters of a step, and at all that is in them but rows and names of columns.
 
     Raises:
-        SpecFault: a key such as `api_key` or `hub_token` holds text, or any key a URL with a password. The message does
-            not repeat the text.
+        SpecFault: a key such as `api_key` or `hub_token` holds text, a header or a text is one that carries a key, or
+            any text is a URL with a password. The message does not repeat the text.
     """
-    for found in _urls(params, loc):
-        raise SpecFault(
-            f"'{dotted(found)}' holds a password in a URL; secrets come from the environment of the worker: take it "
-            "out of the URL here (a base_url may come from OPENAI_BASE_URL there, password and all)",
-            found,
-        )
-    for found in _secrets(params, loc):
+    for found, in_url in _secrets(params, loc):
+        if in_url:
+            raise SpecFault(
+                f"'{dotted(found)}' holds a password in a URL; secrets come from the environment of the worker: take "
+                "it out of the URL here (a base_url may come from OPENAI_BASE_URL there, password and all)",
+                found,
+            )
         raise SpecFault(
             f"'{dotted(found)}' holds a secret in plain text; secrets come from the environment of the worker: remove "
             "it here and export it there (api_key_env: NAME says in which variable)",
@@ -47,21 +48,45 @@ def refuse_secrets(params: Mapping[str, Any], loc: Loc) -> None:
         )
 
 
-def _secrets(params: Mapping[str, Any], loc: Loc) -> Iterator[Loc]:
-    for key, value in params.items():
-        name = key.lower().replace("-", "_")
-        if isinstance(value, str) and value and name.endswith(_ENDINGS) and name not in _SPECIAL_TOKENS:
-            yield (*loc, key)
-        elif isinstance(value, Mapping) and key not in _COLUMN_NAMES:
-            yield from _secrets(value, (*loc, key))
+def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
+    """Where secrets are, and whether it is a URL that holds it."""
+    sent = any(word in str(part).lower() for part in loc for word in _SENT)
+    if isinstance(value, str):
+        if has_password(value):
+            yield loc, True
+        elif is_secret_value(value) or (sent and is_secret_header(value)):
+            yield loc, False
+    elif isinstance(value, Mapping):
+        named = value.get("name", value.get("key"))  # {name: Authorization, value: ...}
+        if isinstance(named, str) and is_secret_name(named) and _is_filled(value.get("value")):
+            yield (*loc, "value"), False
+        for name, inner in value.items():
+            if name in _COLUMN_NAMES or (name in _ROWS and isinstance(inner, list)):
+                continue
+            if isinstance(name, str) and _holds_secret(name, inner):
+                yield (*loc, name), False
+            else:
+                yield from _secrets(inner, (*loc, name))
+    elif isinstance(value, list):
+        match value:
+            case [str(name), second] if sent and is_secret_name(name) and _is_filled(second):
+                yield (*loc, 1), False
+            case _:
+                for place, inner in enumerate(value):
+                    yield from _secrets(inner, (*loc, place))
 
 
-def _urls(params: Mapping[str, Any], loc: Loc) -> Iterator[Loc]:
-    for key, value in params.items():
-        if isinstance(value, str) and _PASSWORD_IN_URL.match(value):
-            yield (*loc, key)
-        elif isinstance(value, Mapping):
-            yield from _urls(value, (*loc, key))
+def _holds_secret(name: str, value: Any) -> bool:
+    """Of a key that is named as a secret: a text, several ones, or a number in the place of one."""
+    if not is_secret_name(name):
+        return False
+    if isinstance(value, Mapping):
+        return name.lower().startswith("cookie") and any(_is_filled(inner) for inner in value.values())
+    return _is_filled(value) or (isinstance(value, list) and any(_is_filled(inner) for inner in value))
+
+
+def _is_filled(value: Any) -> bool:
+    return (isinstance(value, str) and bool(value.strip())) or (isinstance(value, int) and not isinstance(value, bool))
 
 
 def collect_secrets(steps: Iterable[BaseStep]) -> dict[str, str]:

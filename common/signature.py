@@ -5,24 +5,86 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
-from common.descriptor import component_classes
+from common.data_files import data_files
+from common.descriptor import component_classes, model_identities
 from common.dump import dump_parameters
 from common.errors import UsageError
-from common.registry import source_digest, spec_type
+from common.registry import spec_type
 from common.routing import RoutingBatchFunction
+from common.source import source_digest
 from common.spec import PipelineSpec, StepSpec
 from common.stand_in import Undescribed
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
+from common.steps.file_states import DataFiles
 
+VERSION = 2
+"""Of the signature: another one makes another run of everything."""
 _PLACEMENT = frozenset({"cuda_devices", "disable_cuda_device_placement"})
 _OUTSIDE = frozenset({"resources", "concurrency", "retries", "backoff", "max_deliveries", "batch_timeout"}) | _PLACEMENT
 """Parameters that change how fast or how stubbornly a run works; a resumed run takes their new values."""
 
-_OUTSIDE_LLM = frozenset({"timeout", "max_retries", "api_key_env"}) | _PLACEMENT
+_OUTSIDE_LLM = frozenset({"base_url", "timeout", "max_retries", "api_key_env"}) | _PLACEMENT
 
 _ALWAYS = ("input_mappings", "output_mappings", "on_error", "max_failure_rate")
+
+
+@dataclass(frozen=True, slots=True)
+class Identity:
+    """Plain data.
+
+    Args:
+        whole: what is of the pipeline as a whole.
+        steps: what is of each step: name -> aspect -> value; parameters and those of an LLM have an aspect each.
+    """
+
+    whole: Mapping[str, Any]
+    steps: Mapping[str, Mapping[str, Any]]
+
+    @classmethod
+    def of(
+        cls,
+        spec: PipelineSpec,
+        steps: Mapping[str, BaseStep],
+        routing: Mapping[str, RoutingBatchFunction],
+        options: Mapping[str, Any],
+        data: Mapping[str, DataFiles] | None = None,
+    ) -> Identity:
+        """Of a pipeline and how it is run.
+
+        Args:
+            steps: the built steps of `spec`, by name.
+            routing: its routing functions, by routing step.
+            options: options of the run that change its rows, such as the limit on generators; plain data.
+            data: the files of the steps, see `data_files`, where they have been looked at.
+        """
+        data = data_files(steps) if data is None else data
+        return cls(
+            whole={
+                "pipeline": spec.name,
+                "routing": {
+                    name: {**function.spec(), "source": function.digest()} for name, function in routing.items()
+                },
+                "load_groups": spec.load_groups,
+                "enable_metadata": spec.enable_metadata,
+                **{name: value for name, value in options.items() if value is not None},
+            },
+            steps={name: _step(spec.steps[name], step) | _contents(name, data) for name, step in steps.items()},
+        )
+
+    @property
+    def signature(self) -> str:
+        """32 hex digits, the same in every process and on every host."""
+        return _digest({"version": VERSION, "whole": self.whole, "steps": self.steps}, 16)
+
+    def digests(self) -> dict[str, dict[str, str]]:
+        """Step -> aspect -> 8 hex digits; what is of the whole pipeline stands below the empty name."""
+        return {
+            name: {aspect: _digest(value, 4) for aspect, value in aspects.items()}
+            for name, aspects in {"": self.whole, **self.steps}.items()
+        }
 
 
 def run_signature(
@@ -30,43 +92,53 @@ def run_signature(
     steps: Mapping[str, BaseStep],
     routing: Mapping[str, RoutingBatchFunction],
     options: Mapping[str, Any],
+    data: Mapping[str, DataFiles] | None = None,
 ) -> str:
-    """32 hex digits, the same in every process and on every host.
+    """See `Identity`."""
+    return Identity.of(spec, steps, routing, options, data).signature
 
-    Args:
-        steps: the built steps of `spec`, by name.
-        routing: its routing functions, by routing step.
-        options: options of the run that change its rows, such as the limit on generators; plain data.
-    """
-    content = {
-        "pipeline": spec.name,
-        "steps": {name: _step(spec.steps[name], step) for name, step in steps.items()},
-        "routing": {name: {**function.spec(), "source": function.digest()} for name, function in routing.items()},
-        "load_groups": spec.load_groups,
-        "enable_metadata": spec.enable_metadata,
-        "options": {name: value for name, value in options.items() if value is not None},
-    }
+
+def _digest(content: Any, size: int) -> str:
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
-    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+    return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()
 
 
 def _step(spec: StepSpec, step: BaseStep) -> dict[str, Any]:
     if isinstance(step, Undescribed):  # the same before and after a worker has said what it is
-        given = {name: _without_limits(value) for name, value in spec.params.items() if name not in _OUTSIDE}
-        return {"type": spec.type, "after": spec.after, "params": given}
+        given = {name: value for name, value in spec.params.items() if name not in _OUTSIDE}
+        return {"type": spec.type, "after": spec.after, **_aspects(given)}
+    parameters = {
+        name: value for name, value in _parameters(spec, step).items() if name not in _OUTSIDE and name not in _ALWAYS
+    }
     return {
         "type": spec_type(type(step)),
         "after": spec.after,
-        "params": {
-            name: _without_limits(value)
-            for name, value in _parameters(spec, step).items()
-            if name not in _OUTSIDE and name not in _ALWAYS
-        },
-        "batch_size": step.batch_size if isinstance(step, GeneratorStep) else _input_batch_size(step),
+        **_aspects(parameters),
+        **_batch_size(step),
+        "models": model_identities(step),
         "source": sorted({source_digest(cls) for cls in component_classes(step)}),
-        "fingerprint": step.fingerprint() if isinstance(step, GeneratorStep) else "",
+        "data": step.fingerprint() if isinstance(step, GeneratorStep) else "",
         **{name: getattr(step, name) for name in _ALWAYS},
     }
+
+
+def _contents(step: str, data: Mapping[str, DataFiles]) -> dict[str, str]:
+    """What the files hold that a step's parameters name."""
+    named = {name.partition("."): files for name, files in data.items()}
+    return {
+        f"content of {field}": files.fingerprint() for (of, dot, field), files in named.items() if dot and of == step
+    }
+
+
+def _aspects(parameters: Mapping[str, Any]) -> dict[str, Any]:
+    """Parameters by name; those of an LLM, without where it is and how patient its client is, as `llm.model`."""
+    found: dict[str, Any] = {}
+    for name, value in parameters.items():
+        if isinstance(value, dict) and "type" in value:
+            found |= {f"{name}.{option}": each for option, each in value.items() if option not in _OUTSIDE_LLM}
+        else:
+            found[name] = value
+    return found
 
 
 def _parameters(spec: StepSpec, step: BaseStep) -> dict[str, Any]:
@@ -77,12 +149,7 @@ def _parameters(spec: StepSpec, step: BaseStep) -> dict[str, Any]:
         return spec.params
 
 
-def _without_limits(value: Any) -> Any:
-    """An LLM's options without how patient its client is."""
-    if not isinstance(value, dict) or "type" not in value:
-        return value
-    return {name: option for name, option in value.items() if name not in _OUTSIDE_LLM}
-
-
-def _input_batch_size(step: BaseStep) -> int | None:
-    return step.input_batch_size if isinstance(step, Step | AsyncStep) else None
+def _batch_size(step: BaseStep) -> dict[str, int]:
+    if isinstance(step, GeneratorStep):
+        return {"batch_size": step.batch_size}
+    return {"input_batch_size": step.input_batch_size} if isinstance(step, Step | AsyncStep) else {}

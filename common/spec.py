@@ -17,7 +17,7 @@ from common.errors import SpecError, UsageError
 from common.faults import Loc, SpecFault, hint, known_fields, shown, validation_faults
 from common.overrides import apply_override
 from common.secrets import refuse_secrets
-from common.yaml_source import YamlSource
+from common.yaml_source import MOST_TEXT, YamlSource
 
 StepName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
@@ -112,11 +112,17 @@ class PipelineSpec(BaseModel):
             raise _first_fault(error, data) from None
         for name, step in spec.steps.items():
             refuse_secrets(step.params, ("steps", name))
+        for name, routing in spec.routing.items():
+            refuse_secrets(routing.params, ("routing", name))
         return spec
 
     def dump(self) -> dict[str, Any]:
         """Plain data in the format of the file, without what is at its default."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+
+MOST_BYTES = 4 * MOST_TEXT
+"""Of a spec's file; a character has up to four."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,7 +181,11 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> LoadedSpec:
     """
     file = str(path)
     try:
-        text = path.read_bytes().decode("utf-8-sig")
+        with path.open("rb") as opened:
+            data = opened.read(MOST_BYTES + 1)
+        if len(data) > MOST_BYTES:
+            raise SpecError(f"it is larger than {MOST_BYTES:,} bytes, which no spec is", file=file)
+        text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SpecError(f"byte {error.start} is not UTF-8; save the file as UTF-8", file=file) from None
     except OSError as error:

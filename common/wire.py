@@ -30,6 +30,7 @@ from common.codec import decode_rows, encode_rows
 from common.errors import RowError, WireError
 
 PROTOCOL = 3
+SLICES_IN_A_MESSAGE = 1_000
 MESSAGE_LIMIT = 64 << 20
 """Bytes that a message may have; the largest is the manifest of a global step."""
 SMALL_MESSAGE = 1 << 20
@@ -69,6 +70,16 @@ def encode_batch(batch: Batch) -> bytes:
 def decode_batch(step: str, message: bytes) -> Batch:
     """The stream says for which step the batch is."""
     return _read(message, {"batch": lambda seq, attempt, inputs: _batch_in(step, seq, attempt, inputs)})
+
+
+def needs_manifest(batch: Batch) -> bool:
+    """Are its inputs too many for a stream entry? Those of a global step may be."""
+    return sum(len(source.slices) for source in batch.inputs) > SLICES_IN_A_MESSAGE
+
+
+def encode_message(batch: Batch) -> bytes:
+    """What stands in the stream of the batch's step: the batch, or a pointer to its manifest."""
+    return encode_pointer(batch) if needs_manifest(batch) else encode_batch(batch)
 
 
 def encode_pointer(batch: Batch) -> bytes:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any
+import math
+from dataclasses import dataclass, field
+from typing import Any, NoReturn
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer, ComposerError
 from ruamel.yaml.constructor import ConstructorError, SafeConstructor
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.scanner import Scanner, ScannerError
 
 from common.errors import SpecError
 from common.faults import Loc
@@ -19,6 +22,17 @@ _LONGEST_NUMBER = 400
 """Characters; beyond the range of a float, and far below what Python takes seconds to print."""
 _MOST_ALIASED = 100_000
 """Values that aliases may stand for, all together: a few lines of aliases of aliases stand for billions."""
+_MOST_ALIASED_TEXT = 5_000_000
+"""Characters of the texts among them: a long text may be named often, and is written out in the broker."""
+MOST_TEXT = 10_000_000
+"""Characters of a spec."""
+_MOST_VALUES = 500_000
+"""Of a spec; they take some 20 s to read."""
+_DEEPEST = 100
+_LONGEST_KEY = 1_000
+_LONGEST_TAG = 200
+_LONGEST_PROBLEM = 400
+_ELSEWHERE = "rows belong into a file of their own, which LoadDataFromFile reads"
 _PLAIN_TAGS = {_TAG + name for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")}
 
 
@@ -38,22 +52,24 @@ class YamlSource:
     @classmethod
     def parse(cls, text: str, file: str = "") -> YamlSource:
         """Raises SpecError with the line: syntax, duplicate keys, keys that are not text, tags, numbers that are too
-        long, aliases that are endless or stand for too much.
+        long or too large, aliases that are endless or stand for too much, what is too long or too deeply nested.
         """
+        if len(text) > MOST_TEXT:
+            raise SpecError(f"more than {MOST_TEXT:,} characters; {_ELSEWHERE}", file=file)
         yaml = YAML(typ="safe", pure=True)
+        yaml.Scanner = _BoundedScanner
+        yaml.Composer = _BoundedComposer
         yaml.Constructor = _PlainConstructor
         try:
             root = yaml.compose(text)
             if root is None:
                 return cls(file, None, None)
-            _check(root, file, set(), {}, [0])
+            _check(root, _Checked(file), set())
             return cls(file, yaml.constructor.construct_document(root), root)
         except MarkedYAMLError as error:
             raise _syntax_error(error, file) from None
-        except YAMLError as error:
-            raise SpecError(f"not valid YAML: {error}", file=file) from None
-        except RecursionError:
-            raise SpecError("the YAML is nested too deeply", file=file) from None
+        except (YAMLError, ValueError) as error:  # a ValueError of a directive that is a number of many digits
+            raise SpecError(f"not valid YAML: {str(error)[:_LONGEST_PROBLEM]}", file=file) from None
 
     def line(self, loc: Loc) -> int | None:
         """1-based line of the key or list item at `loc`, or of the nearest thing around it that is there."""
@@ -67,6 +83,44 @@ class YamlSource:
         return line
 
 
+class _TooMuch(ComposerError):
+    """It is YAML, but longer or deeper than a spec may be."""
+
+
+class _BoundedScanner(Scanner):
+    """ruamel.yaml reads a tag in a time that grows with the square of its length."""
+
+    def scan_tag(self) -> Any:
+        """Raises ScannerError."""
+        if not any(character.isspace() or character == "\0" for character in self.reader.prefix(_LONGEST_TAG)):
+            raise ScannerError(None, None, f"a tag of more than {_LONGEST_TAG} characters", self.reader.get_mark())
+        return super().scan_tag()
+
+
+class _BoundedComposer(Composer):
+    """Stops at what would take too long, with its line, before it has read the rest."""
+
+    def __init__(self, loader: Any = None) -> None:
+        super().__init__(loader)
+        self.warn_double_anchors = False
+        self._around = self._values = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        """Raises _TooMuch."""
+        self._around += 1
+        self._values += 1
+        if self._around > _DEEPEST:
+            raise self._refusal(f"this is nested more than {_DEEPEST} levels deep; write it flatter")
+        if self._values > _MOST_VALUES:
+            raise self._refusal(f"more than {_MOST_VALUES:,} values up to here; {_ELSEWHERE}")
+        node = super().compose_node(parent, index)
+        self._around -= 1
+        return node
+
+    def _refusal(self, problem: str) -> _TooMuch:
+        return _TooMuch(None, None, problem, self.parser.peek_event().start_mark)
+
+
 class _PlainConstructor(SafeConstructor):
     """Builds what JSON can hold: YAML 1.2 has no timestamps, so a date stays the text that it is."""
 
@@ -74,7 +128,7 @@ class _PlainConstructor(SafeConstructor):
         """Raises ConstructorError for a scalar that is not what its tag says, such as `!!int ten`."""
         try:
             return super().construct_object(node, deep=deep)
-        except (ValueError, KeyError) as error:
+        except (ValueError, LookupError) as error:
             problem = f"{str(node.value)[:40]!r} cannot be read as {str(node.tag).removeprefix(_TAG)}"
             raise ConstructorError(None, None, problem, node.start_mark) from error
 
@@ -101,56 +155,101 @@ def _child(node: Node | None, part: str | int) -> tuple[Node, Node] | None:
     return None
 
 
-def _check(node: Node, file: str, above: set[int], sizes: dict[int, int], aliased: list[int]) -> int:
-    """Refuses what plain data cannot hold, and returns how many values the node stands for, aliases followed.
+@dataclass(slots=True)
+class _Checked:
+    """What is known of the nodes that were looked at so far.
+
+    Args:
+        sizes: node -> how many values and how many characters it stands for, aliases followed.
+        aliased, aliased_text: values and characters that aliases have stood for so far.
+    """
+
+    file: str
+    sizes: dict[int, tuple[int, int]] = field(default_factory=dict)
+    aliased: int = 0
+    aliased_text: int = 0
+
+    def add_alias(self, values: int, text: int, line: int) -> None:
+        """Raises SpecError where that is too much."""
+        self.aliased += values
+        self.aliased_text += text
+        if self.aliased > _MOST_ALIASED:
+            self.refuse(
+                f"aliases (*) of what begins here stand for more than {_MOST_ALIASED:,} values; write them out", line
+            )
+        if self.aliased_text > _MOST_ALIASED_TEXT:
+            self.refuse(f"aliases (*) of what begins here stand for more than {_MOST_ALIASED_TEXT:,} characters", line)
+
+    def refuse(self, message: str, line: int) -> NoReturn:
+        """Raises SpecError."""
+        raise SpecError(message, file=self.file, line=line)
+
+
+def _check(node: Node, checked: _Checked, above: set[int]) -> tuple[int, int]:
+    """Refuses what plain data cannot hold, and returns how much the node stands for.
 
     Args:
         above: the nodes around this one.
-        sizes: of the nodes that are already checked.
-        aliased: one number, the values that aliases have stood for so far.
     """
     line = node.start_mark.line + 1
     if id(node) in above:
-        raise SpecError("an alias (*) stands inside the value that it names", file=file, line=line)
-    if (size := sizes.get(id(node))) is not None:
-        aliased[0] += size
-        if aliased[0] > _MOST_ALIASED:
-            message = f"aliases (*) of what begins here stand for more than {_MOST_ALIASED:,} values; write them out"
-            raise SpecError(message, file=file, line=line)
+        checked.refuse("an alias (*) stands inside the value that it names", line)
+    if (size := checked.sizes.get(id(node))) is not None:
+        checked.add_alias(*size, line)
         return size
     tag = str(node.tag)
     if tag not in _PLAIN_TAGS:
         shown = "!!" + tag.removeprefix(_TAG) if tag.startswith(_TAG) else tag
-        raise SpecError(f"the tag {shown} is not known here; write plain values", file=file, line=line)
-    if tag in _NUMBER_TAGS and len(node.value) > _LONGEST_NUMBER:
-        message = f"a number of {len(node.value):,} characters; at most {_LONGEST_NUMBER} are read: put it in quotes"
-        raise SpecError(message, file=file, line=line)
-    size = 1
-    if isinstance(node, MappingNode):
-        _check_keys(node, file)
-    if not isinstance(node, ScalarNode):
+        checked.refuse(f"the tag {shown[:_LONGEST_PROBLEM]} is not known here; write plain values", line)
+    values, text = 1, 0
+    if isinstance(node, ScalarNode):
+        text = len(node.value)
+        if tag in _NUMBER_TAGS:
+            _check_number(node, checked, line)
+    else:
+        if isinstance(node, MappingNode):
+            _check_keys(node, checked)
         around = above | {id(node)}
         for child in node.value:
-            value = child[1] if isinstance(node, MappingNode) else child
-            size += _check(value, file, around, sizes, aliased)
-    sizes[id(node)] = size
-    return size
+            key, value = child if isinstance(node, MappingNode) else (None, child)
+            more_values, more_text = _check(value, checked, around)
+            values += more_values
+            text += more_text + (len(key.value) if key is not None else 0)
+    checked.sizes[id(node)] = values, text
+    return values, text
 
 
-def _check_keys(node: MappingNode, file: str) -> None:
+def _check_number(node: ScalarNode, checked: _Checked, line: int) -> None:
+    if len(node.value) > _LONGEST_NUMBER:
+        checked.refuse(
+            f"a number of {len(node.value):,} characters; at most {_LONGEST_NUMBER} are read: put it in quotes", line
+        )
+    if node.tag == _TAG + "float" and _is_too_large(node.value):
+        checked.refuse(f"the number {node.value[:40]} is beyond the range of a float (1.8e308): put it in quotes", line)
+
+
+def _is_too_large(number: str) -> bool:
+    """Infinity as YAML writes it (`.inf`) is meant; that of a large exponent is not."""
+    try:
+        return "inf" not in number.lower() and math.isinf(float(number.replace("_", "")))
+    except ValueError:  # what YAML calls a float and Python does not is found when it is built
+        return False
+
+
+def _check_keys(node: MappingNode, checked: _Checked) -> None:
     seen: dict[str, int] = {}
     for key, _ in node.value:
         line = key.start_mark.line + 1
         if key.tag == _TAG + "merge":
             continue
         if not isinstance(key, ScalarNode):
-            raise SpecError("a key must be text, not a list or a mapping", file=file, line=line)
+            checked.refuse("a key must be text, not a list or a mapping", line)
+        if len(key.value) > _LONGEST_KEY:
+            checked.refuse(f"a key of {len(key.value):,} characters; at most {_LONGEST_KEY:,} are read", line)
         if key.tag != _TAG + "str":
-            message = f"the key {key.value} is not text; put it in quotes: '{key.value}'"
-            raise SpecError(message, file=file, line=line)
+            checked.refuse(f"the key {key.value} is not text; put it in quotes: '{key.value}'", line)
         if key.value in seen:
-            message = f"the key '{key.value}' is given twice, first on line {seen[key.value]}"
-            raise SpecError(message, file=file, line=line)
+            checked.refuse(f"the key '{key.value}' is given twice, first on line {seen[key.value]}", line)
         seen[key.value] = line
 
 
@@ -161,4 +260,5 @@ def _syntax_error(error: MarkedYAMLError, file: str) -> SpecError:
         problem = "a tab stands where YAML wants spaces; replace it"
     elif error.context and error.context_mark:
         problem += f" ({error.context} that begins on line {error.context_mark.line + 1})"
-    return SpecError(f"not valid YAML: {problem}", file=file, line=mark.line + 1 if mark else None)
+    shown = problem if isinstance(error, _TooMuch) else f"not valid YAML: {problem}"
+    return SpecError(shown[:_LONGEST_PROBLEM], file=file, line=mark.line + 1 if mark else None)

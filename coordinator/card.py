@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pydantic import BaseModel
 
 from common.artifacts import ARTIFACTS
+from coordinator.markdown import code, fenced, inline, paragraphs
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -126,8 +127,8 @@ def load_dataset_example(place: str, configs: Sequence[CardConfig]) -> str:
     default = default_config(configs)
     for config in [default, *(config for config in configs if config is not default and config.total)]:
         split = next(iter(config.rows))
-        named = "" if config is default else f', "{config.name}"'
-        lines.append(f'rows = load_dataset("{place}"{named}, split="{split}")')
+        named = "" if config is default else f", {_quoted(config.name)}"
+        lines.append(f"rows = load_dataset({_quoted(place)}{named}, split={_quoted(split)})")
     return "\n".join(lines)
 
 
@@ -174,11 +175,11 @@ def _yaml(data: Mapping[str, Any]) -> str:
 def _text(
     facts: CardFacts, configs: Sequence[CardConfig], load_example: str, artifacts: Sequence[str]
 ) -> Iterator[str]:
-    yield f"# {facts.name or 'Dataset'}\n"
+    yield f"# {inline(facts.name) or 'Dataset'}\n"
     if facts.description.strip():
-        yield f"{facts.description.strip()}\n"
+        yield f"{paragraphs(facts.description)}\n"
     yield "Made with Penstock. Load it:\n"
-    yield _fenced(load_example, "python")
+    yield fenced(load_example, "python")
     for config in configs:
         yield _config_section(config)
     yield from _artifacts_section(artifacts)
@@ -186,30 +187,30 @@ def _text(
     yield from _origin_section(facts)
     if facts.citations:
         yield "## Citations\n"
-        yield _fenced("\n\n".join(facts.citations), "bibtex")
+        yield fenced("\n\n".join(facts.citations), "bibtex")
 
 
 def _config_section(config: CardConfig) -> str:
-    columns = "".join(f"| `{_cell(column.name)}` | {_cell(str(column.type))} |\n" for column in config.schema)
-    splits = ", ".join(f"{split}: {rows:,}" for split, rows in config.rows.items())
-    title = f"## {config.name}: {config.total:,} rows{f' ({splits})' if len(config.rows) > 1 else ''}"
+    columns = "".join(f"| {code(column.name)} | {inline(str(column.type))} |\n" for column in config.schema)
+    splits = ", ".join(f"{inline(split)}: {rows:,}" for split, rows in config.rows.items())
+    title = f"## {inline(config.name)}: {config.total:,} rows{f' ({splits})' if len(config.rows) > 1 else ''}"
     text = f"{title}\n\n| column | type |\n|---|---|\n{columns}"
     if config.sample is None:
         return f"{text}\nIt has no rows, and `load_dataset` reads a split without rows only with `streaming=True`.\n"
     short = _shortened(config.sample)
     shown = json.dumps(short, ensure_ascii=False, indent=2)
-    return f"{text}\nIts first row{' (shortened)' if short != config.sample else ''}:\n\n{_fenced(shown, 'json')}"
+    return f"{text}\nIts first row{' (shortened)' if short != config.sample else ''}:\n\n{fenced(shown, 'json')}"
 
 
 def _artifacts_section(artifacts: Sequence[str]) -> Iterator[str]:
     if artifacts:
         yield "## Artifacts\n"
-        yield "".join(f"- `{folder}`\n" for folder in artifacts)
+        yield "".join(f"- {code(folder)}\n" for folder in artifacts)
 
 
 def _failed_section(facts: CardFacts) -> Iterator[str]:
     if facts.failed:
-        rows = "".join(f"| `{_cell(step)}` | {count:,} |\n" for step, count in facts.failed.items())
+        rows = "".join(f"| {code(step)} | {count:,} |\n" for step, count in facts.failed.items())
         yield f"## Rows that failed and are not here\n\n| step | rows |\n|---|---|\n{rows}"
 
 
@@ -218,10 +219,10 @@ def _origin_section(facts: CardFacts) -> Iterator[str]:
         return
     yield "## How it was made\n"
     if facts.command:
-        yield _fenced(facts.command, "bash")
-    versions = "".join(f", {name} {version}" for name, version in facts.versions.items())
-    yield f"Run `{facts.run_id}`, signature `{facts.signature}`{versions}. The pipeline, `{PIPELINE}`:\n"
-    yield _fenced(facts.spec, "yaml")
+        yield fenced(facts.command, "bash")
+    versions = "".join(f", {inline(name)} {inline(version)}" for name, version in facts.versions.items())
+    yield f"Run {code(facts.run_id)}, signature {code(facts.signature)}{versions}. The pipeline, `{PIPELINE}`:\n"
+    yield fenced(facts.spec, "yaml")
 
 
 def _shortened(value: Any) -> Any:
@@ -237,12 +238,6 @@ def _shortened(value: Any) -> Any:
     return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
 
 
-def _fenced(text: str, language: str) -> str:
-    fence = "```"
-    while fence in text:
-        fence += "`"
-    return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"
-
-
-def _cell(text: str) -> str:
-    return " ".join(text.replace("|", "\\|").split())
+def _quoted(text: str) -> str:
+    """A string of Python's: as JSON writes it, but with the letters that people can read."""
+    return json.dumps(text, ensure_ascii=False)

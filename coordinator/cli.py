@@ -58,12 +58,13 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command. An error of ours is one message and an exit code, never a traceback."""
         from common.errors import PenstockError
-        from coordinator.printable import printable
+        from common.printable import printable
+        from common.redaction import hide_passwords
 
         try:
             return super().invoke(ctx)
         except PenstockError as error:
-            click.echo(f"{NAME}: {printable(str(error))}", err=True)
+            click.echo(f"{NAME}: {printable(hide_passwords(str(error)))}", err=True)
             raise click.exceptions.Exit(error.exit_code) from error
 
 

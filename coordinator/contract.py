@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from inspect import Parameter
 
 from common.faults import Loc, SpecFault
-from common.process_signature import process_parameters, takes_rows
+from common.process_signature import process_parameters, returns_nothing, takes_rows
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep
 from common.steps.decorator import function_of
 
@@ -21,6 +21,8 @@ def check_contract(step: BaseStep, predecessors: Sequence[str]) -> None:
     """
     name, loc = step.name, ("steps", step.name)
     class_name = type(step).__name__
+    if not isinstance(step, AsyncStep):
+        _check_yields(step)
     if isinstance(step, GeneratorStep):
         _check_generator(step, predecessors)
     elif not predecessors:
@@ -33,6 +35,22 @@ def check_contract(step: BaseStep, predecessors: Sequence[str]) -> None:
         _check_async(step, predecessors)
     else:
         _check_inputs(step, predecessors)
+
+
+def _check_yields(step: BaseStep) -> None:
+    """A `process` without a yield returns None, which is found at the first batch otherwise."""
+    cls = type(step)
+    function = inspect.unwrap(function_of(cls) or cls.process)  # type: ignore[attr-defined]
+    if not inspect.isfunction(function) or not returns_nothing(function):
+        return
+    name = function.__name__ if function_of(cls) else f"{cls.__name__}.process"
+    written = "yield rows, last" if isinstance(step, GeneratorStep) else "yield rows"
+    code = function.__code__
+    raise SpecFault(
+        f"step '{step.name}': {name} ({code.co_filename}:{code.co_firstlineno}) has no yield, so that no rows come of "
+        f"it; write '{written}', once or several times",
+        ("steps", step.name, "type"),
+    )
 
 
 def _check_generator(step: GeneratorStep, predecessors: Sequence[str]) -> None:

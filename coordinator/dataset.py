@@ -6,13 +6,12 @@ import hashlib
 import json
 import os
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from common.artifacts import ARTIFACTS, ArtifactStore, collect_artifacts
-from common.errors import RunError, UsageError
 from coordinator.card import (
     CARD,
     PIPELINE,
@@ -23,6 +22,7 @@ from coordinator.card import (
     load_dataset_example,
     write_card,
 )
+from coordinator.dataset_place import MARKER, DatasetPlace
 from coordinator.leaf_schema import LeafSchema
 from coordinator.part_check import check_digest
 from coordinator.parts import Part, sync_folder, write_parquet
@@ -30,7 +30,6 @@ from coordinator.parts import Part, sync_folder, write_parquet
 if TYPE_CHECKING:
     import pyarrow as pa
 
-MARKER: Final = ".penstock.json"
 TRAIN: Final = "train"
 _DIGEST_LENGTH: Final = 16
 
@@ -50,23 +49,6 @@ class _Leaf:
     files: tuple[Path, ...]
 
 
-def check_output(target: Path) -> None:
-    """Raises UsageError unless a dataset can be put at `target`: a new or empty folder, or an untouched one of ours."""
-    target = target.resolve()
-    if target.exists() or target.is_symlink():
-        if not target.is_dir():
-            raise UsageError(f"--output {target} is a file; give a folder that is new, or empty")
-        foreign = _foreign_entry(target)
-        if foreign:
-            raise UsageError(
-                f"--output {target} holds {foreign}, which no run of Penstock wrote, and is therefore not replaced; "
-                "give another folder, or move what is in it"
-            )
-    home = next(folder for folder in target.parents if folder.exists())
-    if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
-        raise UsageError(f"--output {target} cannot be made: {home} is not a folder that this user may write to")
-
-
 def build_dataset(
     folder: Path,
     parts: Mapping[str, Sequence[Part]],
@@ -75,10 +57,11 @@ def build_dataset(
     known_columns: Mapping[str, Sequence[str]] | None = None,
     artifacts: Sequence[ArtifactStore] = (),
 ) -> DatasetSummary:
-    """Makes the dataset of all journaled parts and puts it at `target`, replacing an older one of ours.
+    """Makes the dataset of all journaled parts and puts it at `target`, replacing an older one of the pipeline.
 
     Args:
         folder: where the parts are; they stay there, and share their bytes with the dataset where they can.
+        target: a place to which nobody else writes, such as one in the run directory.
         parts: leaf -> its parts, every leaf of the pipeline being named. The first that has rows is loaded by
             default.
         known_columns: leaf -> columns that a leaf without rows gets, all null.
@@ -87,14 +70,8 @@ def build_dataset(
     Raises UsageError (the target is not ours), RunError (a part is missing or changed), OSError (a full disk); the
     target is then as it was.
     """
-    check_output(target)
-    target = target.resolve()
-    fresh, old = (target.with_name(f".{target.name}.penstock-{facts.run_id}.{state}") for state in ("new", "old"))
-    if old.exists() and not target.exists():
-        old.rename(target)  # an earlier call died between its two renames
-    shutil.rmtree(fresh, ignore_errors=True)
-    fresh.mkdir(parents=True)
-    try:
+    place = DatasetPlace(target, facts.name, shared=False)
+    with place.fill() as fresh:
         leaves = [
             _build_leaf(
                 folder, leaf, sorted(of_leaf, key=lambda part: part.first_seq), fresh / leaf, known_columns or {}
@@ -109,29 +86,23 @@ def build_dataset(
         marker = {"penstock": 1, "run": facts.run_id, "signature": facts.signature, "rows": rows, "facts": facts.dump()}
         _write(fresh / MARKER, json.dumps({**marker, ARTIFACTS: kept}, indent=2) + "\n")
         sync_folder(fresh)
-        _put(fresh, target, old)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
-    return DatasetSummary(target, rows, size)
+    return DatasetSummary(target.resolve(), rows, size)
 
 
-def copy_dataset(source: Path, target: Path) -> None:
+def copy_dataset(source: Path, place: DatasetPlace, tell: Callable[[str], None] = lambda _: None) -> None:
     """Puts a finished dataset at another place as well, whole or not at all.
 
-    Raises UsageError (the target is not ours), OSError (a full disk).
+    Args:
+        tell: is told whom this waits for, if other runs write there too.
+
+    Raises UsageError (the place is not ours), RunError (somebody else is writing there), OSError (a full disk).
     """
-    check_output(target)
-    target = target.resolve()
-    fresh, old = (target.with_name(f".{target.name}.penstock-copy.{state}") for state in ("new", "old"))
-    shutil.rmtree(fresh, ignore_errors=True)
-    try:
-        shutil.copytree(source, fresh, copy_function=lambda taken, put: link_or_copy(Path(taken), Path(put)))
-        sync_folder(fresh)
-        _put(fresh, target, old)
-    except BaseException:
-        shutil.rmtree(fresh, ignore_errors=True)
-        raise
+    with place.fill(tell) as fresh:
+        shutil.copytree(
+            source, fresh, dirs_exist_ok=True, copy_function=lambda taken, put: link_or_copy(Path(taken), Path(put))
+        )
+        for folder, _, _ in os.walk(fresh):
+            sync_folder(Path(folder))
 
 
 def link_or_copy(source: Path, destination: Path) -> None:
@@ -143,28 +114,6 @@ def link_or_copy(source: Path, destination: Path) -> None:
             shutil.copyfileobj(read, write, 1 << 20)
             write.flush()
             os.fsync(write.fileno())
-
-
-def _foreign_entry(target: Path) -> str | None:
-    """Something in `target` that we did not put there, relative to it; a dataset of ours may hold a `.git` by now."""
-    entries = sorted(entry.name for entry in target.iterdir())
-    try:
-        marker = json.loads((target / MARKER).read_text())
-        leaves, artifacts = set(marker["rows"]), set(marker.get(ARTIFACTS, ()))
-    except (OSError, ValueError, KeyError, TypeError):
-        return entries[0] if entries else None
-    for entry in entries:
-        if entry in leaves:
-            for file in (target / entry).iterdir():
-                if not (file.name.startswith("train-") and file.suffix == ".parquet"):
-                    return f"{entry}/{file.name}"
-        elif entry == ARTIFACTS:
-            found = {path.relative_to(target / entry).as_posix() for path in (target / entry).glob("*/*")}
-            if foreign := sorted(found - artifacts):
-                return f"{entry}/{foreign[0]}"
-        elif entry not in (CARD, MARKER, PIPELINE):
-            return entry
-    return None
 
 
 def _build_leaf(
@@ -217,23 +166,6 @@ def _rewrite(source: Path, own: LeafSchema, schema: LeafSchema, destination: Pat
     with pq.ParquetFile(source) as file:
         table = file.read()
     write_parquet(schema.final_table(table, own), destination)
-
-
-def _put(fresh: Path, target: Path, old: Path) -> None:
-    """A reader sees the old folder, for a moment none, then the new one; never a mixture."""
-    check_output(target)
-    shutil.rmtree(old, ignore_errors=True)
-    replaces = target.exists()
-    if replaces:
-        target.rename(old)
-    try:
-        fresh.rename(target)
-    except OSError as error:
-        if replaces:
-            old.rename(target)
-        raise RunError(f"the dataset could not be moved to {target}: {error}; run the same command again") from error
-    sync_folder(target.parent)
-    shutil.rmtree(old, ignore_errors=True)
 
 
 def _write(path: Path, text: str) -> None:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any, Self
 
 from common.errors import UsageError
 from coordinator.card import PIPELINE, CardConfig, CardFacts
-from coordinator.dataset import MARKER, TRAIN, first_row
+from coordinator.dataset import TRAIN, first_row
+from coordinator.dataset_place import MARKER
 from coordinator.push import PushConfig
 
 if TYPE_CHECKING:

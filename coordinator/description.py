@@ -15,7 +15,7 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from common.broker.connection import redact
+from common.redaction import hide_passwords
 from common.runtime_parameters import is_runtime_parameter, parameter_keys
 from common.steps.base import BaseStep, StepColumns
 from coordinator.graph_drawing import draw_graph
@@ -138,7 +138,7 @@ def _shown(value: Any) -> str:
     if isinstance(value, SecretStr):
         return "(secret)"
     if isinstance(value, str):
-        return one_line(redact(value) if "://" in value else value, SHOWN_VALUE) or '""'
+        return one_line(hide_passwords(value), SHOWN_VALUE) or '""'
     if isinstance(value, (list, tuple)) and len(value) > 3 and isinstance(value[0], dict):
         return f"({count(len(value), 'row')})"
     return one_line(repr(list(value) if isinstance(value, tuple) else value), SHOWN_VALUE)

@@ -5,23 +5,19 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import re
-import shutil
 import signal
 import socket
 import sys
-import tempfile
 import time
 from collections.abc import Callable
 from pathlib import Path
-from urllib.parse import quote
 
 from common.errors import BrokerError
 from coordinator.guardian import BROKER, Child, Guardian
 from coordinator.server_binary import find_server, server_version
+from coordinator.socket_folder import CONFIGURATION, SocketFolder
 
 FOLDER = "broker"
-LONGEST_SOCKET_PATH = 99  # sockaddr_un holds 104 to 108 bytes, depending on the system
 MAX_RESTARTS = 3
 STOP_GRACE = 10.0
 DEATH_NOTICE = 1.0  # a lost connection may be seen before the guardian has told of the death
@@ -29,7 +25,7 @@ LOOK_INTERVAL = 0.02
 
 # Relative names are in the working folder of the server, which is its data folder. The AOF takes every payload once,
 # few of them live long: a rewrite per 256 MB keeps the file small without a fork every other second.
-CONFIGURATION = """\
+SETTINGS = """\
 port 0
 unixsocket "{socket}"
 unixsocketperm 700
@@ -66,15 +62,14 @@ class EmbeddedBroker:
         self._guardian = guardian
         self._start_timeout = start_timeout
         self._server: Path | None = None
-        self._socket: Path | None = None
+        self._folder: SocketFolder | None = None
         self._child: Child | None = None
         self._restarts = 0
 
     @property
     def url(self) -> str:
         """Stays the same over restarts."""
-        assert self._socket is not None, "the broker was not started"
-        return f"unix://{quote(str(self._socket))}"
+        return self._socket_folder().url
 
     @property
     def child(self) -> Child | None:
@@ -91,10 +86,10 @@ class EmbeddedBroker:
         end_leftover(self.data)
         self._server = find_server()
         self._refuse_older_server(self._server)
-        self._socket = _private_folder() / "s"
-        self._guardian.remove_at_end(self._socket.parent)
-        configuration = self.data / "redis.conf"
-        configuration.write_text(CONFIGURATION.format(socket=_quoted(str(self._socket))), encoding="utf-8")
+        self._folder = SocketFolder.make(self.data)
+        self._guardian.remove_at_end(self._folder.path)
+        settings = SETTINGS.format(socket=_quoted(str(self._folder.socket)))
+        (self.data / CONFIGURATION).write_text(settings, encoding="utf-8")
         self._launch()
         return self.url
 
@@ -122,8 +117,8 @@ class EmbeddedBroker:
         if self._child is not None:
             self._end_child()
             self._child = None
-        if self._socket is not None:
-            shutil.rmtree(self._socket.parent, ignore_errors=True)
+        if self._folder is not None:
+            self._folder.remove()
 
     def _launch(self) -> None:
         assert self._server is not None
@@ -131,7 +126,7 @@ class EmbeddedBroker:
         for unfinished in (*self.data.glob("temp-*.aof"), *self.data.glob("temp-*.rdb")):
             unfinished.unlink(missing_ok=True)
         self._child = self._guardian.start(
-            [self._server, "redis.conf"],
+            [self._server, CONFIGURATION],
             rank=BROKER,
             cwd=self.data,
             stdout=self.log,
@@ -139,7 +134,7 @@ class EmbeddedBroker:
             end_grace=STOP_GRACE,
         )
         deadline = time.monotonic() + self._start_timeout
-        while (answer := ping(self._socket_path())) != "PONG":
+        while (answer := ping(self._socket_folder().socket)) != "PONG":
             code = self._guardian.wait(self._child, LOOK_INTERVAL)
             if code is None and time.monotonic() < deadline:
                 continue
@@ -168,9 +163,9 @@ class EmbeddedBroker:
                 "put the newer server first on PATH, or start over with --fresh"
             )
 
-    def _socket_path(self) -> Path:
-        assert self._socket is not None
-        return self._socket
+    def _socket_folder(self) -> SocketFolder:
+        assert self._folder is not None, "the broker was not started"
+        return self._folder
 
     def _log_tail(self, lines: int = 10) -> str:
         try:
@@ -194,6 +189,8 @@ def ping(path: Path, timeout: float = 2.0) -> str | None:
 def end_leftover(data: Path) -> None:
     """Ends a server that a crashed run left on `data` and removes its socket. Only for the holder of the run's lock.
 
+    A server that runs on other data, of which these may be a copy, is left alone.
+
     Raises:
         BrokerError: it cannot be ended.
     """
@@ -209,10 +206,8 @@ def end_leftover(data: Path) -> None:
             raise BrokerError(
                 f"a Redis server (pid {pid}) that a crashed run left on {data} does not end; end it by hand"
             )
-    with contextlib.suppress(OSError):
-        configured = re.search(r'^unixsocket "(.*)"$', (data / "redis.conf").read_text(encoding="utf-8"), re.MULTILINE)
-        if configured and (folder := Path(configured.group(1)).parent).name.startswith("penstock-"):
-            shutil.rmtree(folder, ignore_errors=True)
+    if folder := SocketFolder.of(data):
+        folder.remove()
 
 
 def leftover(data: Path) -> int | None:
@@ -221,21 +216,13 @@ def leftover(data: Path) -> int | None:
         pid = int((data / "redis.pid").read_text())
         if sys.platform != "linux":
             os.kill(pid, 0)
-            configured = re.search(r'^unixsocket "(.*)"$', (data / "redis.conf").read_text(), re.MULTILINE)
-            return pid if configured and ping(Path(configured.group(1))) else None
+            folder = SocketFolder.of(data)
+            return pid if folder and ping(folder.socket) else None
         # The pid may belong to somebody else by now: a server of ours has the data as its working folder.
         command = Path(f"/proc/{pid}/comm").read_text().strip()
         return pid if command.endswith("-server") and os.path.samefile(f"/proc/{pid}/cwd", data) else None
     except (OSError, ValueError):
         return None
-
-
-def _private_folder() -> Path:
-    """A new folder with mode 0700 and a path short enough for a socket in it."""
-    for parent in (tempfile.gettempdir(), "/tmp"):
-        if len(os.fsencode(os.path.join(parent, "penstock-12345678", "s"))) <= LONGEST_SOCKET_PATH:
-            return Path(tempfile.mkdtemp(prefix="penstock-", dir=parent))
-    raise AssertionError("/tmp is short enough")
 
 
 def _quoted(text: str) -> str:

@@ -10,7 +10,6 @@ from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 
-from common.broker.connection import redact
 from common.broker.control import Control
 from common.errors import (
     EXIT_COMPLETE,
@@ -20,23 +19,25 @@ from common.errors import (
     BrokerError,
     Fenced,
     RunError,
+    UsageError,
 )
+from common.redaction import shown_command
 from common.settings import Settings
 from coordinator.card import PIPELINE, CardFacts, collect_citations
 from coordinator.dataset import build_dataset, copy_dataset
+from coordinator.dataset_place import DatasetPlace
+from coordinator.embedded import end_leftover
 from coordinator.failures import FailureLog
 from coordinator.load import Prepared
 from coordinator.partial import remove_partial, write_partial
 from coordinator.pipeline_file import spec_text
 from coordinator.request import RunRequest
-from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.run_directory import DATASET, RunDirectory, RunRecord
 from coordinator.service import Coordinator, Halted, Stopped
 from coordinator.session import Session
 from coordinator.stores import RunStores
 from coordinator.view import Outcome, Reporter, Status
 
-DATASET = "dataset"
-"""Folder of the run directory that holds the dataset of a complete run."""
 PACKAGES = ("penstock", "datasets", "pyarrow")
 
 
@@ -74,6 +75,8 @@ class Ending:
         if not dataset.is_dir():
             raise RunError(f"run '{self._run_id}' is complete, but {dataset} is gone; start over with --fresh")
         self._clear_away()  # the command before may have died here
+        end_leftover(self._directory.broker)
+        shutil.rmtree(self._directory.broker, ignore_errors=True)
         if record.payloads:
             self._stores.remember(record)
             self.clear_stores()
@@ -142,6 +145,8 @@ class Ending:
             rows=dict(summary.rows),
             failed=failed,
             failed_rows=sum(failed.values()),
+            done=rows_done(session),
+            reason="",
         )
         self._clear_away()
         return Outcome(
@@ -178,14 +183,18 @@ class Ending:
         output, dataset = self._request.output, self._directory.path / DATASET
         if output is None or self._request.dry_run:
             return
+        place = DatasetPlace(output, self.prepared.spec.name, self._request.overwrite, patience=self._settings.patience)
+        where = f"run '{self._run_id}' is complete and its dataset is in {dataset}, but"
         try:
-            copy_dataset(dataset, output)
+            copy_dataset(dataset, place, self._reporter.say)
         except OSError as error:
             failures = error.args[0] if isinstance(error, shutil.Error) else [(dataset, output, error.strerror)]
             raise RunError(
-                f"run '{self._run_id}' is complete and its dataset is in {dataset}, but it cannot be copied to "
-                f"{output}: {failures[0][2]}; the same command tries that again, or choose another --output"
+                f"{where} it cannot be copied to {output}: {failures[0][2]}; the same command tries that again, or "
+                "choose another --output"
             ) from error
+        except (UsageError, RunError) as error:  # another run was quicker
+            raise RunError(f"{where} it is not copied: {error}") from error
 
     def _why(self, session: Session) -> str:
         """Why the run is halted; where too many rows failed, also what the first one of them failed of."""
@@ -214,7 +223,14 @@ class Ending:
             control.finish(status, list(self.prepared.plan.steps))
         rows = {leaf: sum(part.rows for part in written) for leaf, written in parts.items()}
         with suppress(OSError):
-            self._directory.update(status=status, rows=rows, failed=failed, failed_rows=sum(failed.values()))
+            self._directory.update(
+                status=status,
+                reason=reason,
+                rows=rows,
+                failed=failed,
+                failed_rows=sum(failed.values()),
+                done=rows_done(session) if session is not None else {},
+            )
         return Outcome(
             run_id=self._run_id,
             status=status,
@@ -238,7 +254,7 @@ class Ending:
         for override in request.overrides:
             words += ["--set", override]
         if request.broker is not None:
-            words += ["--broker", redact(request.broker)]
+            words += ["--broker", request.broker]
         if request.limit is not None:
             words += ["--limit", str(request.limit)]
         if request.workers == "external":
@@ -246,6 +262,7 @@ class Ending:
         options = (("--run-id", request.run_id), ("--cache-dir", request.cache_dir), ("--output", request.output))
         for option, value in options:
             words += [option, str(value)] if value is not None else []
+        words += ["--overwrite"] if request.overwrite else []
         words += ["--standby"] if request.standby else []
         for module in request.allow:
             words += ["--allow", module]
@@ -253,7 +270,7 @@ class Ending:
             words += ["--payloads", request.payloads]
         if request.push_to_hub is not None:
             words += ["--push-to-hub", request.push_to_hub, *(["--private"] if request.private else [])]
-        return shlex.join(words)
+        return shown_command(words)
 
     @property
     def recipe(self) -> str:
@@ -275,9 +292,14 @@ class Ending:
 
 
 def failed_rows(session: Session) -> dict[str, int]:
-    """Rows per step that ended as dead letters; steps without any are left out."""
-    counted = {name: state.counts.failed + state.counts.unwritable for name, state in session.manager.steps.items()}
+    """Rows per step that ended as dead letters, or would where the run is halted; steps without any are left out."""
+    counted = {name: state.rows_failed for name, state in session.manager.steps.items()}
     return {name: count for name, count in counted.items() if count}
+
+
+def rows_done(session: Session) -> dict[str, int]:
+    """Rows that each step has given."""
+    return {name: state.counts.out for name, state in session.manager.steps.items()}
 
 
 def sample_rows(session: Session) -> dict[str, str]:

@@ -17,6 +17,8 @@ from typing import Any
 from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
+from common.data_files import data_files
+from common.descriptor import endpoints
 from common.errors import (
     EXIT_FAILED,
     EXIT_STOPPED,
@@ -27,22 +29,27 @@ from common.errors import (
     SpecError,
 )
 from common.requirements import check_requirements
+from common.secrets import SECRETS_VARIABLE
 from common.settings import Settings
 from common.signals import stop_signals
-from common.signature import run_signature
+from common.signature import Identity
 from common.steps.base import AsyncStep
 from common.wire import PROTOCOL
 from coordinator.descriptors import DescriptorWait
+from coordinator.earlier_runs import lines_about_earlier_runs
 from coordinator.embedded import end_leftover
 from coordinator.ending import Ending
 from coordinator.failures import FailureLog
-from coordinator.known_run import check_known_run
+from coordinator.host_check import check_host
+from coordinator.known_data import keep_digests, recognise
+from coordinator.known_run import all_endpoints, check_copy, check_known_run, say_what_moved
 from coordinator.lease import LeaseKeeper
 from coordinator.load import Prepared
 from coordinator.local import LocalHost
 from coordinator.logfile import PipelineLog
 from coordinator.logged import LoggedReporter
 from coordinator.recovery import Recovery
+from coordinator.removal import delete_run
 from coordinator.request import RunRequest
 from coordinator.routing import Routing
 from coordinator.run_directory import RunDirectory, RunRecord
@@ -52,8 +59,10 @@ from coordinator.session import RunFacts
 from coordinator.standby import stand_by
 from coordinator.stores import RunStores
 from coordinator.view import Outcome, Reporter
-from coordinator.worker_command import worker_command
+from coordinator.worker_command import local_worker_arguments, worker_command
 
+BROKER_SECONDS = 10.0
+"""How long a broker that cannot be reached is waited for before there is anything to lose."""
 WINDOW = 2
 """Batches that a worker of a synchronous step has in hand: one that runs, one that is read ahead."""
 ASYNC_WINDOW = 32
@@ -70,13 +79,17 @@ class Execution:
         self._settings = settings
         self._prepared = prepared
         self._routing = Routing(prepared)
-        options = {"limit": request.limit, "dry_run": request.dry_run}
-        signature = run_signature(prepared.spec, prepared.steps, prepared.routing, options)
+        data = data_files(prepared.steps)
+        self._identity = Identity.of(prepared.spec, prepared.steps, prepared.routing, request.signed_options, data)
+        content = self._identity.signature
+        self._data = recognise(cache, content, prepared, data, reporter)
+        signature = self._data.signature
         self.run_id = request.run_id or f"{prepared.spec.name}-{signature[:12]}"
         if request.dry_run:
             self.run_id += f"-dry-{secrets.token_hex(3)}"
         self._signature = signature
         self._coordinates = False
+        self._fresh = request.fresh
         self._directory = RunDirectory.of(cache, prepared.spec.name, signature)
         self._failures = FailureLog(self._directory.failures)
         self._stores = RunStores(request, self._directory, self.run_id, settings)
@@ -109,16 +122,23 @@ class Execution:
     def _run_in_directory(self) -> Outcome:
         with self._directory:
             before = self._last_record()
+            if self._directory.is_condemned:
+                self._reporter.say("the removal of an earlier run is finished first: it was cut off")
+                self._fresh, before = True, self._directory.read_condemned()
+            check_copy(self._directory, before)
             self._stores.remember(before)
-            if self._request.fresh:
+            if self._fresh:
                 end_leftover(self._directory.broker)
                 self._directory.clear()
                 before = None
+            self._compare(before)
+            self._data.write(self._directory.path)
             if before is not None and before.status == "complete":
                 return self._ending.reuse(before)
             self._stores.open()
             if self._request.workers == "local":
-                check_requirements(self._requirements())
+                check_requirements(self._prepared.requirements())
+                check_host(self._prepared, json.loads(self._request.environment.get(SECRETS_VARIABLE, "{}")))
             with ExitStack() as stack:
                 if self._request.dry_run:  # when no worker is left to write
                     stack.callback(self._stores.remove)
@@ -135,31 +155,33 @@ class Execution:
                 self._ending.publish()
             return outcome
 
+    def _compare(self, before: RunRecord | None) -> None:
+        """Says what differs from what was done before."""
+        if before is not None:
+            say_what_moved(before, endpoints(self._prepared.steps), self._reporter)
+        elif not self._request.fresh and not self._request.dry_run:
+            for line in lines_about_earlier_runs(
+                self._directory, self._prepared, self._identity, self._request.signed_options
+            ):
+                self._reporter.say(line)
+
     def _last_record(self) -> RunRecord | None:
         with suppress(*((RunError,) if self._request.fresh else ())):  # a record that cannot be read is forgotten
             return self._directory.read()
         return None
 
     def _run_at(self, connection: Connection, host: LocalHost, before: RunRecord | None) -> Outcome:
-        connection.wait_until_reachable(min(10.0, self._settings.patience))
-        facts = connection.check()
-        if not facts.append_only:
-            self._reporter.say(
-                "the broker writes no AOF (appendonly no): if it dies, this run goes back to what it has last saved, "
-                "or to its beginning"
-            )
+        patience = min(BROKER_SECONDS, self._settings.patience)
+        connection.wait_until_reachable(patience)
         registry = RunRegistry(connection)
-        if not self._request.fresh:
-            check_known_run(registry, self._record(before), before, self._reporter)
-        holder = self._holder()
-        control = Control(connection, self.run_id, holder, self._settings.coordinator_lease)
-        if self._request.fresh:
-            self._forget(registry, control)
-        control.take_over(self._dead_token(registry))
+        control = Control(connection, self.run_id, self._holder(), self._settings.coordinator_lease)
+        connection.insist(lambda: self._begin(connection, registry, control, before), patience, self._reporter.say)
         self._coordinates = True
         log = PipelineLog(self._directory.log)
         reporter = LoggedReporter(self._reporter, log)
-        reporter.note(f"process {holder['pid']} on {holder['host']} coordinates {self.run_id} (epoch {control.epoch})")
+        reporter.note(
+            f"process {os.getpid()} on {socket.gethostname()} coordinates {self.run_id} (epoch {control.epoch})"
+        )
 
         def open_run() -> None:
             connection.insist(lambda: self._open(control, registry), self._settings.patience, reporter.say)
@@ -184,6 +206,25 @@ class Execution:
             with suppress(BrokerError, Fenced):
                 control.resign()
             log.close()
+
+    def _begin(self, connection: Connection, registry: RunRegistry, control: Control, before: RunRecord | None) -> None:
+        """Becomes the coordinator; may be done twice, since a broker may go away at any moment of it.
+
+        Raises:
+            BrokerError: the broker would lose work.
+            UsageError: it has nothing of the run, or has another one under its id.
+            Fenced: another coordinator is alive.
+        """
+        if not connection.check().append_only:
+            self._reporter.say(
+                "the broker writes no AOF (appendonly no): if it dies, this run goes back to what it has last saved, "
+                "or to its beginning"
+            )
+        if self._fresh:
+            self._forget(registry, control)
+        else:
+            check_known_run(registry, self._record(before), before, self._reporter, self._data)
+        control.take_over(self._dead_token(registry))
 
     def _ask_workers(
         self,
@@ -254,10 +295,13 @@ class Execution:
             with stop_signals(coordinator.stop):
                 open_run()
                 if local:
+                    # The URL may hold a password, which must not stand in a command line.
+                    environment = {**self._request.environment, "PENSTOCK_BROKER_URL": connection.url}
                     host.start_workers(
-                        self._worker_arguments(), self._worker_environment(connection.url), self._directory.log
+                        local_worker_arguments(self._prepared, self.run_id), environment, self._directory.log
                     )
                 outcome = self._ending.after(coordinator, control)
+                keep_digests(self._data, connection, control.keys, self._directory.path)
                 if outcome.status == "complete":
                     coordinator.dismiss()
                 reporter.note(f"the run is {outcome.status}{': ' if outcome.reason else ''}{outcome.reason}")
@@ -274,6 +318,7 @@ class Execution:
             "base_dir": str(self._prepared.folder),
             "limit": self._request.limit,
             "dry_run": self._request.dry_run,
+            "files": self._data.of_parameters,
             **pipeline_options(self._prepared, self._routing),
         }
         options |= self._stores.options(options["spill"])
@@ -304,6 +349,9 @@ class Execution:
             created=begun.created if begun else datetime.now(UTC),
             broker=self._request.broker,
             payloads=self._stores.recorded,
+            endpoints=all_endpoints(begun, endpoints(self._prepared.steps)),
+            done=begun.done if begun else {},
+            identity=self._identity.digests(),
         )
 
     def _run_facts(self) -> RunFacts:
@@ -321,25 +369,15 @@ class Execution:
             file_delay=self._stores.file_delay,
         )
 
-    def _requirements(self) -> list[tuple[str, list[str]]]:
-        own = [(f"step '{name}'", step.requirements) for name, step in self._prepared.steps.items()]
-        return [("the pipeline", self._prepared.spec.requirements), *own]
-
     # who coordinates
 
     def _holder(self) -> dict[str, Any]:
-        return {
-            "token": secrets.token_hex(8),
-            "host": socket.gethostname(),
-            "pid": os.getpid(),
-            "directory": str(self._directory.path.resolve()),
-        }
+        return {"token": secrets.token_hex(8), "pid": os.getpid(), **self._directory.address}
 
     def _dead_token(self, registry: RunRegistry) -> str:
         """The lease of a coordinator that had this very run directory need not run out: this process has its lock."""
         holder = registry.lease_holder(self.run_id) or {}
-        here = (socket.gethostname(), str(self._directory.path.resolve()))
-        return str(holder.get("token", "")) if (holder.get("host"), holder.get("directory")) == here else ""
+        return str(holder.get("token", "")) if self._directory.is_of(holder) else ""
 
     def _forget(self, registry: RunRegistry, control: Control) -> None:
         """`--fresh`: under the lease, so that no other coordinator loses its run."""
@@ -352,21 +390,3 @@ class Execution:
 
     def _start_command(self, step: str) -> str:
         return worker_command(self._prepared, step, self.run_id, self._request.broker)
-
-    def _worker_arguments(self) -> list[str]:
-        arguments = ["--all-steps", "--run", self.run_id, "--local", "--base-dir", str(self._prepared.folder)]
-        for module in self._prepared.allow:
-            arguments += ["--allow", module]
-        return arguments
-
-    def _worker_environment(self, url: str) -> dict[str, str]:
-        """The URL may hold a password, which must not stand in a command line."""
-        return {**self._request.environment, "PENSTOCK_BROKER_URL": url}
-
-
-def delete_run(broker: str, run_id: str) -> None:
-    """Removes what a dry run has put into a broker."""
-    connection = Connection(broker)
-    with suppress(BrokerError):
-        RunRegistry(connection).delete(run_id)
-    connection.close()

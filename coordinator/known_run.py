@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from common.broker.runs import RUN_ID, RunRegistry
 from common.errors import UsageError
-from coordinator.run_directory import RunRecord
+from coordinator.known_data import DataRecord, check_data_at_broker
+from coordinator.run_directory import RunDirectory, RunRecord
 from coordinator.view import Reporter
 
 
@@ -16,15 +19,33 @@ def check_run_id(run_id: str) -> None:
         )
 
 
-def check_known_run(registry: RunRegistry, now: RunRecord, before: RunRecord | None, reporter: Reporter) -> None:
+def check_copy(directory: RunDirectory, before: RunRecord | None) -> None:
+    """A copy of a run directory has no part in what the run has elsewhere: its original would lose it.
+
+    Raises UsageError where both would go on with one run in a broker, or with the same payloads.
+    """
+    if before is None or not (before.payloads or (before.broker is not None and before.status != "complete")):
+        return
+    if original := directory.original_of(before):
+        shared = before.payloads[0] if before.payloads else f"the broker at {before.broker}"
+        raise UsageError(
+            f"run directory {directory.path} is a copy of {original}, and both have run '{before.run}' in {shared}: go "
+            "on with that one (--cache-dir), or remove one of the two"
+        )
+
+
+def check_known_run(
+    registry: RunRegistry, now: RunRecord, before: RunRecord | None, reporter: Reporter, data: DataRecord
+) -> None:
     """A run that was begun at another broker must not start from its beginning here; nor without a word at its own.
 
     Args:
         now: the run as this command has it.
         before: what its run directory says of it; None where it has not begun there.
+        data: its data files.
 
     Raises:
-        UsageError: this broker has nothing of it, or has another one under its id.
+        UsageError: this broker has nothing of it, has another one under its id, or one of other data.
         RunError: it was made by a version that speaks another protocol.
     """
     known = registry.read(now.run)
@@ -38,6 +59,8 @@ def check_known_run(registry: RunRegistry, now: RunRecord, before: RunRecord | N
             f"this pipeline was begun as run '{before.run}': go on with --run-id {before.run}, or start over with "
             "--fresh"
         )
+    if known is not None and before is None:
+        check_data_at_broker(known, data)
     if known is not None or before is None:
         return
     if before.broker == now.broker:
@@ -47,3 +70,31 @@ def check_known_run(registry: RunRegistry, now: RunRecord, before: RunRecord | N
             f"run '{now.run}' was begun with {before.broker or 'the embedded broker'}, and this broker has nothing of "
             "it: go on with that one, or start over with --fresh"
         )
+
+
+def all_endpoints(before: RunRecord | None, now: Mapping[str, str]) -> dict[str, list[str]]:
+    """Where the model of each step was served in the course of the run, and is now, which comes last."""
+    known = before.endpoints if before is not None else {}
+    return {
+        step: [
+            *(place for place in known.get(step, ()) if place != now.get(step)),
+            *([now[step]] if step in now else []),
+        ]
+        for step in {**known, **now}
+    }
+
+
+def say_what_moved(before: RunRecord, now: Mapping[str, str], reporter: Reporter) -> None:
+    """Models that are served elsewhere than when the run was last worked on: it is the same run all the same."""
+    for step, endpoint in now.items():
+        known = before.endpoints.get(step, [endpoint])
+        if before.status == "complete" and known != [endpoint]:
+            reporter.say(
+                f"the answers of step '{step}' are of {' and '.join(known)}, and this command names {endpoint}: "
+                "--fresh asks that one; where two serve different models under one name, give the LLM an "
+                "endpoint_identity"
+            )
+        elif before.status != "complete" and known[-1] != endpoint:
+            reporter.say(
+                f"step '{step}' asks {endpoint} from now on, not {known[-1]}; what is answered is not asked for again"
+            )

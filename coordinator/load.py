@@ -62,6 +62,13 @@ class Prepared:
             raise self.source.error(fault) from fault.__cause__
         return replace(self, steps=steps, plan=plan, undescribed={})
 
+    def requirements(self) -> list[tuple[str, list[str]]]:
+        """Packages that must be there, and for whom."""
+        return [
+            ("the pipeline", self.spec.requirements),
+            *((f"step '{name}'", step.requirements) for name, step in self.steps.items()),
+        ]
+
     def columns(self) -> dict[str, Columns]:
         """The columns that leave each step, None where they depend on the data."""
         before = {name: step.predecessors for name, step in self.plan.steps.items()}

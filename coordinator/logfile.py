@@ -35,7 +35,7 @@ class PipelineLog:
 
     def __init__(self, path: Path) -> None:
         self.path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
 
     def write_shipped(self, *lines: bytes) -> None:
         """Appends records that workers shipped: JSON objects with time (seconds), level, step, worker and text.

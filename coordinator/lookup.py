@@ -10,15 +10,16 @@ from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import quote
 
-from common.broker.connection import Connection, Disconnected, redact
+from common.broker.connection import Connection, Disconnected
 from common.broker.runs import RunRegistry
+from common.broker.shown_url import HIDDEN, redact
 from common.cache import cache_directory
 from common.errors import BrokerError, UsageError
 from coordinator.embedded import leftover, ping
 from coordinator.printable import one_line
-from coordinator.run_directory import LOCK, RunDirectory, RunRecord, list_runs
+from coordinator.run_directory import LOCK, RunDirectory, RunRecord, condemned_runs, list_runs
+from coordinator.socket_folder import SocketFolder
 
 REPLY_SECONDS = 10.0
 LONGEST_NAME = 300
@@ -38,8 +39,11 @@ class FoundRun:
     record: RunRecord | None = None
 
 
-def find_run(run: str, cache_dir: Path | None, broker: str | None) -> FoundRun:
+def find_run(run: str, cache_dir: Path | None, broker: str | None, *, condemned: bool = False) -> FoundRun:
     """The run with the id `run`, or whose id alone begins with it, in run directories and at the broker.
+
+    Args:
+        condemned: also one whose removal was cut off.
 
     Raises:
         UsageError: there is none, or several.
@@ -47,7 +51,10 @@ def find_run(run: str, cache_dir: Path | None, broker: str | None) -> FoundRun:
     if not run:
         raise UsageError("say which run: RUN is empty")
     cache = cache_directory(cache_dir)
-    known = {record.run: FoundRun(record.run, directory, record) for directory, record in list_runs(cache)}
+    here = list_runs(cache) + (condemned_runs(cache) if condemned else [])
+    known: dict[str, FoundRun] = {}
+    for directory, record in sorted(here, key=lambda each: each[0].original_of(each[1]) is not None):  # copies last
+        known.setdefault(record.run, FoundRun(record.run, directory, record))
     if run in known:
         return known[run]
     if broker:
@@ -104,15 +111,10 @@ def broker_of(found: FoundRun, broker: str | None) -> Iterator[Connection | None
 
 def embedded_url(directory: RunDirectory) -> str | None:
     """The URL of the embedded broker that runs on the data of a run directory now; None if there is none."""
-    try:
-        text = (directory.broker / "redis.conf").read_text(encoding="utf-8")
-    except OSError:
+    folder = SocketFolder.of(directory.broker)
+    if folder is None or leftover(directory.broker) is None:
         return None
-    configured = re.search(r'^unixsocket "(.*)"$', text, re.MULTILINE)
-    if configured is None or leftover(directory.broker) is None:
-        return None
-    path = re.sub(r"\\(.)", r"\1", configured.group(1))
-    return f"unix://{quote(path)}" if ping(Path(path)) else None
+    return folder.url if ping(folder.socket) else None
 
 
 def coordinator_of(found: FoundRun, lease: Mapping[str, Any] | None) -> str | None:
@@ -130,10 +132,7 @@ def coordinator_of(found: FoundRun, lease: Mapping[str, Any] | None) -> str | No
 
 def is_outlived(found: FoundRun, lease: Mapping[str, Any]) -> bool:
     """Has a lease only not run out yet? Its holder would have the lock of the run directory, and nobody else has."""
-    if found.directory is None:
-        return False
-    here = (socket.gethostname(), str(found.directory.path.resolve()))
-    return (lease.get("host"), lease.get("directory")) == here
+    return found.directory is not None and found.directory.is_of(lease)
 
 
 def local_coordinator(directory: RunDirectory) -> int | None:
@@ -162,7 +161,7 @@ def _url_of(found: FoundRun, broker: str | None) -> str | None:
     # A broker that is named may be meant for other runs (the environment), or be the same one under another name.
     if broker is not None and (redact(broker) == recorded or _knows(broker, found.run_id)):
         return broker
-    if ":***@" in recorded:
+    if HIDDEN in recorded:
         raise UsageError(
             f"run '{found.run_id}' is at {recorded}, and passwords are not kept: give --broker URL, or set "
             "PENSTOCK_BROKER_URL"

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
 from coordinator.dataset import link_or_copy
+from coordinator.discard import discard
 from coordinator.parts import Part, sync_folder
 
 PARTIAL: Final = "partial"
@@ -45,4 +47,5 @@ def write_partial(
 
 def remove_partial(run_directory: Path) -> None:
     """Once the run is complete, or before it is written anew."""
-    shutil.rmtree(run_directory / PARTIAL, ignore_errors=True)
+    with suppress(OSError):
+        discard(run_directory / PARTIAL)

@@ -288,6 +288,7 @@ class Pipeline:
         dataset_batch_size: int = 50,
         workers: Literal["local", "external"] = "local",
         output: str | Path | None = None,
+        overwrite: bool = False,
         limit: int | None = None,
         payloads: str | None = None,
         progress: bool = True,
@@ -304,7 +305,8 @@ class Pipeline:
             dataset: rows (a list of dicts, a Dataset or a DataFrame) for the steps that have no predecessor.
             dataset_batch_size: rows that it is read in at a time.
             workers: started here, or elsewhere with `pipeline-worker`, which needs a broker.
-            output: a folder that gets the dataset as well.
+            output: a folder that gets the dataset as well: new, or with an earlier dataset of this pipeline.
+            overwrite: `output` may have another pipeline's dataset, which is replaced.
             limit: only the first rows of each generator.
             payloads: fsspec URL that all hosts reach, for rows that are large or wait long.
             progress: show how far it is; otherwise that is logged.
@@ -330,6 +332,7 @@ class Pipeline:
             dataset_batch_size=dataset_batch_size,
             workers=workers,
             output=Path(output) if output is not None else None,
+            overwrite=overwrite,
             limit=limit,
             payloads=payloads,
             progress=progress,

@@ -1,29 +1,24 @@
-"""Text from elsewhere (steps, rows, endpoints), made safe for a terminal and for a log."""
+"""Text from elsewhere, made safe; and the same for whatever rich draws of it."""
 
 from __future__ import annotations
 
-import re
+from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
+from rich.segment import Segment
 
-_ESCAPE_SEQUENCE = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)|[@-Z\\^_])")
-# Control characters, marks that turn the direction of writing round, and halves of characters, which cannot be encoded.
-_UNPRINTABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
-
-
-def printable(text: str) -> str:
-    """The text as a terminal would show it at the end, in plain characters, line breaks and tabs.
-
-    Colours go; of a line that was written over (carriage return) the last version stays; any other control character
-    is shown by its escape, such as `\\x00`.
-    """
-    text = _ESCAPE_SEQUENCE.sub("", text)
-    if "\r" in text:
-        text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
-    return _UNPRINTABLE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
+from common.printable import one_line as one_line
+from common.printable import printable as printable
 
 
-def one_line(text: str, limit: int) -> str:
-    """The text in one line of at most `limit` characters."""
-    # Cut first: a row may be megabytes of text, of which a line is shown.
-    longest = limit * 8
-    line = " ".join(printable(text[:longest]).split())
-    return line if len(line) <= limit and len(text) <= longest else f"{line[: limit - 3]}..."
+class Printable:
+    """Anything that rich draws, in which nothing but rich itself gives orders to the terminal."""
+
+    def __init__(self, drawn: RenderableType) -> None:
+        self._drawn = drawn
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        """What rich asks for."""
+        for segment in console.render(self._drawn, options):
+            if segment.control or segment.text == "\n":
+                yield segment
+            else:
+                yield Segment(printable(segment.text), segment.style)

@@ -5,10 +5,9 @@ from __future__ import annotations
 import json
 import logging
 import os
-import shlex
 import sys
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import ExitStack
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -19,17 +18,19 @@ from common.cache import cache_directory
 from common.errors import RunFailed, RunStopped, UsageError
 from common.import_names import imported_for_a_step, script_module
 from common.overrides import apply_parameters
+from common.printable import printable
+from common.redaction import shown_command
+from common.secret_marks import is_secret_name
 from common.secrets import SECRETS_VARIABLE, collect_secrets
 from common.settings import Settings
 from common.spec import LoadedSpec, parse_spec
 from common.steps.graph import current_graph
 from common.yaml_source import YamlSource
-from coordinator.dataset import check_output
 from coordinator.execution import Execution
 from coordinator.load import Prepared, prepare_loaded
 from coordinator.pipeline_file import spec_text
 from coordinator.request import RunRequest
-from coordinator.run import check_standby
+from coordinator.run import check_output, check_standby
 from coordinator.view import Outcome, Reporter, RunView
 
 if TYPE_CHECKING:
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
 
 DATASET_STEP = "load_dataset"
 """Name of the generator step that `run(dataset=...)` puts in front."""
+SECRET_LENGTH = 8
+"""Characters of an exported secret that is looked for in a command line; a shorter one may be a word of it."""
 
 logger = logging.getLogger("penstock")
 
@@ -58,6 +61,7 @@ class ProgramRequest:
     dataset_batch_size: int = 50
     workers: Literal["local", "external"] = "local"
     output: Path | None = None
+    overwrite: bool = False
     limit: int | None = None
     payloads: str | None = None
     progress: bool = True
@@ -78,8 +82,6 @@ def run_pipeline(pipeline: Pipeline, request: ProgramRequest) -> Distiset:
         _check_external(prepared, broker, secrets)
     if broker is not None:
         Connection(broker).close()  # connects to nothing: it is the URL that is looked at
-    if request.output is not None:
-        check_output(request.output)
     with ExitStack() as stack:
         cache = cache_directory(pipeline.cache_dir)
         if dry:
@@ -87,15 +89,17 @@ def run_pipeline(pipeline: Pipeline, request: ProgramRequest) -> Distiset:
         run = RunRequest(
             broker=broker,
             output=request.output,
+            overwrite=request.overwrite,
             fresh=request.fresh,
             workers=request.workers,
             dry_run=dry,
             limit=request.limit,
             payloads=request.payloads,
-            command=_command(),
+            command=_command(secrets.values()),
             environment=_environment(secrets),
             standby=request.standby,
         )
+        check_output(run, prepared.spec.name)
         check_standby(run)
         reporter = stack.enter_context(_reporter(run.command)) if request.progress else LoggingReporter()
         outcome = Execution(run, reporter, Settings.from_environment(), prepared, cache).run()
@@ -103,7 +107,8 @@ def run_pipeline(pipeline: Pipeline, request: ProgramRequest) -> Distiset:
         _raise_if_incomplete(outcome)
         assert outcome.dataset is not None
         home = None if dry else outcome.run_directory
-        distiset = Distiset.from_folder(outcome.dataset, run_directory=home, keep_in_memory=dry)
+        own = outcome.own_dataset or outcome.dataset
+        distiset = Distiset.from_folder(own, run_directory=home, keep_in_memory=dry)
         distiset.failed = dict(outcome.failed)
         return distiset
 
@@ -214,8 +219,12 @@ def _environment(secrets: Mapping[str, str]) -> dict[str, str]:
     return {**environment, SECRETS_VARIABLE: json.dumps(dict(secrets))} if secrets else environment
 
 
-def _command() -> str:
-    return shlex.join(["python", *sys.argv]) if script_module() and sys.argv[0] else "the same call of run()"
+def _command(secrets: Collection[str]) -> str:
+    """What a user types to go on: it is printed, and kept beside the rows of a run that is not complete."""
+    if not script_module() or not sys.argv[0]:
+        return "the same call of run()"
+    exported = [value for name, value in os.environ.items() if is_secret_name(name) and len(value) >= SECRET_LENGTH]
+    return shown_command(["python", *sys.argv], [*secrets, *exported])
 
 
 def _reporter(command: str) -> Any:
@@ -232,7 +241,8 @@ def _raise_if_incomplete(outcome: Outcome) -> None:
         return
     rows = sum(outcome.rows.values())
     kept = f"; {rows} rows are done, see {outcome.partial}" if outcome.partial else ""
-    message = f"run '{outcome.run_id}' is {outcome.status}: {outcome.reason}{kept}; the same call goes on with it"
+    reason = printable(outcome.reason)
+    message = f"run '{outcome.run_id}' is {outcome.status}: {reason}{kept}; the same call goes on with it"
     raise (RunStopped if outcome.status == "stopped" else RunFailed)(message, outcome)
 
 
@@ -244,7 +254,7 @@ class LoggingReporter(Reporter):
 
     def say(self, line: str) -> None:
         """A warning, or what is waited for."""
-        logger.warning(line)
+        logger.warning("%s", printable(line))
 
     def finish(self, outcome: Outcome) -> None:
         """How the run ended."""

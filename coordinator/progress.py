@@ -12,7 +12,7 @@ from rich.live import Live
 from rich.text import Text
 
 from coordinator.pace import Pace, Speed
-from coordinator.printable import printable
+from coordinator.printable import Printable, printable
 from coordinator.progress_table import batches, is_active, is_done, progress_table
 from coordinator.summary import summary
 from coordinator.view import Outcome, RunView, StepView
@@ -47,7 +47,8 @@ class ConsoleReporter(ABC):
 
     def say(self, line: str) -> None:
         """Prints a line, at once."""
-        self._print(Text(printable(line)))
+        # Indented from the second line on: nothing that comes from elsewhere looks like a line of our own.
+        self._print(Text("\n    ".join(printable(line).split("\n"))))
 
     def finish(self, outcome: Outcome) -> None:
         """Prints how the run ended."""
@@ -61,7 +62,7 @@ class ConsoleReporter(ABC):
     def _print(self, *lines: Text) -> None:
         # Not wrapped at the edge: commands and paths are to be copied whole.
         for line in lines:
-            self._console.print(line, soft_wrap=True, highlight=False, markup=False)
+            self._console.print(Printable(line), soft_wrap=True, highlight=False, markup=False)
 
     def __enter__(self) -> Self:
         return self
@@ -99,7 +100,7 @@ class LiveReporter(ConsoleReporter):
     def _table(self) -> RenderableType:
         if self._shown is None:
             return Text()
-        return progress_table(*self._shown, self._console.width, self._console.height)
+        return Printable(progress_table(*self._shown, self._console.width, self._console.height))
 
 
 class PlainReporter(ConsoleReporter):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,41 +29,50 @@ class Removed:
     Args:
         keys: in the broker; None where no broker had to be asked.
         folders: of payloads, outside the run directory.
+        original: the run directory of which this one was a copy, and to which all that is elsewhere belongs.
     """
 
     keys: int | None = None
     folders: tuple[str, ...] = ()
+    original: Path | None = None
 
 
 def remove_run(found: FoundRun, broker: str | None) -> Removed:
     """Removes a run for good: its keys in the broker, its folders of payloads, its directory.
 
+    Of a copy of a run directory that is there as well, only the copy itself is removed.
+
+    Whoever dies in it, or fails, leaves a run that is whole, or one that is gone: nobody lists it or goes on with it,
+    and the next `rm` of it, `gc` or `run` finishes the removal.
+
     Raises:
         Fenced: a coordinator is alive.
         Disconnected, UsageError: its broker cannot be asked, and may hold keys of it; nothing was removed.
-        StoreError: its payloads cannot be deleted; nothing else was removed.
-        RunError: its directory cannot be deleted; all else was removed.
+        StoreError: its folder of payloads cannot be reached, and nothing was removed; or it cannot be deleted.
+        RunError: its directory cannot be removed, and nothing was; or some of it cannot be deleted, all else was.
     """
     with ExitStack() as stack:
         if found.directory is not None:
+            found.directory.check_removable()
             stack.enter_context(found.directory)  # the lock: from here on nobody else coordinates it on this host
-        keys = None
+            if found.record is not None and (original := found.directory.original_of(found.record)):
+                _remove_directory(found)
+                return Removed(original=original)
         folders = list(found.record.payloads) if found.record is not None else []
+        registry: RunRegistry | None = None
         try:
             if connection := stack.enter_context(broker_of(found, broker)):
                 registry = RunRegistry(connection)
                 _refuse_alive(found, registry)
                 folders += _folders_at_broker(found, registry)
-                _remove_folders(folders)
-                keys = registry.delete(found.run_id)
-            else:
-                _remove_folders(folders)
         except (Disconnected, UsageError) as error:
             if not _has_expired(found):
                 raise type(error)(f"{error}; its keys there would be left over, so nothing was removed") from None
-            _remove_folders(folders)
+            registry = None
+        _condemn(found, folders)
+        _remove_folders(folders)
+        keys = registry.delete(found.run_id) if registry is not None else None
         if found.directory is not None:
-            end_leftover(found.directory.broker)
             _remove_directory(found)
         return Removed(keys, tuple(folders))
 
@@ -108,6 +117,8 @@ def _is_old(connection: Connection, run_id: str, older_than: float, unfinished: 
     idle = connection.batch([("OBJECT", "IDLETIME", Keys(run_id).journal)])[0]
     record = registry.read(run_id)
     if record is None:
+        if isinstance(idle, int):  # its removal was cut off, or it is just beginning
+            return registry.lease_holder(run_id) is None
         registry.forget(run_id)
         return False
     if record.status != "complete" and not unfinished:
@@ -143,22 +154,34 @@ def _folders_at_broker(found: FoundRun, registry: RunRegistry) -> list[str]:
     return [url for url in urls if url.rstrip("/").endswith(f"/{found.run_id}")]  # not a run directory of another host
 
 
+def _condemn(found: FoundRun, folders: Sequence[str]) -> None:
+    """The point from which on the run is gone. What it has elsewhere is looked for before."""
+    for url in folders:
+        try:
+            FileStore(url, patience=STORE_SECONDS).names()
+        except StoreError as error:
+            raise type(error)(f"{error}; payloads of the run would be left over, so nothing was removed") from None
+    if found.directory is not None:
+        found.directory.condemn()
+
+
 def _remove_folders(folders: Sequence[str]) -> None:
     for url in folders:
         try:
             FileStore(url, patience=STORE_SECONDS).remove()
         except StoreError as error:
-            raise type(error)(f"{error}; payloads of the run would be left over, so nothing else was removed") from None
+            raise type(error)(f"{error}; the run is gone, and the same command deletes what is left of it") from None
 
 
 def _remove_directory(found: FoundRun) -> None:
     assert found.directory is not None
+    end_leftover(found.directory.broker)
     try:
         found.directory.remove()
     except OSError as error:
         raise RunError(
-            f"{found.directory.path} cannot be removed: {error}; its keys in the broker and its payloads are gone: "
-            "delete what is left of it as a user who may"
+            f"{found.directory.path} cannot be removed: {error}; the run is gone, with its keys in the broker and its "
+            "payloads: delete what is left of it as a user who may"
         ) from error
 
 
@@ -180,3 +203,11 @@ def _has_expired(found: FoundRun) -> bool:
         return False
     age = (datetime.now(UTC) - found.record.updated).total_seconds()
     return age > Settings.from_environment().keep_finished
+
+
+def delete_run(broker: str, run_id: str) -> None:
+    """Removes what a dry run has put into a broker."""
+    connection = Connection(broker)
+    with suppress(BrokerError):
+        RunRegistry(connection).delete(run_id)
+    connection.close()

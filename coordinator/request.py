@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,6 +17,7 @@ class RunRequest:
         broker: URL; None for the embedded broker.
         overrides: `step.param=value`.
         output: where the dataset goes as well; None for the run directory alone.
+        overwrite: also in the place of another pipeline's dataset.
         fresh: forget what was done before.
         limit: rows of each generator, at most.
         allow: modules that steps may come from, beside the spec's folder.
@@ -33,6 +34,7 @@ class RunRequest:
     broker: str | None = None
     overrides: tuple[str, ...] = ()
     output: Path | None = None
+    overwrite: bool = False
     cache_dir: Path | None = None
     fresh: bool = False
     workers: Literal["local", "external"] = "local"
@@ -46,3 +48,8 @@ class RunRequest:
     private: bool = False
     standby: bool = False
     run_id: str | None = None
+
+    @property
+    def signed_options(self) -> dict[str, Any]:
+        """Those that change the rows, see `common.signature.Identity`."""
+        return {"limit": self.limit, "dry_run": self.dry_run}

@@ -11,8 +11,8 @@ from common.broker.connection import Connection
 from common.cache import cache_directory
 from common.errors import EXIT_NOT_PUSHED, PenstockError, UsageError
 from common.settings import Settings
-from coordinator.dataset import check_output
 from coordinator.dataset_folder import DatasetFolder
+from coordinator.dataset_place import DatasetPlace
 from coordinator.execution import Execution
 from coordinator.known_run import check_run_id
 from coordinator.load import prepare
@@ -34,8 +34,7 @@ def execute(request: RunRequest, reporter: Reporter) -> Outcome:
     settings = Settings.from_environment()
     assert request.spec is not None, "a command names a file"
     prepared = prepare(request.spec, request.overrides, request.allow, external=request.workers == "external")
-    if request.output is not None:
-        check_output(request.output)
+    check_output(request, prepared.spec.name)
     if request.broker is not None:
         Connection(request.broker).close()  # connects to nothing: it is the URL that is looked at
     if request.workers == "external" and request.broker is None:
@@ -54,6 +53,14 @@ def execute(request: RunRequest, reporter: Reporter) -> Outcome:
     if request.push_to_hub is not None and outcome.status == "complete":
         return _pushed(outcome, request.push_to_hub, request.private, reporter)
     return outcome
+
+
+def check_output(request: RunRequest, pipeline: str) -> None:
+    """Raises UsageError where the dataset may not be put where it shall go."""
+    if request.output is not None:
+        DatasetPlace(request.output, pipeline, request.overwrite).check()
+    elif request.overwrite:
+        raise UsageError("--overwrite is for --output DIR, which is not given")
 
 
 def check_standby(request: RunRequest) -> None:
@@ -90,7 +97,7 @@ def _pushed(outcome: Outcome, repo_id: str, private: bool, reporter: Reporter) -
     log = outcome.run_directory / LOG if outcome.run_directory is not None else None
     extras: dict[str, Path | bytes] = {LOG: log} if log is not None and log.is_file() else {}
     try:
-        folder = DatasetFolder.read(outcome.dataset)
+        folder = DatasetFolder.read(outcome.own_dataset or outcome.dataset)
         url = push(PushRequest(repo_id, private=private, extras=extras), folder.facts, folder.configs, folder.path)
     except (PenstockError, OSError) as error:
         return replace(outcome, push_error=str(error), exit_code=EXIT_NOT_PUSHED)

@@ -6,10 +6,9 @@ import contextlib
 import fcntl
 import logging
 import os
-import shutil
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -19,11 +18,19 @@ from urllib.parse import quote
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
 from common.artifacts import ARTIFACTS
-from common.broker.connection import redact
+from common.broker.shown_url import redact
+from common.cache import make_private
 from common.errors import Fenced, RunError, UsageError
+from coordinator.discard import discard, sweep
+from coordinator.file_lock import is_still_at, name_of_holder, take_lock, this_process
+from coordinator.parts import sync_folder
 
 SIGNATURE_LENGTH = 12
 RECORD = "run.json"
+DATASET = "dataset"
+"""Folder of the run directory that holds the dataset of a complete run."""
+CONDEMNED = ".removed.json"
+"""The record of a run that is being removed. Nobody lists it or goes on with it; whoever comes next finishes that."""
 LOCK = "lock"
 LOCK_PATIENCE = 0.3  # seconds; `holder` takes the lock for a moment to see whether it is free
 
@@ -44,11 +51,20 @@ class RunRecord(BaseModel):
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
     updated: datetime = Field(default_factory=lambda: datetime.now(UTC))
     broker: str | None = Field(default=None, description="URL without password; None for the embedded broker.")
+    home: Path | None = Field(default=None, description="The run directory that this was written in; a copy names it.")
     dataset: Path | None = Field(default=None, description="Where the complete dataset is.")
     rows: dict[str, int] = Field(default_factory=dict, description="Rows per leaf.")
     payloads: list[str] = Field(default_factory=list, description="Folders of `--payloads` that may hold files of it.")
+    reason: str = Field(default="", description="Why it ended before it was complete.")
     failed_rows: int = 0
     failed: dict[str, int] = Field(default_factory=dict, description="Failed rows per step.")
+    done: dict[str, int] = Field(default_factory=dict, description="Rows that each step has given.")
+    endpoints: dict[str, list[str]] = Field(
+        default_factory=dict, description="Where the LLM of each step was served, the place of the last command last."
+    )
+    identity: dict[str, dict[str, str]] = Field(
+        default_factory=dict, description="What the signature was made of, see `common.signature.Identity.digests`."
+    )
 
     @field_validator("broker")
     @classmethod
@@ -85,7 +101,7 @@ class RunDirectory:
         )
 
     def acquire(self, patience: float = LOCK_PATIENCE) -> None:
-        """Makes the directory and locks it, for as long as this process lives.
+        """Makes the directory, closes it to other users, and locks it, for as long as this process lives.
 
         Args:
             patience: seconds that a lock is waited for which another process has.
@@ -98,13 +114,14 @@ class RunDirectory:
             return
         record: RunRecord | None = None
         try:
+            sweep(self.path.parent)
             deadline = time.monotonic() + patience
             while self._lock is None:
-                for folder in (self.parts, self.broker, self.payloads):
-                    folder.mkdir(parents=True, exist_ok=True)
                 try:
-                    self._lock = self._take_lock()
-                except BlockingIOError:
+                    for folder in (self.path, self.parts, self.broker, self.payloads):
+                        make_private(folder)
+                    self._lock = take_lock(self.path / LOCK)
+                except (BlockingIOError, FileNotFoundError):  # it is held, or was removed under our eyes
                     if time.monotonic() >= deadline:
                         raise
                     time.sleep(0.02)
@@ -145,22 +162,35 @@ class RunDirectory:
 
     def check_lock(self) -> None:
         """Raises Fenced when the lock was taken away from this process."""
-        if self._lock is not None and not _is_still_at(self._lock, self.path / LOCK):
+        if self._lock is not None and not is_still_at(self._lock, self.path / LOCK):
             raise Fenced(f"another coordinator has taken over {self.path}; this one has stopped and lost nothing")
 
     def holder(self) -> str | None:
         """Who has the lock, such as `process 4711 on gpu-2`; None if nobody has."""
         if self._lock is not None:
-            return _this_process()
+            return this_process()
         try:
             with (self.path / LOCK).open() as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            with (self.path / LOCK).open() as file:
-                return file.read().strip() or "another process"
+            return name_of_holder(self.path / LOCK)
         except OSError:
             return None
         return None
+
+    @property
+    def address(self) -> dict[str, Any]:
+        """What a coordinator's lease says of where its run directory is."""
+        inode = None
+        with contextlib.suppress(OSError):
+            inode = self.path.stat().st_ino
+        return {"host": socket.gethostname(), "directory": str(self.path.resolve()), "inode": inode}
+
+    def is_of(self, lease: Mapping[str, Any]) -> bool:
+        """Did the holder of a lease have this very directory, and not one that was at its place then?"""
+        here = self.address
+        known = {"inode": here["inode"], **lease}  # earlier versions did not say which
+        return all(known.get(name) == here[name] for name in here)
 
     def read(self) -> RunRecord | None:
         """What is recorded of the run; None if nothing is yet.
@@ -180,19 +210,33 @@ class RunDirectory:
         """Records `record`, with the present time as `updated`: after a crash it is there whole, or not at all."""
         assert self._lock is not None, "only the holder of the lock writes"
         self.check_lock()
-        record = record.model_copy(update={"updated": datetime.now(UTC)})
+        (self.path / CONDEMNED).unlink(missing_ok=True)  # first: what is begun now is not to be removed
+        record = record.model_copy(update={"updated": datetime.now(UTC), "home": self.path.resolve()})
         draft = self.path / f".{RECORD}.new"
         with draft.open("wb") as file:
             file.write(record.model_dump_json(indent=2).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
         draft.replace(self.path / RECORD)
-        folder = os.open(self.path, os.O_RDONLY)
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
+        sync_folder(self.path)
         return record
+
+    def original_of(self, record: RunRecord) -> Path | None:
+        """The run directory of which this one is a copy, while that is there; None for one that was only moved.
+
+        What the run has elsewhere, in a broker and in folders of payloads, belongs to that one.
+
+        Args:
+            record: what is recorded here.
+        """
+        home = record.home
+        if home is None or home == self.path.resolve():
+            return None
+        with contextlib.suppress(RunError, OSError):
+            there = RunDirectory(home).read()
+            if there is not None and there.run == record.run and not os.path.samefile(home, self.path):
+                return home
+        return None
 
     def update(self, **changes: Any) -> RunRecord:
         """Changes some fields of the record.
@@ -205,18 +249,49 @@ class RunDirectory:
             raise RunError(f"{self.path} has no {RECORD}")
         return self.write(RunRecord.model_validate({**record.model_dump(), **changes}))
 
-    def clear(self) -> None:
-        """Forgets what was done, under the lock: everything goes but the lock itself."""
+    @property
+    def is_condemned(self) -> bool:
+        """Did somebody begin to remove the run, or to forget it, who has not come to the end of that yet?"""
+        return (self.path / CONDEMNED).exists()
+
+    def read_condemned(self) -> RunRecord | None:
+        """What was recorded of a run that is being removed; None where that cannot be read."""
+        with contextlib.suppress(OSError, ValidationError):
+            return RunRecord.model_validate_json((self.path / CONDEMNED).read_bytes())
+        return None
+
+    def condemn(self) -> None:
+        """From here on the run is gone, and all that is deleted of it later is only what it takes on disk.
+
+        A rename, which also a full disk admits.
+        """
         assert self._lock is not None, "only the holder of the lock writes"
+        with contextlib.suppress(FileNotFoundError):
+            (self.path / RECORD).replace(self.path / CONDEMNED)
+            sync_folder(self.path)
+
+    def clear(self) -> None:
+        """Forgets what was done, under the lock: everything goes but the lock itself.
+
+        The run is condemned until a new one is recorded, so that who dies meanwhile leaves no half of it to go on with.
+        """
+        self.condemn()
         for path in self.path.iterdir():
-            if path.name == LOCK:
-                continue
-            if path.is_dir() and not path.is_symlink():
-                shutil.rmtree(path)
-            else:
-                path.unlink()
+            if path.name not in (LOCK, CONDEMNED):
+                discard(path)
         for folder in (self.parts, self.broker, self.payloads):
-            folder.mkdir()
+            make_private(folder)
+
+    def check_removable(self) -> None:
+        """Raises RunError for a directory that can only be removed in part, or not at all."""
+        home = self.path.parent
+        why = ""
+        if self.path.is_symlink():
+            why = f"it is a link to {self.path.resolve()}, and links are not followed"
+        elif not os.access(home, os.W_OK | os.X_OK):
+            why = f"this user may not write to {home}"
+        if why:
+            raise RunError(f"{self.path} cannot be removed: {why}; nothing was removed")
 
     def remove(self) -> None:
         """Deletes the directory with everything in it, and its pipeline's folder if it was the last one there.
@@ -224,15 +299,19 @@ class RunDirectory:
         Raises:
             UsageError: it is not a run directory.
             Fenced: another process is using it.
+            RunError: it cannot be removed, and is as it was.
+            OSError: some of it cannot be deleted; the run is gone all the same.
         """
-        if not any((self.path / name).exists() for name in (RECORD, LOCK)):
+        if not any((self.path / name).exists() for name in (RECORD, CONDEMNED, LOCK)):
             raise UsageError(f"{self.path} is not a run directory: it has no {RECORD}")
+        self.check_removable()
         self.acquire()
         try:
-            shutil.rmtree(self.path)
+            self.condemn()
+            discard(self.path)
         finally:
             self.release()
-        if not any(self.path.parent.iterdir()):
+        with contextlib.suppress(OSError):  # not the last one there
             self.path.parent.rmdir()
 
     def __enter__(self) -> RunDirectory:
@@ -244,25 +323,25 @@ class RunDirectory:
     ) -> None:
         self.release()
 
-    def _take_lock(self) -> int | None:
-        """The locked file; None if the directory was removed meanwhile."""
-        file = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT, 0o644)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            if not _is_still_at(file, self.path / LOCK):
-                os.close(file)
-                return None
-            os.ftruncate(file, 0)
-            os.write(file, f"{_this_process()}\n".encode())
-        except OSError:
-            os.close(file)
-            raise
-        return file
-
 
 def list_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
     """Every recorded run in `cache`, the newest first. Records that cannot be read are logged and left out."""
     return sorted(_recorded(cache), key=lambda run: run[1].created, reverse=True)
+
+
+def condemned_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
+    """Runs that somebody has begun to remove who is not there any more."""
+    directories = [RunDirectory(path.parent) for path in cache.glob(f"*/*/{CONDEMNED}")]
+    records = [(directory, directory.read_condemned()) for directory in directories if directory.holder() is None]
+    return [(directory, record) for directory, record in records if record is not None]
+
+
+def sweep_cache(cache: Path) -> None:
+    """Deletes what is left of directories that were removed by somebody who died meanwhile."""
+    for folder in cache.glob("*/"):
+        sweep(folder)
+        with contextlib.suppress(OSError):
+            folder.rmdir()  # if nothing else was there
 
 
 def _recorded(cache: Path) -> Iterator[tuple[RunDirectory, RunRecord]]:
@@ -275,14 +354,3 @@ def _recorded(cache: Path) -> Iterator[tuple[RunDirectory, RunRecord]]:
             continue
         if record is not None:
             yield directory, record
-
-
-def _this_process() -> str:
-    return f"process {os.getpid()} on {socket.gethostname()}"
-
-
-def _is_still_at(file: int, path: Path) -> bool:
-    try:
-        return os.path.samestat(os.fstat(file), os.stat(path))
-    except FileNotFoundError:
-        return False

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import threading
 import time
 from collections.abc import Mapping
@@ -143,8 +142,7 @@ class Standby:
 
     def _is_outlived(self, holder: Mapping[str, Any]) -> bool:
         """Had it this very run directory, whose lock nobody has? Then it is dead, and its lease need not run out."""
-        here = (socket.gethostname(), str(self._directory.path.resolve()))
-        return (holder.get("host"), holder.get("directory")) == here and self._take_lock()
+        return self._directory.is_of(holder) and self._take_lock()
 
     def _take_lock(self) -> bool:
         try:

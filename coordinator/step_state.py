@@ -95,6 +95,11 @@ class StepState:
     unwritten: deque[Output] = field(default_factory=deque)
 
     @property
+    def rows_failed(self) -> int:
+        """Rows that ended as dead letters, and those that will where the breaker lets go of them."""
+        return self.counts.failed + self.counts.unwritable + sum(result.failed for result in self.breaker.held)
+
+    @property
     def in_flight(self) -> int:
         """Batches cut whose result is not in: neither held by the breaker nor failed."""
         return len(self.open) - len(self.breaker.held) - len(self.errors)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def _complete(outcome: Outcome, command: str) -> list[Text]:
     lines += _rows(outcome, "rows")
     lines += _failed(outcome)
     if outcome.dataset is not None and any(outcome.rows.values()):
-        lines.append(_line("load it", f'datasets.load_dataset("{outcome.dataset}")'))
+        lines.append(_line("load it", f"datasets.load_dataset({json.dumps(str(outcome.dataset), ensure_ascii=False)})"))
     if outcome.pushed:
         lines.append(_line("on the hub", outcome.pushed))
     if outcome.push_error:
@@ -95,7 +96,7 @@ def _failed(outcome: Outcome) -> list[Text]:
         if rows:
             lines.append(_line(name, f"{step}: {count(rows, 'row')}", "red"))
             name = ""
-            if step in outcome.errors:
+            if step in outcome.errors and outcome.errors[step] not in outcome.reason:
                 lines.append(_line("", f"the first: {one_line(outcome.errors[step], ERROR_WIDTH)}"))
     if lines and _is_kept(outcome):
         lines.append(_line("see them", f"pipeline-coordinator failures {outcome.run_id}"))

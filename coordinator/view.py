@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
 
+from coordinator.run_directory import DATASET
+
 Status = Literal["complete", "stopped", "halted", "failed"]
 
 
@@ -89,6 +91,13 @@ class Outcome:
     run_directory: Path | None = None
     pushed: str = ""
     push_error: str = ""
+
+    @property
+    def own_dataset(self) -> Path | None:
+        """The dataset in the run directory: where the run has put it as well, another one may be by now."""
+        if self.dataset is None or self.run_directory is None:
+            return None
+        return self.run_directory / DATASET
 
 
 class Reporter(Protocol):

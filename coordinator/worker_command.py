@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 
-from common.broker.connection import redact
+from common.broker.shown_url import redact
 from common.spec import StepSpec
 from common.stand_in import StandIn, Undescribed
 from coordinator.load import Prepared
@@ -34,3 +34,11 @@ def _types(spec: StepSpec) -> list[str]:
     """Of the step, and of what is in it, such as its LLM."""
     inside = [value.get("type") for value in spec.params.values() if isinstance(value, dict)]
     return [spec.type, *(type_name for type_name in inside if isinstance(type_name, str))]
+
+
+def local_worker_arguments(prepared: Prepared, run_id: str) -> list[str]:
+    """What the supervisor of a run's local workers is started with."""
+    arguments = ["--all-steps", "--run", run_id, "--local", "--base-dir", str(prepared.folder)]
+    for module in prepared.allow:
+        arguments += ["--allow", module]
+    return arguments

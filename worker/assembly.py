@@ -14,8 +14,9 @@ from common.artifacts import ArtifactStore
 from common.broker.runs import RunRecord
 from common.broker.work import WorkQueue
 from common.build import build_step
-from common.descriptor import step_digest
-from common.errors import CannotServe, StoreError, UsageError
+from common.data_files import check_data_files
+from common.descriptor import model_identities, step_digest
+from common.errors import CannotServe, FileChanged, StoreError, UsageError
 from common.payloads import FileStore
 from common.registry import check_shadowing
 from common.requirements import check_requirements
@@ -24,6 +25,7 @@ from common.secrets import give_secrets
 from common.settings import Settings
 from common.spec import PipelineSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step
+from common.steps.file_states import DataFiles
 from worker.async_runner import AsyncRunner
 from worker.generator_runner import GeneratorRunner
 from worker.global_runner import GlobalRunner
@@ -86,7 +88,9 @@ class Assembly:
             )
             check_requirements([(f"step '{self.step}'", step.requirements)])
             check_runtime_parameters({self.step: step})
-        except UsageError as error:
+            files = self.record.options.get("files", {})
+            check_data_files(step, {name: DataFiles.decode(text) for name, text in files.items()})
+        except (UsageError, FileChanged) as error:
             raise CannotServe(f"{error} (on host {socket.gethostname()})") from error
         step._artifacts = self._artifacts()
         give_secrets(step, os.environ)
@@ -99,6 +103,12 @@ class Assembly:
             raise CannotServe(
                 f"step '{self.step}': this host has another source of {type(step).__qualname__} than the "
                 f"coordinator (digest {found}, not {expected}); install the same version on both"
+            )
+        models = self.record.options.get("models", {}).get(self.step)
+        if models and (asked := model_identities(step)) != models:
+            raise CannotServe(
+                f"step '{self.step}': this host would ask another model than the coordinator "
+                f"({', '.join(asked)}, not {', '.join(models)}): give both the same environment"
             )
         return step
 

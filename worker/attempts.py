@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from common.errors import RowError, UsageError, describe
 from common.raised import StepCode
-from common.steps.base import GlobalStep, Row, Step
+from common.steps.base import BaseStep, GlobalStep, Row, Step
 from common.steps.mappings import apply_input_mappings, apply_output_mappings
 from worker.complaints import Complaints
 from worker.outcome import FailedRow, Outcome, StepFailed, columns_of, give_up, give_up_batch
@@ -25,12 +25,18 @@ def call_step(step: Step, inputs: Inputs) -> list[Row]:
     """Runs `process` on one batch, mappings applied; every yield counts.
 
     Raises:
+        UsageError: the step yields nothing, but returns something.
         RowError: the step yields something else than lists of rows.
         Exception: whatever the step raises.
     """
     mapped = [apply_input_mappings(step, rows) for rows in inputs]
     made: list[Row] = []
-    for rows in step.process(*(rows for rows, _ in mapped)):
+    given = step.process(*(rows for rows, _ in mapped))
+    if not isinstance(given, Iterable):
+        raise UsageError(no_yield(step, given))
+    for rows in given:
+        if isinstance(given, list) and isinstance(rows, dict):
+            raise UsageError(no_yield(step, given))
         if not isinstance(rows, list):
             raise RowError(f"process of step '{step.name}' yields a {type(rows).__name__}; it must yield lists of rows")
         for row in rows:
@@ -38,6 +44,13 @@ def call_step(step: Step, inputs: Inputs) -> list[Row]:
                 raise RowError(f"process of step '{step.name}' yields a {type(row).__name__} in the place of a row")
         made.extend(rows)
     return apply_output_mappings(step, made, mapped[0][1] if mapped else None)
+
+
+def no_yield(step: BaseStep, returned: object) -> str:
+    """What is wrong with a `process` that returns its rows, or nothing."""
+    rows = "yield rows, last" if step.kind == "generator" else "yield rows"
+    what = "nothing" if returned is None else f"a {type(returned).__name__}"
+    return f"process of step '{step.name}' returns {what}, where it has to yield its rows; write '{rows}' in it"
 
 
 class Attempts:

@@ -74,39 +74,38 @@ def command(
     # Imported here, so that --help does not wait for it.
     from common.broker.connection import Connection
     from common.errors import EXIT_STOPPED, UsageError
+    from common.printable import PrintableFormatter
     from common.settings import Settings
     from common.signals import on_stop_signals
     from worker.assembly import Place
-    from worker.finder import find_run
+    from worker.finder import Finder
     from worker.service import Worker
     from worker.stay import Stay
     from worker.supervisor import Supervisor
 
     if bool(step) == all_steps:
         raise UsageError("say which step to work on: --step NAME, or --all-steps")
-    logging.basicConfig(format="%(message)s", level=logging.WARNING)
+    handler = logging.StreamHandler()
+    handler.setFormatter(PrintableFormatter("%(message)s"))
+    logging.basicConfig(handlers=[handler], level=logging.WARNING)
     settings = Settings.from_environment()
     if coordinator_timeout is not None:
         settings = settings.model_copy(update={"coordinator_timeout": coordinator_timeout})
     connection = Connection(broker)
-    connection.wait_until_reachable(min(BROKER_SECONDS, settings.patience))
-    connection.check()
+    patience = min(BROKER_SECONDS, settings.patience)
+    connection.wait_until_reachable(patience)
+    connection.insist(connection.check, patience)
     place = Place(allow, base_dir, echo=not local)
-    find = partial(find_run, connection, step, run_id, pipeline)
+    finder = Finder(connection, step, run_id, pipeline, settings.patience, stay=stay)
     if stay:
-        serving = Stay(
-            connection,
-            partial(find, stay=True),
-            lambda found: Supervisor(broker, found, settings, place, step),
-            settings.patience,
-        )
+        serving = Stay(connection, finder, lambda found: Supervisor(broker, found, settings, place, step))
         on_stop_signals(serving.stop, serving.kill)
         sys.exit(serving.run())
     stopped = threading.Event()
     stop = stopped.set
     leave_at_once: Callable[[], None] = partial(os._exit, EXIT_STOPPED)
     on_stop_signals(lambda: stop(), lambda: leave_at_once())
-    record = find(stopped.wait)
+    record = finder.find(stopped)
     if record is None:
         return
     member: Worker | Supervisor

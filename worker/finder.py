@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+import threading
+from collections.abc import Sequence
 
-from common.broker.connection import Connection
+from common.broker.connection import Connection, Disconnected
 from common.broker.runs import RunRecord, RunRegistry
 from common.errors import CannotServe, OtherProtocol, UsageError
 from common.faults import nearest
@@ -16,84 +17,131 @@ WORKABLE = ("starting", "running")
 logger = logging.getLogger("penstock.worker")
 
 
-def find_run(
-    connection: Connection,
-    step: str | None,
-    run_id: str | None,
-    pipeline: str | None,
-    pause: Callable[[float], bool],
-    *,
-    stay: bool = False,
-) -> RunRecord | None:
-    """Waits for a run that wants this worker. Of several it is the one that has a coordinator.
+class Finder:
+    """Finds the run that wants this worker. Of several it is the one that has a coordinator.
 
     Args:
         step: the worker's step; None for a worker of all steps.
-        pause: waits for some seconds; returns True when the worker is to stop.
+        run_id: the run that was named.
+        pipeline: only runs of this one.
+        patience: seconds that a broker is waited for which goes away meanwhile.
         stay: wait for a coordinator, and, where several runs that have one fit, until it is only one.
-
-    Returns:
-        The run, or None when the worker was stopped while it waited.
-
-    Raises:
-        UsageError: several runs fit, and not just one of them has a coordinator; or the run that was named, or, without
-            `stay`, every run that goes on, does not have the step.
-        CannotServe: the run that was named was made by another version.
     """
-    registry = RunRegistry(connection)
-    said: set[str] = set()
 
-    def say_once(text: str) -> None:
-        if text not in said:
-            said.add(text)
-            logger.warning("%s", text)
+    def __init__(
+        self,
+        connection: Connection,
+        step: str | None,
+        run_id: str | None,
+        pipeline: str | None,
+        patience: float,
+        *,
+        stay: bool = False,
+    ) -> None:
+        self._connection = connection
+        self._registry = RunRegistry(connection)
+        self._step = step
+        self._run_id = run_id
+        self._pipeline = pipeline
+        self._patience = patience
+        self._stay = stay
+        self._said: set[str] = set()
 
-    def complain(text: str) -> None:
-        say_once(f"passed over: {text}")
+    def find(self, stopped: threading.Event) -> RunRecord | None:
+        """Waits for it.
 
-    while True:
-        if run_id and registry.status(run_id)[0] == "complete":
-            logger.warning("run '%s' is complete: there is nothing left to do", run_id)
-            return None
+        Returns:
+            The run, or None where there is nothing to do, or `stopped` was set meanwhile.
+
+        Raises:
+            UsageError: several runs fit, and not just one of them has a coordinator; or the run that was named, or,
+                without `stay`, every run that goes on, does not have the step.
+            CannotServe: the run that was named was made by another version.
+            BrokerError: the broker cannot be used, or stayed away.
+        """
+        self._said.clear()
+        while True:
+            try:
+                if self._run_id and self._registry.status(self._run_id)[0] == "complete":
+                    logger.warning("run '%s' is complete: there is nothing left to do", self._run_id)
+                    return None
+                if (found := self._look()) is not None:
+                    return found
+            except Disconnected as error:
+                self._wait_for_broker(error, stopped)
+            if stopped.wait(POLL_SECONDS):
+                return None
+
+    def _look(self) -> RunRecord | None:
         found = [
             record
-            for record in ([_read(registry, run_id)] if run_id else registry.all(complain))
-            if record is not None and record.status in WORKABLE and pipeline in (None, record.pipeline)
+            for record in ([self._named(self._run_id)] if self._run_id else self._registry.all(self._pass_over))
+            if record is not None and record.status in WORKABLE and self._pipeline in (None, record.pipeline)
         ]
-        others = [record for record in found if step is not None and step not in record.spec["steps"]]
-        found = [record for record in found if record not in others]
-        if step and others and not found:
-            if run_id:
-                raise UsageError(_no_such_step(step, others))
-            going_on = [record for record in others if registry.is_coordinated(record.run_id)]
-            if going_on and not stay:
-                raise UsageError(f"{_no_such_step(step, going_on)} (--stay waits for a run that has it)")
-        if stay or len(found) > 1:
-            coordinated = [record for record in found if registry.is_coordinated(record.run_id)]
-            if stay or len(coordinated) == 1:
-                for record in found:
-                    if record not in coordinated:
-                        complain(f"run '{record.run_id}' has no coordinator")
-                found = coordinated
+        if self._step:
+            others = [record for record in found if self._step not in record.spec["steps"]]
+            found = [record for record in found if record not in others]
+            if others and not found:
+                self._check_misspelt(self._step, others)
+        if self._stay or len(found) > 1:
+            found = self._choose_coordinated(found)
         if len(found) == 1:
             return found[0]
+        wanted = f"step '{self._step}'" if self._step else "workers"
         if found:
-            several = f"several runs want {_wanted(step)}: {', '.join(record.run_id for record in found)}"
-            if not stay:
+            several = f"several runs want {wanted}: {', '.join(record.run_id for record in found)}"
+            if not self._stay:
                 raise UsageError(f"{several}; choose one with --run RUN")
-            say_once(f"{several}; waiting until it is one, or choose one with --run RUN")
+            self._say_once(f"{several}; waiting until it is one, or choose one with --run RUN")
         else:
-            which = f"run '{run_id}'" if run_id else f"a run of '{pipeline}'" if pipeline else "a run"
-            say_once(f"waiting for {which} that wants {_wanted(step)} at {connection.shown_url}")
-        if pause(POLL_SECONDS):
-            return None
+            which = (
+                f"run '{self._run_id}'"
+                if self._run_id
+                else f"a run of '{self._pipeline}'"
+                if self._pipeline
+                else "a run"
+            )
+            self._say_once(f"waiting for {which} that wants {wanted} at {self._connection.shown_url}")
+        return None
 
+    def _named(self, run_id: str) -> RunRecord | None:
+        try:
+            return self._registry.read(run_id)
+        except OtherProtocol as error:
+            raise CannotServe(str(error)) from error
 
-def _read(registry: RunRegistry, run_id: str) -> RunRecord | None:
-    try:
-        return registry.read(run_id)
-    except OtherProtocol as error:
-        raise CannotServe(str(error)) from error
+    def _check_misspelt(self, step: str, runs: Sequence[RunRecord]) -> None:
+        if self._run_id:
+            raise UsageError(_no_such_step(step, runs))
+        going_on = [record for record in runs if self._registry.is_coordinated(record.run_id)]
+        if going_on and not self._stay:
+            raise UsageError(f"{_no_such_step(step, going_on)} (--stay waits for a run that has it)")
+
+    def _choose_coordinated(self, found: list[RunRecord]) -> list[RunRecord]:
+        coordinated = [record for record in found if self._registry.is_coordinated(record.run_id)]
+        if not self._stay and len(coordinated) != 1:
+            return found
+        for record in found:
+            if record not in coordinated:
+                self._pass_over(f"run '{record.run_id}' has no coordinator")
+        return coordinated
+
+    def _wait_for_broker(self, error: Disconnected, stopped: threading.Event) -> None:
+        logger.warning("%s; waiting for it", error)
+        try:
+            self._connection.wait_until_reachable(self._patience, stopped)
+            self._connection.check()
+        except Disconnected:
+            if not stopped.is_set():
+                raise
+
+    def _pass_over(self, why: str) -> None:
+        self._say_once(f"passed over: {why}")
+
+    def _say_once(self, text: str) -> None:
+        if text not in self._said:
+            self._said.add(text)
+            logger.warning("%s", text)
 
 
 def _no_such_step(step: str, runs: Sequence[RunRecord]) -> str:
@@ -101,7 +149,3 @@ def _no_such_step(step: str, runs: Sequence[RunRecord]) -> str:
     lacks = [f"run '{run}' has no step '{step}'; its steps are: {', '.join(steps)}" for run, steps in steps_of.items()]
     close = nearest(step, {name for steps in steps_of.values() for name in steps})
     return "; ".join(lacks) + (f"; did you mean '{close}'?" if close else "")
-
-
-def _wanted(step: str | None) -> str:
-    return f"step '{step}'" if step else "workers"

@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 
 from common.batch import Batch, Failure, Result
+from common.broker.digests import note_digests
 from common.broker.generator_state import GeneratorState
 from common.broker.work import Done, Taken
-from common.errors import RowError, StoreError, UsageError, describe
+from common.errors import BrokerError, FileChanged, RowError, StoreError, UsageError, describe
 from common.raised import StepCode
 from common.steps.base import GeneratorStep, Row
+from common.steps.file_loader import FileLoader
 from common.steps.mappings import apply_output_mappings
+from worker.attempts import no_yield
 from worker.holes import WholeRows
 from worker.intake import LONGEST_BLOCK
 from worker.outcome import FailedRow, Interrupted, RoutingFailed, StepFailed, died
@@ -159,7 +163,7 @@ class GeneratorRunner(Runner):
                     raise Interrupted from error
                 delay = retry.after(error)
                 self.complaints.note(f"the batch at row {state.offset}", error)
-                if isinstance(error, RoutingFailed):
+                if isinstance(error, RoutingFailed | FileChanged):
                     return Made(self.bench.packer.failure(ticket, str(error)), state)
                 if delay is None or isinstance(error, StepFailed | UsageError):
                     raised = f"the generator raised at row {state.offset}: {describe(error)}"
@@ -207,18 +211,33 @@ class GeneratorRunner(Runner):
         self.intake.forget([one.done.taken.entry for one in made])
         if not all(landed):
             self.intake.compare()
+        elif made[-1].state.ended and isinstance(self._generator, FileLoader):
+            self._note_digests(self._generator)
         return all(landed)
+
+    def _note_digests(self, loader: FileLoader) -> None:
+        """So that the same data are known again, whatever time their files have."""
+        digests = loader.digests()
+        if any(digests):
+            with suppress(BrokerError):  # they are not needed for this run
+                note_digests(self.bench.queue.connection, self.bench.queue.keys, loader.name, digests)
 
 
 def chunks(step: GeneratorStep, offset: int, bench: Bench) -> Iterator[tuple[list[Row], bool]]:
     """What the generator yields from `offset` on, in batches of at most its `batch_size`; the last one says so.
 
     Raises:
+        UsageError: it yields nothing, but returns something.
         RowError: it yields something else than (list of rows, last).
     """
     left = None if bench.rows_limit is None else max(0, bench.rows_limit - offset)
-    for yielded in step.process(offset=offset):
+    given: object = step.process(offset=offset)
+    if not isinstance(given, Iterable):
+        raise UsageError(no_yield(step, given))
+    for yielded in given:
         if not (isinstance(yielded, tuple) and len(yielded) == 2 and isinstance(yielded[0], list)):
+            if isinstance(given, list | tuple):
+                raise UsageError(no_yield(step, given))
             raise RowError(f"process of generator '{step.name}' must yield (list of rows, is it the last batch)")
         rows, last = yielded
         for row in rows:

@@ -14,6 +14,7 @@ from typing import TextIO
 from common.broker.work import WorkQueue
 from common.errors import BrokerError
 from common.forks import in_children
+from common.printable import PrintableFormatter
 from worker.printed import BYTES_A_SECOND, LINES_A_SECOND, LONGEST_TEXT, Allowance
 
 WAITING = 10_000
@@ -117,7 +118,7 @@ def collect_records(shipper: LogShipper, *, echo: TextIO | None) -> None:
     logging.getLogger("penstock").setLevel(logging.INFO)
     if echo is not None:
         terminal = logging.StreamHandler(echo)
-        terminal.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
+        terminal.setFormatter(PrintableFormatter("%(asctime)s %(levelname)s %(message)s", "%H:%M:%S"))
         root.addHandler(terminal)
     in_children(_write_in_child)
 

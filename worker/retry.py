@@ -35,13 +35,9 @@ class Retry:
         """
         self.tries += 1
         before, self._before = self._before, error
-        if self._is_final(error) or (before is not None and _repeats(error, before)):
+        if isinstance(error, self._final) or (before is not None and _repeats(error, before)):
             return None
         return next(self._delays, None)
-
-    def _is_final(self, error: Exception) -> bool:
-        # What is said of a file may come of a disk or a network that is back the next time.
-        return isinstance(error, self._final) and not isinstance(error.__context__, OSError)
 
 
 def final_errors(step: BaseStep) -> tuple[type[Exception], ...]:

@@ -25,6 +25,7 @@ from common.errors import (
     EXIT_NO_COORDINATOR,
     BrokerError,
     PenstockError,
+    UsageError,
     WireError,
 )
 from common.faults import SpecFault
@@ -124,7 +125,8 @@ class Worker:
         except PenstockError as error:
             self._misled = error
             self._say_what_misled()
-            facts["refused"] = str(error)
+            if not self.run_is_gone:  # its coordinator may be about to make it anew
+                facts["refused"] = str(error)
             fault = error.__cause__
             if isinstance(fault, SpecFault) and not isinstance(fault, StepNotHere):
                 facts["fault"] = [fault.message, fault.loc]
@@ -164,8 +166,8 @@ class Worker:
             if self._stopping.is_set():
                 return self._exit_code
             runner.load()
-        except BaseException:  # such as a SystemExit: no signal raises anything here
-            facts["load_error"] = traceback.format_exc()
+        except BaseException as error:  # such as a SystemExit: no signal raises anything here
+            facts["load_error"] = str(error) if isinstance(error, UsageError) else traceback.format_exc()
             logger.exception("step '%s' cannot be loaded", self._step_name)
             return EXIT_FAILED
         finally:

@@ -2,42 +2,37 @@
 
 from __future__ import annotations
 
-import logging
 import os
 import threading
 from collections.abc import Callable
 
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import Connection
 from common.broker.runs import RunRecord
 from common.errors import EXIT_COMPLETE, EXIT_STOPPED
+from worker.finder import Finder
 from worker.supervisor import Supervisor
 
 PAUSE_SECONDS = 0.5
 """Before the next look for a run: one that goes on may have no work for this step any more."""
-
-logger = logging.getLogger("penstock.worker")
 
 
 class Stay:
     """Serves runs until it is told to stop. Each has processes of its own, so that none sees modules of another one.
 
     Args:
-        find: waits for a run, with the pause that it is given; None where there is nothing to wait for.
+        finder: waits for a run.
         supervise: makes what starts the processes for a run.
-        patience: seconds that a broker is waited for that goes away between two runs.
     """
 
     def __init__(
         self,
         connection: Connection,
-        find: Callable[[Callable[[float], bool]], RunRecord | None],
+        finder: Finder,
         supervise: Callable[[RunRecord], Supervisor],
-        patience: float,
     ) -> None:
         self._connection = connection
-        self._find = find
+        self._finder = finder
         self._supervise = supervise
-        self._patience = patience
         self._stopped = threading.Event()
         self._supervisor: Supervisor | None = None
 
@@ -45,12 +40,7 @@ class Stay:
         """Returns the exit code: that of a run's worst process, as soon as one is not 0 and the run is still there."""
         code = EXIT_COMPLETE
         while code == EXIT_COMPLETE and not self._stopped.wait(PAUSE_SECONDS):
-            try:
-                record = self._find(self._stopped.wait)
-            except Disconnected as error:
-                logger.warning("%s; waiting for it", error)
-                self._wait_for_broker()
-                continue
+            record = self._finder.find(self._stopped)
             if record is None:
                 break
             self._connection.close()  # processes that are forked would have its socket
@@ -60,13 +50,6 @@ class Stay:
                 if self._supervisor.run_is_gone:
                     code = EXIT_COMPLETE
         return code
-
-    def _wait_for_broker(self) -> None:
-        try:
-            self._connection.wait_until_reachable(self._patience, self._stopped)
-        except Disconnected:
-            if not self._stopped.is_set():
-                raise
 
     def stop(self) -> None:
         """Finishes the batches in hand, hands the rest back, and then `run` ends; from any thread."""

@@ -32,8 +32,10 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 STEADY_SECONDS = 10.0
 """A child that lived longer is restarted without delay."""
 ENDS, WAITS_FOR_ITS_STAGE, RUN_IS_GONE = b".", b"s", b"g"
-STAGE_SECONDS = 1.0
-"""A worker that left with its stage is wanted again if the run is in that stage after this time: it has come back."""
+RETURN_SECONDS = 1.0
+"""After this time a worker is wanted again that left with its stage, or since the broker had forgotten the run: either
+may have come back.
+"""
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 
 logger = logging.getLogger("penstock.worker")
@@ -212,8 +214,8 @@ class Supervisor:
             self.stop()
         if self._stopping.is_set() or self._leave_by or (told == ENDS and outcome != EXIT_FAILED):
             return False
-        if told == WAITS_FOR_ITS_STAGE:
-            child.restart_at = time.monotonic() + STAGE_SECONDS
+        if told in (WAITS_FOR_ITS_STAGE, RUN_IS_GONE):
+            child.restart_at = time.monotonic() + RETURN_SECONDS
             return True
         lived = time.monotonic() - child.started
         child.deaths = 0 if lived > STEADY_SECONDS else child.deaths + 1

@@ -27,9 +27,9 @@ from tenacity import (
 )
 
 from common.broker.server_facts import ServerFacts, which_life
+from common.broker.shown_url import redact
 from common.broker.tls import check_options, handshake_fault
-from common.broker.url import SentinelUrl, is_sentinel_url, parse_sentinel_url, what_is_wrong
-from common.broker.url import redact as redact
+from common.broker.url import SentinelUrl, parse_broker_url, what_is_wrong
 from common.errors import BrokerError, UsageError
 from common.forks import keep_private
 from common.keys import Keys
@@ -140,7 +140,7 @@ class Connection:
     """
 
     def __init__(self, url: str, timeout: float = 30.0, *, one_life: bool = False) -> None:
-        self.url = url
+        self.url = url = url.strip()  # a file or a Secret that it comes from often ends with a line break
         self.shown_url = redact(url)
         self._one_life = one_life
         self._life = ""
@@ -163,9 +163,9 @@ class Connection:
             raise UsageError(f"'{self.shown_url}' is not a broker's URL: {what_is_wrong(error)}") from None
 
     def _make_client(self, url: str, options: Mapping[str, Any]) -> Any:
-        if not is_sentinel_url(url):
+        self._sentinels = asked = parse_broker_url(url)
+        if asked is None:
             return redis.Redis.from_url(url, **options, retry_on_error=[])
-        self._sentinels = asked = parse_sentinel_url(url)
         server = {**options, **redis.connection.parse_url(asked.server)}  # type: ignore[no-untyped-call]
         server["ssl"] = server.pop("connection_class", None) is not None
         del server["host"]

@@ -23,13 +23,13 @@ from common.wire import (
     encode_batch,
     encode_entry,
     encode_letter,
-    encode_pointer,
+    encode_message,
     is_pointer,
     message_of,
+    needs_manifest,
 )
 
 RETRY_SECONDS = 0.25
-SLICES_IN_A_MESSAGE = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -175,8 +175,14 @@ class Control:
         self._fence(self._connection.call("forget_descriptors", keys, self.epoch, *fields))
 
     def want(self) -> str:
-        """What was asked of the run: "stop" or nothing."""
-        return (self._connection.command("HGET", self.keys.run, "want") or b"").decode(errors="replace")
+        """What was asked of the run: "stop" or nothing.
+
+        Raises:
+            Forgotten: the broker has lost who coordinates the run, which nothing else shows while nobody writes.
+        """
+        want, takeovers = self._connection.command("HMGET", self.keys.run, "want", "takeovers")
+        self._check_remembered(takeovers)
+        return (want or b"").decode(errors="replace")
 
     def finish(self, status: str, steps: Sequence[str], keep: float = 0.0) -> None:
         """Ends the run; every key expires after `keep` seconds, never with 0."""
@@ -312,7 +318,7 @@ class Control:
         # A batch must not be read before its manifest is there, and not be sent where the manifest finds no room.
         full = not self._store_manifests([*chain.from_iterable(tick.dispatch.values()), *tick.redo])
         for step, batches in tick.dispatch.items() if not full else ():
-            messages = [_message(batch) for batch in batches]
+            messages = [encode_message(batch) for batch in batches]
             calls.append(
                 Call(
                     "dispatch",
@@ -325,7 +331,7 @@ class Control:
                 Call(
                     "redo",
                     [self.keys.run, self.keys.inputs(batch.step)],
-                    [self.epoch, f"redo:{batch.step}:{batch.seq}", batch.attempt, _message(batch)],
+                    [self.epoch, f"redo:{batch.step}:{batch.seq}", batch.attempt, encode_message(batch)],
                 )
             )
         keys = self._payload_keys(tick.release)
@@ -354,7 +360,7 @@ class Control:
 
     def _store_manifests(self, batches: Sequence[Batch]) -> bool:
         """Stores the inputs of batches whose messages will point to them; returns whether the broker had room."""
-        for batch in filter(_needs_manifest, batches):
+        for batch in filter(needs_manifest, batches):
             keys = [self.keys.run, self.keys.manifest(batch.step, batch.seq, batch.attempt)]
             try:
                 self._fence(self._connection.call("store", keys, self.epoch, encode_batch(batch)))
@@ -376,8 +382,7 @@ class Control:
 
     def _fence(self, reply: int) -> int:
         if not reply:
-            if self.is_forgotten():
-                raise Forgotten("the broker has lost its last writes, among them who coordinates the run")
+            self._check_remembered(self._connection.command("HGET", self.keys.run, "takeovers"))
             raise Fenced(
                 f"another coordinator has taken over run '{self.keys.run_id}'; this one has stopped and lost nothing"
             )
@@ -385,14 +390,11 @@ class Control:
 
     def is_forgotten(self) -> bool:
         """Does the broker know of fewer takeovers than there were, since it lost the last one?"""
-        held = number(self._connection.command("HGET", self.keys.run, "takeovers"), "takeovers")
-        return held < int(self.epoch.partition(":")[0])
+        return self._misses_a_takeover(self._connection.command("HGET", self.keys.run, "takeovers"))
 
+    def _check_remembered(self, takeovers: bytes | None) -> None:
+        if self._misses_a_takeover(takeovers):
+            raise Forgotten("the broker has lost its last writes, among them who coordinates the run")
 
-def _message(batch: Batch) -> bytes:
-    return encode_pointer(batch) if _needs_manifest(batch) else encode_batch(batch)
-
-
-def _needs_manifest(batch: Batch) -> bool:
-    """The inputs of a global step may be too many for a stream entry."""
-    return sum(len(source.slices) for source in batch.inputs) > SLICES_IN_A_MESSAGE
+    def _misses_a_takeover(self, takeovers: bytes | None) -> bool:
+        return number(takeovers, "takeovers") < int(self.epoch.partition(":")[0])

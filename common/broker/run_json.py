@@ -39,10 +39,12 @@ class OptionsShape(BaseModel):
     spill: list[StepName] = []
     routing: dict[StepName, RoutingOptions] = {}
     digests: dict[StepName, str] = {}
+    models: dict[StepName, list[str]] = {}
     described: list[StepName] = []
     undescribed: list[StepName] = []
     unchecked: list[StepName] = []
     fingerprints: dict[StepName, str] = {}
+    files: dict[str, str] = {}
     devices: dict[StepName, int | list[int]] = {}
 
 

@@ -84,7 +84,7 @@ class RunRegistry:
     def add(self, run_id: str) -> None:
         """Makes a run known to workers that look for one; those whose keys have expired are forgotten."""
         known = self.run_ids()
-        there = self._connection.batch([("EXISTS", Keys(one).run) for one in known])
+        there = self._connection.batch([("EXISTS", Keys(one).run, Keys(one).journal) for one in known])
         for one, exists in zip(known, there, strict=True):
             if exists == 0:
                 self.forget(one)
@@ -168,8 +168,9 @@ class RunRegistry:
         return number(self._connection.command("HGET", Keys(run_id).run, "stage"), "stage")
 
     def ask_to_stop(self, run_id: str) -> None:
-        """The coordinator of the run stops it as Ctrl-C would."""
-        self._connection.command("HSET", Keys(run_id).run, "want", "stop")
+        """The coordinator of the run stops it as Ctrl-C would. A run that is gone is not made again by it."""
+        if self.status(run_id)[0]:
+            self._connection.command("HSET", Keys(run_id).run, "want", "stop")
 
     def lease_holder(self, run_id: str) -> dict[str, Any] | None:
         """Who coordinates the run now."""
@@ -211,17 +212,20 @@ class RunRegistry:
     def delete(self, run_id: str) -> int:
         """Removes every key of the run and returns how many there were.
 
-        Those first without which workers, who may still be there, add none.
+        Those first without which workers, who may still be there, add none; the journal last, by which a removal that
+        was cut off is known.
         """
         keys_of = Keys(run_id)
         removed = int(self._connection.command("UNLINK", keys_of.run, keys_of.progress))
         cursor = b"0"
         while True:
             cursor, keys = self._connection.command("SCAN", cursor, "MATCH", keys_of.everything, "COUNT", 1000)
+            keys = [key for key in keys if key != keys_of.journal.encode()]
             if keys:
                 removed += int(self._connection.command("UNLINK", *keys))
             if int(cursor) == 0:
                 break
+        removed += int(self._connection.command("UNLINK", keys_of.journal))
         self.forget(run_id)
         return removed
 

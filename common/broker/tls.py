@@ -7,6 +7,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from common.broker.shown_url import shown_value
+from common.broker.url import WrongUrl
+
 _FILES = {
     "ssl_ca_certs": "the certificates of the authorities that are trusted",
     "ssl_certfile": "the certificate that this client shows",
@@ -24,30 +27,30 @@ def check_options(options: Mapping[str, Any]) -> None:
         options: of the URL, as redis-py reads it.
 
     Raises:
-        ValueError: a file is missing or is not what it should be; says which option and what to do.
+        WrongUrl: a file is missing or is not what it should be; says which option and what to do.
     """
     if options.get("ssl_keyfile") and not options.get("ssl_certfile"):
-        raise ValueError("ssl_keyfile is of no use without ssl_certfile: give both")
+        raise WrongUrl("ssl_keyfile is of no use without ssl_certfile: give both")
     for option, what in _FILES.items():
         if name := options.get(option):
             try:
                 Path(name).open("rb").close()
             except OSError as error:
-                raise ValueError(f"{option}={name} ({what}) cannot be read: {error.strerror}") from None
+                raise WrongUrl(f"{option}={shown_value(name)} ({what}) cannot be read: {error.strerror}") from None
     # Not create_default_context: that reads the authorities of the system, which takes longer than all of the rest.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if authorities := options.get("ssl_ca_certs"):
         try:
             context.load_verify_locations(cafile=authorities)
         except ssl.SSLError:
-            raise ValueError(f"ssl_ca_certs={authorities} holds no certificate in PEM format") from None
+            raise WrongUrl(f"ssl_ca_certs={shown_value(authorities)} holds no certificate in PEM format") from None
     if certificate := options.get("ssl_certfile"):
         key = options.get("ssl_keyfile")
         try:
             # An empty password in the place of none: OpenSSL would ask for one at the terminal.
             context.load_cert_chain(certificate, key, options.get("ssl_password", ""))
         except ssl.SSLError as error:
-            raise ValueError(f"ssl_certfile={certificate} {_why_no_pair(error, key)}") from None
+            raise WrongUrl(f"ssl_certfile={shown_value(certificate)} {_why_no_pair(error, key)}") from None
 
 
 def handshake_fault(error: BaseException) -> str | None:
@@ -91,10 +94,11 @@ def _why_not_trusted(error: ssl.SSLCertVerificationError) -> str:
 
 def _why_no_pair(error: ssl.SSLError, key: str | None) -> str:
     if error.reason == "KEY_VALUES_MISMATCH":
-        return f"and ssl_keyfile={key} do not belong together"
+        return f"and ssl_keyfile={shown_value(key or '')} do not belong together"
     if key is None:
         return "holds no certificate with its private key in PEM format: name the key with ssl_keyfile=FILE"
-    return f"and ssl_keyfile={key} are not a certificate and its private key in PEM format (or ssl_password is wrong)"
+    shown = shown_value(key)
+    return f"and ssl_keyfile={shown} are not a certificate and its private key in PEM format (or ssl_password is wrong)"
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:

@@ -1,34 +1,25 @@
-"""URLs of brokers: how they are shown, and those of sentinels, `redis+sentinel://host1:26379,host2:26379/mymaster/0`."""
+"""URLs of brokers: what is wrong with one, and those of sentinels, `redis+sentinel://host1:26379,host2:26379/mymaster/0`."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from urllib.parse import parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+from difflib import get_close_matches
+from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
+
+from common.broker.shown_url import OPTIONS
 
 SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 """Scheme -> the scheme of a URL of one server; `rediss+sentinel` is TLS, to the sentinels as well."""
 DEFAULT_PORT = 26_379
+_PLAIN_SCHEMES = ("redis", "rediss", "unix")
+_ESCAPES = "in a password, write / as %2F, # as %23, ? as %3F, @ as %40"
 PREFIX = "sentinel_"
 """Of options that are meant for the sentinels."""
 
 
-def redact(url: str) -> str:
-    """The URL without its password, for messages and logs; also one that is not well-formed."""
-    try:
-        parts = urlsplit(url)
-        if "," not in parts.netloc:  # sentinels
-            _ = parts.port  # raises where it is no port
-        if "password=" in parts.query:
-            parts = parts._replace(query=re.sub(r"(?<=password=)[^&]*", "***", parts.query))
-        elif parts.password is None:
-            return url
-        if parts.password is None:
-            return urlunsplit(parts)
-        user, _, host = parts.netloc.rpartition("@")
-        return urlunsplit(parts._replace(netloc=f"{user.split(':')[0]}:***@{host}"))
-    except ValueError:  # such as a slash in the password: what stands before it is taken for a port
-        return re.sub(r"(?<=://)([^:@/]*):.*@", r"\1:***@", url)
+class WrongUrl(ValueError):
+    """It is no broker's URL; says why, and repeats nothing of it that may be secret."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,28 +45,45 @@ class SentinelUrl:
         return ", ".join(f"{host}:{port}" for host, port in self.sentinels)
 
 
-def is_sentinel_url(url: str) -> bool:
-    """Is it a URL of sentinels?"""
-    return url.partition("://")[0].lower() in SCHEMES
-
-
-def parse_sentinel_url(url: str) -> SentinelUrl:
-    """Takes a URL apart.
+def parse_broker_url(url: str) -> SentinelUrl | None:
+    """Takes a URL of sentinels apart; None for one of a server, which redis-py takes apart.
 
     Raises:
-        ValueError: something is missing in it, or wrong.
+        WrongUrl: it is none, or would be read as another one than was meant, with part of a password as its host.
     """
+    scheme, colon, _ = url.partition("://")
+    if not colon or (scheme not in _PLAIN_SCHEMES and scheme.lower() not in SCHEMES):
+        raise WrongUrl("a broker's URL begins with redis://, rediss://, unix:// or redis+sentinel://")
     parts = urlsplit(url)
+    names = (option.partition("=")[0] for option in parts.query.split("&"))
+    if any("@" in text for text in (parts.path, parts.fragment, *names)):
+        raise WrongUrl(f"an @ stands behind its host ({_ESCAPES})")
+    if scheme.lower() in SCHEMES:
+        return _parse_sentinel_url(parts)
+    if scheme != "unix" and not _is_host(parts.hostname or ""):
+        raise WrongUrl(f"what stands in the place of its host is none ({_ESCAPES})")
+    return None
+
+
+def _is_host(name: str) -> bool:
+    try:
+        name.encode("idna")
+    except UnicodeError:  # a part of it is longer than names may be
+        return False
+    return re.fullmatch(r"[\w.:-]*", name) is not None
+
+
+def _parse_sentinel_url(parts: SplitResult) -> SentinelUrl:
     userinfo, _, hosts = parts.netloc.rpartition("@")
     service, _, database = parts.path.strip("/").partition("/")
     if not service:
-        raise ValueError(f"it does not name the master: {parts.scheme}://HOST:26379,HOST:26379/MASTER/0")
+        raise WrongUrl(f"it does not name the master: {parts.scheme}://HOST:26379,HOST:26379/MASTER/0")
     if database and not database.isdigit():
-        raise ValueError(f"'{database}', behind the name of the master, is no number of a database")
+        raise WrongUrl("what stands behind the name of the master is no number of a database")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     own = {name: options.pop(PREFIX + name, "") for name in ("username", "password")}
     if unknown := [name for name in options if name.startswith(PREFIX)]:
-        raise ValueError(f"there is no option {unknown[0]!r}; the sentinels take {PREFIX}username and {PREFIX}password")
+        raise WrongUrl(_no_option(unknown[0]))
     host = f"{userinfo}@sentinel" if userinfo else "sentinel"
     server = urlunsplit((SCHEMES[parts.scheme], host, f"/{database or 0}", urlencode(options), ""))
     sentinels = tuple(_address(address) for address in hosts.split(","))
@@ -86,15 +94,23 @@ def _address(text: str) -> tuple[str, int]:
     """`host`, `host:port` or `[ipv6]:port`."""
     parts = urlsplit(f"//{text.strip()}")
     if not parts.hostname:
-        raise ValueError("a sentinel has no host: write HOST:26379,HOST:26379")
+        raise WrongUrl("a sentinel has no host: write HOST:26379,HOST:26379")
     return parts.hostname, parts.port or DEFAULT_PORT
 
 
 def what_is_wrong(error: Exception) -> str:
-    """Of a URL, in words, as redis-py has found it."""
+    """Of a URL, in words. Python and redis-py quote what they could not read, which may be part of a password."""
     text = str(error)
-    if option := re.search("unexpected keyword argument ('.*')", text):
-        return f"there is no option {option[1]}"
-    if "Port" in text:  # redis quotes what it took for a port: part of a password that has a slash in it
-        return "its port is not a number up to 65535 (in a password, write / as %2F, # as %23, ? as %3F)"
-    return text
+    if isinstance(error, WrongUrl) or re.fullmatch(r"Invalid value for '\w+' in connection URL\.", text):
+        return text
+    if option := re.search("unexpected keyword argument '(.*)'", text):
+        return _no_option(option[1])
+    if "Port" in text:
+        return f"its port is not a number up to 65535 ({_ESCAPES})"
+    return f"its host or an option of it cannot be read ({_ESCAPES})"
+
+
+def _no_option(name: str) -> str:
+    """Only a name that is nearly right is known to be no part of a password."""
+    close = get_close_matches(name, OPTIONS, n=1, cutoff=0.8)
+    return f"there is no option '{name}'; did you mean '{close[0]}'?" if close else "it has an option that is not known"

@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Self, TypedDict
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, core_schema
 
+from common.constructors import ExplainedType
 from common.faults import hint
 from common.runtime_parameters import RuntimeOption, RuntimeParametersMixin
 
@@ -41,6 +42,8 @@ class Generation:
 
 def _from_type(value: Any, info: ValidationInfo) -> Any:
     """Builds the client that `type` names; a validation context may hold `allow`, modules to import it from."""
+    if isinstance(value, str):
+        raise ValueError(_as_mapping(value))
     if not isinstance(value, dict):
         return value
     from common.registry import resolve_llm
@@ -51,6 +54,16 @@ def _from_type(value: Any, info: ValidationInfo) -> Any:
     return llm_class.model_validate({name: option for name, option in value.items() if name != "type"})
 
 
+def _as_mapping(name: str) -> str:
+    """What to write in place of the name of a model, or of a client."""
+    from common.registry import LLMS
+
+    if name in LLMS or ":" in name:
+        options = ", model: ..." if name == "OpenAILLM" else ""
+        return f"an LLM is a mapping with its type: {{type: '{name}'{options}}}"
+    return f"an LLM is a mapping with its type: {{type: OpenAILLM, model: '{name}'}}"
+
+
 def _with_type(llm: LLM) -> dict[str, Any]:
     from common.dump import dump_value
 
@@ -58,7 +71,7 @@ def _with_type(llm: LLM) -> dict[str, Any]:
     return dumped
 
 
-class LLM(RuntimeParametersMixin, ABC):
+class LLM(RuntimeParametersMixin, ABC, metaclass=ExplainedType):
     """A client of a language model.
 
     A worker calls `load`, then on its event loop `aload`, many `agenerate` at once, and `aunload`, then `unload`.
@@ -104,6 +117,19 @@ class LLM(RuntimeParametersMixin, ABC):
     def model_name(self) -> str:
         """What the column `model_name` of the dataset says."""
 
+    @property
+    def model_identity(self) -> str:
+        """What names the model, wherever that is said; part of the run's signature. Where it is served is no part.
+
+        A worker whose own differs leaves, since it would ask another model.
+        """
+        return self.model_name
+
+    @property
+    def served_at(self) -> str:
+        """Where it is served, without user, password or query; empty if that is no matter."""
+        return ""
+
     @abstractmethod
     async def agenerate(self, messages: list[ChatMessage], **kwargs: Any) -> Generation:
         """Answers `messages`; `kwargs` go before `generation_kwargs`, which a task passes on with each call.
@@ -113,6 +139,13 @@ class LLM(RuntimeParametersMixin, ABC):
 
         Raises:
             RowError: the endpoint gave no answer; says which endpoint and model, and what to do.
+        """
+
+    def check_here(self) -> None:
+        """Called before a run of local workers, and by `validate`: looks for what this host lacks. Quick; no network.
+
+        Raises:
+            UsageError: says what, and how to give it.
         """
 
     def load(self) -> None:

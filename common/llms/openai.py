@@ -29,6 +29,10 @@ _OURS = {
     "stream": "answers are taken whole",
 }
 """Options of a call that generation_kwargs cannot set, and what to do instead."""
+_USUAL = frozenset(
+    {"temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "extra_body", "response_format"}
+)
+"""Options that any version of the client has."""
 
 _OF_THE_REQUEST = (400, 413, 422)
 """Statuses that say that the request itself is wrong. Others (401, 404) may come of a gateway that is being changed."""
@@ -49,6 +53,10 @@ class OpenAILLM(LLM):
     model: str = Field(min_length=1, description="The model's name at the endpoint.")
     base_url: RuntimeParameter[str] = Field(
         default=None, description="The endpoint, up to and with /v1; OPENAI_BASE_URL or OpenAI itself if not given."
+    )
+    endpoint_identity: RuntimeParameter[str] = Field(
+        default=None,
+        description="Says which endpoint it is, in words of your own, where two serve different models under one name.",
     )
     api_key: SecretStr | None = Field(
         default=None, exclude=True, description="For use in Python; left out of every dump. Else see api_key_env."
@@ -87,10 +95,24 @@ class OpenAILLM(LLM):
         return self.model
 
     @property
+    def model_identity(self) -> str:
+        return f"{self.model} of {self.endpoint_identity}" if self.endpoint_identity else self.model
+
+    @property
+    def served_at(self) -> str:
+        return self.endpoint.rstrip("/")
+
+    @property
     def endpoint(self) -> str:
         """The endpoint for messages: without a user or password that the URL may carry."""
         parts = urlsplit(self._url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+
+    def check_here(self) -> None:
+        """The client is imported only where an option is not among those that everybody uses. Raises as `load`."""
+        if not self.generation_kwargs.keys() <= _USUAL:
+            self._check_options()
+        self._check_key()
 
     def load(self) -> None:
         """Imports the client and checks the options and the key.
@@ -98,6 +120,10 @@ class OpenAILLM(LLM):
         Raises:
             UsageError: an option that the client does not have, or OpenAI's own endpoint and no key.
         """
+        self._check_options()
+        self._check_key()
+
+    def _check_options(self) -> None:
         from inspect import signature
 
         from openai.resources.chat.completions import AsyncCompletions
@@ -109,6 +135,8 @@ class OpenAILLM(LLM):
                     f"generation_kwargs: the chat completions API has no option '{name}'{hint(name, known, '')}; what "
                     f"only your endpoint knows goes under extra_body: {{extra_body: {{{name}: ...}}}}"
                 )
+
+    def _check_key(self) -> None:
         if not self._key and f".{urlsplit(self._url).hostname}".endswith(".openai.com"):
             raise UsageError(
                 f"model '{self.model}' at {self.endpoint} needs a key: set the environment variable {self.api_key_env} "

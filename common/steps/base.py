@@ -15,6 +15,7 @@ from typing import Annotated, Any, ClassVar, Literal
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
 from common.artifacts import ArtifactStore, WriteFunction
+from common.constructors import ExplainedType
 from common.errors import UsageError
 from common.runtime_parameters import RuntimeOption, RuntimeParametersMixin
 from common.runtime_parameters import RuntimeParameter as RuntimeParameter
@@ -32,7 +33,7 @@ StepColumns = list[str] | dict[str, bool]
 StepKind = Literal["step", "generator", "global", "async"]
 
 
-class StepResources(BaseModel):
+class StepResources(BaseModel, metaclass=ExplainedType):
     """What each worker of the step needs. None of it changes the rows, so none of it is in a run's signature."""
 
     model_config = ConfigDict(extra="forbid")
@@ -103,7 +104,7 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     )
 
     final_errors: ClassVar[tuple[type[Exception], ...]] = ()
-    """What this step raises for rows that cannot succeed: they fail without a retry, unless it comes of an OSError."""
+    """What this step raises for rows that cannot succeed: they fail without a retry."""
 
     _logger: logging.Logger = PrivateAttr(default_factory=lambda: logging.getLogger("penstock.step"))
     _graph: StepGraph | None = PrivateAttr(default=None)
@@ -151,6 +152,13 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
         mapped = {**self.input_mappings, **self.output_mappings}
         return available | {mapped.get(column, column) for column in self.outputs}
 
+    def check_here(self) -> None:
+        """Called before a run of local workers, and by `validate`: looks for what this host lacks, such as a file.
+
+        Raises:
+            UsageError: says what, and what to do.
+        """
+
     def load(self) -> None:
         """Called once per worker before the first batch: open clients, load models, import heavy packages here."""
 
@@ -197,18 +205,22 @@ class GeneratorStep(BaseStep):
         Another worker may go on where this one stopped, so the same `offset` must give the same rows.
         """
 
-    def pin(self, fingerprint: str) -> None:
-        """Called in a worker before `load`, with the fingerprint that the run was signed with.
-
-        A step whose data may change while a run goes on reads from here on what had this fingerprint, if it can.
-        """
-
     def fingerprint(self) -> str:
         """What identifies the data behind the generator, beside its parameters; part of the run's signature.
 
-        A step that reads files gives their size, time and head here, so that changed data is a new run.
+        A step that reads files gives their size, head and tail here, so that changed data is a new run.
         """
         return ""
+
+    def snapshot(self) -> str:
+        """What every worker of the run is told of the data, see `pin`: the fingerprint, unless there is more to say."""
+        return self.fingerprint()
+
+    def pin(self, snapshot: str) -> None:
+        """Called in a worker before `load`, with the snapshot that was taken when the run was signed.
+
+        A step whose data may change while a run goes on reads from here on what there was then, if it can.
+        """
 
 
 class Step(BaseStep):

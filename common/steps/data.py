@@ -9,6 +9,8 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
+from common.codec import check_row
+from common.errors import RowTypeError
 from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
 
 
@@ -29,6 +31,10 @@ class LoadDataFromDicts(GeneratorStep):
                         f"row {number}, column '{column}' holds a {found}, and a spec holds None, bool, numbers, text, "
                         "lists and mappings: write it as text, or use make_generator_step(rows), which keeps it so"
                     )
+            try:
+                check_row(row)
+            except RowTypeError as error:
+                raise ValueError(f"row {number}: {error}") from None
         return data
 
     @property

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from common.cache import CACHE_VARIABLE, cache_directory
+from common.cache import CACHE_VARIABLE, cache_directory, make_private
 from common.errors import UsageError
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def keep_tables(schema: pa.Schema, tables: Iterable[pa.Table]) -> Path:
 def _keep(suffix: str, write: Callable[[BinaryIO], None]) -> Path:
     folder = cache_directory() / "data"
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_private(folder)
         descriptor, temporary = tempfile.mkstemp(dir=folder, prefix=".", suffix=suffix)
         try:
             with os.fdopen(descriptor, "w+b") as file:
@@ -63,7 +63,6 @@ def _keep(suffix: str, write: Callable[[BinaryIO], None]) -> Path:
             if not kept.exists():
                 # The time of a file is part of a run's signature; data that was removed and comes again is the same.
                 os.utime(temporary, (0, 0))
-                os.chmod(temporary, 0o644)
                 os.replace(temporary, kept)
             return kept
         finally:

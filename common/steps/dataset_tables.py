@@ -128,6 +128,6 @@ def _checked(tables: Iterator[pa.Table]) -> Tables:
     first = next(tables, None)
     if first is None or not first.num_rows:
         raise UsageError("the dataset has no rows; a run needs at least one")
-    if problem := problem_of(first.schema):
+    if problem := problem_of(first.schema, can_map=False):
         raise UsageError(f"the dataset cannot be used: {problem}")
     return first.schema, chain([first], tables)

@@ -8,25 +8,26 @@ from typing import Any, ClassVar
 
 from pydantic import Field
 
-from common.errors import RunError, UsageError
-from common.steps.base import GeneratorStep, GeneratorStepOutput, Row, RuntimeParameter
-from common.steps.file_readers import READERS, ReadOptions, Skip, column_names, in_batches
-from common.steps.file_sources import FileSource, fingerprint_of
+from common.errors import UsageError
+from common.steps.arrow_columns import MAPS, Maps
+from common.steps.base import Row, RuntimeParameter
+from common.steps.file_loader import FileLoader
+from common.steps.file_readers import READERS, ReadOptions, Skip, column_names
+from common.steps.file_sources import FileSource
 from common.steps.mappings import output_names
 from common.steps.saved_datasets import find_split
 
 
-class LoadDataFromDisk(GeneratorStep):
+class LoadDataFromDisk(FileLoader):
     """Yields the rows of a dataset that was saved: by a run, or by `save_to_disk`.
 
     It may be a `Dataset` or a `DatasetDict` of the library `datasets`, a `Distiset`, or the dataset of a run, in a
     folder or at an fsspec URL. Memory does not grow with its size. Images and audio come as they are stored, as a
-    mapping of `bytes` and `path`. A dataset whose files change is another run.
+    mapping of `bytes` and `path`. A file that changes while the run goes on ends it; a dataset with other content is
+    another run.
     """
 
     path_fields: ClassVar[tuple[str, ...]] = ("dataset_path",)
-    outputs_of_the_data: ClassVar[bool] = True
-    final_errors = (RunError,)
 
     dataset_path: RuntimeParameter[str] = Field(description="Folder, or fsspec URL of a folder, of the dataset.")
     split: RuntimeParameter[str] = Field(
@@ -38,6 +39,7 @@ class LoadDataFromDisk(GeneratorStep):
         "one called default.",
     )
     num_examples: RuntimeParameter[int] = Field(default=None, ge=1, description="Rows to load at most; all if null.")
+    maps: Maps | None = Field(default=None, description=MAPS)
     storage_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the fsspec filesystem; credentials come from the environment."
     )
@@ -55,6 +57,10 @@ class LoadDataFromDisk(GeneratorStep):
         columns = self.outputs
         return output_names(self, columns) if columns else None
 
+    def check_here(self) -> None:
+        """Raises as `load`."""
+        self._files()
+
     def load(self) -> None:
         """Finds a wrong path, config or split before the first batch.
 
@@ -64,24 +70,15 @@ class LoadDataFromDisk(GeneratorStep):
         """
         self._files()
 
-    def process(self, offset: int = 0) -> GeneratorStepOutput:
-        """Yields the rows from row `offset` on.
-
-        Raises:
-            UsageError, RunError: as `load`, or a file cannot be read.
-        """
-        stop = None if self.num_examples is None else max(self.num_examples - offset, 0)
-        yield from in_batches(islice(self._rows(Skip(offset)), stop), self.batch_size)
-
-    def fingerprint(self) -> str:
-        """Digest of name, size, time and first bytes of each file. Raises as `load`."""
-        return fingerprint_of(self._files())
-
     def _files(self) -> list[FileSource]:
         if self.dataset_path is None:
             raise UsageError(f"step '{self.name}' has no dataset_path yet")
         return find_split(self.dataset_path, self.config, self.split, self.storage_options)
 
-    def _rows(self, skip: Skip) -> Iterator[Row]:
-        for source in self._files():
-            yield from READERS[source.suffix.removeprefix(".")](source, ReadOptions(), skip)
+    def _rows(self, files: list[FileSource], offset: int) -> Iterator[Row]:
+        stop = None if self.num_examples is None else max(self.num_examples - offset, 0)
+        return islice(self._read(files, Skip(offset)), stop)
+
+    def _read(self, files: list[FileSource], skip: Skip) -> Iterator[Row]:
+        for source in files:
+            yield from READERS[source.suffix.removeprefix(".")](source, ReadOptions(maps=self.maps), skip)

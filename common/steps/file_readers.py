@@ -4,20 +4,22 @@ from __future__ import annotations
 
 import codecs
 import csv
+import gzip
 import io
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
-from common.errors import RunError, UsageError
+from common.errors import BadData, RunError, UsageError
 from common.faults import hint
-from common.steps.arrow_columns import problem_of
+from common.steps.arrow_columns import Maps, problem_of, rows_of
 from common.steps.base import GeneratorStepOutput, Row
 from common.steps.file_sources import FileSource
-from common.steps.json_values import JsonValues, TwoOfOneName, decoder
+from common.steps.json_values import TOO_DEEP, JsonValues, RowTooLong, TwoOfOneName, decoder
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -33,7 +35,9 @@ SUFFIXES = {
 }
 """Suffix -> format."""
 
+MAX_ROW_BYTES = 64 << 20
 _ARROW_ROWS = 128
+_BUFFER = 1 << 20
 _BOM = "\ufeff"
 
 
@@ -52,40 +56,64 @@ class ReadOptions:
         columns: the columns to keep, or None for all.
         encoding: of text files.
         delimiter: between the fields of csv; None: by the suffix.
+        max_row_bytes: of the text of a row; see `RowTooLong`.
+        maps: what becomes of the maps of Parquet and Arrow files; None: they are refused.
     """
 
     columns: list[str] | None = None
     encoding: str = "utf-8"
     delimiter: str | None = None
+    max_row_bytes: int = MAX_ROW_BYTES
+    maps: Maps | None = None
 
 
 Reader = Callable[[FileSource, ReadOptions, Skip], Iterator[Row]]
 
 
-def in_batches(rows: Iterator[Row], size: int) -> GeneratorStepOutput:
-    """What a generator step yields: `size` rows at a time, and whether they are the last."""
-    batch = list(islice(rows, size))
+def in_batches(rows: Iterator[Row], size: int, check: Callable[[], None] | None = None) -> GeneratorStepOutput:
+    """What a generator step yields: `size` rows at a time, and whether they are the last.
+
+    Args:
+        check: raises where what was read may not be used; it then explains an error of the reader as well.
+    """
+    check = check or (lambda: None)
+
+    def take() -> list[Row]:
+        try:
+            return list(islice(rows, size))
+        except Exception:
+            check()
+            raise
+
+    batch = take()
     while batch:
-        following = list(islice(rows, size))
+        following = take()
+        check()
         yield batch, not following
         batch = following
 
 
 def read_jsonl(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
     """One object per line; blank lines are no rows. A selected column that a row does not have is None."""
-    decode = decoder().decode
-    for number, line in _lines(source, options.encoding):
+    decode, blank = decoder().decode, 0
+    for number, line in _lines(source, options):
         if not line.strip():
+            blank += len(line)
+            if blank > options.max_row_bytes:
+                raise RowTooLong(f"{source.shown}:{number}", options.max_row_bytes, "blank lines")
             continue
+        blank = 0
         if skip.rows:
             skip.rows -= 1
             continue
         try:
             value = decode(line)
         except TwoOfOneName as error:
-            raise RunError(f"{source.shown}:{number}: {error}") from None
+            raise BadData(f"{source.shown}:{number}: {error}") from None
         except ValueError as error:
-            raise RunError(f"{source.shown}:{number}: not JSON: {error}") from None
+            raise BadData(f"{source.shown}:{number}: not JSON: {error}") from None
+        except RecursionError:
+            raise BadData(f"{source.shown}:{number}: {TOO_DEEP}") from None
         yield _object(value, options.columns, f"{source.shown}:{number}")
 
 
@@ -93,7 +121,7 @@ def read_json(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[
     """An array of objects, one object, or objects one after the other; the file is never held whole."""
     encoding = _without_bom(options.encoding)
     with _reading(source), source.open() as binary, io.TextIOWrapper(binary, encoding=encoding) as text:
-        for line, value in JsonValues(text, source.shown):
+        for line, value in JsonValues(text, source.shown, options.max_row_bytes):
             if skip.rows:
                 skip.rows -= 1
                 continue
@@ -105,33 +133,36 @@ def read_csv(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[R
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is too small for texts
     delimiter = options.delimiter or ("\t" if source.suffix == ".tsv" else ",")
     # Strict: else a quote that is never closed silently takes the rest of the file into one field.
-    records = csv.reader((line for _, line in _lines(source, options.encoding)), delimiter=delimiter, strict=True)
+    lines = _Record(source, options)
+    records = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
         header = next(records, None)
         if header is None:
             return
         if len(set(header)) < len(header):
-            raise RunError(f"{source.shown}:1: two columns of the header have the same name: {header}")
+            raise BadData(f"{source.shown}:1: two columns of the header have the same name: {header}")
         _check_columns(source, options.columns, header)
+        lines.size = 0
         for record in records:
             if not record:
                 continue
+            lines.size = 0
             if skip.rows:
                 skip.rows -= 1
                 continue
             if len(record) != len(header):
-                raise RunError(
+                raise BadData(
                     f"{source.shown}:{records.line_num}: {len(record)} fields, but the header names {len(header)}"
                 )
             row = dict(zip(header, record, strict=True))
             yield row if options.columns is None else {column: row[column] for column in options.columns}
     except csv.Error as error:
-        raise RunError(f"{source.shown}:{records.line_num}: not CSV: {error}") from None
+        raise BadData(f"{source.shown}:{records.line_num}: not CSV: {error}") from None
 
 
 def read_txt(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
     """One row per line, in the column `text`, without the end of the line; an empty line is a row."""
-    for _, line in _lines(source, options.encoding):
+    for _, line in _lines(source, options):
         if skip.rows:
             skip.rows -= 1
             continue
@@ -146,7 +177,7 @@ def read_parquet(source: FileSource, options: ReadOptions, skip: Skip) -> Iterat
     with source.open() as stream:
         try:
             file = parquet.ParquetFile(stream, buffer_size=1 << 20)
-            _check_schema(source, options.columns, file.schema_arrow)
+            _check_schema(source, options, file.schema_arrow)
             for group in range(file.num_row_groups):
                 if skip.rows >= file.metadata.row_group(group).num_rows:
                     skip.rows -= file.metadata.row_group(group).num_rows
@@ -155,9 +186,10 @@ def read_parquet(source: FileSource, options: ReadOptions, skip: Skip) -> Iterat
                     passed = min(skip.rows, batch.num_rows)
                     skip.rows -= passed
                     selected = batch if options.columns is None else batch.select(options.columns)
-                    yield from selected.slice(passed).to_pylist()
+                    yield from _rows_of(source, selected.slice(passed), options)
         except (pa.ArrowException, OSError) as error:
-            raise RunError(f"{source.shown}: cannot be read as Parquet: {error}") from None
+            kind = RunError if isinstance(error, OSError) else BadData
+            raise kind(f"{source.shown}: cannot be read as Parquet: {error}") from None
 
 
 def read_arrow(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
@@ -166,22 +198,31 @@ def read_arrow(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator
 
     try:
         with source.map() as stream, pa.ipc.open_stream(stream) as batches:
-            _check_schema(source, options.columns, batches.schema)
+            _check_schema(source, options, batches.schema)
             for batch in batches:
                 passed = min(skip.rows, batch.num_rows)
                 skip.rows -= passed
                 selected = batch if options.columns is None else batch.select(options.columns)
                 for start in range(passed, batch.num_rows, _ARROW_ROWS):
-                    yield from selected.slice(start, _ARROW_ROWS).to_pylist()
+                    yield from _rows_of(source, selected.slice(start, _ARROW_ROWS), options)
     except (pa.ArrowException, OSError) as error:
-        raise RunError(f"{source.shown}: cannot be read as Arrow: {error}") from None
+        kind = RunError if isinstance(error, OSError) else BadData
+        raise kind(f"{source.shown}: cannot be read as Arrow: {error}") from None
 
 
-def _check_schema(source: FileSource, columns: list[str] | None, schema: pa.Schema) -> None:
+def _check_schema(source: FileSource, options: ReadOptions, schema: pa.Schema) -> None:
+    columns = options.columns
     _check_columns(source, columns, schema.names)
     # A column that is not asked for may be of any type.
-    if problem := problem_of([field for field in schema if columns is None or field.name in columns]):
+    if problem := problem_of([field for field in schema if columns is None or field.name in columns], options.maps):
         raise UsageError(f"{source.shown}: {problem}" + (", or name the others in columns" if columns is None else ""))
+
+
+def _rows_of(source: FileSource, batch: pa.RecordBatch, options: ReadOptions) -> list[Row]:
+    try:
+        return rows_of(batch, options.maps)
+    except UsageError as error:
+        raise UsageError(f"{source.shown}: {error}") from None
 
 
 def column_names(source: FileSource) -> list[str]:
@@ -209,20 +250,48 @@ READERS: dict[str, Reader] = {
 }
 
 
-def _lines(source: FileSource, encoding: str) -> Iterator[tuple[int, str]]:
+class _Record:
+    """The lines of a csv file; those of one record, of which fields may go over many lines, are counted together.
+
+    Args:
+        size: characters since the record began; whoever reads the records sets it back.
+    """
+
+    def __init__(self, source: FileSource, options: ReadOptions) -> None:
+        self._source = source
+        self._options = options
+        self.size = 0
+
+    def __iter__(self) -> Iterator[str]:
+        for number, line in _lines(self._source, self._options):
+            self.size += len(line)
+            if self.size > self._options.max_row_bytes:
+                raise RowTooLong(f"{self._source.shown}:{number}", self._options.max_row_bytes, "a record")
+            yield line
+
+
+def _lines(source: FileSource, options: ReadOptions) -> Iterator[tuple[int, str]]:
     """Numbered lines with their ends, without a byte order mark. Only a line feed ends a line."""
+    encoding, limit = options.encoding, options.max_row_bytes
     with _reading(source), source.open() as binary:
         if codecs.lookup(encoding).name.startswith(("utf-16", "utf-32")):
             with io.TextIOWrapper(binary, encoding=encoding, newline="\n") as lines:
-                for number, text in enumerate(lines, start=1):
+                for number, text in enumerate(iter(partial(lines.readline, limit + 1), ""), start=1):
+                    if len(text) > limit:
+                        raise RowTooLong(f"{source.shown}:{number}", limit)
                     yield number, text.removeprefix(_BOM) if number == 1 else text
             return
         # Decoded line by line, so that an error knows its line.
-        for number, line in enumerate(binary, start=1):
+        # Files of fsspec have a readline without a limit.
+        known = isinstance(binary, io.BufferedReader | gzip.GzipFile)
+        stream = binary if known else io.BufferedReader(cast(io.RawIOBase, binary), _BUFFER)
+        for number, line in enumerate(iter(partial(stream.readline, limit + 1), b""), start=1):
+            if len(line) > limit:
+                raise RowTooLong(f"{source.shown}:{number}", limit)
             try:
                 text = line.decode(encoding)
             except UnicodeDecodeError as error:
-                raise RunError(
+                raise BadData(
                     f"{source.shown}:{number}: not {encoding}: {error.reason} at byte {error.start} of the line; "
                     "set encoding to the file's own"
                 ) from None
@@ -234,7 +303,8 @@ def _reading(source: FileSource) -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError, UnicodeError) as error:
-        raise RunError(f"{source.shown}: cannot be read: {error}") from None
+        kind = RunError if isinstance(error, OSError) else BadData
+        raise kind(f"{source.shown}: cannot be read: {error}") from None
 
 
 def _without_bom(encoding: str) -> str:
@@ -243,7 +313,7 @@ def _without_bom(encoding: str) -> str:
 
 def _object(value: Any, columns: list[str] | None, where: str) -> Row:
     if not isinstance(value, dict):
-        raise RunError(f"{where}: a row must be a JSON object, but this is a {type(value).__name__}")
+        raise BadData(f"{where}: a row must be a JSON object, but this is a {type(value).__name__}")
     return value if columns is None else {column: value.get(column) for column in columns}
 
 

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import gzip
-import hashlib
 import io
 import os
 import socket
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass, field
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any, BinaryIO, cast
 
@@ -18,8 +17,9 @@ from common.errors import UsageError
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
+    from common.steps.file_watch import FileWatch
+
 COMPRESSIONS = (".gz", ".zst")
-_HEAD_BYTES = 64 << 10
 _ZSTD_BYTES = 1 << 10
 """Compressed bytes at a time: few, since there is no limit on what comes out of them."""
 
@@ -31,15 +31,17 @@ class FileSource:
     Args:
         filesystem: the fsspec filesystem that has it.
         path: its path there.
+        watch: compares the file whenever it is read; it is not compared without one.
     """
 
     filesystem: AbstractFileSystem
     path: str
+    watch: FileWatch | None = field(default=None, compare=False)
 
     @property
     def shown(self) -> str:
         """The file in messages: a plain path for a local one, a URL otherwise."""
-        return self.path if self._is_local else str(self.filesystem.unstrip_protocol(self.path))
+        return self.path if self.is_local else str(self.filesystem.unstrip_protocol(self.path))
 
     @property
     def suffix(self) -> str:
@@ -48,9 +50,15 @@ class FileSource:
 
     @contextmanager
     def open(self) -> Iterator[BinaryIO]:
-        """The decompressed bytes. Reading raises EOFError or OSError for a damaged or truncated compressed file."""
+        """The decompressed bytes.
+
+        Raises:
+            EOFError, OSError: while they are read, of a damaged or truncated compressed file.
+            FileChanged: it is not the file that it was.
+        """
         compression = PurePosixPath(self.path).suffix.lower()
-        with self.open_raw() as raw:
+        with self._compared(), self.open_raw() as file:
+            raw = self.watch.tap(file) if self.watch is not None else file
             if compression == ".gz":
                 yield cast(BinaryIO, gzip.GzipFile(fileobj=raw))
             elif compression == ".zst":
@@ -60,27 +68,30 @@ class FileSource:
 
     def open_raw(self) -> BinaryIO:
         """The bytes as they are stored; can seek."""
-        return open(self.path, "rb") if self._is_local else cast(BinaryIO, self.filesystem.open(self.path, "rb"))
+        return open(self.path, "rb") if self.is_local else cast(BinaryIO, self.filesystem.open(self.path, "rb"))
 
-    def map(self) -> Any:
-        """The bytes as they are stored, for Arrow: a local file is mapped, so that what is skipped is not read."""
+    @contextmanager
+    def map(self) -> Iterator[Any]:
+        """The bytes as they are stored, for Arrow: a local file is mapped, so that what is skipped is not read.
+
+        Raises:
+            FileChanged: it is not the file that it was.
+        """
         import pyarrow as pa
 
-        return pa.memory_map(self.path) if self._is_local else pa.PythonFile(self.open_raw(), "r")
-
-    def fingerprint(self) -> str:
-        """Changes with the file's name, size, time or first bytes."""
-        with self.open_raw() as stream:
-            head = hashlib.blake2b(stream.read(_HEAD_BYTES), digest_size=16).hexdigest()
-        try:
-            modified = str(self.filesystem.modified(self.path).timestamp())
-        except NotImplementedError:  # a filesystem without times, such as plain http
-            modified = ""
-        return f"{PurePosixPath(self.path).name}\t{self.filesystem.size(self.path)}\t{modified}\t{head}"
+        with (
+            self._compared(),
+            pa.memory_map(self.path) if self.is_local else pa.PythonFile(self.open_raw(), "r") as stored,
+        ):
+            yield stored
 
     @property
-    def _is_local(self) -> bool:
+    def is_local(self) -> bool:
+        """Is it a file of this host?"""
         return "file" in _protocols(self.filesystem)
+
+    def _compared(self) -> AbstractContextManager[None]:
+        return self.watch.reading(self) if self.watch is not None else nullcontext()
 
 
 def find_files(patterns: Sequence[str], storage_options: dict[str, Any]) -> list[FileSource]:
@@ -102,12 +113,6 @@ def find_files(patterns: Sequence[str], storage_options: dict[str, Any]) -> list
             source = FileSource(filesystem, match)
             found.setdefault(source.shown, source)
     return list(found.values())
-
-
-def fingerprint_of(files: Sequence[FileSource]) -> str:
-    """Digest of name, size, time and first bytes of each file, in their order."""
-    lines = "\n".join(source.fingerprint() for source in files)
-    return hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()
 
 
 def is_pattern(path: str) -> bool:

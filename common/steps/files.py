@@ -4,34 +4,37 @@ from __future__ import annotations
 
 import codecs
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from common.errors import RunError, UsageError
+from common.errors import UsageError
 from common.faults import hint
-from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
-from common.steps.file_readers import READERS, SUFFIXES, ReadOptions, Skip, in_batches
-from common.steps.file_sources import FileSource, find_files, fingerprint_of, format_suffix, is_pattern
+from common.steps.arrow_columns import MAPS, Maps
+from common.steps.base import Row
+from common.steps.file_loader import FileLoader
+from common.steps.file_readers import MAX_ROW_BYTES, READERS, SUFFIXES, ReadOptions, Skip
+from common.steps.file_sources import FileSource, find_files, format_suffix, is_pattern
 from common.steps.mappings import output_names
 
 _HEAD_ROWS = 1_000
 _HEAD_FILES = 8
 
 
-class LoadDataFromFile(GeneratorStep):
+class LoadDataFromFile(FileLoader):
     """Yields the rows of one or more files, in the order of `path` and sorted by name within each pattern.
 
     Formats: `jsonl` (one object per line), `json` (an array of objects, or one object), `csv` (with a header; every
     value stays a string), `parquet`, `txt` (one row per line, in the column `text`). Text formats may be compressed
-    (`.gz`, `.zst`). Memory does not grow with the size of the files. A line that cannot be read ends the run and is
-    named with its file; a file that changes is another run.
+    (`.gz`, `.zst`). Memory does not grow with the size of the files, but with that of a row: a line, csv record or JSON
+    object of more than `max_row_bytes` is an error. What cannot be read ends the run and is named with file and line;
+    so is a file that changes while the run goes on, and no row comes of what it has become. Files with other content
+    are another run.
     """
 
     path_fields: ClassVar[tuple[str, ...]] = ("path",)
-    outputs_of_the_data: ClassVar[bool] = True
-    final_errors = (RunError,)
 
     path: str | list[str] = Field(description="File, pattern (*, ?, **) or fsspec URL, or a list of them.")
     format: Literal["jsonl", "json", "csv", "parquet", "txt"] | None = Field(
@@ -44,6 +47,12 @@ class LoadDataFromFile(GeneratorStep):
     delimiter: str | None = Field(
         default=None, min_length=1, max_length=1, description="Between csv fields; a tab for .tsv, else a comma."
     )
+    max_row_bytes: int = Field(
+        default=MAX_ROW_BYTES,
+        gt=0,
+        description="Bytes of a line, a csv record or a JSON object; a longer one is an error.",
+    )
+    maps: Maps | None = Field(default=None, description=MAPS)
     storage_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the fsspec filesystem; credentials come from the environment."
     )
@@ -84,6 +93,11 @@ class LoadDataFromFile(GeneratorStep):
         columns = self.outputs
         return output_names(self, columns) if columns else None
 
+    def check_here(self) -> None:
+        """Raises UsageError: no file, an unknown column or format, a row that is too long among the first."""
+        self._files()
+        self._head_columns()
+
     def load(self) -> None:
         """Finds a wrong path or column before the first batch.
 
@@ -94,32 +108,19 @@ class LoadDataFromFile(GeneratorStep):
         if self.columns is None:
             self._files()
             return
-        whole = ReadOptions(encoding=self.encoding, delimiter=self.delimiter)
+        whole = replace(self._options, columns=None)
         known = dict.fromkeys(self._head_columns(whole))
         missing = [column for column in self.columns if column not in known]
         if not known or not missing:
             return
         # The rows of JSON may have a column late. To look for it costs time, but a typo found at the end costs a run.
         late = [source for source in self._files() if (self.format or SUFFIXES.get(source.suffix)) in ("jsonl", "json")]
-        for row in self._rows(late, whole, Skip(0)):
+        for row in self._read(late, whole, Skip(0)):
             known.update(dict.fromkeys(row))
             if known.keys() >= set(missing):
                 return
         column = next(column for column in missing if column not in known)
         raise UsageError(f"{self.path} has no column '{column}'{hint(column, known, 'it has')}")
-
-    def process(self, offset: int = 0) -> GeneratorStepOutput:
-        """Yields the rows from row `offset` of all files together on.
-
-        Raises:
-            UsageError: no file matches, or a format is unknown.
-            RunError: a file cannot be read; names file and line.
-        """
-        yield from in_batches(self._rows(self._files(), self._options, Skip(offset)), self.batch_size)
-
-    def fingerprint(self) -> str:
-        """Digest of name, size, time and first bytes of each file, in their order. Raises UsageError for no file."""
-        return fingerprint_of(self._files())
 
     @property
     def _patterns(self) -> list[str]:
@@ -127,12 +128,15 @@ class LoadDataFromFile(GeneratorStep):
 
     @property
     def _options(self) -> ReadOptions:
-        return ReadOptions(columns=self.columns, encoding=self.encoding, delimiter=self.delimiter)
+        return ReadOptions(self.columns, self.encoding, self.delimiter, self.max_row_bytes, self.maps)
 
     def _files(self) -> list[FileSource]:
         return find_files(self._patterns, self.storage_options)
 
-    def _rows(self, files: list[FileSource], options: ReadOptions, skip: Skip) -> Iterator[Row]:
+    def _rows(self, files: list[FileSource], offset: int) -> Iterator[Row]:
+        return self._read(files, self._options, Skip(offset))
+
+    def _read(self, files: list[FileSource], options: ReadOptions, skip: Skip) -> Iterator[Row]:
         for source in files:
             name = self.format or SUFFIXES.get(source.suffix)
             if name is None:
@@ -143,7 +147,7 @@ class LoadDataFromFile(GeneratorStep):
         """The columns of the first rows of the first files, in order."""
         columns: dict[str, None] = {}
         for source in self._files()[:_HEAD_FILES]:
-            for row in islice(self._rows([source], options or self._options, Skip(0)), _HEAD_ROWS):
+            for row in islice(self._read([source], options or self._options, Skip(0)), _HEAD_ROWS):
                 columns.update(dict.fromkeys(row))
         return list(columns)
 

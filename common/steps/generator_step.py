@@ -11,6 +11,7 @@ from common.steps.base import GeneratorStep, Row
 from common.steps.data import LoadDataFromDicts
 from common.steps.data_files import keep_lines, keep_tables
 from common.steps.dataset_tables import shown_type, tables_of, tables_of_rows
+from common.steps.file_readers import MAX_ROW_BYTES
 from common.steps.files import LoadDataFromFile
 
 if TYPE_CHECKING:
@@ -58,6 +59,9 @@ def make_generator_step(
         return LoadDataFromFile(path=str(keep_tables(*tables_of_rows(rows))), **options)
     if sum(map(len, lines)) <= _IN_THE_SPEC and not any(_not_a_number(row) for row in rows):
         return LoadDataFromDicts(data=rows, **options)
+    longest = max(map(len, lines)) + 1
+    if longest > MAX_ROW_BYTES:
+        options["max_row_bytes"] = longest
     return LoadDataFromFile(path=str(keep_lines(lines)), **options)
 
 

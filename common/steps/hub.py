@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING, Annotated, Any, ClassVar
 
 from pydantic import AfterValidator, Field, PrivateAttr
 
-from common.errors import HubError, RunError, UsageError
+from common.errors import BadData, HubError, UsageError
 from common.hub import check_repo_id, hub_errors, make_repository
 from common.runtime_parameters import RuntimeOption
-from common.steps.arrow_columns import problem_of
+from common.steps.arrow_columns import MAPS, Maps, problem_of, rows_of
 from common.steps.base import (
     GeneratorStep,
     GeneratorStepOutput,
@@ -43,7 +43,7 @@ class LoadDataFromHub(GeneratorStep):
     """
 
     outputs_of_the_data: ClassVar[bool] = True
-    final_errors = (RunError,)
+    final_errors = (BadData,)
 
     repo_id: RuntimeParameter[RepoId] = Field(description="The dataset, such as HuggingFaceH4/instruction-dataset.")
     config: RuntimeParameter[str] = Field(default=None, description="Config to load; the default one if null.")
@@ -56,6 +56,7 @@ class LoadDataFromHub(GeneratorStep):
         default=True, description="Read rows over the network; otherwise the dataset is downloaded to each host first."
     )
     num_examples: RuntimeParameter[int] = Field(default=None, ge=1, description="Rows to load at most; all if null.")
+    maps: Maps | None = Field(default=None, description=MAPS)
 
     _commit: str | None = PrivateAttr(default=None)
     _columns: list[str] | None = PrivateAttr(default=None)
@@ -90,9 +91,9 @@ class LoadDataFromHub(GeneratorStep):
             self._commit = self._resolve()
         return self._commit
 
-    def pin(self, fingerprint: str) -> None:
+    def pin(self, snapshot: str) -> None:
         """Reads this commit, whatever the branch has become meanwhile."""
-        self._commit = fingerprint
+        self._commit = snapshot
 
     def _resolve(self) -> str:
         if self.revision is not None and _COMMIT.fullmatch(self.revision):
@@ -117,9 +118,9 @@ class LoadDataFromHub(GeneratorStep):
             dataset = dataset.skip(offset)
             # As tables, which hold images and sounds as they are stored.
             for table in dataset.with_format("arrow").iter(batch_size=_READ_ROWS):
-                if problem := problem_of(table.schema):
+                if problem := problem_of(table.schema, self.maps):
                     raise UsageError(f"dataset {self._repo_id}: {problem}")
-                yield from table.to_pylist()
+                yield from rows_of(table, self.maps)
 
     def _column_names(self) -> list[str]:
         dataset = self._open()

@@ -4,12 +4,29 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import sys
 from collections.abc import Iterator
 from typing import Any
 
-from common.errors import RunError
+from common.errors import BadData, UsageError
 
 _CHUNK_CHARACTERS = 1 << 16
+_NOT_BLANK = re.compile(r"\S")
+TOO_DEEP = "it is nested too deeply; rows hold lists and dicts at most 31 levels deep"
+
+
+class RowTooLong(UsageError):
+    """The text of a row is longer than the loader reads: a small compressed file may hold a line of gigabytes.
+
+    Args:
+        where: file and line.
+    """
+
+    def __init__(self, where: str, limit: int, what: str = "a line") -> None:
+        super().__init__(
+            f"{where}: {what} of more than {limit:,} bytes; if that is meant, set max_row_bytes of the loader"
+        )
 
 
 class TwoOfOneName(ValueError):
@@ -34,9 +51,14 @@ class JsonValues:
     """The objects of a JSON text, each with the line where it begins, read in chunks.
 
     The objects are the elements of one array, or stand one after the other.
+
+    Args:
+        shown: the file, for messages.
+        longest: characters of an object.
     """
 
-    def __init__(self, text: io.TextIOWrapper, shown: str) -> None:
+    def __init__(self, text: io.TextIOWrapper, shown: str, longest: int = sys.maxsize) -> None:
+        self._longest = longest
         self._text = text
         self._shown = shown
         self._buffer = ""
@@ -68,13 +90,17 @@ class JsonValues:
 
     def _next_character(self) -> str:
         """The next character that is no white space, not consumed; empty at the end."""
+        blank = 0
         while True:
-            while self._position < len(self._buffer):
-                character = self._buffer[self._position]
-                if not character.isspace():
-                    return character
-                self._line += character == "\n"
-                self._position += 1
+            found = _NOT_BLANK.search(self._buffer, self._position)
+            end = found.start() if found else len(self._buffer)
+            self._line += self._buffer.count("\n", self._position, end)
+            blank += end - self._position
+            self._position = end
+            if found:
+                return found[0]
+            if blank > self._longest:
+                raise self._too_long("white space")
             if not self._fill():
                 return ""
 
@@ -83,14 +109,18 @@ class JsonValues:
             try:
                 value, end = self._decoder.raw_decode(self._buffer, self._position)
             except TwoOfOneName as error:
-                raise RunError(f"{self._shown}:{self._line}: {error}") from None
+                raise BadData(f"{self._shown}:{self._line}: {error}") from None
             except json.JSONDecodeError as error:
                 # Text that is cut off fails at its end, or where its last string begins; anything else is an error.
                 cut = error.pos >= len(self._buffer) - 16 or error.msg.startswith("Unterminated string")
                 if cut and self._fill():
                     continue
                 line = self._line + error.doc.count("\n", self._position, error.pos)
-                raise RunError(f"{self._shown}:{line}: not JSON: {error.msg}") from None
+                raise BadData(f"{self._shown}:{line}: not JSON: {error.msg}") from None
+            except ValueError as error:  # a number of thousands of digits
+                raise self._error(str(error)) from None
+            except RecursionError:
+                raise BadData(f"{self._shown}:{self._line}: {TOO_DEEP}") from None
             if end == len(self._buffer) and not isinstance(value, dict | list) and self._fill():
                 continue
             self._line += self._buffer.count("\n", self._position, end)
@@ -100,10 +130,15 @@ class JsonValues:
     def _fill(self) -> bool:
         """Reads on; more at a time the longer the value is, so that decoding it again stays cheap. False at the end."""
         kept = self._buffer[self._position :]
+        if len(kept) > self._longest:
+            raise self._too_long("an object")
         chunk = self._text.read(max(_CHUNK_CHARACTERS, len(kept)))
         if chunk:
             self._buffer, self._position = kept + chunk, 0
         return bool(chunk)
 
-    def _error(self, problem: str) -> RunError:
-        return RunError(f"{self._shown}:{self._line}: not JSON: {problem}")
+    def _too_long(self, what: str) -> RowTooLong:
+        return RowTooLong(f"{self._shown}:{self._line}", self._longest, what)
+
+    def _error(self, problem: str) -> BadData:
+        return BadData(f"{self._shown}:{self._line}: not JSON: {problem}")

@@ -14,7 +14,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
-from common.errors import RunError, UsageError
+from common.errors import BadData, UsageError
 from common.faults import hint
 from common.steps.file_sources import FileSource
 
@@ -104,7 +104,7 @@ def _files(filesystem: AbstractFileSystem, folder: str, split: str) -> list[File
         listed = [f"{split}-{number:05d}-of-{count:05d}{end}.parquet" for number in range(count)]
     for name in listed:
         if name not in names:
-            raise RunError(f"the dataset in {folder} is damaged: the file {name} is missing; copy the folder once more")
+            raise BadData(f"the dataset in {folder} is damaged: the file {name} is missing; copy the folder once more")
     return [FileSource(filesystem, f"{folder}/{name}") for name in listed]
 
 
@@ -116,5 +116,5 @@ def _json(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]:
     try:
         found = json.loads(filesystem.cat_file(path))
     except ValueError as error:
-        raise RunError(f"{path} is not JSON ({error}); the dataset is damaged, save it once more") from None
+        raise BadData(f"{path} is not JSON ({error}); the dataset is damaged, save it once more") from None
     return dict(found)

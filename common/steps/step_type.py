@@ -2,17 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from pydantic import BaseModel
-
-if TYPE_CHECKING:
-    from pydantic._internal._model_construction import ModelMetaclass
-else:
-    ModelMetaclass = type(BaseModel)
+from common.constructors import ExplainedType
 
 
-class StepType(ModelMetaclass):
+class StepType(ExplainedType):
     """Makes a property of `outputs = ["answer"]`, which pydantic would take for a field that lacks its annotation."""
 
     def __new__(mcs, name: str, bases: tuple[type[Any], ...], namespace: dict[str, Any], **options: Any) -> type:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import click
 
-from coordinator.commands.options import Age, broker_option, cache_option, run_argument
+from coordinator.commands.options import Age, broker_option, cache_option, run_argument, say
 
 
 @click.command(short_help="Remove a run: its directory and its keys in the broker.")
@@ -21,20 +21,25 @@ def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
 
     A copy that `run --output` made stays. A run that is being coordinated is not removed; stop it first.
     """
+    from common.cache import cache_directory
     from coordinator.lookup import find_run
     from coordinator.removal import disk_size, remove_run
+    from coordinator.run_directory import sweep_cache
     from coordinator.wording import count, size
 
-    found = find_run(run_id, cache_dir, broker)
+    sweep_cache(cache_directory(cache_dir))
+    found = find_run(run_id, cache_dir, broker, condemned=True)
     freed = disk_size(found.directory.path) if found.directory is not None else 0
     removed = remove_run(found, broker)
-    click.echo(f"Removed {found.run_id}:")
+    say(f"Removed {found.run_id}:")
     if found.directory is not None:
-        click.echo(f"  {found.directory.path} ({size(freed)})")
+        say(f"  {found.directory.path} ({size(freed)})")
+    if removed.original is not None:
+        say(f"  It was a copy of {removed.original}, whose keys in a broker and payloads stay.")
     for folder in removed.folders:
-        click.echo(f"  {folder}")
+        say(f"  {folder}")
     if removed.keys is not None:
-        click.echo(f"  {count(removed.keys, 'key')} in the broker")
+        say(f"  {count(removed.keys, 'key')} in the broker")
 
 
 @click.command(short_help="Remove old runs.")
@@ -54,7 +59,7 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     from common.errors import EXIT_FAILED, Fenced, PenstockError
     from coordinator.lookup import FoundRun
     from coordinator.removal import disk_size, old_at_broker, remove_run
-    from coordinator.run_directory import list_runs
+    from coordinator.run_directory import condemned_runs, list_runs, sweep_cache
     from coordinator.wording import ago, count, size
 
     now, cache = datetime.now(UTC), cache_directory(cache_dir)
@@ -62,8 +67,24 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     said, failed = "would remove" if dry_run else "removed", False
 
     def keep(run_id: str, why: object) -> None:
-        click.echo(f"kept {run_id}: {why}", err=True)
+        say(f"kept {run_id}: {why}", err=True)
 
+    def remove(found: FoundRun) -> bool:
+        nonlocal keys, failed
+        try:
+            keys += 0 if dry_run else remove_run(found, broker).keys or 0
+        except PenstockError as error:
+            keep(found.run_id, error)
+            failed = failed or not isinstance(error, Fenced)
+            return False
+        return True
+
+    if not dry_run:
+        sweep_cache(cache)
+    for directory, record in condemned_runs(cache):
+        if remove(FoundRun(record.run, directory, record)):
+            say(f"{said} what was left of {record.run}, whose removal was cut off")
+            runs += 1
     local = list_runs(cache)
     for directory, record in local:
         age = (now - record.updated).total_seconds()
@@ -73,32 +94,22 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
             kept += 1
             continue
         bytes_on_disk = disk_size(directory.path)
-        try:
-            keys += 0 if dry_run else remove_run(FoundRun(record.run, directory, record), broker).keys or 0
-        except PenstockError as error:
-            keep(record.run, error)
-            failed = failed or not isinstance(error, Fenced)
-            continue
-        state = "complete" if record.status == "complete" else "not complete"
-        click.echo(f"{said} {record.run} ({state}, {ago(age)}, {size(bytes_on_disk)})")
-        runs, freed = runs + 1, freed + bytes_on_disk
+        if remove(FoundRun(record.run, directory, record)):
+            state = "complete" if record.status == "complete" else "not complete"
+            say(f"{said} {record.run} ({state}, {ago(age)}, {size(bytes_on_disk)})")
+            runs, freed = runs + 1, freed + bytes_on_disk
     if broker:
         here = {record.run for _, record in local}
         for found in old_at_broker(broker, older_than, unfinished=unfinished, here=here, complain=keep):
-            try:
-                keys += 0 if dry_run else remove_run(found, broker).keys or 0
-            except PenstockError as error:
-                keep(found.run_id, error)
-                failed = failed or not isinstance(error, Fenced)
-                continue
-            click.echo(f"{said} {found.run_id} at the broker")
-            runs += 1
+            if remove(found):
+                say(f"{said} {found.run_id} at the broker")
+                runs += 1
     if not runs and not failed:
-        click.echo("Nothing to remove.")
+        say("Nothing to remove.")
     elif runs:
         what = f"{size(freed)} in {count(runs, 'run')}" + (f", {count(keys, 'key')} in the broker" if keys else "")
-        click.echo(f"{'Would free' if dry_run else 'Freed'} {what}.")
+        say(f"{'Would free' if dry_run else 'Freed'} {what}.")
     if kept:
-        click.echo(f"Kept {count(kept, 'old run')} that can still be gone on with; --unfinished removes those too.")
+        say(f"Kept {count(kept, 'old run')} that can still be gone on with; --unfinished removes those too.")
     if failed:
         sys.exit(EXIT_FAILED)

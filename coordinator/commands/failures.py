@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from coordinator.commands.options import broker_option, cache_option, run_argument, show
+from coordinator.commands.options import broker_option, cache_option, run_argument, say, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -94,9 +94,9 @@ def _show(run_id: str, letters: Iterator[DeadLetter], limit: int, step: str | No
         else:
             others += 1
     if not total:
-        click.echo(f"{run_id} has no failed rows.")
+        say(f"{run_id} has no failed rows.")
         return
-    click.echo(f"{run_id}: {count(total, 'row')} failed\n")
+    say(f"{run_id}: {count(total, 'row')} failed\n")
     show(_table(kinds, others))
     if shown:
         click.echo()
@@ -104,7 +104,7 @@ def _show(run_id: str, letters: Iterator[DeadLetter], limit: int, step: str | No
         _show_letter(letter)
     if total > len(shown):
         only = f" --step {step}" if step else ""
-        click.echo(
+        say(
             f"{count(total - len(shown), 'more row')}; all of them: pipeline-coordinator failures {run_id}{only} --json"
         )
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import click
 
-from coordinator.commands.options import allow_option, set_option, show, spec_argument, workers_option
+from coordinator.commands.options import allow_option, say, set_option, show, spec_argument, workers_option
 
 
 @click.command(short_help="Say whether a spec is right.")
@@ -18,18 +18,25 @@ from coordinator.commands.options import allow_option, set_option, show, spec_ar
 def validate(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], workers: str) -> None:
     """Looks for everything that can be wrong with SPEC before it runs, and starts nothing.
 
-    A mistake is one message with file and line, and exit code 2.
+    A mistake is one message with file and line, and exit code 2. What may not be meant, such as a column that is
+    overwritten, is a line that begins with "warning".
     """
+    from coordinator.cautions import cautions
+    from coordinator.host_check import check_host
     from coordinator.load import prepare
     from coordinator.wording import count
 
     prepared = prepare(spec, overrides, allow, external=workers == "external")
+    if workers == "local":
+        check_host(prepared)
     plan = prepared.plan
     edges = sum(len(step.predecessors) for step in plan.steps.values())
-    click.echo(f"{spec} is valid: {count(len(plan.steps), 'step')}, {count(edges, 'edge')}")
-    click.echo(f"  from {_listed(plan.generators)} to {_listed(plan.leaves)}")
+    say(f"{spec} is valid: {count(len(plan.steps), 'step')}, {count(edges, 'edge')}")
+    say(f"  from {_listed(plan.generators)} to {_listed(plan.leaves)}")
     for name, why in prepared.undescribed.items():
-        click.echo(f"  '{name}' can only be checked by a worker of it: {why}")
+        say(f"  '{name}' can only be checked by a worker of it: {why}")
+    for line in cautions(prepared):
+        say(f"warning: {line}")
 
 
 @click.command(short_help="Show a pipeline: its graph, its steps, their parameters.")

@@ -75,7 +75,16 @@ def make_console() -> Console:
 
 def show(renderable: RenderableType, console: Console | None = None) -> None:
     """Prints something of rich's, without the spaces with which it fills lines up."""
+    from coordinator.printable import Printable
+
     console = console or make_console()
     with console.capture() as capture:
-        console.print(renderable, highlight=False)
+        console.print(Printable(renderable), highlight=False)
     click.echo("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")), color=True)
+
+
+def say(text: str, *, err: bool = False) -> None:
+    """Prints a line in which something may come from elsewhere: a run's id at a broker, an error of an endpoint."""
+    from common.printable import printable
+
+    click.echo(printable(text), err=err)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Literal
@@ -20,8 +19,9 @@ from coordinator.commands.options import allow_option, broker_option, cache_opti
     "--output",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where the dataset goes once it is complete: a new folder, or one that an earlier run made.",
+    help="Where the dataset goes once it is complete: a new folder, or one that an earlier run of this pipeline made.",
 )
+@click.option("--overwrite", is_flag=True, help="Let --output take the place of another pipeline's dataset.")
 @click.option("--run-id", metavar="RUN", help="The id of the run; by default the pipeline's name and its signature.")
 @cache_option
 @click.option("--fresh", is_flag=True, help="Forget what an earlier run of the same pipeline has done; start over.")
@@ -52,6 +52,7 @@ def run(
     broker: str | None,
     overrides: tuple[str, ...],
     output: Path | None,
+    overwrite: bool,
     cache_dir: Path | None,
     fresh: bool,
     workers: Literal["local", "external"],
@@ -89,6 +90,7 @@ def run(
         broker=broker,
         overrides=overrides,
         output=output,
+        overwrite=overwrite,
         cache_dir=cache_dir,
         fresh=fresh,
         workers=workers,
@@ -109,7 +111,6 @@ def run(
 
 def _same_command() -> str:
     """What was typed, as it goes on with the run; a password in it is not repeated."""
-    from common.broker.connection import redact
+    from common.redaction import shown_command
 
-    arguments = [redact(argument) if "://" in argument else argument for argument in sys.argv[1:]]
-    return shlex.join(["pipeline-coordinator", *(argument for argument in arguments if argument != "--fresh")])
+    return shown_command(["pipeline-coordinator", *(argument for argument in sys.argv[1:] if argument != "--fresh")])

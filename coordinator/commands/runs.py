@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from coordinator.commands.options import broker_option, cache_option, show
+from coordinator.commands.options import broker_option, cache_option, say, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -50,9 +50,9 @@ def runs(broker: str | None, cache_dir: Path | None) -> None:
         where = (
             f"{cache} or at the broker" if broker else f"{cache} (with --broker URL, those of a broker are shown too)"
         )
-        click.echo(f"There are no runs in {where}.")
+        say(f"There are no runs in {where}.")
         return
-    click.echo(f"Run directories here are in {cache}\n")
+    say(f"Run directories here are in {cache}\n")
     show(_table(listed))
 
 

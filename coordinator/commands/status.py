@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from coordinator.commands.options import broker_option, cache_option, make_console, run_argument, show
+from coordinator.commands.options import broker_option, cache_option, make_console, run_argument, say, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
     from common.broker.connection import Connection
     from common.broker.runs import RunRecord, WorkerRecord
     from coordinator.lookup import FoundRun
+
+NAME_WIDTH = 11
+"""Of the names on the left."""
 
 
 @click.command(short_help="Show how a run is doing.")
@@ -44,7 +47,7 @@ def status(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
         if found.directory is None:
             raise
         _show_facts([("state", _state(found, None, coordinator_of(found, None))), *_directory_facts(found)])
-        click.echo(f"\n{error}", err=True)
+        say(f"\n{error}", err=True)
 
 
 def _state(found: FoundRun, record: RunRecord | None, holder: str | None) -> str:
@@ -62,6 +65,8 @@ def _state(found: FoundRun, record: RunRecord | None, holder: str | None) -> str
 
 def _directory_facts(found: FoundRun) -> Iterator[tuple[str, str]]:
     from coordinator.partial import PARTIAL
+    from coordinator.printable import printable
+    from coordinator.run_directory import DATASET
     from coordinator.wording import ago, count
 
     yield "run", found.run_id
@@ -71,12 +76,14 @@ def _directory_facts(found: FoundRun) -> Iterator[tuple[str, str]]:
     yield "began", f"{record.created.astimezone():%Y-%m-%d %H:%M} ({ago((now - record.created).total_seconds())})"
     yield "changed", ago((now - record.updated).total_seconds())
     yield "directory", str(found.directory.path)
+    if record.reason and record.status != "running":
+        yield "why", printable(record.reason).strip().replace("\n", f"\n{'':<{NAME_WIDTH}}")
     if record.rows:
         yield "rows", ", ".join(f"{leaf}: {rows:,}" for leaf, rows in record.rows.items())
     if record.failed_rows:
         yield "failed", f"{count(record.failed_rows, 'row')}; pipeline-coordinator failures {found.run_id}"
     if record.dataset is not None:
-        yield "dataset", str(record.dataset)
+        yield "dataset", str(found.directory.path / DATASET)
     elif (partial := found.directory.path / PARTIAL).is_dir():
         yield "so far", str(partial)
 
@@ -88,7 +95,7 @@ def _broker_facts(connection: Connection | None) -> Iterator[tuple[str, str]]:
 
 def _show_facts(facts: list[tuple[str, str]]) -> None:
     for name, words in sorted(facts, key=lambda fact: fact[0] != "run"):
-        click.echo(f"{name:<10} {words}")
+        say(f"{name:<{NAME_WIDTH}}{words}")
 
 
 def _show_steps(connection: Connection, record: RunRecord) -> None:
@@ -101,21 +108,21 @@ def _show_steps(connection: Connection, record: RunRecord) -> None:
     waiting = registry.waiting(record.run_id, steps)
     # Reads only; whoever calls itself a coordinator but does not take over changes nothing.
     position, _, sent = Control(connection, record.run_id, {"token": ""}, 1.0).marks(steps)
-    click.echo(f"{'journal':<10} {position:,} entries")
+    say(f"{'journal':<10} {position:,} entries")
     if len(stages := record.options.get("stages", ())) > 1:
         stage = min(registry.stage(record.run_id), len(stages) - 1)
-        click.echo(f"{'stage':<10} {stage + 1}/{len(stages)}: {', '.join(stages[stage])}")
+        say(f"{'stage':<10} {stage + 1}/{len(stages)}: {', '.join(stages[stage])}")
     click.echo()
     rows = [(step, sent[step], waiting[step], [each for each in workers if each.step == step]) for step in steps]
     show(_table(rows), make_console())
     for worker in workers:
         if worker.waits and worker.alive:
-            click.echo(f"\nworker {one_line(worker.worker_id, 64)} of step '{worker.step}' {printable(worker.waits)}")
+            say(f"\nworker {one_line(worker.worker_id, 64)} of step '{worker.step}' {printable(worker.waits)}")
         for what, why in (("could not load its step", worker.load_error), ("cannot serve its step", worker.refused)):
             if why:
                 last = (printable(why).strip().splitlines() or [""])[-1]
                 who = one_line(f"worker {worker.worker_id} of step '{worker.step}' on {worker.host}", 300)
-                click.echo(f"\n{who} {what}: {last}")
+                say(f"\n{who} {what}: {last}")
 
 
 def _table(rows: list[tuple[str, int, int, list[WorkerRecord]]]) -> Table:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from coordinator.commands.options import broker_option, cache_option, run_argument
+from coordinator.commands.options import broker_option, cache_option, run_argument, say
 
 if TYPE_CHECKING:
     from coordinator.lookup import FoundRun
@@ -42,14 +42,14 @@ def stop(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
             connection = None  # a coordinator on this host can be told without the broker
         holder = coordinator_of(found, lease)
         if holder is None:
-            click.echo(f"{found.run_id} is not running; there is nothing to stop.")
+            say(f"{found.run_id} is not running; there is nothing to stop.")
             return
         if connection is not None and lease is not None:
             RunRegistry(connection).ask_to_stop(found.run_id)
         else:
             _interrupt(found, holder)
-    click.echo(f"Asked {holder} to stop {found.run_id}; it finishes the batches in hand first.")
-    click.echo(f"How it goes: pipeline-coordinator status {found.run_id}")
+    say(f"Asked {holder} to stop {found.run_id}; it finishes the batches in hand first.")
+    say(f"How it goes: pipeline-coordinator status {found.run_id}")
 
 
 def _interrupt(found: FoundRun, holder: str) -> None:

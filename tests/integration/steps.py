@@ -125,3 +125,13 @@ class Gated(Double):
                 file.write(f"{os.getpid()}\n")
         while gate.exists():
             time.sleep(0.01)
+
+
+class Lingering(Gated):
+    """A `Double` that waits in `unload`."""
+
+    def load(self) -> None:
+        """At once."""
+
+    def unload(self) -> None:
+        self._wait()

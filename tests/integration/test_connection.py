@@ -162,23 +162,27 @@ def test_a_broker_that_ended_is_disconnected_and_is_back_with_its_data(wait_unti
 
 
 @pytest.mark.parametrize(
-    ("url", "reason"),
+    ("url", "shown", "reason"),
     [
-        ("redsi://localhost:6379", "redis://"),
-        ("localhost:6379", "redis://"),
-        ("redis://[::1", "not a broker's URL"),
-        ("redis://localhost:63x79", "port"),
-        ("redis://localhost:99999", "port"),
-        ("redis://localhost:6379/0?sockt_timeout=1", "'sockt_timeout'"),
-        ("redis://localhost:6379/0?socket_timeout=soon", "socket_timeout"),
+        ("redsi://localhost:6379", "redsi://localhost:6379", "redis://"),
+        ("localhost:6379", "***", "redis://"),
+        ("redis://[::1", "redis://***", "not a broker's URL"),
+        ("redis://localhost:63x79", "redis://localhost:***", "port"),
+        ("redis://localhost:99999", "redis://localhost:99999", "port"),
+        ("redis://localhost:6379/0?sockt_timeout=1", "redis://localhost:6379/0?***", "'sockt_timeout'; did you mean"),
+        (
+            "redis://localhost:6379/0?socket_timeout=soon",
+            "redis://localhost:6379/0?socket_timeout=soon",
+            "socket_timeout",
+        ),
     ],
 )
-def test_a_url_that_is_none_is_refused_in_words(url: str, reason: str) -> None:
+def test_a_url_that_is_none_is_refused_in_words(url: str, shown: str, reason: str) -> None:
     from common.errors import UsageError
 
     with pytest.raises(UsageError) as caught:
         Connection(url)
-    assert str(caught.value).startswith(f"'{url}' is not a broker's URL")
+    assert str(caught.value).startswith(f"'{shown}' is not a broker's URL")
     assert reason in str(caught.value)
 
 
@@ -211,11 +215,14 @@ def test_a_run_is_read_as_it_was_written(run: Run) -> None:
     assert run.control.want() == "stop"
 
 
-def test_a_run_of_another_protocol_is_refused_in_words_and_leaves_other_runs_alone(redis_url: str) -> None:
+@pytest.mark.parametrize("protocol", [PROTOCOL - 1, PROTOCOL + 1])
+def test_a_run_of_another_protocol_is_refused_in_words_and_leaves_other_runs_alone(
+    redis_url: str, protocol: int
+) -> None:
     new, old = Run(redis_url), Run(redis_url)
-    register(new), register(old, PROTOCOL + 1)
+    register(new), register(old, protocol)
     registry = RunRegistry(new.connection)
-    with pytest.raises(RunError, match=rf"speaks protocol {PROTOCOL + 1}; this one speaks {PROTOCOL}.*--fresh"):
+    with pytest.raises(RunError, match=rf"speaks protocol {protocol}; this one speaks {PROTOCOL}.*--fresh"):
         registry.read(old.run_id)
     assert [record.run_id for record in registry.all()] == [new.run_id]
     assert old.run_id in registry.run_ids()

@@ -17,9 +17,11 @@ import pytest
 import redis
 
 from common.errors import BrokerError
-from coordinator.embedded import EmbeddedBroker
+from coordinator.embedded import EmbeddedBroker, end_leftover
 from coordinator.guardian import Guardian
 from coordinator.local import Exited, LocalHost
+from coordinator.lookup import embedded_url
+from coordinator.run_directory import RunDirectory
 from coordinator.server_binary import find_server, server_version
 
 WaitUntil = Callable[..., None]
@@ -176,6 +178,45 @@ def test_a_second_start_on_the_same_data_ends_the_server_that_was_left_there(
             orphan.kill()
     assert not old_socket.parent.exists()
     assert f"left behind (pid {orphan.pid})" in caplog.text
+
+
+def test_a_copy_of_a_run_directory_leaves_the_server_and_the_socket_of_the_original_alone(
+    broker: EmbeddedBroker, guardian: Guardian, tmp_path: Path
+) -> None:
+    copy = tmp_path / "copy"
+    shutil.copytree(broker.data, copy / "broker", ignore=shutil.ignore_patterns("s"))
+    end_leftover(copy / "broker")
+    assert embedded_url(RunDirectory(copy)) is None
+    with connected(broker.url) as client:
+        client.set("key", "value")
+        second = EmbeddedBroker(guardian, copy)
+        with connected(second.start()) as other:
+            assert other.get("key") is None
+        second.stop()
+        end_leftover(copy / "broker")
+        assert client.get("key") == "value"
+    assert embedded_url(RunDirectory(broker.data.parent)) == broker.url
+
+
+def test_a_run_directory_that_was_moved_has_its_server_and_socket_still(
+    broker: EmbeddedBroker, tmp_path: Path, guardian: Guardian
+) -> None:
+    broker.data.parent.rename(tmp_path / "moved")
+    assert embedded_url(RunDirectory(tmp_path / "moved")) == broker.url
+    end_leftover(tmp_path / "moved" / "broker")
+    assert not runs(pid_of(broker))
+    assert not socket_of(broker.url).parent.exists()
+
+
+def test_a_folder_that_only_a_file_says_is_the_sockets_is_left_alone(tmp_path: Path) -> None:
+    stranger = tmp_path / "penstock-notes"
+    stranger.mkdir()
+    (stranger / "s").write_text("years of work")
+    data = tmp_path / "run" / "broker"
+    data.mkdir(parents=True)
+    (data / "redis.conf").write_text(f'unixsocket "{stranger}/s"\n')
+    end_leftover(data)
+    assert (stranger / "s").read_text() == "years of work"
 
 
 def test_a_process_that_got_the_pid_of_a_dead_server_is_left_alone(guardian: Guardian, tmp_path: Path) -> None:

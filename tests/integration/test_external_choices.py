@@ -14,6 +14,7 @@ from common.broker.runs import RunRegistry
 from tests.integration.harness import STEPS, Command, Harness, harnesses, wait_for
 from tests.integration.hosts import MINE, SLOW, check_end, coordinator, run_ids, said, the_run, worker
 from tests.integration.sight import Sight
+from tests.proxy import Proxy
 from tests.redis_server import RedisServer
 
 
@@ -271,6 +272,23 @@ def test_a_broker_that_starts_a_little_late_is_waited_for(harness: Harness) -> N
         workers = [worker(harness, server.url, step) for step in ("load", "double")]
         server.start()
         check_end(harness, run, workers)
+
+
+def test_a_broker_that_goes_away_while_a_run_begins_is_waited_for(harness: Harness) -> None:
+    """The worker waits for a run meanwhile; the coordinator has just taken over, and does not know it."""
+    spec = harness.write_spec(SLOW.replace("0.1", "0.0"))
+    with RedisServer() as server, Proxy(server.url) as proxy:
+        workers = [worker(harness, server.url, step) for step in ("load", "double")]
+        for one in workers:
+            said(one, "waiting for a run that wants step")
+        server.kill()
+        for one in workers:
+            said(one, "; waiting for it")
+        server.start()
+        proxy.lose_reply(b'"directory"')
+        run = coordinator(harness, spec, proxy.url)
+        check_end(harness, run, workers)
+        assert proxy.lost
 
 
 def test_workers_and_coordinator_outlast_a_broker_that_is_restarted(harness: Harness) -> None:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import os
+import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import redis
 
+from common.keys import Keys
 from tests.integration.harness import Command, Harness, harnesses, wait_for
 from tests.integration.pipelines import CHAIN, GATED, Pipeline, start_external, start_workers
 from tests.integration.sight import Sight
@@ -106,3 +109,65 @@ def test_local_workers_go_on_where_the_broker_has_forgotten_the_last_batches(
     sight.wait_for_results("double", 10)
     forget(server, size)
     chain.check_end(harness, command)
+
+
+def test_local_workers_that_find_nothing_of_their_run_are_started_again_until_it_is_made_anew(
+    harness: Harness, server: RedisServer, sight: Sight, chain: Pipeline
+) -> None:
+    gate = harness.folder / "gate"
+    gate.touch()
+    gated = Pipeline(GATED.format(gate=gate), chain.digests)
+    command = gated.start(harness, "--broker", server.url, WORKER_LEASE="4", COORDINATOR_LEASE="4")
+    wait_for(gate.with_suffix(".waiting").exists, what="the worker that has a batch in hand")
+    others = [sight.worker(step) for step in ("count", "keep")]
+    command.kill(signal.SIGSTOP)
+    forget(server, 0)
+    wait_for(lambda: not any(worker.is_running() for worker in others), what="the other workers to leave")
+    command.kill(signal.SIGCONT)
+    wait_for(lambda: "which starts from its beginning" in command.text, 10, "the run to be made anew")
+    gate.unlink()  # now the first worker leaves as well
+    gated.check_end(harness, command)
+
+
+def test_a_broker_that_is_emptied_while_nobody_writes_is_noticed_long_before_a_lease_is_over(
+    harness: Harness, server: RedisServer, sight: Sight, chain: Pipeline
+) -> None:
+    gate = harness.folder / "gate"
+    gate.touch()
+    gated = Pipeline(GATED.format(gate=gate), chain.digests)
+    command = gated.start(harness, "--broker", server.url, WORKER_LEASE="15", COORDINATOR_LEASE="15")
+    wait_for(gate.with_suffix(".waiting").exists, what="the step that waits")
+    sight.wait_for_results("count", 30)
+    with redis.Redis(unix_socket_path=str(server.socket)) as client:
+        client.flushall()
+    wait_for(lambda: "which starts from its beginning" in command.text, 3, "the run to notice")
+    gate.unlink()
+    gated.check_end(harness, command)
+    assert "died (exit code" not in log(harness)
+
+
+LINGERING = """
+name: lingering
+steps:
+  count: {{type: "mysteps:Count", rows: 20}}
+  double: {{type: "mysteps:Lingering", after: count, gate: "{gate}"}}
+"""
+
+
+def test_an_end_that_the_broker_has_forgotten_is_told_again(
+    harness: Harness, server: RedisServer, sight: Sight
+) -> None:
+    gate = harness.folder / "gate"
+    gate.touch()
+    command = harness.start_run(harness.write_spec(LINGERING.format(gate=gate)), "--broker", server.url)
+    wait_for(gate.with_suffix(".waiting").exists, what="the step that waits in unload")
+    sight.wait_for_status("complete")
+    keys = Keys(sight.run_id)
+    with redis.Redis(unix_socket_path=str(server.socket)) as client:
+        for key in (keys.run, keys.progress, keys.journal):  # as they were a moment before
+            client.persist(key)
+        client.hset(keys.run, "status", "running")
+        gate.unlink()
+        assert command.wait() == 0, command.text
+        assert client.hget(keys.run, "status") == b"complete"
+        assert [key for key in client.keys("penstock:{*") if client.ttl(key) == -1] == []

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -101,7 +102,35 @@ def test_fewer_than_20_rows_that_all_fail_halt_the_run_and_the_same_command_trie
         code, text = harness.run(spec)
         assert code == 1, text
         assert "step 'frag': all 19 rows failed; the first one: RuntimeError: row 0 is bad" in text
+        assert re.search(r"failed +frag: 19 rows\n +see them +pipeline-coordinator failures", text), text
         assert harness.record().status == "halted"
+    status = harness.start("pipeline-coordinator", "status", harness.record().run)
+    assert status.wait() == 0
+    assert "why        step 'frag': all 19 rows failed; the first one: RuntimeError: row 0 is bad" in status.text
+    assert "failed     19 rows; pipeline-coordinator failures" in status.text
+
+
+FAILING_SCRIPT = """
+from coordinator import Pipeline
+from common.steps import LoadDataFromDicts
+from mysteps import Double
+
+if __name__ == "__main__":
+    with Pipeline("failing") as pipeline:
+        LoadDataFromDicts(data=[{"n": None}] * 3) >> Double()
+    try:
+        pipeline.run()
+    except Exception as error:
+        print(f"{type(error).__name__}: {error}")
+"""
+
+
+def test_a_program_whose_rows_all_fail_gets_an_exception_that_says_why(harness: Harness) -> None:
+    code, text = harness.run_script(FAILING_SCRIPT)
+    assert code == 0, text
+    assert re.search(r"RunFailed: .*step 'double_0': all 3 rows failed; the first one: TypeError: unsupported", text), (
+        text
+    )
 
 
 def test_fewer_than_20_rows_of_which_some_fail_complete_and_the_first_error_is_said(harness: Harness) -> None:

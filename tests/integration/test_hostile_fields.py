@@ -6,6 +6,7 @@ Each example is a run at a real broker, of which one field, entry or key is not 
 from __future__ import annotations
 
 import json
+import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,7 +34,7 @@ from coordinator.logfile import PipelineLog
 from coordinator.program import LoggingReporter
 from coordinator.removal import old_at_broker
 from tests.integration.broker import LEASE, Run, batch, letter, part
-from worker.finder import find_run
+from worker.finder import Finder
 from worker.turns import Turns
 
 EXAMPLES = 25
@@ -55,6 +56,7 @@ OPTIONS: dict[str, Any] = {
     "undescribed": [],
     "unchecked": [],
     "fingerprints": {},
+    "files": {},
     "devices": {},
 }
 ODD = [
@@ -167,7 +169,10 @@ def collect(reports: Reports, folder: Path) -> None:
 
 def read_as_worker(run: Run) -> None:
     registry = RunRegistry(run.connection)
-    endures(lambda: find_run(run.connection, step="a", run_id=run.run_id, pipeline=None, pause=lambda _: True))
+    looked_once = threading.Event()
+    looked_once.set()
+    finder = Finder(run.connection, step="a", run_id=run.run_id, pipeline=None, patience=0)
+    endures(lambda: finder.find(looked_once))
     record = endures(lambda: registry.read(run.run_id))
     if record is not None:
         turns: Any = endures(lambda: Turns(run.connection, record))  # type: ignore[arg-type]

@@ -6,12 +6,15 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from common.batch import Batch, Payload
 from common.broker.connection import Connection, RunGone
 from common.broker.runs import RunRegistry
 from common.broker.work import Taken
 from common.keys import Keys
+from coordinator.cli import group
+from coordinator.run_directory import RunDirectory
 from tests.integration.broker import Run
 from tests.integration.harness import Command, Harness, harnesses, wait_for
 from tests.integration.hosts import MINE, coordinator, run_ids, said, worker
@@ -24,6 +27,7 @@ steps:
 """
 STEPS = (("--step", "load"), ("--step", "double"))
 ALL_STEPS = (("--all-steps",),)
+ROWS = 200
 GONE = "holds nothing of this run any more: it has lost its data, or the run was removed"
 
 
@@ -110,6 +114,38 @@ def test_workers_of_that_run_alone_say_so_and_end_with_1(
 def _lines(gate: Path) -> list[str]:
     path = gate.with_suffix(".waiting")
     return path.read_text().splitlines() if path.exists() else []
+
+
+def test_the_same_command_finishes_a_removal_that_was_cut_off_and_begins_anew(harness: Harness) -> None:
+    spec = harness.write_spec(f'name: alone\nsteps:\n  load: {{type: "mysteps:Count", rows: {ROWS}}}\n')
+    assert harness.run(spec)[0] == 0
+    directory = RunDirectory(harness.run_directory)
+    with directory:
+        directory.condemn()
+    for file in (directory.path / "dataset").rglob("*.parquet"):
+        file.unlink()
+    code, text = harness.run(spec)
+    assert code == 0, text
+    assert "the removal of an earlier run is finished first" in text
+    assert [row["n"] for row in harness.rows()] == list(range(ROWS))
+    assert list(directory.path.glob(".*")) == []
+
+
+def test_a_broker_keeps_nothing_of_a_run_whose_removal_was_cut_off(redis_url: str, tmp_path: Path) -> None:
+    run = Run(redis_url)
+    registry = RunRegistry(run.connection)
+    registry.add(run.run_id)
+    keys = Keys(run.run_id)
+    run.connection.command("XADD", keys.journal, "1-0", "entry", "any")
+    run.connection.command("SET", keys.payload("a", 0, 0), "rows")
+    run.connection.command("UNLINK", keys.run, keys.progress, keys.lease)  # as far as it came
+    registry.add("another")
+    assert run.run_id in registry.run_ids()
+    arguments = ["gc", "--older-than", "0s", "--broker", redis_url, "--cache-dir", str(tmp_path)]
+    result = CliRunner().invoke(group, arguments, catch_exceptions=False)
+    assert f"removed {run.run_id} at the broker" in result.output
+    assert run.connection.command("KEYS", keys.everything) == []
+    assert run.run_id not in registry.run_ids()
 
 
 def test_a_worker_writes_nothing_of_a_run_that_was_removed(redis_url: str) -> None:

@@ -7,6 +7,7 @@ import threading
 import pytest
 
 from common.batch import Payload, Result
+from common.broker.digests import note_digests, read_digests
 from common.broker.generator_state import GeneratorState
 from common.broker.work import WorkQueue
 from common.errors import WireError
@@ -213,3 +214,13 @@ def test_once_a_generator_has_ended_its_tickets_are_void(run: Run) -> None:
     run.die(worker)
     assert other.own_generator() == GeneratorState(1, 5, 0, True, deaths=1)
     assert len(run.journal()) == 1
+
+
+def test_digests_of_data_files_are_noted_and_what_is_none_is_passed_over(run: Run) -> None:
+    run.worker("w1")
+    note_digests(run.connection, run.keys, "a", ["0" * 32, ""])
+    assert read_digests(run.connection, run.keys, ["a", "b"]) == {"a": ["0" * 32, ""]}
+    assert read_digests(run.connection, run.keys, []) == {}
+    for text in ("", "x", "{}", "[1]", '["short"]', "[[", "[" * 100_000):
+        run.connection.command("HSET", run.keys.progress, "digests:a", text)
+        assert read_digests(run.connection, run.keys, ["a"]) == {}

@@ -187,7 +187,7 @@ def _why_not(connection: Connection) -> str:
         ("redis+sentinel://host", "it does not name the master"),
         ("redis+sentinel://host:port/mymaster", "port"),
         ("redis+sentinel:///mymaster", "a sentinel has no host"),
-        ("redis+sentinel://host/mymaster/zero", "'zero', behind the name of the master"),
+        ("redis+sentinel://host/mymaster/zero", "behind the name of the master"),
         ("redis+sentinel://host/mymaster?sentinel_pasword=x", "'sentinel_pasword'"),
         ("redis+sentinel://host/mymaster?sockt_timeout=1", "'sockt_timeout'"),
     ],

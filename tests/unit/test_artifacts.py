@@ -12,7 +12,7 @@ from common.artifacts import METADATA, ArtifactStore, collect_artifacts
 from common.errors import RunError, UsageError
 from common.faults import SpecFault
 from common.steps import KeepColumns
-from coordinator.dataset import check_output
+from coordinator.dataset_place import DatasetPlace
 from tests.unit.sample_pipelines import LOAD, fault
 
 
@@ -124,9 +124,12 @@ def test_a_leaf_may_not_take_the_folder_of_the_artifacts() -> None:
 
 
 def test_artifacts_of_a_users_own_keep_a_folder_from_being_replaced(tmp_path: Path) -> None:
-    (tmp_path / ".penstock.json").write_text(json.dumps({"rows": {}, "artifacts": ["embed/index"]}))
+    place = DatasetPlace(tmp_path, "embed")
+    (tmp_path / ".penstock.json").write_text(
+        json.dumps({"run": "embed-1a2b", "rows": {}, "artifacts": ["embed/index"]})
+    )
     (tmp_path / "artifacts" / "embed" / "index").mkdir(parents=True)
-    check_output(tmp_path)
+    place.check()
     (tmp_path / "artifacts" / "embed" / "mine").mkdir()
     with pytest.raises(UsageError, match="artifacts/embed/mine"):
-        check_output(tmp_path)
+        place.check()

@@ -274,7 +274,9 @@ def test_a_directory_that_cannot_be_removed_is_said(tmp_path: Path) -> None:
     assert isinstance(result.exception, SystemExit)
     said = " ".join(result.output.split())
     assert f"{directory.path} cannot be removed: " in said
-    assert "delete what is left of it" in said
+    assert f"it is a link to {tmp_path}/elsewhere" in said
+    assert "nothing was removed" in said
+    assert (tmp_path / "elsewhere" / "run.json").exists()
 
 
 def test_gc_goes_on_where_a_directory_cannot_be_removed_and_ends_with_1(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
@@ -15,7 +16,8 @@ import pytest
 from common.errors import RunError, UsageError
 from common.settings import Settings
 from coordinator.card import CardFacts
-from coordinator.dataset import MARKER, DatasetSummary, build_dataset, check_output
+from coordinator.dataset import DatasetSummary, build_dataset
+from coordinator.dataset_place import MARKER, DatasetPlace
 from coordinator.leaf_schema import LeafSchema
 from coordinator.partial import remove_partial, write_partial
 from coordinator.parts import LeafWriter, Part
@@ -40,6 +42,10 @@ def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
         return datasets.load_dataset(str(folder), *config, split="train", cache_dir=cache, streaming=streaming)
 
     return load_dataset
+
+
+def check(target: Path) -> None:
+    DatasetPlace(target, "quotes").check()
 
 
 def write_parts(folder: Path, leaf: str, *parts: Sequence[dict[str, Any]]) -> list[Part]:
@@ -188,7 +194,7 @@ def test_the_card_tells_what_is_in_the_dataset_and_how_to_make_it_again(tmp_path
 
 def test_a_dataset_of_ours_is_replaced_and_nothing_is_left_beside_it(tmp_path: Path) -> None:
     build(tmp_path, one=[[{"id": 1}]])
-    check_output(tmp_path / "out")
+    check(tmp_path / "out")
     build(tmp_path, two=[[{"id": 2}]])
     assert sorted(entry.name for entry in (tmp_path / "out").iterdir()) == [MARKER, "README.md", "pipeline.yaml", "two"]
     assert (tmp_path / "out" / "pipeline.yaml").read_text() == FACTS.spec
@@ -200,10 +206,10 @@ def test_a_dataset_of_ours_is_replaced_and_nothing_is_left_beside_it(tmp_path: P
 
 def test_a_folder_that_is_not_ours_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
-    check_output(tmp_path / "out")
+    check(tmp_path / "out")
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
     with pytest.raises(UsageError, match=r"holds thesis\.tex, which no run of Penstock wrote"):
-        check_output(tmp_path / "out")
+        check(tmp_path / "out")
     with pytest.raises(UsageError):
         build(tmp_path, keep=[[{"id": 1}]])
     assert (tmp_path / "out" / "thesis.tex").read_text() == "years of work"
@@ -214,19 +220,27 @@ def test_a_dataset_of_ours_that_somebody_added_to_is_refused(tmp_path: Path, add
     build(tmp_path, keep=[[{"id": 1}]])
     (tmp_path / "out" / added).write_text("mine")
     with pytest.raises(UsageError, match=f"holds {added}"):
-        check_output(tmp_path / "out")
+        check(tmp_path / "out")
+
+
+def test_a_file_in_the_place_of_a_leaf_is_not_ours(tmp_path: Path) -> None:
+    build(tmp_path, keep=[[{"id": 1}]])
+    shutil.rmtree(tmp_path / "out" / "keep")
+    (tmp_path / "out" / "keep").write_text("mine")
+    with pytest.raises(UsageError, match="holds keep, which no run"):
+        check(tmp_path / "out")
 
 
 def test_an_output_that_is_a_file_or_lies_below_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match="is a file; give a folder"):
-        check_output(tmp_path / "file")
+        check(tmp_path / "file")
     with pytest.raises(UsageError, match="is not a folder that this user may write to"):
-        check_output(tmp_path / "file" / "deeper" / "out")
+        check(tmp_path / "file" / "deeper" / "out")
 
 
 def test_an_output_below_folders_that_do_not_exist_yet_is_made(tmp_path: Path) -> None:
-    check_output(tmp_path / "a" / "b")
+    check(tmp_path / "a" / "b")
     parts = {"keep": write_parts(tmp_path / "parts", "keep", [{"id": 1}])}
     build_dataset(tmp_path / "parts", parts, tmp_path / "a" / "b", FACTS)
     assert (tmp_path / "a" / "b" / MARKER).is_file()
@@ -289,6 +303,13 @@ def test_partial_has_the_parts_so_far_and_says_that_it_is_incomplete(tmp_path: P
     files = sorted((folder / "keep").iterdir())
     assert [pq.read_table(file).to_pylist() for file in files] == [[{"id": 1}], [{"id": 2}]]
     assert [file.stat().st_nlink for file in files] == [2, 2]
+
+
+def test_what_is_loaded_of_partial_is_what_is_there_now(tmp_path: Path, load: Load) -> None:
+    for number in (1, 2):
+        parts = {"keep": write_parts(tmp_path / f"parts-{number}", "keep", [{"id": number}])}
+        folder = write_partial(tmp_path, tmp_path / f"parts-{number}", parts, "stopped", "run it again")
+        assert list(load(folder / "keep")) == [{"id": number}]
 
 
 def test_partial_is_removed_and_its_parts_stay(tmp_path: Path) -> None:

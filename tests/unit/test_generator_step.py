@@ -55,6 +55,7 @@ def test_a_long_list_is_kept_in_a_file_and_comes_out_row_by_row_as_it_was(cache:
     step = make_generator_step(rows)
     assert isinstance(step, LoadDataFromFile)
     assert kept(cache) == [Path(str(step.path)).name]
+    assert [path.stat().st_mode & 0o777 for path in (cache, Path(str(step.path)))] == [0o700, 0o600]
     assert len(step.model_dump_json()) < 1_000
     assert rows_of(step) == rows
     assert rows_of(step, 2_490) == rows[2_490:]

@@ -40,6 +40,18 @@ def test_steps_of_a_with_block_belong_to_the_pipeline_and_get_names_of_their_cla
     assert list(pipeline.steps) == ["load_data_from_dicts_0", "keep_columns_0", "keep_columns_1", "ask"]
 
 
+def test_an_output_with_the_dataset_of_another_pipeline_is_refused_before_anything_is_started(tmp_path: Path) -> None:
+    with Pipeline("p", cache_dir=tmp_path / "cache") as pipeline:
+        LoadDataFromDicts(name="load", data=ROWS)
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / ".penstock.json").write_text('{"run": "other-1a2b", "rows": {}, "facts": {"name": "other"}}')
+    with pytest.raises(UsageError, match=r"of another pipeline, 'other'.* \(overwrite=True in Python\)"):
+        pipeline.run(output=tmp_path / "out", progress=False)
+    with pytest.raises(UsageError, match="--overwrite is for --output DIR"):
+        pipeline.run(overwrite=True, progress=False)
+    assert not (tmp_path / "cache").exists()
+
+
 def test_an_unnamed_pipeline_is_called_after_its_steps() -> None:
     with Pipeline() as pipeline:
         LoadDataFromDicts(name="load", data=ROWS) >> KeepColumns(name="keep", columns=["text"])

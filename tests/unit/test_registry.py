@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import UsageError
-from common.registry import LLMS, STEPS, UnknownType, check_shadowing, resolve_llm, resolve_step, source_digest
+from common.registry import LLMS, STEPS, UnknownType, check_shadowing, resolve_llm, resolve_step
+from common.source import source_digest
 from common.steps.base import Step
 from common.steps.columns import GroupColumns, KeepColumns
 from tests.unit.sample_steps import Load, Upper

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import stat
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,10 @@ print("looking", flush=True)
 while True:
     RunDirectory(Path(sys.argv[1])).holder()
 """
+
+
+def mode_of(path: Path) -> int:
+    return stat.S_IMODE(path.stat().st_mode)
 
 
 def record(run: str = "r1", **fields: object) -> RunRecord:
@@ -111,6 +116,41 @@ def test_a_directory_that_others_look_at_can_still_be_locked(tmp_path: Path) -> 
 
 def test_acquiring_makes_the_layout(directory: RunDirectory) -> None:
     assert {path.name for path in directory.path.iterdir()} == {"parts", "broker", "payloads", "lock"}
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o022, 0o277])
+def test_run_directories_and_the_cache_are_for_this_user_alone_whatever_the_umask(tmp_path: Path, umask: int) -> None:
+    before = os.umask(umask)
+    try:
+        with RunDirectory(tmp_path / "new" / "cache" / "demo" / "0123456789ab") as directory:
+            made = [directory.path, *(directory.path / name for name in ("parts", "broker", "payloads"))]
+    finally:
+        os.umask(before)
+    made += list(directory.path.parents)[:3]
+    assert {path: mode_of(path) for path in made} == dict.fromkeys(made, 0o700)
+
+
+def test_a_run_directory_that_others_could_enter_is_closed_when_it_is_opened_and_the_cache_is_left_as_it_is(
+    tmp_path: Path,
+) -> None:
+    path = tmp_path / "demo" / "0123456789ab"
+    path.mkdir(parents=True)
+    path.parent.chmod(0o775)
+    path.chmod(0o2755)
+    with RunDirectory(path):
+        assert mode_of(path) == 0o2700
+    assert mode_of(path.parent) == 0o775
+
+
+def test_the_run_directory_of_another_user_keeps_its_mode(tmp_path: Path) -> None:
+    if os.geteuid():
+        pytest.skip("giving a folder to another user takes root")
+    path = tmp_path / "demo" / "0123456789ab"
+    path.mkdir(parents=True)
+    path.chmod(0o770)
+    os.chown(path, 12345, 12345)
+    with RunDirectory(path):
+        assert mode_of(path) == 0o770
 
 
 def test_a_record_is_read_as_it_was_written(directory: RunDirectory) -> None:

@@ -11,8 +11,14 @@ from textwrap import dedent
 
 import pytest
 
+from common.broker.runs import RunRecord
+from common.errors import CannotServe
+from common.settings import Settings
 from common.signature import run_signature
 from coordinator.load import prepare
+from coordinator.routing import Routing
+from coordinator.run_options import pipeline_options
+from worker.assembly import Assembly, Place
 
 SPEC = """\
     name: demo
@@ -56,6 +62,8 @@ def signature(folder: Path, overrides: Sequence[str] = (), **options: object) ->
         "up.type='tests.unit.sample_steps:Optional'",
         "ask.after=side",
         "ask.llm.model=other",
+        "ask.llm.endpoint_identity=another",
+        "ask.llm.generation_kwargs={max_tokens: 5}",
     ],
 )
 def test_what_changes_the_rows_changes_the_signature(folder: Path, override: str) -> None:
@@ -75,6 +83,7 @@ def test_what_changes_the_rows_changes_the_signature(folder: Path, override: str
         "ask.llm.timeout=3",
         "ask.llm.max_retries=9",
         "ask.llm.api_key_env=OTHER_KEY",
+        "ask.llm.base_url='https://elsewhere/v2'",
     ],
 )
 def test_what_does_not_change_the_rows_leaves_the_signature(folder: Path, override: str) -> None:
@@ -147,6 +156,56 @@ def test_the_code_of_a_step_and_of_its_llm_changes_the_signature(folder: Path, o
         assert signature(folder, [override]) != before
     finally:
         sys.modules.pop("steps_of_signature_test", None)
+
+
+def test_a_module_that_a_step_imports_changes_the_signature(folder: Path) -> None:
+    (folder / "steps_of_helper_test.py").write_text(
+        "from tests.unit.sample_steps import Upper\nfrom prompts_of_test import PROMPT\nclass Mine(Upper): pass\n"
+    )
+    prompts = folder / "prompts_of_test.py"
+    prompts.write_text("PROMPT = 'old'")
+    try:
+        before = signature(folder, ["up.type='steps_of_helper_test:Mine'"])
+        prompts.write_text("PROMPT = 'new'")
+        assert signature(folder, ["up.type='steps_of_helper_test:Mine'"]) != before
+    finally:
+        for module in ("steps_of_helper_test", "prompts_of_test"):
+            sys.modules.pop(module, None)
+
+
+MODEL_OF_THE_ENVIRONMENT = """\
+    import os
+    from common.llms.echo import EchoLLM
+    class Named(EchoLLM):
+        @property
+        def model_name(self): return os.environ["MODEL_OF_THE_TEST"]
+    """
+
+
+def test_what_names_the_model_is_in_the_signature_wherever_it_comes_from_and_binds_workers(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (folder / "llms_of_signature_test.py").write_text(dedent(MODEL_OF_THE_ENVIRONMENT))
+    override = "ask.llm={type: llms_of_signature_test:Named}"
+
+    def assembly() -> Assembly:
+        prepared = prepare(folder / "spec.yaml", [override], allow=["tests"])
+        options = {**pipeline_options(prepared, Routing(prepared)), "base_dir": str(folder)}
+        record = RunRecord("r", "demo", "", "running", "", prepared.spec.dump(), options, 0, "")
+        return Assembly(record, "ask", Settings(), Place(allow=["llms_of_signature_test"]))
+
+    try:
+        monkeypatch.delenv("MODEL_OF_THE_TEST", raising=False)
+        unknown = signature(folder, [override])
+        monkeypatch.setenv("MODEL_OF_THE_TEST", "one")
+        one, of_one = signature(folder, [override]), assembly()
+        of_one.build()
+        monkeypatch.setenv("MODEL_OF_THE_TEST", "two")
+        assert len({unknown, one, signature(folder, [override])}) == 3
+        with pytest.raises(CannotServe, match=r"this host would ask another model than the coordinator \(two, not one"):
+            of_one.build()
+    finally:
+        sys.modules.pop("llms_of_signature_test", None)
 
 
 def test_the_signature_is_the_same_in_every_process(folder: Path) -> None:

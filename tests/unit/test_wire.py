@@ -145,7 +145,7 @@ def test_an_error_text_of_any_length_and_with_any_characters_can_be_sent(make: C
     assert len(decode(encode(make("\ud83d" * 10 * ERROR_LIMIT))).error) == ERROR_LIMIT
 
 
-@pytest.mark.parametrize("version", [0, PROTOCOL + 1, -1, "1", None, [PROTOCOL], {}], ids=repr)
+@pytest.mark.parametrize("version", [0, PROTOCOL - 1, PROTOCOL + 1, -1, "1", None, [PROTOCOL], {}], ids=repr)
 @pytest.mark.parametrize("decode", DECODERS)
 def test_another_protocol_version_is_refused_in_words(decode: Callable[[bytes], object], version: object) -> None:
     message = msgpack.packb([version, "result", "and", "more"])

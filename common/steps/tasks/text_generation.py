@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import Any, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -16,10 +16,7 @@ from common.runtime_parameters import RuntimeOption
 from common.steps.base import AsyncStep, Row, StepColumns
 from common.steps.cells import kind_of
 from common.steps.metadata import METADATA, task_metadata, with_metadata
-
-if TYPE_CHECKING:
-    from jinja2 import Template
-    from jinja2.sandbox import SandboxedEnvironment
+from common.templates.prompt import PromptTemplate
 
 _TEMPLATE = "{{ instruction }}"
 _ONLY_COLUMN = re.compile(r"\s*\{\{\s*(\w+)\s*\}\}\s*")
@@ -38,6 +35,9 @@ class TextGeneration(AsyncStep):
     A row with a column `system_prompt` that is not empty uses that instead of the step's. A generation cut short or
     filtered is kept as it came; a row for which the model gives no text at all fails. So does a row for which the
     template would print a missing column or None; use `{{ context or "" }}` or `{% if context %}` where that is meant.
+
+    Templates are sandboxed: they change nothing of the row, and a row fails of which one makes more than 20,000,000
+    characters or takes more than 1,000,000 steps (loops, calls, filters); both grow with a row that is itself large.
 
     In a pipeline with `enable_metadata`, what the model was sent, what it answered and how many tokens that took go to
     the column `distilabel_metadata`, beside what earlier tasks put there.
@@ -62,7 +62,7 @@ class TextGeneration(AsyncStep):
         default=True, description="Where the pipeline has enable_metadata: keep the model's answer as it came."
     )
 
-    _compiled: Template | None = PrivateAttr(default=None)
+    _compiled: PromptTemplate | None = PrivateAttr(default=None)
     _only_column: str = PrivateAttr(default="")
 
     @field_validator("columns", mode="before")
@@ -73,14 +73,14 @@ class TextGeneration(AsyncStep):
     @field_validator("template")
     @classmethod
     def _template_is_right(cls, template: str) -> str:
-        if template != _TEMPLATE and not _variables(template):
+        # The default template is not parsed: jinja2 takes its time to import.
+        if template != _TEMPLATE and not PromptTemplate(template).columns:
             raise ValueError("it uses no column, so every prompt would be the same; write {{ column }} in it")
         return template
 
     @model_validator(mode="after")
     def _columns_are_those_of_the_template(self) -> Self:
-        # The default template is not parsed: jinja2 takes its time to import.
-        used = ["instruction"] if self.template == _TEMPLATE else _variables(self.template)
+        used = ["instruction"] if self.template == _TEMPLATE else PromptTemplate(self.template).columns
         self.columns = self.columns or used
         for name in used:
             if name not in self.columns:
@@ -98,7 +98,7 @@ class TextGeneration(AsyncStep):
     def load(self) -> None:
         only = _ONLY_COLUMN.fullmatch(self.template)
         self._only_column = only[1] if only else ""
-        self._compiled = _environment().from_string(self.template)
+        self._compiled = PromptTemplate(self.template)
         self.llm.load()
 
     async def aload(self) -> None:
@@ -190,26 +190,6 @@ class TextGeneration(AsyncStep):
         return f"model '{self.llm.model_name}' gave no text (finish_reason: {answer.finish_reason or 'not given'})"
 
 
-def _variables(template: str) -> list[str]:
-    """The columns that a template uses, sorted. Raises ValueError for one that is wrong, with its line."""
-    from jinja2 import TemplateSyntaxError, meta
-
-    environment = _environment()
-    try:
-        environment.from_string(template)  # finds what parsing does not, such as an unknown filter
-    except TemplateSyntaxError as error:
-        raise ValueError(f"line {error.lineno} of the template: {error.message}") from None
-    return sorted(meta.find_undeclared_variables(environment.parse(template)))
-
-
-def _environment() -> SandboxedEnvironment:
-    from jinja2 import StrictUndefined
-    from jinja2.sandbox import SandboxedEnvironment
-
-    # A template is data of the spec, so it gets no way to Python's own objects.
-    return SandboxedEnvironment(undefined=StrictUndefined, finalize=_as_text)
-
-
 def conversation_of(turns: list[Any], column: str) -> list[ChatMessage]:
     """A list of messages as a model is sent it. Raises RowError where it is none."""
     for index, turn in enumerate(turns):
@@ -225,15 +205,3 @@ def conversation_of(turns: list[Any], column: str) -> list[ChatMessage]:
         {name: value for name, value in turn.items() if value is not None or name == "content"} for turn in turns
     ]
     return list(messages)
-
-
-def _as_text(value: Any) -> Any:
-    """What a template prints is text: nobody wants the words None or [{'role': ...}] in a prompt."""
-    if value is None:
-        raise RowError('template would print None; write {{ column or "" }} where a column may be None')
-    if isinstance(value, dict | list | tuple | set | bytes):
-        raise RowError(
-            f"template would print {kind_of(value)} as Python writes it; write {{{{ column | tojson }}}}, or make text "
-            "of it with a loop or {{ column | join }}; a list of messages alone is sent as the conversation"
-        )
-    return value

@@ -1,0 +1,93 @@
+"""The data files of a pipeline: those that its loaders read, and those that parameters of its steps name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+
+from common.errors import FileChanged, UsageError
+from common.stand_in import StandIn, Undescribed
+from common.steps.base import BaseStep
+from common.steps.file_loader import FileLoader
+from common.steps.file_sources import FileSource
+from common.steps.file_states import DataFiles, digest_of
+
+
+def data_files(steps: Mapping[str, BaseStep]) -> dict[str, DataFiles]:
+    """As they are now: of a loader by its step, `load`, of a path field by step and parameter, `ask.template`.
+
+    Files that are not there, folders, and files of other hosts are left out where a parameter names them.
+
+    Raises:
+        UsageError: a loader finds no file, or a file cannot be read.
+    """
+    found: dict[str, DataFiles] = {}
+    for name, step in steps.items():
+        if isinstance(step, StandIn | Undescribed):
+            continue
+        known: set[str] = set()
+        if isinstance(step, FileLoader):
+            found[name] = step.data_files()
+            known = {state.path for state in found[name].files}
+        for field in type(step).path_fields:
+            paths = [path for path in named_files(getattr(step, field, None)) if str(path) not in known]
+            if paths:
+                found[f"{name}.{field}"] = _look_at(name, field, paths)
+    return found
+
+
+def check_data_files(step: BaseStep, known: Mapping[str, DataFiles]) -> None:
+    """Compares the files that path fields of a step name with those that the run began with.
+
+    Args:
+        known: as `data_files` gave them then, those of other steps among them. Files that are not here are passed over:
+            the step says itself what it lacks.
+
+    Raises:
+        FileChanged: one of them is another file.
+    """
+    for name, now in data_files({step.name: step}).items() if not isinstance(step, FileLoader) else ():
+        before = known.get(name)
+        if before is None or len(before.files) != len(now.files):
+            continue
+        for old, new in zip(before.files, now.files, strict=True):
+            same = old.whole == new.whole if old.whole and new.whole else not before.is_here or old.stamp == new.stamp
+            if old.content != new.content or not same:
+                difference = old.difference(new, here=before.is_here) or "it holds something else"
+                raise FileChanged(new.path, difference)
+
+
+def named_files(value: object) -> Iterator[Path]:
+    """The files of this host that a parameter names: a path, or a list of paths."""
+    for item in value if isinstance(value, list | tuple) else [value]:
+        try:
+            if isinstance(item, str | Path) and str(item) and Path(item).is_file():
+                yield Path(item)
+        except (OSError, ValueError):  # too long for a path, or with a zero byte in it
+            continue
+
+
+def whole_digest(steps: Mapping[str, BaseStep], path: str) -> str:
+    """Digest of all bytes of one of the data files of these steps.
+
+    Raises:
+        UsageError: it cannot be read.
+    """
+    loaders = (step for step in steps.values() if isinstance(step, FileLoader))
+    for loader in loaders:
+        if any(state.path == path for state in loader.data_files().files):
+            return loader.digest_of(path)
+    return digest_of(_local(Path(path)))
+
+
+def _look_at(step: str, field: str, paths: list[Path]) -> DataFiles:
+    try:
+        return DataFiles.of(map(_local, paths))
+    except OSError as error:
+        raise UsageError(f"step '{step}': the file that '{field}' names cannot be read: {error}") from None
+
+
+def _local(path: Path) -> FileSource:
+    from fsspec.implementations.local import LocalFileSystem
+
+    return FileSource(LocalFileSystem(), str(path))

@@ -1,0 +1,66 @@
+"""Where an error was raised, as its user sees it: a line of the user's own code, not one of a library it calls."""
+
+from __future__ import annotations
+
+import os
+import sysconfig
+import traceback
+from enum import IntEnum
+from functools import lru_cache
+from pathlib import Path
+
+_OURS = tuple(
+    os.path.join(Path(__file__).resolve().parent.parent, name, "") for name in ("common", "coordinator", "worker")
+)
+_PYTHON = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib"))
+_INSTALLED = ("site-packages", "dist-packages")
+
+
+class Origin(IntEnum):
+    """Whose code it is; the higher, the nearer to the user."""
+
+    GENERATED = 0
+    PYTHON = 1
+    OURS = 2
+    INSTALLED = 3
+    USERS = 4
+
+
+def place_of(error: BaseException) -> str:
+    """`file:line` of the innermost frame that is not of an installed package; empty for an error without a traceback.
+
+    Where all of it is installed, that is the innermost line of the package that the step is from.
+    """
+    frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
+    origins = [origin_of(file) for file, _ in frames]
+    if not frames:
+        return ""
+    if (nearest := max(origins)) is Origin.INSTALLED:
+        package = _package(next(file for (file, _), origin in zip(frames, origins, strict=True) if origin is nearest))
+        file, line = [frame for frame in frames if _package(frame[0]) == package][-1]
+    elif nearest is Origin.USERS:
+        file, line = [frame for frame, origin in zip(frames, origins, strict=True) if origin is nearest][-1]
+    else:
+        file, line = frames[-1]
+    return f"{file}:{line}"
+
+
+@lru_cache(maxsize=1_000)
+def origin_of(file: str) -> Origin:
+    """Whose code a file has."""
+    if file.startswith("<"):
+        return Origin.GENERATED
+    if any(part in _INSTALLED for part in file.split(os.sep)):
+        return Origin.INSTALLED
+    if file.startswith(_PYTHON):
+        return Origin.PYTHON
+    return Origin.OURS if file.startswith(_OURS) else Origin.USERS
+
+
+def _package(file: str) -> str:
+    """Of an installed file, the folder or module that was installed."""
+    parts = file.split(os.sep)
+    for index, part in enumerate(parts):
+        if part in _INSTALLED:
+            return os.sep.join(parts[: index + 2])
+    return ""

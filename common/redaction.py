@@ -1,0 +1,67 @@
+"""Commands and messages as they may be shown and kept: without passwords, keys and tokens."""
+
+from __future__ import annotations
+
+import re
+import shlex
+from collections.abc import Collection, Iterator, Sequence
+from urllib.parse import unquote
+
+from common.broker.shown_url import HIDDEN, redact
+from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_value
+
+_URL = re.compile(r"([\w.+-]*):/{1,2}[^\s'\"]*[^\s'\".,;:)]")
+_BROKERS = frozenset({"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"})
+_USERINFO = re.compile(r"(:/{1,2}).*@", re.DOTALL)
+_OPTION = re.compile(r"(?<=[?&;])([^=&;\s]+)=([^&;\s'\"]+)")
+_ASSIGNMENT = re.compile(r"(-{0,2})([\w.-]+)([=:])(.*)", re.DOTALL)
+
+
+def hide_passwords(text: str) -> str:
+    """A message without the passwords of URLs that stand in it."""
+    return _URL.sub(lambda found: _shown_url(found[1].lower(), found[0]), text)
+
+
+def _shown_url(scheme: str, url: str) -> str:
+    if scheme in _BROKERS:
+        return redact(url)
+    url = _USERINFO.sub(rf"\1{HIDDEN}@", url)
+    return _OPTION.sub(lambda found: f"{found[1]}={HIDDEN}" if is_secret_name(unquote(found[1])) else found[0], url)
+
+
+def shown_command(words: Sequence[str], secrets: Collection[str] = ()) -> str:
+    """A command line that goes on with a run, to be shown and kept: secrets in it are left for the user to fill in.
+
+    Args:
+        words: as they were typed, the program first.
+        secrets: texts that are known to be secret.
+    """
+    known = sorted((secret for secret in secrets if secret), key=len, reverse=True)
+    return shlex.join(_without(known, word) for word in _shown(words))
+
+
+def _shown(words: Sequence[str]) -> Iterator[str]:
+    option = ""
+    for word in words:
+        named = _ASSIGNMENT.fullmatch(word)
+        if option == "--broker":
+            yield redact(word)
+        elif option and is_secret_name(option) and not word.startswith("--"):
+            yield HIDDEN
+        elif word.startswith("--broker="):
+            yield f"--broker={redact(word.partition('=')[2])}"
+        elif is_secret_value(word) or is_secret_header(word):
+            yield f"{named[1]}{named[2]}{named[3]} {HIDDEN}" if named and is_secret_header(word) else HIDDEN
+        elif named and named[4] and (is_secret_name(named[2].rpartition(".")[2]) or is_secret_value(named[4])):
+            yield f"{named[1]}{named[2]}{named[3]}{HIDDEN}"
+        elif has_password(word) or "://" in word:
+            yield hide_passwords(word)
+        else:
+            yield word
+        option = word if word.startswith("-") and "=" not in word else ""
+
+
+def _without(secrets: Sequence[str], word: str) -> str:
+    for secret in secrets:
+        word = word.replace(secret, HIDDEN)
+    return word

@@ -1,0 +1,168 @@
+"""Notices that a data file changes while its rows are read."""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from typing import Any, BinaryIO, cast
+
+from common.errors import FileChanged
+from common.steps.file_sources import FileSource
+from common.steps.file_states import DataFiles, FileState, digest_of, look
+
+_BUFFER_BYTES = 1 << 20
+_ENDS_SECONDS = 1.0
+"""How often head and tail are compared between batches: some filesystems have times of whole seconds."""
+_DIGEST_BYTES = 1 << 30
+"""A local file up to this size is read once more for its digest, where its format is not read from front to back."""
+
+
+class FileTouched(FileChanged):
+    """It has been written to, and holds what it held before; what was read of it meanwhile may be anything."""
+
+
+class FileWatch:
+    """Compares the files of a step with what they were when the run began.
+
+    Attributes:
+        digests: of the files that were read whole, by path.
+    """
+
+    def __init__(self, known: DataFiles) -> None:
+        self._known = {state.path: state for state in known.files}
+        self._here = known.is_here
+        self._source: FileSource | None = None
+        self._tap: _Tap | None = None
+        self._ends_at = 0.0
+        self.digests: dict[str, str] = {}
+
+    def check(self, *, ends: bool = False) -> None:
+        """Looks at the file that is being read.
+
+        Args:
+            ends: compare head and tail in any case.
+
+        Raises:
+            FileChanged: it is not as it was; nothing that was read since the last check may be used.
+        """
+        if (source := self._source) is None:
+            return
+        if self._tap is not None and not self._tap.has_news() and not ends:
+            return  # to ask a remote filesystem takes a while
+        now = time.monotonic()
+        ends = ends or (source.is_local and now >= self._ends_at)
+        self._ends_at = now + _ENDS_SECONDS if ends else self._ends_at
+        known = self._known[source.shown]
+        found = self._look(source, known, ends=ends)
+        if difference := known.difference(found):
+            kind = FileTouched if self._holds_the_same(source, known, found) else FileChanged
+            raise kind(source.shown, difference)
+
+    @contextmanager
+    def reading(self, source: FileSource) -> Iterator[None]:
+        """Compares a file when it is opened, and when it was read to its end.
+
+        Raises:
+            FileChanged: it is not as it was.
+        """
+        self._admit(source)
+        self._source, self._tap = source, None
+        yield
+        self.check(ends=True)
+        self._note_digest(source)
+        self._source = self._tap = None
+
+    def tap(self, raw: BinaryIO) -> BinaryIO:
+        """The stream of the file that is being read, such that its digest is there once it was read whole."""
+        assert self._source is not None
+        self._tap = _Tap(raw, remote=not self._source.is_local)
+        return cast(BinaryIO, io.BufferedReader(self._tap, _BUFFER_BYTES))
+
+    def _admit(self, source: FileSource) -> None:
+        """From here on the file is compared with what it is now, if that is what it was when the run began."""
+        known = self._known[source.shown]
+        found = self._look(source, known, ends=True)
+        difference = known.difference(found, here=self._here)
+        if difference and not self._holds_the_same(source, known, found) and not self._is_a_copy(source, known, found):
+            raise FileChanged(source.shown, difference)
+        self._known[source.shown] = replace(found, whole=known.whole)
+
+    def _look(self, source: FileSource, known: FileState, *, ends: bool) -> FileState:
+        # A version says more than head and tail, which take two requests.
+        ends = ends and (source.is_local or not known.time)
+        try:
+            return look(source, None if ends else known)
+        except FileNotFoundError:
+            raise FileChanged(source.shown, "it is gone") from None
+
+    def _holds_the_same(self, source: FileSource, known: FileState, found: FileState) -> bool:
+        if not known.whole or (found.size, found.head, found.tail) != (known.size, known.head, known.tail):
+            return False
+        return digest_of(source) == known.whole
+
+    def _is_a_copy(self, source: FileSource, known: FileState, found: FileState) -> bool:
+        """Another host may have files of its own, whose times say nothing; no more of them is known."""
+        return source.is_local and not self._here and not known.whole and known.content == found.content
+
+    def _note_digest(self, source: FileSource) -> None:
+        known = self._known[source.shown]
+        if known.whole:
+            return
+        digest = self._tap.digest if self._tap is not None else ""
+        if not digest and source.is_local and known.size <= _DIGEST_BYTES:
+            digest = digest_of(source)
+            self.check(ends=True)
+        if digest:
+            self.digests[source.shown] = digest
+
+
+class _Tap(io.RawIOBase):
+    """Passes a stream on, and takes the digest of what is read from its front to its end."""
+
+    def __init__(self, raw: BinaryIO, *, remote: bool) -> None:
+        import xxhash
+
+        self._raw = raw
+        self._remote = remote
+        self._hash = xxhash.xxh3_128()
+        self._hashed = 0
+        self._position = 0
+        self._ended = False
+        self._news = True
+
+    @property
+    def digest(self) -> str:
+        """Empty where some of it was left out."""
+        return str(self._hash.hexdigest()) if self._ended and self._hashed == self._position else ""
+
+    def has_news(self) -> bool:
+        """Is there anything to look at since the last call?"""
+        news, self._news = self._news or not self._remote, False
+        return news
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        self._position = self._raw.seek(offset, whence)
+        return self._position
+
+    def tell(self) -> int:
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        data = self._raw.read(len(buffer))
+        self._news = True
+        if data and self._position == self._hashed:
+            self._hash.update(data)
+            self._hashed += len(data)
+        self._ended = self._ended or not data
+        self._position += len(data)
+        buffer[: len(data)] = data
+        return len(data)

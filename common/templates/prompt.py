@@ -1,0 +1,72 @@
+"""A template of prompts: checked as it is read, and rendered row by row."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import Any
+
+from common.errors import RowError
+from common.steps.cells import kind_of
+
+MOST_TEXT = 1_000_000
+"""Characters of a template."""
+MOST_TAGS = 5_000
+"""Of a template; they take some seconds to compile."""
+
+
+class PromptTemplate:
+    """Jinja2, sandboxed and bounded.
+
+    Raises:
+        ValueError: it is no template, or one that is too large; says which line.
+    """
+
+    def __init__(self, source: str) -> None:
+        from jinja2 import TemplateSyntaxError
+
+        from common.templates.environment import BoundedEnvironment
+
+        if len(source) > MOST_TEXT or source.count("{{") + source.count("{%") > MOST_TAGS:
+            raise ValueError(
+                f"a template has at most {MOST_TEXT:,} characters and {MOST_TAGS:,} tags; loop over a column"
+            )
+        self._source = source
+        self._environment = BoundedEnvironment(_as_text)
+        try:
+            self._template = self._environment.from_string(source)
+        except TemplateSyntaxError as error:
+            raise ValueError(f"line {error.lineno} of the template: {error.message}") from None
+        except ValueError as error:  # a number of thousands of digits
+            raise ValueError(f"a value in the template cannot be read: {str(error)[:200]}") from None
+        except (RecursionError, SyntaxError, MemoryError):  # of Python's own compiler
+            raise ValueError("the template is nested too deeply; write it flatter") from None
+
+    @cached_property
+    def columns(self) -> list[str]:
+        """Those that it uses, sorted."""
+        from jinja2 import meta
+
+        return sorted(meta.find_undeclared_variables(self._environment.parse(self._source)))
+
+    def render(self, row: Mapping[str, Any]) -> str:
+        """The prompt of a row.
+
+        Raises:
+            RowError: it would print what is no text, makes more than TEXT characters or takes more than STEPS steps.
+            Exception: of whatever the template does.
+        """
+        self._environment.budget.start(row)
+        return self._template.render(row)
+
+
+def _as_text(value: Any) -> Any:
+    """What a template prints is text: nobody wants the words None or [{'role': ...}] in a prompt."""
+    if value is None:
+        raise RowError('template would print None; write {{ column or "" }} where a column may be None')
+    if isinstance(value, dict | list | tuple | set | bytes | range | Iterator):
+        raise RowError(
+            f"template would print {kind_of(value)} as Python writes it; write {{{{ column | tojson }}}}, or make text "
+            "of it with a loop or {{ column | join }}; a list of messages alone is sent as the conversation"
+        )
+    return value

@@ -1,0 +1,139 @@
+"""What a run that is about to begin has in common with earlier runs of its pipeline, and what is done again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any
+
+from common.descriptor import model_identities
+from common.errors import RunError
+from common.signature import Identity
+from coordinator.load import Prepared
+from coordinator.run_directory import SIGNATURE_LENGTH, RunDirectory, RunRecord
+from coordinator.signature_0_1 import signature_0_1
+from coordinator.wording import count
+
+MOST_CHANGES = 3
+"""That are named; of more, how many."""
+_WORDS = {
+    "after": "the place",
+    "data": "the data",
+    "models": "the model",
+    "source": "the source (or what it imports)",
+}
+
+
+def lines_about_earlier_runs(
+    directory: RunDirectory, prepared: Prepared, identity: Identity, options: Mapping[str, Any]
+) -> Iterator[str]:
+    """What a user should know before a run begins that has not begun before.
+
+    Args:
+        directory: of the new run.
+        options: see `Identity.of`.
+    """
+    if (line := _of_version_0_1(directory, prepared, options)) is not None:
+        yield line
+    run = NewRun(
+        directory,
+        identity.digests(),
+        {name: step.predecessors for name, step in prepared.plan.steps.items()},
+        frozenset(name for name, step in prepared.steps.items() if model_identities(step)),
+    )
+    if (line := run.what_is_done_again()) is not None:
+        yield line
+
+
+def _of_version_0_1(directory: RunDirectory, prepared: Prepared, options: Mapping[str, Any]) -> str | None:
+    """The run of this pipeline that version 0.1 has begun and not brought to its end."""
+    signature = signature_0_1(prepared, options)
+    if signature is None:
+        return None
+    older = RunDirectory(directory.path.with_name(signature[:SIGNATURE_LENGTH]))
+    with suppress(RunError):
+        record = older.read()
+        if record is not None and record.signature == signature and record.status != "complete":
+            return (
+                f"version 0.1 has begun this pipeline as run {record.run} and not completed it ({record.status}; "
+                f"{older.path}): go on with that version, or remove it: pipeline-coordinator rm {record.run}"
+            )
+    return None
+
+
+@dataclass(frozen=True, slots=True)
+class NewRun:
+    """A run that has not begun.
+
+    Args:
+        identity: see `common.signature.Identity.digests`.
+        predecessors: step -> steps before it.
+        asking: steps that ask models.
+    """
+
+    directory: RunDirectory
+    identity: Mapping[str, Mapping[str, str]]
+    predecessors: Mapping[str, Sequence[str]]
+    asking: frozenset[str]
+
+    def what_is_done_again(self) -> str | None:
+        """One line about the nearest of the earlier runs; None where none has a step that is as in this one."""
+        found = max(self._earlier(), key=lambda run: (len(self._same(run)), run.updated), default=None)
+        if found is None or not (same := self._same(found)):
+            return None
+        alike = f"{_named(same)} {'are' if len(same) > 1 else 'is'} as in run {found.run}"
+        return f"{alike}; this is another run, since {self._changes(found)}: {self._price(found)}"
+
+    def _earlier(self) -> Iterator[RunRecord]:
+        for path in sorted(self.directory.path.parent.glob("*")):
+            if path != self.directory.path:
+                with suppress(RunError):
+                    record = RunDirectory(path).read()
+                    if record is not None and record.identity:
+                        yield record
+
+    def _same(self, run: RunRecord) -> list[str]:
+        """Steps that give the same rows in both: they are alike, and so is all that is before them."""
+        same: set[str] = set()
+        waiting = list(self.predecessors)
+        alike = {name for name in waiting if run.identity.get(name) == self.identity[name]}
+        while ready := [name for name in waiting if name in alike - same and same.issuperset(self.predecessors[name])]:
+            same.update(ready)
+        return [name for name in waiting if name in same]
+
+    def _changes(self, run: RunRecord) -> str:
+        changes = list(_changes(run.identity, self.identity)) or ["its data may have changed"]
+        shown = changes[:MOST_CHANGES]
+        if len(changes) > len(shown):
+            shown.append(f"{len(changes) - len(shown)} more")
+        return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
+
+    def _price(self, run: RunRecord) -> str:
+        answers = sum(run.done.get(name, 0) for name in self.asking)
+        if answers:
+            return f"{count(answers, 'answer')} will be asked for again"
+        rows = sum(run.rows.values())
+        return f"{count(rows, 'row')} will be made again" if rows else "what that one has done is done again"
+
+
+def _changes(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+    for step in {**before, **now}:
+        if step not in now:
+            yield f"step '{step}' is gone"
+        elif step not in before:
+            yield f"step '{step}' is new"
+        else:
+            one, other = before[step], now[step]
+            aspects = [name for name in {**one, **other} if one.get(name) != other.get(name)]
+            if "models" in aspects and any("." in name for name in aspects):
+                aspects.remove("models")  # it follows from an option of the LLM
+            for name in aspects:
+                what = _WORDS.get(name, f"'{name}'")
+                yield f"{what} of step '{step}' changed" if step else f"'{name}' of the run changed"
+
+
+def _named(steps: Sequence[str]) -> str:
+    if len(steps) == 1:
+        return f"step '{steps[0]}'"
+    return f"steps {', '.join(steps[:-1])} and {steps[-1]}"

@@ -1,0 +1,103 @@
+"""A lock on a file, which the kernel gives back when its holder dies."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import fcntl
+import os
+import socket
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+LOOK_INTERVAL = 0.02
+UNKNOWN = "another process"
+_WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
+
+
+def take_lock(path: Path) -> int | None:
+    """The locked file, with the name of this process in it; None if it was removed meanwhile, so that one tries again.
+
+    Raises BlockingIOError where another process has it, and OSError where there are no locks.
+    """
+    file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        if not is_still_at(file, path):
+            os.close(file)
+            return None
+        os.ftruncate(file, 0)
+        os.write(file, f"{this_process()}\n".encode())
+    except OSError:
+        os.close(file)
+        raise
+    return file
+
+
+@contextmanager
+def locked(path: Path, patience: float, tell: Callable[[str], None]) -> Iterator[bool]:
+    """Has the lock meanwhile, and leaves no file behind; what a dead holder has left is no lock.
+
+    Args:
+        patience: seconds that another holder is waited for.
+        tell: is told once who that is, such as `process 4711 on gpu-2`.
+
+    Yields:
+        False where the file system has no locks.
+
+    Raises TimeoutError, which says who has it, and OSError.
+    """
+    try:
+        file = _wait(path, patience, tell)
+    except OSError as error:
+        if error.errno not in _WITHOUT_LOCKS:
+            raise
+        path.unlink(missing_ok=True)
+        file = None
+    if file is None:
+        yield False
+        return
+    try:
+        yield True
+    finally:
+        with contextlib.suppress(OSError):
+            path.unlink()  # before it is free: nobody else has it yet
+        os.close(file)
+
+
+def _wait(path: Path, patience: float, tell: Callable[[str], None]) -> int:
+    deadline, told = time.monotonic() + patience, False
+    while True:
+        try:
+            if (file := take_lock(path)) is not None:
+                return file
+        except BlockingIOError:
+            holder = name_of_holder(path)
+            if time.monotonic() >= deadline:
+                raise TimeoutError(errno.ETIMEDOUT, holder, str(path)) from None
+            if not told:
+                tell(holder)
+                told = True
+            time.sleep(LOOK_INTERVAL)
+
+
+def name_of_holder(path: Path) -> str:
+    """Who wrote itself down in a lock that is held, such as `process 4711 on gpu-2`."""
+    with contextlib.suppress(OSError):
+        return path.read_text(encoding="utf-8", errors="replace").strip() or UNKNOWN
+    return UNKNOWN
+
+
+def this_process() -> str:
+    """As it stands in locks."""
+    return f"process {os.getpid()} on {socket.gethostname()}"
+
+
+def is_still_at(file: int, path: Path) -> bool:
+    """Is the open file the one that has this name now?"""
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except FileNotFoundError:
+        return False

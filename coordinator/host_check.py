@@ -1,0 +1,38 @@
+"""What a run with local workers needs of this host, looked for before anything is started: files, keys, options."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+
+from common.errors import UsageError
+from common.faults import Loc, SpecFault
+from common.llms.base import LLM
+from coordinator.load import Prepared
+
+
+def check_host(prepared: Prepared, given: Collection[str] = ()) -> None:
+    """Asks the steps and their LLMs, each of which knows what it needs.
+
+    Args:
+        given: places of secrets that a program has given, such as `ask.llm.api_key`; their LLMs have a key.
+
+    Raises:
+        SpecError: something is missing; with file and line.
+    """
+    for name, step in prepared.steps.items():
+        if name in prepared.undescribed:
+            continue
+        _check(step.check_here, f"step '{name}'", ("steps", name, *step.path_fields[:1]), prepared)
+        for field in type(step).model_fields:
+            llm = getattr(step, field)
+            if isinstance(llm, LLM) and not any(place.startswith(f"{name}.{field}.") for place in given):
+                _check(llm.check_here, f"step '{name}'", ("steps", name, field), prepared)
+
+
+def _check(look: Callable[[], None], what: str, loc: Loc, prepared: Prepared) -> None:
+    try:
+        look()
+    except UsageError as error:
+        raise prepared.source.error(SpecFault(f"{what}: {error}", loc)) from None
+    except Exception:  # of a file system that is away, or a file that is damaged: the run itself tells, and retries
+        return

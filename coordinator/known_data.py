@@ -1,0 +1,203 @@
+"""Whether data files are those of a run that is known: files have times, and what they hold may be the same."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from common.broker.connection import Connection
+from common.broker.digests import read_digests
+from common.broker.runs import RunRecord as BrokerRecord
+from common.data_files import whole_digest
+from common.errors import BrokerError, UsageError
+from common.keys import Keys
+from common.steps.file_loader import FileLoader
+from common.steps.file_states import DataFiles, FileState
+from coordinator.load import Prepared
+from coordinator.run_directory import RunDirectory
+from coordinator.view import Reporter
+
+DATA = "data.json"
+
+
+class DataRecord(BaseModel):
+    """What a run directory says of the data of its run.
+
+    Args:
+        content: the signature that the run would have with all that is known of data before it is read whole.
+        signature: the one that it has.
+        files: by step, or by step and parameter, see `data_files`.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="ignore")
+
+    content: str
+    signature: str
+    files: dict[str, DataFiles]
+
+    @classmethod
+    def all(cls, folder: Path) -> Iterator[DataRecord]:
+        """Those of all runs of a pipeline. One that cannot be read says nothing."""
+        for path in sorted(folder.glob(f"*/{DATA}")):
+            try:
+                yield cls.model_validate_json(path.read_bytes())
+            except (OSError, ValidationError):
+                continue
+
+    def write(self, directory: Path) -> None:
+        """Replaces the one that is there; after a crash it is there whole, or as it was. None without data files."""
+        if not self.files:
+            return
+        draft = directory / f".{DATA}.new"
+        with draft.open("wb") as file:
+            file.write(self.model_dump_json(indent=1).encode() + b"\n")
+            file.flush()
+            os.fsync(file.fileno())
+        draft.replace(directory / DATA)
+
+    @property
+    def of_parameters(self) -> dict[str, str]:
+        """For workers: the files that parameters name, as text; loaders have theirs from `snapshot`."""
+        return {name: files.encode() for name, files in self.files.items() if "." in name}
+
+    def with_digests(self, digests: Mapping[str, Sequence[str]]) -> DataRecord:
+        """Knows these as well, by step; those of another number of files are passed over."""
+        fitting = {
+            step: files.with_digests(digests[step])
+            for step, files in self.files.items()
+            if len(digests.get(step, ())) == len(files.files)
+        }
+        return self.model_copy(update={"files": {**self.files, **fitting}})
+
+
+class Recognition:
+    """Finds the run that has these very data.
+
+    Args:
+        folder: the run directories of the pipeline.
+        content: the signature of the pipeline with `data`.
+        data: the files as they are now.
+        read: gives the digest of all bytes of the file at a path.
+
+    Attributes:
+        said: for people: files that were written to, and hold what they held, or may hold something else.
+    """
+
+    def __init__(self, folder: Path, content: str, data: Mapping[str, DataFiles], read: Callable[[str], str]) -> None:
+        self._content = content
+        self._data = data
+        self._read = read
+        self._digests: dict[str, str] = {}
+        known = [record for record in DataRecord.all(folder) if record.content == content] if data else []
+        self._known = [record for record in known if _counts(record.files) == _counts(data)]
+        self.said: list[str] = []
+
+    def record(self) -> DataRecord:
+        """What the run directory is to say; of a run that is known if there is one.
+
+        A file is read whole only where all but what tells its time is as a known run has it, and that run knows the
+        digest of the whole. Where it does not, the file counts as another one.
+        """
+        for record in self._known:
+            if not any(self._written(record)):
+                return self._with_signature(record.signature, record)
+        for record in self._known:
+            if self._holds_the_same(record):
+                self._say(record, "it holds what it held")
+                return self._with_signature(record.signature, record)
+        if not self._known:
+            return self._with_signature(self._content)
+        latest = self._known[-1]
+        self._say(latest, f"it is taken for another file than that of run {latest.signature[:12]}")
+        return self._with_signature(self._signature())
+
+    def _pairs(self, record: DataRecord) -> Iterator[tuple[FileState, FileState]]:
+        for name, files in self._data.items():
+            yield from zip(record.files[name].files, files.files, strict=True)
+
+    def _written(self, record: DataRecord) -> Iterator[tuple[FileState, FileState]]:
+        """Files that something was done to since, as they were and as they are."""
+        return ((old, new) for old, new in self._pairs(record) if old.stamp != new.stamp)
+
+    def _holds_the_same(self, record: DataRecord) -> bool:
+        written = list(self._written(record))
+        return all(old.whole for old, _ in written) and all(self._digest(new) == old.whole for old, new in written)
+
+    def _digest(self, state: FileState) -> str:
+        if state.path not in self._digests:
+            self._digests[state.path] = state.whole or self._read(state.path)
+        return self._digests[state.path]
+
+    def _say(self, record: DataRecord, conclusion: str) -> None:
+        for old, new in self._written(record):
+            why = "" if old.whole else ", and nobody had read the whole of it before"
+            self.said.append(f"{new.path}: {old.difference(new) or 'it was changed'}{why}; {conclusion}")
+
+    def _with_signature(self, signature: str, known: DataRecord | None = None) -> DataRecord:
+        """Keeps the digests of files that nothing was done to."""
+        digests = {old.path: old.whole for old, new in self._pairs(known) if old.stamp == new.stamp} if known else {}
+        digests |= self._digests
+        files = {
+            name: some.with_digests(digests.get(state.path, "") for state in some.files)
+            for name, some in self._data.items()
+        }
+        return DataRecord(content=self._content, signature=signature, files=files)
+
+    def _signature(self) -> str:
+        """Of files that cannot be told by size, head and tail from those of another run."""
+        told = {
+            name: [self._digests.get(state.path) or state.whole or state.stamp for state in some.files]
+            for name, some in self._data.items()
+        }
+        text = json.dumps([self._content, told], sort_keys=True)
+        return hashlib.blake2b(text.encode(), digest_size=len(self._content) // 2).hexdigest()
+
+
+def recognise(
+    cache: Path, content: str, prepared: Prepared, data: Mapping[str, DataFiles], reporter: Reporter
+) -> DataRecord:
+    """Which run it is, given the data of its steps; says so where files have been written to. See `Recognition`."""
+    folder = RunDirectory.of(cache, prepared.spec.name, content).path.parent
+    recognition = Recognition(folder, content, data, lambda path: whole_digest(prepared.steps, path))
+    record = recognition.record()
+    for line in recognition.said:
+        reporter.say(line)
+    for name, step in prepared.steps.items():
+        if isinstance(step, FileLoader) and name in record.files:
+            step.pin(record.files[name].encode())
+    return record
+
+
+def keep_digests(record: DataRecord, connection: Connection, keys: Keys, directory: Path) -> None:
+    """Keeps what workers have noted while they read; the next command needs it only where a file was touched."""
+    with suppress(BrokerError, OSError):
+        record.with_digests(read_digests(connection, keys, record.files)).write(directory)
+
+
+def check_data_at_broker(known: BrokerRecord, now: DataRecord) -> None:
+    """A run that another host has begun goes on here only with the data that it began with.
+
+    Raises:
+        UsageError: a file is, or may be, another one; names it.
+    """
+    for name, snapshot in known.options.get("fingerprints", {}).items():
+        if name not in now.files:
+            continue
+        for old, new in zip(DataFiles.decode(snapshot).files, now.files[name].files, strict=False):
+            same = old.whole == new.whole if old.whole and new.whole else old.time == new.time
+            if old.content != new.content or not same:
+                raise UsageError(
+                    f"run '{known.run_id}' began with another file than {new.path}, as far as can be told: "
+                    f"{old.difference(new, here=False) or 'it holds something else'}; put that one here, with its "
+                    "time, or start over with --fresh"
+                )
+
+
+def _counts(data: Mapping[str, DataFiles]) -> dict[str, int]:
+    return {name: len(files.files) for name, files in data.items()}

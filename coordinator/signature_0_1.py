@@ -1,0 +1,170 @@
+"""The signature that version 0.1 gave a pipeline, so that a run of it that has not come to its end is found and named.
+
+Nothing here changes any more. What 0.1 had as the source of its own classes is in a table; of a class that is derived
+from one of these nobody knows it, and no signature is given.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from pydantic import BaseModel
+
+from common.dump import dump_parameters
+from common.errors import UsageError
+from common.import_names import import_name, importable_module
+from common.registry import spec_type
+from common.routing import BUILT_IN, RoutingBatchFunction
+from common.stand_in import Undescribed
+from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
+from common.steps.file_sources import FileSource
+from coordinator.load import Prepared
+
+_SOURCES = {
+    "common.steps.data:LoadDataFromDicts": "08c37f9c155fd83d",
+    "common.steps.files:LoadDataFromFile": "de10f8b924a6ae23",
+    "common.steps.disk:LoadDataFromDisk": "ac3bbeac46188725",
+    "common.steps.hub:LoadDataFromHub": "f5b88c235cba9d24",
+    "common.steps.data_sampler:DataSampler": "b8ef80a95f844367",
+    "common.steps.columns:KeepColumns": "c6b2f48bec709afb",
+    "common.steps.columns:ExpandColumns": "10be1a6f9e017621",
+    "common.steps.columns:MergeColumns": "206e7db183d3102f",
+    "common.steps.columns:GroupColumns": "f0642255c98a9156",
+    "common.steps.columns:CombineOutputs": "63f1cadb2a4e88e5",
+    "common.steps.truncate:TruncateTextColumn": "4e4a84287dab1781",
+    "common.steps.minhash:MinHashDedup": "204c1705ad235809",
+    "common.steps.hub:PushToHub": "a4b314cb9d86e99c",
+    "common.steps.conversations:ConversationTemplate": "e7406b18fe4c448c",
+    "common.steps.conversations:FormatTextGenerationSFT": "c8d99aba6951dd3e",
+    "common.steps.conversations:FormatChatGenerationSFT": "445ee1a19f014ef3",
+    "common.steps.preferences:FormatTextGenerationDPO": "11c3c00091e38839",
+    "common.steps.preferences:FormatChatGenerationDPO": "ba52731a4d5daebe",
+    "common.steps.tasks.text_generation:TextGeneration": "b6a38af600f2eb00",
+    "common.llms.openai:OpenAILLM": "b71134aadea1125f",
+    "common.llms.echo:EchoLLM": "501c023fe8532970",
+}
+_CONTRACTS = {"common.cuda", "common.llms.base", "common.runtime_parameters", "common.steps.base", "common.steps.graph"}
+_FOREIGN = sys.stdlib_module_names | {"pydantic", "pydantic_core"}
+_PLACEMENT = {"cuda_devices", "disable_cuda_device_placement"}
+_OUTSIDE = {"resources", "concurrency", "retries", "backoff", "max_deliveries", "batch_timeout"} | _PLACEMENT
+_OUTSIDE_LLM = {"timeout", "max_retries", "api_key_env"} | _PLACEMENT
+_ALWAYS = ("input_mappings", "output_mappings", "on_error", "max_failure_rate")
+_HEAD_BYTES = 64 << 10
+
+
+def signature_0_1(prepared: Prepared, options: Mapping[str, Any]) -> str | None:
+    """32 hex digits; None where they cannot be known."""
+    spec = prepared.spec
+    try:
+        content = {
+            "pipeline": spec.name,
+            "steps": {name: _step(prepared, name, step) for name, step in prepared.steps.items()},
+            "routing": {
+                name: {**function.spec(), "source": _routing(function)} for name, function in prepared.routing.items()
+            },
+            "load_groups": spec.load_groups,
+            "enable_metadata": spec.enable_metadata,
+            "options": {name: value for name, value in options.items() if value is not None},
+        }
+    except (_Unknown, OSError):
+        return None
+    text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+class _Unknown(Exception):
+    """What 0.1 had as the source of a class."""
+
+
+def _step(prepared: Prepared, name: str, step: BaseStep) -> dict[str, Any]:
+    spec = prepared.spec.steps[name]
+    if isinstance(step, Undescribed):
+        given = {name: _without_limits(value) for name, value in spec.params.items() if name not in _OUTSIDE}
+        return {"type": spec.type, "after": spec.after, "params": given}
+    try:
+        parameters = dump_parameters(step)
+    except UsageError:
+        parameters = dict(spec.params)
+    return {
+        "type": spec_type(type(step)),
+        "after": spec.after,
+        "params": {
+            name: _without_limits(value)
+            for name, value in parameters.items()
+            if name not in _OUTSIDE and name not in _ALWAYS
+        },
+        "batch_size": step.batch_size
+        if isinstance(step, GeneratorStep)
+        else step.input_batch_size
+        if isinstance(step, Step | AsyncStep)
+        else None,
+        "source": sorted({_source(cls) for cls in _classes(step)}),
+        "fingerprint": _fingerprint(step) if isinstance(step, GeneratorStep) else "",
+        **{name: getattr(step, name) for name in _ALWAYS},
+    }
+
+
+def _without_limits(value: Any) -> Any:
+    if not isinstance(value, dict) or "type" not in value:
+        return value
+    return {name: option for name, option in value.items() if name not in _OUTSIDE_LLM}
+
+
+def _classes(model: BaseModel) -> Iterator[type]:
+    yield type(model)
+    for value in vars(model).values():
+        if isinstance(value, BaseModel):
+            yield from _classes(value)
+
+
+def _source(cls: type) -> str:
+    if known := _SOURCES.get(import_name(cls)):
+        return known
+    digest = hashlib.blake2b(digest_size=8)
+    for base in cls.__mro__:
+        if base.__module__ in _CONTRACTS or base.__module__.partition(".")[0] in _FOREIGN:
+            continue
+        if base.__module__.startswith("common."):
+            raise _Unknown
+        digest.update(f"{importable_module(base.__module__, base.__qualname__)}:{base.__qualname__}\0".encode())
+        digest.update(_file_of(base, base.__qualname__))
+    return digest.hexdigest()
+
+
+def _routing(function: RoutingBatchFunction) -> str:
+    maker = inspect.unwrap(function.factory or function.function)
+    if maker in BUILT_IN.values():
+        return ""
+    return hashlib.blake2b(_file_of(maker, function.name), digest_size=8).hexdigest()
+
+
+def _file_of(target: Any, name: str) -> bytes:
+    try:
+        return Path(inspect.getfile(target)).read_bytes()
+    except (TypeError, OSError):
+        return repr(name).encode()
+
+
+def _fingerprint(step: GeneratorStep) -> str:
+    """Of files 0.1 took the time as well."""
+    files = getattr(step, "_files", None)
+    if import_name(type(step)) not in _SOURCES or files is None:
+        return step.fingerprint()
+    lines = "\n".join(map(_file_line, files()))
+    return hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()
+
+
+def _file_line(source: FileSource) -> str:
+    with source.open_raw() as stream:
+        head = hashlib.blake2b(stream.read(_HEAD_BYTES), digest_size=16).hexdigest()
+    try:
+        modified = str(source.filesystem.modified(source.path).timestamp())
+    except NotImplementedError:
+        modified = ""
+    return f"{PurePosixPath(source.path).name}\t{source.filesystem.size(source.path)}\t{modified}\t{head}"

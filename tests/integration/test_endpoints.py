@@ -1,0 +1,88 @@
+"""A model that is served elsewhere than when the run began: the same run, which asks nobody twice and says so."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.integration.harness import Harness, harnesses
+from tests.unit.chat_server import Answer, ChatServer, completion, serving
+
+ROWS = 20
+SPEC = f"""
+name: asking
+steps:
+  load: {{type: LoadDataFromDicts, data: {[{"instruction": f"row {n}"} for n in range(ROWS)]}, batch_size: 5}}
+  ask:
+    type: TextGeneration
+    after: load
+    input_batch_size: 5
+    on_error: fail
+    retries: 0
+    llm: {{type: OpenAILLM, model: m, max_retries: 0}}
+"""
+
+
+@pytest.fixture
+def harness(tmp_path: Path) -> Iterator[Harness]:
+    yield from harnesses(tmp_path)
+
+
+@contextmanager
+def endpoint(name: str, knows: int = ROWS) -> Iterator[ChatServer]:
+    """Answers the first rows in its own name, and refuses the others."""
+
+    def answer(body: dict[str, Any]) -> Answer:
+        asked = body["messages"][-1]["content"]
+        if int(asked.removeprefix("row ")) >= knows:
+            return 400, {}, {"error": {"message": "no more"}}
+        return completion(f"{name} answers {asked}")
+
+    started, ended = threading.Event(), threading.Event()
+    found: list[ChatServer] = []
+
+    async def serve() -> None:
+        async with serving(answer) as server:
+            found.append(server)
+            started.set()
+            await asyncio.to_thread(ended.wait)
+
+    thread = threading.Thread(target=asyncio.run, args=(serve(),))
+    thread.start()
+    started.wait()
+    try:
+        yield found[0]
+    finally:
+        ended.set()
+        thread.join()
+
+
+def test_a_run_goes_on_at_another_endpoint_and_a_complete_one_says_whose_answers_it_has(
+    harness: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    spec = harness.write_spec(SPEC)
+    with endpoint("first", knows=10) as first, endpoint("second") as second:
+        monkeypatch.setenv("OPENAI_BASE_URL", first.url)
+        code, text = harness.run(spec)
+        assert code == 1, text
+        monkeypatch.setenv("OPENAI_BASE_URL", second.url.replace("//", "//me:secret@"))
+        code, text = harness.run(spec)
+        assert code == 0, text
+        assert f"step 'ask' asks {second.url} from now on, not {first.url}" in text
+        answers = [row["generation"] for row in harness.rows()]
+        assert answers == [f"{'first' if n < 10 else 'second'} answers row {n}" for n in range(ROWS)]
+        assert len(second.requests) == 10
+        monkeypatch.setenv("OPENAI_BASE_URL", first.url)
+        code, text = harness.run(spec)
+        assert code == 0, text
+        assert (
+            f"the answers of step 'ask' are of {first.url} and {second.url}, and this command names {first.url}" in text
+        )
+        assert "endpoint_identity" in text
+        assert "secret" not in (harness.run_directory / "run.json").read_text()

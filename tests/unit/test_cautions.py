@@ -1,0 +1,102 @@
+"""What `validate` warns of: columns that a step overwrites, and files whose changes nobody would notice."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from textwrap import dedent
+
+import pytest
+
+from coordinator.cautions import cautions
+from coordinator.load import prepare
+
+DATA = "data: [{instruction: why, generation: old, n: 1}]"
+
+
+def warnings(folder: Path, text: str) -> list[str]:
+    (folder / "spec.yaml").write_text(dedent(text))
+    return list(cautions(prepare(folder / "spec.yaml", allow=["tests"])))
+
+
+def test_a_column_that_a_step_overwrites_is_named_with_its_line(tmp_path: Path) -> None:
+    (line,) = warnings(
+        tmp_path,
+        f"""\
+        name: over
+        steps:
+          load: {{type: LoadDataFromDicts, {DATA}}}
+          ask: {{type: TextGeneration, after: load, llm: {{type: EchoLLM}}}}
+        """,
+    )
+    assert line.startswith(f"{tmp_path / 'spec.yaml'}:4: step 'ask' overwrites the column 'generation'")
+    assert "output_mappings: {generation: another_name}" in line
+
+
+@pytest.mark.parametrize(
+    ("mapping", "named"),
+    [
+        ("{generation: answer}", []),
+        ("{generation: generation}", []),
+        ("{model_name: n}", ["generation"]),
+    ],
+)
+def test_a_mapping_says_what_is_meant(tmp_path: Path, mapping: str, named: list[str]) -> None:
+    lines = warnings(
+        tmp_path,
+        f"""\
+        name: over
+        steps:
+          load: {{type: LoadDataFromDicts, {DATA}}}
+          ask: {{type: TextGeneration, after: load, llm: {{type: EchoLLM}}, output_mappings: {mapping}}}
+        """,
+    )
+    assert [line.split("'")[3] for line in lines] == named
+
+
+def test_a_second_task_overwrites_what_the_first_one_wrote(tmp_path: Path) -> None:
+    lines = warnings(
+        tmp_path,
+        """\
+        name: over
+        steps:
+          load: {type: LoadDataFromDicts, data: [{instruction: why}]}
+          ask: {type: TextGeneration, after: load, llm: {type: EchoLLM}}
+          again: {type: TextGeneration, after: ask, llm: {type: EchoLLM}}
+        enable_metadata: true
+        """,
+    )
+    assert [line.split("'")[1:4:2] for line in lines] == [["again", "generation"], ["again", "model_name"]]
+
+
+def test_a_step_that_reads_what_it_writes_overwrites_nothing(tmp_path: Path) -> None:
+    assert not warnings(
+        tmp_path,
+        f"""\
+        name: over
+        steps:
+          load: {{type: LoadDataFromDicts, {DATA}}}
+          cut: {{type: TruncateTextColumn, after: load, column: instruction, max_length: 2}}
+          keep: {{type: KeepColumns, after: cut, columns: [instruction, n]}}
+        """,
+    )
+
+
+def test_a_file_that_no_path_field_names_is_named(tmp_path: Path) -> None:
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts" / "a.txt").write_text("hello")
+    (tmp_path / "in.jsonl").write_text('{"instruction": "why"}\n')
+    (line,) = warnings(
+        tmp_path,
+        """\
+        name: files
+        steps:
+          load: {type: LoadDataFromFile, path: in.jsonl}
+          ask:
+            type: TextGeneration
+            after: load
+            system_prompt: prompts/a.txt
+            llm: {type: EchoLLM}
+        """,
+    )
+    assert f"{tmp_path / 'spec.yaml'}:7: step 'ask': 'system_prompt' names the file prompts/a.txt" in line
+    assert "path_fields" in line

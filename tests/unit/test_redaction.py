@@ -1,0 +1,68 @@
+"""Commands that go on with a run, and messages, are shown and kept without the secrets in them."""
+
+from __future__ import annotations
+
+import os
+import sys
+
+import pytest
+
+from common.redaction import hide_passwords, shown_command
+from coordinator.program import _command
+
+
+@pytest.mark.parametrize(
+    ("words", "expected"),
+    [
+        (["run", "s.yaml", "--broker", "redis://h?passwd=planted"], "run s.yaml --broker 'redis://h?***'"),
+        (["run", "s.yaml", "--broker=redis:/:planted@h"], "run s.yaml '--broker=***'"),
+        (["p.py", "--api-key", "planted", "--n", "5"], "p.py --api-key '***' --n 5"),
+        (["p.py", "--api-key=planted"], "p.py '--api-key=***'"),
+        (["p.py", "API_KEY=planted", "--dry"], "p.py 'API_KEY=***' --dry"),
+        (["run", "--set", "ask.llm.secret_access_key=planted"], "run --set 'ask.llm.secret_access_key=***'"),
+        (["p.py", "-H", "Authorization: Bearer planted"], "p.py -H 'Authorization: ***'"),
+        (["p.py", "http://me:planted@h/v1", "s3://a:planted@b"], "p.py 'http://***@h/v1' 's3://***@b'"),
+        (["p.py", "https://h/v1?api_key=planted&n=1"], "p.py 'https://h/v1?api_key=***&n=1'"),
+        (["p.py", "sk-planted9876543210abcdef"], "p.py '***'"),
+        (["p.py", "planted-in-python", "x:planted-in-python"], "p.py '***' 'x:***'"),
+        (["p.py", "--max-tokens", "5", "--key-column", "id", "a@b"], "p.py --max-tokens 5 --key-column id a@b"),
+    ],
+)
+def test_a_command_is_shown_without_its_secrets(words: list[str], expected: str) -> None:
+    shown = shown_command(words, ["planted-in-python"])
+    assert shown == expected
+    assert "planted" not in shown
+
+
+def test_a_program_is_not_shown_with_a_secret_that_is_exported(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coordinator.program.script_module", lambda: "program")
+    monkeypatch.setattr(sys, "argv", ["program.py", "planted-abc", "5"])
+    monkeypatch.setitem(os.environ, "MY_API_KEY", "planted-abc")
+    assert _command([]) == "python program.py '***' 5"
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("no file 'redis://:planted@h'", "no file 'redis://:***@h'"),
+        ("at http://me:planted@h/v1: 401", "at http://***@h/v1: 401"),
+        ("at https://h/?token=planted: 401", "at https://h/?token=***: 401"),
+        ("the broker at redis://me:***@h:1/0, or", "the broker at redis://me:***@h:1/0, or"),
+        ("ask me@example.org; 3 of 4", "ask me@example.org; 3 of 4"),
+    ],
+)
+def test_a_message_is_shown_without_passwords_of_urls(text: str, expected: str) -> None:
+    assert hide_passwords(text) == expected
+
+
+@pytest.mark.parametrize("words", [["run", "redis://:planted@h"], ["status", "x", "redis://me:planted@h"]])
+def test_a_url_in_the_wrong_place_is_not_repeated(words: list[str], monkeypatch: pytest.MonkeyPatch, capfd) -> None:  # type: ignore[no-untyped-def]
+    from coordinator.__main__ import main
+
+    monkeypatch.setattr(sys, "argv", ["pipeline-coordinator", *words])
+    with pytest.raises(SystemExit) as ended:
+        main()
+    said = "".join(capfd.readouterr())
+    assert ended.value.code == 2
+    assert said
+    assert "planted" not in said

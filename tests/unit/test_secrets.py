@@ -1,0 +1,101 @@
+"""What of a spec is refused as a secret in plain text, and what is none."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from common.faults import SpecFault
+from common.secrets import refuse_secrets
+from common.spec import PipelineSpec
+
+SK = "sk-" + "a1B2" * 8
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"secret_access_key": "x"},
+        {"aws_access_key_id": "x"},
+        {"private_key": "x"},
+        {"privateKey": "x"},
+        {"ssh-private-key": "x"},
+        {"passwd": "x"},
+        {"DB_PASSWD": "x"},
+        {"pwd": "x"},
+        {"password": 123456},
+        {"passphrase": "x"},
+        {"auth": "x"},
+        {"auth": ["me", "x"]},
+        {"credentials": "x"},
+        {"apiKey": "x"},
+        {"apikey": "x"},
+        {"API-Key": "x"},
+        {"openaiApiKey": "x"},
+        {"api_keys": ["x", "y"]},
+        {"hubToken": "x"},
+        {"accessToken": "x"},
+        {"bearer": "x"},
+        {"X-Api-Key": "x"},
+        {"Ocp-Apim-Subscription-Key": "x"},
+        {"cookies": {"session": "x"}},
+        {"headers": [["Authorization", "x"]]},
+        {"headers": [["Accept", "y"], ["x-api-key", "x"]]},
+        {"headers": [{"name": "Authorization", "value": "x"}]},
+        {"headers": ["Authorization: Bearer x"]},
+        {"extra_headers": "X-Api-Key: x"},
+        {"anything": "Bearer abcdef123456"},
+        {"anything": SK},
+        {"anything": ["a", {"b": [SK]}]},
+        {"options": [{"deep": [{"api_key": "x"}]}]},
+        {"llms": [{"type": "OpenAILLM", "api_key": "x"}]},
+        {"url": "http://me:x@h/v1"},
+        {"url": "   http://me:x@h/v1"},
+        {"url": "\n\thttps://:x@h"},
+        {"url": "http://me:p/x@h"},
+        {"urls": ["http://h", "http://me:x@h"]},
+        {"url": "https://h/v1?api_key=x"},
+        {"url": "https://h/v1?n=1&p%61ssword=x"},
+        {"path": "simplecache::s3://key:x@bucket/y"},
+        {"url": f"https://ghp_{'a1B2' * 9}@github.com/me/it"},
+        {"key": "-----BEGIN RSA PRIVATE KEY-----\nabc"},
+    ],
+    ids=repr,
+)
+def test_what_looks_like_a_secret_is_refused_by_its_place(params: dict[str, Any]) -> None:
+    with pytest.raises(SpecFault) as refused:
+        refuse_secrets({"inner": params}, ("steps", "a"))
+    assert "'steps.a.inner." in str(refused.value)
+    with pytest.raises(SpecFault):
+        PipelineSpec.from_dict({"name": "demo", "steps": {"a": {"type": "A", **params}}})
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"max_tokens": 5, "max_new_tokens": 5, "token_count": "n", "tokens": "words", "num_tokens": "n"},
+        {"key_column": "id", "key": "id", "sort_key": "id", "partition_key": "id", "keys": ["a", "b"]},
+        {"author": "me", "authors": ["me"], "authority": "x", "authentic": "yes"},
+        {"api_key_env": "MY_KEY", "token_env": "MY_TOKEN", "password_column": "p", "secret_santa": "x"},
+        {"api_key": None, "token": "", "auth": None, "use_auth": True, "password": False},
+        {"eos_token": "</s>", "pad_token": "<pad>", "stop_token": "x", "max_token": 3, "image_token": "<i>"},
+        {"tokenizer": "gpt2", "passes": 3, "passage": "x", "compass": "north", "bypass": "x", "cookiecutter": "x"},
+        {"input_mappings": {"token": "word"}, "output_mappings": {"password": "word"}},
+        {"data": [{"password": "a column", "pairs": [["token", "NOUN"]]}], "examples": [{"token": "x"}]},
+        {"template": "Secret: {{ secret }}", "system_prompt": "Password: say it", "text": "Basic instructions"},
+        {"url": "http://localhost:8000/v1", "path": "s3://bucket/a@b", "file": "hf://datasets/me/it@main/x.jsonl"},
+        {"url": "https://host:8000/@me", "mail": "me@example.org", "to": "sftp://user@host/rows"},
+        {"model": "sk-model", "stop": ["Bearer", "Bearer of bad news"]},
+        {"words": ["token", "x"]},
+    ],
+    ids=repr,
+)
+def test_what_only_sounds_like_a_secret_is_taken(params: dict[str, Any]) -> None:
+    refuse_secrets(params, ("steps", "a"))
+
+
+def test_options_of_routing_functions_are_looked_at_too() -> None:
+    routing = {"a": {"function": "mine:choose", "api_key": "x"}}
+    with pytest.raises(SpecFault, match=r"'routing\.a\.api_key' holds a secret"):
+        PipelineSpec.from_dict({"name": "demo", "steps": {"a": {"type": "A"}}, "routing": routing})
