@@ -50,6 +50,7 @@ def run_signature(
         "files": {name: files.fingerprint() for name, files in data.items()},
         "load_groups": spec.load_groups,
         "enable_metadata": spec.enable_metadata,
+        "on_type_conflict": spec.on_type_conflict,
         "options": {name: value for name, value in options.items() if value is not None},
     }
     text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
