@@ -12,7 +12,7 @@ from typing import Any
 
 import msgpack
 
-from common.errors import RowError, RowTypeError, WireError
+from common.errors import RowError, RowTooLarge, RowTypeError, WireError
 
 Row = dict[str, Any]
 DATETIME = 1
@@ -60,14 +60,14 @@ def check_row(row: object, limit: int | None = None) -> None:
 
     Raises:
         RowTypeError: with the column and the type of the first value that cannot.
-        RowError: it is too large.
+        RowTooLarge
     """
     if not isinstance(row, dict):
         raise RowError(f"a step returned a {type(row).__name__} where a row (a dict) was expected")
     _check_value(row, "", 0)
     size = len(encode_rows([row])) if limit is not None else 0
     if limit is not None and size > limit:
-        raise RowError(f"the row has {size} bytes; at most {limit} are allowed (PENSTOCK_ROW_BYTES)")
+        raise RowTooLarge(f"the row has {size} bytes; at most {limit} are allowed (PENSTOCK_ROW_BYTES)")
 
 
 def _fits(value: dict[Any, Any] | list[Any] | tuple[Any, ...], depth: int) -> bool:

@@ -20,7 +20,8 @@ PenstockError
 ├── Fenced                exit 75  another coordinator has the run
 ├── CannotServe           exit 78  this worker cannot serve the step (version, digest, import)
 └── RowError                       one row failed; the engine turns it into a dead letter
-    └── RowTypeError               a value that rows cannot hold: names column and type
+    ├── RowTypeError               a value that rows cannot hold: names column and type
+    └── RowTooLarge                more bytes than a row may have
 """
 
 from __future__ import annotations
@@ -226,6 +227,10 @@ class RowTypeError(RowError):
             "None, bool, int (64 bit), float, decimal, str, bytes, datetime, date, time, duration, lists and dicts "
             "with string keys"
         )
+
+
+class RowTooLarge(RowError):
+    """A row has more bytes than it may have."""
 
 
 def describe(error: BaseException) -> str:

@@ -69,6 +69,7 @@ class Identity:
                 },
                 "load_groups": spec.load_groups,
                 "enable_metadata": spec.enable_metadata,
+                "on_type_conflict": spec.on_type_conflict,
                 **{name: value for name, value in options.items() if value is not None},
             },
             steps={name: _step(spec.steps[name], step) | _contents(name, data) for name, step in steps.items()},

@@ -96,6 +96,11 @@ class PipelineSpec(BaseModel):
     load_groups: list[list[str]] | Literal["sequential_step_execution"] | None = Field(
         default=None, description="Groups of steps that are loaded together, one group after the other."
     )
+    on_type_conflict: Literal["fail", "string"] = Field(
+        default="fail",
+        description="A value of the dataset that has another type than its column so far: the row fails, or the column "
+        "becomes text.",
+    )
 
     @classmethod
     def from_dict(cls, data: Any) -> PipelineSpec:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
+
+from coordinator.value_text import text_of
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -23,6 +25,7 @@ class Kind(StrEnum):
     FLOAT = "float"
     DECIMAL = "decimal"
     TEXT = "str"
+    MIXED = "str (of values of several types)"
     BYTES = "bytes"
     NAIVE = "datetime without a time zone"
     NAIVE_FAR = "datetime without a time zone (outside the years 1678 to 2261)"
@@ -41,11 +44,12 @@ class Kind(StrEnum):
 
 _WIDE_OF: Final = {
     Kind.INT: Kind.WIDE_INT,
+    Kind.TEXT: Kind.MIXED,
     Kind.NAIVE: Kind.NAIVE_FAR,
     Kind.AWARE: Kind.AWARE_FAR,
     Kind.DURATION: Kind.DURATION_FAR,
 }
-"""Kinds of one Arrow type of which only the first can still join floats, or nanoseconds."""
+"""Kinds of one Arrow type of which only the first can still join floats, nanoseconds, or another type's text."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +66,28 @@ class ColumnType:
     fields: tuple[tuple[str, ColumnType], ...] = ()
     whole: int = 0
     scale: int = 0
+
+    @property
+    def is_mixed(self) -> bool:
+        """Are values of several types in it, or deeper?"""
+        inner = (self.element,) if self.element else (child for _, child in self.fields)
+        return self.kind is Kind.MIXED or any(child.is_mixed for child in inner)
+
+    @property
+    def has_text(self) -> bool:
+        """Can every value of the type be said as text, the same whatever part holds it?"""
+        inner = (self.element,) if self.element else tuple(child for _, child in self.fields)
+        return self.kind is not Kind.BYTES and all(child.has_text and child.kind is not Kind.MIXED for child in inner)
+
+    def held(self, value: Any) -> Any:
+        """The value as a part holds it: as text, where the type says so."""
+        if value is None or not self.is_mixed:
+            return value
+        if self.kind is Kind.MIXED:
+            return text_of(value)
+        if self.element is not None:
+            return [self.element.held(item) for item in value]
+        return {name: child.held(value.get(name)) for name, child in self.fields}
 
     def __str__(self) -> str:
         if self.kind is Kind.LIST:
@@ -101,6 +127,7 @@ def arrow_type(column: ColumnType, final: bool, exact: bool = False) -> pa.DataT
         Kind.WIDE_INT: pa.int64(),
         Kind.FLOAT: pa.float64(),
         Kind.TEXT: pa.string(),
+        Kind.MIXED: pa.string(),
         Kind.BYTES: pa.binary(),
         Kind.NAIVE: pa.timestamp("us"),
         Kind.NAIVE_FAR: pa.timestamp("us"),
@@ -153,4 +180,6 @@ def cast(array: pa.Array, source: ColumnType, target: ColumnType) -> pa.Array:
             for name, child in target.fields
         ]
         return pa.StructArray.from_arrays(children, fields=list(kind), mask=array.is_null())
+    if target.kind is Kind.MIXED:
+        return pa.array([None if value is None else text_of(value) for value in array.to_pylist()], kind)
     return array.cast(kind)

@@ -367,6 +367,7 @@ class Execution:
             choose_successors=self._routing,
             files=self._stores.files,
             file_delay=self._stores.file_delay,
+            texts=self._prepared.spec.on_type_conflict == "string",
         )
 
     # who coordinates

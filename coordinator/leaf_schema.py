@@ -1,8 +1,10 @@
 """The schema of a leaf: the column types that all its rows so far agree on, growing in row order.
 
-null joins every type; int joins float; the fields of structs and the elements of lists are joined one by one. All else
-is a misfit: bool is not an int, bytes are not text, a naive datetime is not one with a time zone. A row with a value
-that does not fit is left out, and the schema stays as if the row had never come.
+null joins every type; int joins float, or decimal; the fields of structs and the elements of lists are joined one by
+one. All else is a misfit: bool is not an int, bytes are not text, a naive datetime is not one with a time zone. A row
+with a value that does not fit is left out, and the schema stays as if the row had never come. Where a pipeline says so
+(`on_type_conflict: string`), the column becomes text in place of that (`value_text.py`), if all its values have one:
+bytes have none.
 
 What a value becomes in Parquet: a missing column or field is null; an int in a float column is the equal float (an int
 beyond 2**53, which might have none, is a misfit there, and so is a float in a column that holds such an int); a
@@ -14,7 +16,7 @@ nulls once any row has a field there; if none ever has, the column is null.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, time, timedelta
 from decimal import Decimal
 from itertools import chain
@@ -33,6 +35,10 @@ MOST_FIELDS: Final = 1_000
 """Columns of a leaf, and fields of a dict in it: each is a column in Parquet, where every row has a place for it."""
 MOST_DIGITS: Final = 76
 """Digits of a decimal in Arrow."""
+INT_DIGITS: Final = 19
+"""Digits that an int may have."""
+LONGEST_DAYS: Final = 106_751_990
+"""Of a duration in Arrow, which counts microseconds in 64 bits."""
 EXACT_FLOAT: Final = 2**53
 """Every int up to here, of either sign, has an equal float."""
 
@@ -47,6 +53,7 @@ _SCALARS: Final[dict[type, Kind]] = {
 _WIDER: Final = {
     frozenset((Kind.INT, Kind.WIDE_INT)): Kind.WIDE_INT,
     frozenset((Kind.INT, Kind.FLOAT)): Kind.FLOAT,
+    frozenset((Kind.TEXT, Kind.MIXED)): Kind.MIXED,
     **{
         frozenset((plain, other)): other
         for plain, *others in (
@@ -89,6 +96,21 @@ class _Conflict(Exception):
 
 
 @dataclass(frozen=True, slots=True)
+class _How:
+    """How values are joined.
+
+    Args:
+        one: there is one value, and conflicts are to name the path.
+        texts: values of several types become text.
+        alone: they are of one row, and not in a list.
+    """
+
+    one: bool = False
+    texts: bool = False
+    alone: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class LeafSchema:
     """Columns and their types, in the order of their first appearance."""
 
@@ -99,8 +121,11 @@ class LeafSchema:
         """Columns of which nothing but the name is known."""
         return cls(tuple((name, NULL) for name in names))
 
-    def grow(self, rows: Sequence[Row]) -> tuple[LeafSchema, list[Misfit]]:
+    def grow(self, rows: Sequence[Row], *, texts: bool = False) -> tuple[LeafSchema, list[Misfit]]:
         """The schema after `rows`, and the rows that do not fit, in order. The same however rows are cut.
+
+        Args:
+            texts: a column of values of several types becomes text.
 
         Whole stretches are joined column by column, which is fast; a stretch that does not fit is halved until the
         rows that do not fit are alone.
@@ -111,13 +136,13 @@ class LeafSchema:
         while stretches:
             start, end = stretches.pop()
             try:
-                root = _join_rows(root, rows[start:end], one=False)
-            except _Conflict:
+                root = _join_rows(root, rows[start:end], _How(texts=texts, alone=end - start == 1))
+            except _Conflict as conflict:
                 if end - start > 1:
                     middle = (start + end) // 2
                     stretches += [(middle, end), (start, middle)]
                 else:
-                    misfits.append(_misfit(root, rows, start))
+                    misfits.append(_misfit(root, rows, start, texts, conflict))
         return LeafSchema(root.fields), misfits
 
     def to_bytes(self) -> bytes:
@@ -149,7 +174,12 @@ class LeafSchema:
         import pyarrow as pa
 
         schema = self.arrow()
-        columns = [pa.array([row.get(f.name) for row in rows], type=f.type) for f in schema]
+        columns = [
+            pa.array(
+                [child.held(row.get(name)) for row in rows] if child.is_mixed else [row.get(name) for row in rows], f
+            )
+            for (name, child), f in zip(self.columns, schema.types, strict=True)
+        ]
         return pa.Table.from_arrays(columns, schema=schema)
 
     def final_table(self, table: pa.Table, source: LeafSchema) -> pa.Table:
@@ -168,25 +198,26 @@ class LeafSchema:
         return pa.Table.from_arrays(columns, schema=schema)
 
 
-def _misfit(root: ColumnType, rows: Sequence[Row], index: int) -> Misfit:
+def _misfit(root: ColumnType, rows: Sequence[Row], index: int, texts: bool, conflict: _Conflict) -> Misfit:
+    """Finds the path of what a row that does not fit holds."""
     try:
-        _join_rows(root, rows[index : index + 1], one=True)
-    except _Conflict as conflict:
-        return Misfit(index, conflict.path.removeprefix("."), conflict.found, conflict.expected)
-    raise AssertionError("a row fits alone and does not fit alone")
+        _join_rows(root, rows[index : index + 1], _How(one=True, texts=texts, alone=True))
+    except _Conflict as found:
+        conflict = found
+    return Misfit(index, conflict.path.removeprefix("."), conflict.found, conflict.expected)
 
 
-def _join_rows(root: ColumnType, rows: Sequence[Row], *, one: bool) -> ColumnType:
+def _join_rows(root: ColumnType, rows: Sequence[Row], how: _How) -> ColumnType:
     if not {dict}.issuperset(map(type, rows)):
         raise _Conflict("no row", "a dict")
     if not root.fields and rows and not rows[0]:
         # Without any column Parquet would forget the row; with one it would be a row of nulls.
         raise _Conflict("no columns at all", "at least one")
-    return _join(root, rows, MAX_DEPTH, one)
+    return _join(root, rows, MAX_DEPTH, how)
 
 
-def _join(known: ColumnType, values: Sequence[Any], depth: int, one: bool) -> ColumnType:
-    """The type that holds `known` and all values. `one`: there is one value, and conflicts are to name the path."""
+def _join(known: ColumnType, values: Sequence[Any], depth: int, how: _How) -> ColumnType:
+    """The type that holds `known` and all values."""
     types = set(map(type, values))
     if type(None) in types:
         types.discard(type(None))
@@ -195,35 +226,75 @@ def _join(known: ColumnType, values: Sequence[Any], depth: int, one: bool) -> Co
         mine = values if len(types) == 1 else [value for value in values if type(value) is found]
         if found is list or found is dict:
             kind = Kind.LIST if found is list else Kind.STRUCT
-            if known.kind not in (Kind.NULL, kind):
-                raise _Conflict(kind, known.kind)
             if not depth:
                 raise _Conflict(kind, f"no more than {MAX_DEPTH} levels of lists and dicts")
             join: Callable[..., ColumnType] = _join_lists if found is list else _join_structs
-            known = join(known, mine, depth - 1, one)
-        elif found is Decimal:
-            known = _join_decimals(known, mine)
+            if known.kind in (Kind.NULL, kind):
+                known = join(known, mine, depth - 1, how)
+            elif how.texts:
+                known = _mixed(known, join(NULL, mine, depth - 1, how), how)
+            else:
+                raise _Conflict(kind, known.kind)
         else:
-            kind = _scalar(found, mine)
-            if known.kind is not kind:
-                known = ColumnType(_wider(known.kind, kind))
+            for new in _scalars(found, mine):
+                if known != new:
+                    known = _united(known, new, how)
     return known
 
 
-def _join_lists(known: ColumnType, lists: Sequence[list[Any]], depth: int, one: bool) -> ColumnType:
-    element = known.element or NULL
-    if one:
+def _scalars(found: type, values: Sequence[Any]) -> list[ColumnType]:
+    """The types of values that are all of the Python type `found`."""
+    if found is Decimal:
+        return [_join_decimals(values)]
+    if issubclass(found, datetime):
+        return [ColumnType(kind) for kind in dict.fromkeys(map(_datetime_kind, values))]
+    if issubclass(found, timedelta):
+        return [ColumnType(kind) for kind in dict.fromkeys(map(_duration_kind, values))]
+    return [ColumnType(_scalar(found, values))]
+
+
+def _united(known: ColumnType, new: ColumnType, how: _How) -> ColumnType:
+    """The type of both, `new` being that of a scalar."""
+    kinds = {known.kind, new.kind}
+    if Kind.DECIMAL in kinds and kinds <= {Kind.DECIMAL, Kind.INT, Kind.WIDE_INT}:
+        return _decimal(*(max(of(known), of(new)) for of in (_whole_digits, _scale)))
+    if known.kind is Kind.NULL:
+        return new
+    if wider := _WIDER.get(frozenset(kinds)):
+        return ColumnType(wider)
+    if how.texts:
+        return _mixed(known, new, how)
+    raise _Conflict(new.kind, known.kind)
+
+
+def _mixed(known: ColumnType, new: ColumnType, how: _How) -> ColumnType:
+    """Text, which the values of both types become."""
+    nested = {known.kind, new.kind} & {Kind.LIST, Kind.STRUCT}
+    # Of lists and dicts, only row by row can it be told what has become text in them already. A list has no such order.
+    if (nested and not how.alone) or not known.has_text or not _is_free_of_bytes(new):
+        raise _Conflict(new.kind, known.kind)
+    return ColumnType(Kind.MIXED)
+
+
+def _is_free_of_bytes(column: ColumnType) -> bool:
+    inner = [column.element] if column.element else [child for _, child in column.fields]
+    return column.kind is not Kind.BYTES and all(map(_is_free_of_bytes, inner))
+
+
+def _join_lists(known: ColumnType, lists: Sequence[list[Any]], depth: int, how: _How) -> ColumnType:
+    element, how = known.element or NULL, replace(how, alone=False)
+    if how.one:
         for index, value in enumerate(lists[0]):
             try:
-                element = _join(element, [value], depth, True)
+                element = _join(element, [value], depth, how)
             except _Conflict as conflict:
                 raise conflict.inside(f"[{index}]") from None
     else:
-        element = _join(element, list(chain.from_iterable(lists)), depth, False)
+        element = _join(element, list(chain.from_iterable(lists)), depth, how)
     return ColumnType(Kind.LIST, element)
 
 
-def _join_structs(known: ColumnType, dicts: Sequence[dict[str, Any]], depth: int, one: bool) -> ColumnType:
+def _join_structs(known: ColumnType, dicts: Sequence[dict[str, Any]], depth: int, how: _How) -> ColumnType:
     fields = dict(known.fields)
     names = dict.fromkeys(chain.from_iterable(dicts))
     if names and (strange := set(map(type, names)) - {str}):
@@ -237,7 +308,7 @@ def _join_structs(known: ColumnType, dicts: Sequence[dict[str, Any]], depth: int
     _check_text(new)
     for name in names:
         try:
-            fields[name] = _join(fields.get(name, NULL), [item.get(name) for item in dicts], depth, one)
+            fields[name] = _join(fields.get(name, NULL), [item.get(name) for item in dicts], depth, how)
         except _Conflict as conflict:
             raise conflict.inside(f".{name}") from None
     return ColumnType(Kind.STRUCT, fields=tuple(fields.items()))
@@ -253,24 +324,22 @@ def _scalar(found: type, values: Sequence[Any]) -> Kind:
         if low < -(2**63) or high >= 2**63:
             raise _Conflict("int (beyond 64 bits)", "one of 64 bits")
         return Kind.INT if low >= -EXACT_FLOAT and high <= EXACT_FLOAT else Kind.WIDE_INT
-    if issubclass(found, datetime):
-        return _datetime_kind(values)
-    if issubclass(found, timedelta):
-        return _duration_kind(values)
     if found in _SCALARS:
         return _SCALARS[found]
     raise _Conflict(found.__name__, "a type that rows can hold")
 
 
-def _join_decimals(known: ColumnType, values: Sequence[Any]) -> ColumnType:
-    whole, scale = known.whole, known.scale
+def _join_decimals(values: Sequence[Any]) -> ColumnType:
+    whole = scale = 0
     for value in values:
         _, digits, exponent = value.as_tuple()
         if not isinstance(exponent, int):
             raise _Conflict(f"decimal ({value})", "a finite one")
         whole, scale = max(whole, len(digits) + exponent), max(scale, -exponent)
-    if known.kind not in (Kind.NULL, Kind.DECIMAL):
-        raise _Conflict(Kind.DECIMAL, known.kind)
+    return _decimal(whole, scale)
+
+
+def _decimal(whole: int, scale: int) -> ColumnType:
     if whole + scale > MOST_DIGITS:
         raise _Conflict(
             f"decimal (with which the column needs {whole + scale} digits)", f"one of {MOST_DIGITS} digits at most"
@@ -278,28 +347,35 @@ def _join_decimals(known: ColumnType, values: Sequence[Any]) -> ColumnType:
     return ColumnType(Kind.DECIMAL, whole=whole, scale=scale)
 
 
-def _datetime_kind(values: Sequence[datetime]) -> Kind:
-    if len(aware := {value.tzinfo is not None for value in values}) > 1:
-        raise _Conflict(Kind.AWARE, Kind.NAIVE)
-    near = all(1677 < value.year < 2262 for value in values)
-    nano = any(getattr(value, "nanosecond", 0) for value in values)
+def _whole_digits(column: ColumnType) -> int:
+    return INT_DIGITS if column.kind in (Kind.INT, Kind.WIDE_INT) else column.whole
+
+
+def _scale(column: ColumnType) -> int:
+    return column.scale
+
+
+def _datetime_kind(value: datetime) -> Kind:
+    near = 1677 < value.year < 2262
+    nano = bool(getattr(value, "nanosecond", 0))
     if nano and not near:
         raise _Conflict("datetime (outside the years 1678 to 2261)", Kind.NAIVE_NANO)
-    if aware == {False}:
+    if value.tzinfo is None:
         return Kind.NAIVE_NANO if nano else Kind.NAIVE if near else Kind.NAIVE_FAR
     try:
-        for value in values:
-            if not 1 < value.year < 9999:
-                value.astimezone(UTC)
+        if not 1 < value.year < 9999:
+            value.astimezone(UTC)
     except OverflowError:
         raise _Conflict("datetime (outside the years 1 to 9999 in UTC)", "one inside") from None
     return Kind.AWARE_NANO if nano else Kind.AWARE if near else Kind.AWARE_FAR
 
 
-def _duration_kind(values: Sequence[timedelta]) -> Kind:
-    if any(getattr(value, "nanoseconds", 0) for value in values):
+def _duration_kind(value: timedelta) -> Kind:
+    if getattr(value, "nanoseconds", 0):
         return Kind.DURATION_NANO
-    return Kind.DURATION if all(abs(value.days) < 106_000 for value in values) else Kind.DURATION_FAR
+    if abs(value.days) >= LONGEST_DAYS:
+        raise _Conflict("duration (of more than 292,000 years)", "a shorter one")
+    return Kind.DURATION if abs(value.days) < 106_000 else Kind.DURATION_FAR
 
 
 def _check_text(values: Sequence[str]) -> None:
@@ -311,12 +387,3 @@ def _check_text(values: Sequence[str]) -> None:
             pa.array([value for value in values if not value.isascii()], type=pa.string())
         except UnicodeEncodeError:
             raise _Conflict("str (with a lone surrogate)", "one that UTF-8 can write") from None
-
-
-def _wider(known: Kind, found: Kind) -> Kind:
-    if known is Kind.NULL:
-        return found
-    wider = _WIDER.get(frozenset((known, found)))
-    if wider is None:
-        raise _Conflict(found, known)
-    return wider

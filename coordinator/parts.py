@@ -87,11 +87,20 @@ class LeafWriter:
         epoch_token: the coordinator's epoch, part of every file name, so that two coordinators never share a file.
         schema: the schema recorded with the leaf's last part; None before the first.
         settings: `part_rows`, `part_bytes` and `flush_interval` say when a part is due.
+        texts: a column of values of several types becomes text; else the rows that do not fit fail.
     """
 
     def __init__(
-        self, folder: Path, leaf: str, epoch_token: str, schema: LeafSchema | None, settings: Settings
+        self,
+        folder: Path,
+        leaf: str,
+        epoch_token: str,
+        schema: LeafSchema | None,
+        settings: Settings,
+        *,
+        texts: bool = False,
     ) -> None:
+        self._texts = texts
         self._folder = folder
         self._leaf = leaf
         self._epoch_token = epoch_token
@@ -138,7 +147,7 @@ class LeafWriter:
             raise ValueError(f"leaf '{self._leaf}': there is no batch to write")
         first, last = self._batches[0][0], self._batches[-1][0]
         rows = [row for _, batch in self._batches for row in batch]
-        schema, misfits = self.schema.grow(rows)
+        schema, misfits = self.schema.grow(rows, texts=self._texts)
         failed: tuple[FailedRow, ...] = ()
         if misfits:
             places = [(seq, index) for seq, batch in self._batches for index in range(len(batch))]

@@ -44,6 +44,8 @@ class Pipeline:
         enable_metadata: keep the column of raw inputs and outputs that tasks write about their rows.
         requirements: packages that every worker must have, such as "vllm>=0.6".
         load_groups: steps that are loaded together, one group after the other; `run` may give others.
+        on_type_conflict: a value of the dataset that has another type than its column so far fails its row, or makes
+            the column text.
 
     Steps that are made inside of a `with` block of the pipeline belong to it.
     """
@@ -58,6 +60,7 @@ class Pipeline:
         enable_metadata: bool = False,
         requirements: Sequence[str] = (),
         load_groups: LoadGroups | None = None,
+        on_type_conflict: Literal["fail", "string"] = "fail",
     ) -> None:
         self._name = name
         self.description = description
@@ -65,6 +68,7 @@ class Pipeline:
         self.enable_metadata = enable_metadata
         self.requirements = list(requirements)
         self.load_groups = load_groups
+        self.on_type_conflict: Literal["fail", "string"] = on_type_conflict
         self._steps: dict[str, BaseStep] = {}
         self._after: dict[str, list[str]] = {}
         self._routing: dict[str, RoutingBatchFunction] = {}
@@ -169,6 +173,7 @@ class Pipeline:
             "enable_metadata": self.enable_metadata,
             "requirements": self.requirements,
             "load_groups": _group_names(load_groups or self.load_groups),
+            "on_type_conflict": self.on_type_conflict,
         }
         return PipelineSpec.from_dict({key: value for key, value in data.items() if value or key == "steps"})
 
@@ -219,6 +224,7 @@ class Pipeline:
             enable_metadata=spec.enable_metadata,
             requirements=spec.requirements,
             load_groups=spec.load_groups,
+            on_type_conflict=spec.on_type_conflict,
         )
         for step in parts.steps.values():
             pipeline.add_step(step)

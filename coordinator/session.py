@@ -49,6 +49,7 @@ class RunFacts:
         windows: per step, batches that one worker has in hand at once.
         files: the store of payloads outside the broker, where there is one.
         file_delay: seconds that a file stays there after its release.
+        texts: a column of values of several types becomes text.
     """
 
     plan: Plan
@@ -59,6 +60,7 @@ class RunFacts:
     choose_successors: ChooseSuccessors
     files: FileStore | None = None
     file_delay: float = 0.0
+    texts: bool = False
 
 
 class Session:
@@ -72,7 +74,7 @@ class Session:
         end, self._cursor, sent = control.marks(steps)
         self.flow = FlowControl(self.manager, facts.windows, facts.settings, sent)
         token = control.epoch.replace(":", "-")
-        self.sink = Sink(control, facts.plan.leaves, facts.parts, token, facts.files, facts.settings)
+        self.sink = Sink(control, facts.plan.leaves, facts.parts, token, facts.files, facts.settings, texts=facts.texts)
         self.position = 0
         self.broker_full = False
         self._discarded = 0

@@ -11,7 +11,7 @@ from pathlib import Path
 from common.batch import DeadLetter, PartWritten, Payload
 from common.broker.control import Control
 from common.codec import decode_rows
-from common.errors import PayloadLost, PayloadMissing
+from common.errors import PayloadLost, PayloadMissing, WireError
 from common.payloads import FileStore
 from common.settings import Settings
 from coordinator.batch_manager import Emit
@@ -42,6 +42,7 @@ class Sink:
         folder: the parts folder.
         token: of the epoch, part of every file name.
         files: the store of payloads outside the broker.
+        texts: a column of values of several types becomes text.
     """
 
     def __init__(
@@ -52,7 +53,10 @@ class Sink:
         token: str,
         files: FileStore | None,
         settings: Settings,
+        *,
+        texts: bool = False,
     ) -> None:
+        self._texts = texts
         self.parts: dict[str, list[Part]] = {leaf: [] for leaf in leaves}
         self._control = control
         self.folder = folder
@@ -86,7 +90,7 @@ class Sink:
         check_parts(self.folder, [part for parts in self.parts.values() for part in parts])
         for leaf, parts in self.parts.items():
             schema = LeafSchema.from_bytes(parts[-1].schema) if parts else None
-            self._writers[leaf] = LeafWriter(self.folder, leaf, self._token, schema, self._settings)
+            self._writers[leaf] = LeafWriter(self.folder, leaf, self._token, schema, self._settings, texts=self._texts)
 
     @property
     def rows(self) -> Mapping[str, int]:
@@ -103,6 +107,7 @@ class Sink:
             OSError: the disk is full; nothing is lost, and the call may be repeated.
             StoreAway: the payload store cannot be reached; the same.
             PayloadLost
+            WireError: a payload has more or fewer rows than the journal says.
         """
         more = False
         for leaf, emitted in self._emitted.items():
@@ -114,6 +119,8 @@ class Sink:
                 self._write(leaf)  # what is so large is alone in memory
             for emit, data in zip(some, self._read(some), strict=True):
                 stored = decode_rows(data)
+                if len(stored) != emit.rows:
+                    raise self._miscounted(emit, len(stored))
                 rows = [row for row in stored if row is not None]
                 writer.add(emit.payload.seq, rows, emit.size, now)
                 places = (
@@ -154,6 +161,14 @@ class Sink:
                 raise PayloadMissing(self._control.keys.payload(payload.step, payload.seq, payload.attempt))
             data.append(stored)
         return data
+
+    def _miscounted(self, emit: Emit, rows: int) -> WireError:
+        payload = emit.payload
+        name = payload.external or self._control.keys.payload(payload.step, payload.seq, payload.attempt)
+        return WireError(
+            f"payload {name} has {rows:,} rows, and the journal says {emit.rows:,}: something else than its worker has "
+            "written to it; none of them is in the dataset: start over with --fresh"
+        )
 
     def _write(self, leaf: str) -> None:
         part = self._writers[leaf].flush()

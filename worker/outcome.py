@@ -19,7 +19,7 @@ class FailedRow:
     Args:
         place: its place among the whole rows that the step was given.
         attempts: times that it was tried, in a batch or alone.
-        row: as the step was given it.
+        row: as the step was given it, with what the step made of it where that is what cannot be kept.
         kept: columns that there are all the same, by the step's own names.
         ends_run: it is not the row that is wrong, so that no other row would fare better.
     """

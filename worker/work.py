@@ -10,7 +10,8 @@ from common.batch import Batch, Chunk, DeadLetter, Failure, Result
 from common.broker.work import Done, Taken
 from common.codec import check_row, encode_rows
 from common.columns import promised_columns
-from common.errors import RowError, RunError, describe
+from common.errors import RowError, RowTooLarge, RunError, describe
+from common.legible import legible
 from common.payloads import FileStore
 from common.settings import Settings
 from common.steps.base import BaseStep, Row
@@ -175,10 +176,14 @@ class Packer:
         if self._step.on_error == "fail":
             raise StepFailed(str(error)) from error
         given: Row | None = None
+        made = rows[place]
         if whole.inputs and len(rows) == whole.length and place in whole.positions:
             place = whole.positions.index(place)
             given = whole.inputs[0][place] if place < len(whole.inputs[0]) else None
-        failed.append(FailedRow(place, describe_short(error), 1, given))
+        kept = given
+        if isinstance(made, dict) and not isinstance(error, RowTooLarge):  # it may have been paid for
+            kept = {**legible(made), **(given or {})}
+        failed.append(FailedRow(place, describe_short(error), 1, kept))
         return failed_output(self._step, given) if given is not None else None
 
     def letter(self, batch: Batch, whole: WholeRows, failure: FailedRow) -> DeadLetter:

@@ -9,12 +9,18 @@ from pathlib import Path
 
 import msgpack
 import pytest
+from pyarrow import parquet
 
-from common.batch import Result
+from common.batch import Payload, Result
 from common.broker.connection import Connection
-from common.errors import BrokerError
+from common.codec import encode_rows
+from common.errors import BrokerError, WireError
 from common.keys import Keys
+from common.settings import Settings
 from common.wire import PROTOCOL, encode_entry
+from coordinator.batch_manager import Emit
+from coordinator.sink import Sink
+from tests.integration.broker import Run
 from tests.integration.harness import Command, Harness, harnesses, wait_for
 from tests.integration.hosts import MINE, SLOW, check_end, coordinator, the_run, worker
 
@@ -214,3 +220,19 @@ def test_a_run_that_cannot_be_read_is_refused_in_words(harness: Harness, redis_u
     assert "Traceback" not in text
     assert "--fresh" in text
     assert harness.processes() == []
+
+
+@pytest.mark.parametrize("rows", [9, 11])
+def test_a_payload_of_a_leaf_with_other_rows_than_the_journal_says_ends_in_words(
+    run: Run, tmp_path: Path, rows: int
+) -> None:
+    sink = Sink(run.control, ["a"], tmp_path, "token", None, Settings())
+    sink.open()
+    run.store(Payload("a", 0), data=encode_rows([{"n": n} for n in range(10)]))
+    run.store(Payload("a", 1), data=encode_rows([{"n": n} for n in range(rows)]))
+    for seq in (0, 1):
+        sink.emit(Emit(Payload("a", seq), 10, 100))
+    with pytest.raises(WireError, match=rf"payload .*:a:1:0 has {rows} rows, and the journal says 10.*--fresh"):
+        sink.take_in(0.0)
+    sink.flush()
+    assert [parquet.read_metadata(part).num_rows for part in tmp_path.glob("*.parquet")] == [10]

@@ -45,6 +45,8 @@ def test_a_value_that_rows_cannot_hold_fails_its_row_alone(harness: Harness, wha
     (letter,) = harness.letters()
     assert (letter.step, letter.seq, letter.position) == ("odd", 1, 27)
     assert letter.error.startswith(error)
+    assert letter.row is not None
+    assert letter.row.pop("value"), "what was made of the row is kept, as far as it can be said"
     assert letter.row == {"n": 77, "text": "row 77"}
     assert harness.record().failed == {"odd": 1}
 
@@ -62,7 +64,27 @@ def test_with_nulls_a_row_of_such_a_value_is_as_the_step_was_given_it(harness: H
         {"n": 78, "text": "row 78", "value": 78},
     ]
     (letter,) = harness.letters()
-    assert letter.row == {"n": 77, "text": "row 77"}
+    assert letter.row is not None
+    assert ("undeclared" in letter.row) == (column == "undeclared")
+    assert {"n": letter.row["n"], "text": letter.row["text"]} == {"n": 77, "text": "row 77"}
+
+
+@pytest.mark.parametrize("choice", ["fail", "string"])
+def test_a_column_of_several_types_costs_no_row_or_keeps_the_rows_whole(harness: Harness, choice: str) -> None:
+    data = "[{n: 1, v: 1}, {n: 2, v: 0.5}, {n: 3, v: high}, {n: 4, v: 9007199254740993}]"
+    spec = harness.write_spec(
+        f"name: values\non_type_conflict: {choice}\nsteps:\n"
+        f"  gen: {{type: LoadDataFromDicts, data: {data}}}\n"
+        "  keep: {type: KeepColumns, after: gen, columns: [n, v]}\n"
+    )
+    code, text = harness.run(spec)
+    assert code == (0 if choice == "string" else 3), text
+    if choice == "string":
+        assert [row["v"] for row in harness.rows()] == ["1", "0.5", "high", "9007199254740993"]
+        return
+    assert [row["v"] for row in harness.rows()] == [1.0, 0.5]
+    assert [letter.row for letter in harness.letters()] == [{"n": 3, "v": "high"}, {"n": 4, "v": 9007199254740993}]
+    assert "column 'v' holds str where float is expected" in harness.letters()[0].error
 
 
 def test_with_on_error_fail_such_a_value_halts_the_run(harness: Harness) -> None:
@@ -206,7 +228,9 @@ def test_a_row_without_a_column_that_its_step_declares_fails_alone_in_every_kind
         column = "remark" if name == "sync" else "note"
         assert letters[name].error.startswith(f"step '{name}' declares the column '{column}' in its outputs")
         assert (letters[name].position, letters[name].attempts) == (3, 1)
-        assert letters[name].row == {"n": 3, "text": "row 3"}
+        kept = letters[name].row
+        assert kept is not None
+        assert kept.items() >= {"n": 3, "text": "row 3"}.items()
         left = [n for n in range(20) if n != 3 or name == "nulls"]
         assert [row["n"] for row in harness.rows(name)] == left
     assert [row["n"] for row in harness.rows("made")] == [n for n in range(20) if n != 3]

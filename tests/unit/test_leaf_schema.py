@@ -75,12 +75,14 @@ def stored(value: Any, column: ColumnType) -> Any:
     return float(value) if column.kind is Kind.FLOAT else value
 
 
-def write(rows: list[dict[str, Any]], cuts: list[int], folder: Path) -> tuple[list[Any], list[Any], LeafSchema]:
+def write(
+    rows: list[dict[str, Any]], cuts: list[int], folder: Path, *, texts: bool = False
+) -> tuple[list[Any], list[Any], LeafSchema]:
     """Rows through parts, a coordinator's death after each, into a dataset: its rows, the failed, the schema."""
     parts, failed, schema = [], [], None
     bounds = sorted({0, len(rows), *(cut for cut in cuts if cut < len(rows))})
     for start, end in pairwise(bounds):
-        writer = LeafWriter(folder / "parts", "leaf", "token", schema, Settings())
+        writer = LeafWriter(folder / "parts", "leaf", "token", schema, Settings(), texts=texts)
         for seq in range(start, end):
             writer.add(seq, [rows[seq]], 1, 0.0)
         parts.append(part := writer.flush())
@@ -300,7 +302,37 @@ def test_times_and_decimals_keep_their_type_whatever_part_they_are_in(values: li
     assert table.column("v").to_pylist() == values
 
 
-@pytest.mark.parametrize("values", [[FAR, NANO], [NANO, FAR], [Decimal("1.5"), 1], [date(2024, 1, 1), NANO]], ids=repr)
+@pytest.mark.parametrize(
+    "values", [[FAR, NANO], [NANO, FAR], [Decimal("1.5"), 1.5], [date(2024, 1, 1), NANO]], ids=repr
+)
 def test_what_would_have_to_change_to_share_a_column_is_a_misfit(values: list[Any]) -> None:
     _, misfits = LeafSchema().grow([{"v": value} for value in values])
     assert [misfit.index for misfit in misfits] == [1]
+
+
+@pytest.mark.parametrize("days", [106_751_990, -106_751_991, 999_999_999])
+def test_a_duration_that_arrow_cannot_count_is_a_misfit(tmp_path: Path, days: int) -> None:
+    found, failed, _ = write([{"v": timedelta(days=days)}, {"v": timedelta(days=106_751_989)}], [], tmp_path)
+    assert [row["v"] for row in found] == [timedelta(days=106_751_989)]
+    assert failed[0][2].startswith("column 'v' holds duration (of more than 292,000 years)")
+
+
+def test_durations_with_nanoseconds_and_very_long_ones_share_no_column() -> None:
+    _, misfits = LeafSchema().grow([{"v": pd.Timedelta(1, "ns")}, {"v": timedelta(days=200_000)}])
+    assert [misfit.index for misfit in misfits] == [1]
+
+
+@pytest.mark.parametrize("values", [[1, Decimal("1.5")], [Decimal("1.5"), 1], [2**63 - 1, Decimal("0.05")]], ids=repr)
+def test_int_joins_decimal_without_a_digit_lost(tmp_path: Path, values: list[Any]) -> None:
+    for cuts in ([], [1]):
+        found, failed, _ = write([{"v": value} for value in values], cuts, tmp_path / str(len(cuts)))
+        assert failed == []
+        assert [row["v"] for row in found] == values
+        assert {type(row["v"]) for row in found} == {Decimal}
+
+
+def test_an_int_that_a_float_cannot_hold_fails_in_lists_and_dicts_as_well() -> None:
+    big = 2**53 + 1
+    columns, misfits = grown({"a": [0.5], "b": {"c": [big]}}, {"a": [1, big]}, {"b": {"c": [0.5]}}, {"a": [2]})
+    assert [(index, path) for index, path, _, _ in misfits] == [(1, "a[1]"), (2, "b.c[0]")]
+    assert columns == {"a": "list[float]", "b": "dict[c: list[int (beyond 2**53)]]"}
