@@ -170,7 +170,7 @@ def test_a_step_that_returns_no_iterator_is_told_so(harness: Harness) -> None:
     spec = write(harness, "odd: {type: 'failing_steps:Odder', after: gen, retries: 0}")
     code, text = harness.run(spec)
     assert code == 1, text
-    assert "'NoneType' object is not iterable" in text
+    assert "step 'odd': UsageError: process of step" in text
 
 
 FORGETFUL = """
