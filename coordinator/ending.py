@@ -37,7 +37,6 @@ from coordinator.service import Coordinator, Halted, Stopped
 from coordinator.session import Session
 from coordinator.stores import RunStores
 from coordinator.view import Outcome, Reporter, Status
-from coordinator.wording import count
 
 PACKAGES = ("penstock", "datasets", "pyarrow")
 
@@ -114,8 +113,6 @@ class Ending:
     def _complete(self, coordinator: Coordinator, control: Control) -> Outcome:
         session = coordinator.run()
         self._directory.check_lock()
-        if reason := self._why_nothing_is_left(session):
-            return self.incomplete(session, control, "halted", EXIT_FAILED, reason)
         failed = failed_rows(session)
         if self._request.dry_run:
             for leaf, row in sample_rows(session).items():
@@ -207,16 +204,6 @@ class Ending:
         if not session.manager.steps[halt.step].breaker.tripped:
             return reason
         return "; the first one: ".join((reason, *self._first_errors([halt.step]).values()))
-
-    def _why_nothing_is_left(self, session: Session) -> str:
-        """Of a leaf whose rows could not be stored, none of them; empty where there is no such leaf."""
-        for leaf in self.prepared.plan.leaves:
-            state = session.manager.steps[leaf]
-            lost = state.counts.unwritable
-            if lost and not state.counts.written and state.breaker.rate < 1:
-                reason = f"step '{leaf}': {'all ' if lost > 1 else ''}{count(lost, 'row')} cannot be stored"
-                return "; the first one: ".join((reason, *self._first_errors([leaf]).values()))
-        return ""
 
     def _first_errors(self, steps: Iterable[str]) -> dict[str, str]:
         return FailureLog(self._directory.failures).first_errors(steps)

@@ -252,18 +252,3 @@ def test_a_load_that_fails_is_in_the_log_of_the_run(harness: Harness, cause: Pat
     spec = write(harness, f"model: {{type: 'failing_steps:NoLoad', after: gen, cause: '{cause}'}}")
     assert harness.run(spec)[0] == 1
     assert "OSError: the model's weights are not there" in harness.log
-
-
-@pytest.mark.parametrize(("rate", "exit_code"), [("", 1), (", max_failure_rate: 1", 3)])
-def test_a_leaf_of_which_no_row_can_be_stored_halts_the_run(harness: Harness, rate: str, exit_code: int) -> None:
-    data = "[{value: [1, a]}, {value: [2, b]}]"
-    spec = harness.write_spec(
-        f"name: halting\nsteps:\n  gen: {{type: LoadDataFromDicts, data: {data}}}\n"
-        f"  keep: {{type: KeepColumns, after: gen, columns: [value]{rate}}}\n"
-    )
-    code, text = harness.run(spec)
-    assert code == exit_code, text
-    if exit_code == 1:
-        assert "step 'keep': all 2 rows cannot be stored; the first one: column 'value" in text
-        assert harness.record().status == "halted"
-        assert harness.run(spec)[0] == 1
