@@ -7,7 +7,7 @@ another version, size or shape is a `WireError`, never a crash further in.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeVar
 
 import msgpack
@@ -36,6 +36,7 @@ MESSAGE_LIMIT = 64 << 20
 SMALL_MESSAGE = 1 << 20
 MOST_VALUES = 4_000_000
 """Values in the lists of a larger message: each takes up to 60 bytes of memory, however few it has in the message."""
+LETTERS_TOGETHER = 500
 ERROR_LIMIT = 4_000
 """Characters of an error text that are kept."""
 GREATEST_COUNT = 2**53
@@ -181,23 +182,55 @@ def encode_letter(letter: DeadLetter) -> bytes:
     )
 
 
-def decode_letter(message: bytes) -> DeadLetter:
-    """Raises WireError for anything that `encode_letter` does not write."""
+def encode_letters(letters: Sequence[DeadLetter]) -> list[bytes]:
+    """Dead letters of one batch and worker: many in one message, or each in its own where their rows are large."""
+    some = (letters[first : first + LETTERS_TOGETHER] for first in range(0, len(letters), LETTERS_TOGETHER))
+    return [message for together in some for message in _letters_out(together)]
+
+
+def _letters_out(letters: Sequence[DeadLetter]) -> list[bytes]:
+    try:
+        rows = encode_rows([letter.row for letter in letters])
+    except RowError:
+        rows = b""
+    if len(letters) < 2 or not 0 < len(rows) <= SMALL_MESSAGE:
+        return [encode_letter(letter) for letter in letters]
+    first, errors = letters[0], list(dict.fromkeys(letter.error for letter in letters))
+    places = {error: place for place, error in enumerate(errors)}
+    facts = [[letter.position, places[letter.error], letter.attempts] for letter in letters]
+    texts = [_error(error) for error in errors]
+    return [_pack("letters", first.step, first.seq, first.attempt, first.worker, texts, facts, rows)]
+
+
+def decode_letters(message: bytes) -> list[DeadLetter]:
+    """Raises WireError for anything that `encode_letter` and `encode_letters` do not write."""
     return _read(
         message,
         {
-            "letter": lambda step, seq, attempt, position, error, attempts, worker, row: DeadLetter(
-                _step(step),
-                _count(seq),
-                _count(attempt),
-                _count(position),
-                _text(error),
-                _count(attempts),
-                _text(worker),
-                None if row is None else decode_rows(_bytes(row))[0],
-            )
+            "letter": lambda step, seq, attempt, position, error, attempts, worker, row: [
+                DeadLetter(
+                    _step(step),
+                    _count(seq),
+                    _count(attempt),
+                    _count(position),
+                    _text(error),
+                    _count(attempts),
+                    _text(worker),
+                    None if row is None else decode_rows(_bytes(row))[0],
+                )
+            ],
+            "letters": _letters_in,
         },
     )
+
+
+def _letters_in(step: Any, seq: Any, attempt: Any, worker: Any, errors: Any, facts: Any, rows: Any) -> list[DeadLetter]:
+    of_batch, texts = (_step(step), _count(seq), _count(attempt)), [_text(error) for error in errors]
+    decoded = decode_rows(_bytes(rows))
+    return [
+        DeadLetter(*of_batch, _count(position), texts[_count(error)], _count(attempts), _text(worker), row)
+        for (position, error, attempts), row in zip(facts, decoded, strict=True)
+    ]
 
 
 def _error(text: str) -> str:

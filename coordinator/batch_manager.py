@@ -16,11 +16,13 @@ from collections.abc import Generator, Iterator
 from dataclasses import dataclass, field, replace
 
 from common.batch import Batch, Entry, Failure, PartWritten, Payload, Reopened, Result, Routed
-from coordinator.breaker import Breaker
+from coordinator.breaker import MINIMUM_ROWS, Breaker
 from coordinator.holdings import Holdings
-from coordinator.outputs import Closing, Edge, Output
+from coordinator.outputs import Closing, Edge, Output, payloads_of
 from coordinator.plan import Plan, StepPlan
 from coordinator.step_state import Choice, StepState
+
+UNWRITABLE = "could be written; change what it gives, or start over with --fresh"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +131,11 @@ class BatchManager:
             case Reopened():
                 effects = list(self._reopened())
         if not self.finished and self._is_complete():
-            self.finished = True
-            effects.append(Finish())
+            if lost := [state for state in self.steps.values() if state.wrote_nothing]:
+                effects += self._halt(lost[0], f"none of its {lost[0].counts.unwritable} rows {UNWRITABLE}")
+            else:
+                self.finished = True
+                effects.append(Finish())
         return effects
 
     @property
@@ -167,12 +172,12 @@ class BatchManager:
         state = self.steps[result.step]
         if not state.awaits(result.seq, result.attempt):
             if state.plan.kind != "generator":  # delivered twice: the rows stored last are nobody's to let go
-                for payload, chunk in zip(_payloads(result), result.chunks, strict=True):
+                for payload, chunk in zip(payloads_of(result), result.chunks, strict=True):
                     if payload not in self.holdings.payloads:
                         yield Release(payload, chunk.size)
             return
         tripped_before = state.breaker.tripped
-        for payload, chunk in zip(_payloads(result), result.chunks, strict=True):
+        for payload, chunk in zip(payloads_of(result), result.chunks, strict=True):
             self.holdings.take(payload, chunk.size)
         if state.plan.kind == "generator":
             self._generated(state, result)
@@ -215,7 +220,7 @@ class BatchManager:
         counts.holes += result.holes
         counts.out += result.rows - result.holes
         counts.seconds += result.seconds
-        for payload, chunk in zip(_payloads(result), result.chunks, strict=True):
+        for payload, chunk in zip(payloads_of(result), result.chunks, strict=True):
             state.log.append(Output(payload, chunk.rows, chunk.size, origin))
         if state.plan.kind == "global":
             state.log.end_at(len(result.chunks))
@@ -256,13 +261,14 @@ class BatchManager:
         state = self.steps[part.step]
         if not state.unwritten or state.unwritten[0].payload.seq > part.last_seq:
             return
-        state.counts.written += part.rows
-        state.counts.unwritable += part.failed
+        state.note_part(part)
         while state.unwritten and state.unwritten[0].payload.seq <= part.last_seq:
             output = state.unwritten.popleft()
             self.holdings.let_go(output.payload, output.size)
             if output.payload.external is not None:
                 yield Release(output.payload, output.size)
+        if state.unwritable_in_a_row >= MINIMUM_ROWS and state.breaker.rate < 1:
+            yield from self._halt(state, f"none of the last {state.unwritable_in_a_row} rows {UNWRITABLE}")
 
     def _reopened(self) -> Iterator[Effect]:
         if self.halted is None:
@@ -271,9 +277,10 @@ class BatchManager:
         for state in self.steps.values():
             again = set(state.errors)
             state.errors.clear()
+            state.unwritable_in_a_row = 0
             for held in state.breaker.reopen():
                 again.add(held.seq)
-                for payload, chunk in zip(_payloads(held), held.chunks, strict=True):
+                for payload, chunk in zip(payloads_of(held), held.chunks, strict=True):
                     self.holdings.let_go(payload, chunk.size)
                     yield Release(payload, chunk.size)
             if state.plan.kind == "generator":
@@ -390,11 +397,3 @@ class BatchManager:
         if self.halted is None:
             self.halted = Halt(state.plan.name, reason)
             yield self.halted
-
-
-def _payloads(result: Result) -> list[Payload]:
-    """The payloads of a result. A global step has one batch, of seq 0, and its chunk i is its output batch i."""
-    return [
-        Payload(result.step, result.seq + place, result.attempt, chunk.external)
-        for place, chunk in enumerate(result.chunks)
-    ]

@@ -201,7 +201,8 @@ class Ending:
         halt = session.manager.halted
         assert halt is not None
         reason = f"step '{halt.step}': {halt.reason}"
-        if not session.manager.steps[halt.step].breaker.tripped:
+        state = session.manager.steps[halt.step]
+        if not state.breaker.tripped and (state.errors or not state.counts.unwritable):
             return reason
         return "; the first one: ".join((reason, *self._first_errors([halt.step]).values()))
 

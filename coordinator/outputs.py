@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from common.batch import Input, Payload, Slice
+from common.batch import Input, Payload, Result, Slice
 
 
 @dataclass(slots=True, eq=False)
@@ -176,3 +176,11 @@ class OutputLog:
             self.next_seq += 1
             yield output
         self.ended = self._end == self.next_seq
+
+
+def payloads_of(result: Result) -> list[Payload]:
+    """The payloads of a result. A global step has one batch, of seq 0, and its chunk i is its output batch i."""
+    return [
+        Payload(result.step, result.seq + place, result.attempt, chunk.external)
+        for place, chunk in enumerate(result.chunks)
+    ]

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from common.batch import Batch, Input
+from common.batch import Batch, Input, PartWritten
 from coordinator.breaker import Breaker
 from coordinator.outputs import Closing, Edge, Output, OutputLog
 from coordinator.plan import StepPlan
@@ -75,6 +75,7 @@ class StepState:
         choices: choices known for outputs that wait for one before them.
         routes: for a convergence step, what the routing step chose, in order.
         unwritten: outputs of a leaf that are not on disk.
+        unwritable_in_a_row: rows of a leaf that could not be written, since one could or the run was reopened.
     """
 
     plan: StepPlan
@@ -93,11 +94,26 @@ class StepState:
     routes: deque[Choice | Closing] = field(default_factory=deque)
     routes_ended: bool = False
     unwritten: deque[Output] = field(default_factory=deque)
+    unwritable_in_a_row: int = 0
 
     @property
     def rows_failed(self) -> int:
         """Rows that ended as dead letters, and those that will where the breaker lets go of them."""
         return self.counts.failed + self.counts.unwritable + sum(result.failed for result in self.breaker.held)
+
+    @property
+    def wrote_nothing(self) -> bool:
+        """Could no row of a leaf be written, of those that it gave, although that is not what `max_failure_rate` takes?
+
+        What it gave is gone by then, and its batches are done: the run cannot try again.
+        """
+        return bool(self.counts.unwritable) and not self.counts.written and self.breaker.rate < 1
+
+    def note_part(self, part: PartWritten) -> None:
+        """Outputs of the leaf are on disk, but for rows that could not be written."""
+        self.counts.written += part.rows
+        self.counts.unwritable += part.failed
+        self.unwritable_in_a_row = 0 if part.rows else self.unwritable_in_a_row + part.failed
 
     @property
     def in_flight(self) -> int:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from common.broker.work import Done
 from common.errors import RowError, UsageError, describe
+from common.forks import keep_private
 from common.raised import StepCode
 from common.steps.base import AsyncStep, Row
 from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
@@ -91,6 +92,7 @@ class AsyncRunner(Runner):
     def load(self) -> None:
         """Loads the step, then what it keeps on the event loop."""
         super().load()
+        _keep_to_this_process(self._events.get_loop())
         self._events.run(self._step.aload(), context=self._context)
 
     def unload(self) -> None:
@@ -324,3 +326,9 @@ class AsyncRunner(Runner):
         outcome = Outcome(1)
         self._collect(made, outcome)
         return outcome
+
+
+def _keep_to_this_process(loop: asyncio.AbstractEventLoop) -> None:
+    """A process that the step forks could wake the loop otherwise, or hear in its place."""
+    ends = (getattr(loop, name, None) for name in ("_selector", "_ssock", "_csock"))
+    keep_private(*(end for end in ends if end is not None))

@@ -12,7 +12,7 @@ from common.steps.base import BaseStep, GlobalStep, Row, Step
 from common.steps.mappings import apply_input_mappings, apply_output_mappings
 from worker.complaints import Complaints
 from worker.outcome import FailedRow, Outcome, StepFailed, columns_of, give_up, give_up_batch
-from worker.retry import Retry
+from worker.retry import Retry, final_errors
 
 Inputs = Sequence[list[Row]]
 Pause = Callable[[float], None]
@@ -71,6 +71,7 @@ class Attempts:
         watch: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._step = step
+        self._final = final_errors(step)
         self._watch = watch
         self._pause = pause
         self._complaints = complaints
@@ -88,7 +89,7 @@ class Attempts:
         inputs = fresh()
         taken = max((len(rows) for rows in inputs), default=0)
         outcome = Outcome(taken)
-        retry = Retry(self._step)
+        retry = Retry(self._step, self._final)
         made, error = self._try(inputs, fresh, retry)
         if error is None:
             outcome.pieces.append((taken, made))
@@ -161,7 +162,7 @@ class Attempts:
         def take() -> Inputs:
             return _copies(whole, place, place + 1)
 
-        retry = Retry(self._step)
+        retry = Retry(self._step, self._final)
         made, error = self._try(take(), take, retry)
         if error is None:
             outcome.pieces.append((1, made))

@@ -17,13 +17,16 @@ _MAY_PASS = (OSError, JSONDecodeError)
 class Retry:
     """The retries of one call of a step's code.
 
+    Args:
+        final: the `final_errors` of the step, where they are known.
+
     Attributes:
         tries: calls so far that have failed.
     """
 
-    def __init__(self, step: BaseStep) -> None:
+    def __init__(self, step: BaseStep, final: tuple[type[Exception], ...] | None = None) -> None:
         self.tries = 0
-        self._final = final_errors(step)
+        self._final = final_errors(step) if final is None else final
         self._delays = delays(step)
         self._before: Exception | None = None
 

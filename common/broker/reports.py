@@ -9,7 +9,7 @@ from common.batch import DeadLetter
 from common.broker.connection import Connection
 from common.errors import WireError
 from common.keys import Keys
-from common.wire import decode_letter, message_of
+from common.wire import decode_letters, message_of
 
 AT_ONCE = 1_000
 BYTES_AT_ONCE = 16_000_000
@@ -46,7 +46,7 @@ class Reports:
         letters = []
         for entry, fields in entries:
             try:
-                letters.append(decode_letter(message_of(fields)))
+                letters += decode_letters(message_of(fields))
             except WireError as error:
                 complain(f"entry {entry} of {self.keys.failed} is no dead letter and is dropped: {error}")
         return letters, [entry for entry, _ in entries]

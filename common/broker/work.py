@@ -17,7 +17,7 @@ from common.broker.runs import RunRegistry
 from common.errors import BrokerError, PayloadMissing, WireError
 from common.fields import number
 from common.keys import GROUP, KEYS_PER_CALL, Keys
-from common.wire import decode_batch, decode_pointer, encode_entry, encode_letter, is_pointer, message_of
+from common.wire import decode_batch, decode_pointer, encode_entry, encode_letters, is_pointer, message_of
 
 EXIT_SECONDS = 10
 """How long a process that has left the run may take to end. Later on, its id may be another's."""
@@ -247,7 +247,7 @@ class WorkQueue:
         # The place of a row that is none: the entry's own number, so that no two of them look alike.
         letter = DeadLetter(self.step, int(milliseconds), 0, int(number), what, 1, self.worker_id)
         keys = [self._stream, self.keys.failed, self.keys.progress]
-        self.connection.call("discard", keys, GROUP, self.worker_id, entry, encode_letter(letter))
+        self.connection.call("discard", keys, GROUP, self.worker_id, entry, *encode_letters([letter]))
 
     # payloads
 
@@ -303,7 +303,7 @@ class WorkQueue:
         if done.payload is not None:
             keys.append(self.keys.payload(self.step, batch.seq, batch.attempt))
         args: list[Argument] = [GROUP, self.worker_id, done.taken.entry, encode_entry(done.result), done.payload or b""]
-        return Call("commit", keys, [*args, *(encode_letter(letter) for letter in done.letters)])
+        return Call("commit", keys, [*args, *encode_letters(done.letters)])
 
     def commit_generated(self, made: Sequence[tuple[Done, int]]) -> list[bool]:
         """Commits what a generator made, in order; each with the rows yielded up to then, its own included.
@@ -323,7 +323,7 @@ class WorkQueue:
             keys.append(self.keys.payload(self.step, entry.seq, entry.attempt))
         args: list[Argument] = [GROUP, self.worker_id, done.taken.entry, encode_entry(entry), done.payload or b""]
         args += [entry.seq, entry.attempt, offset, outcome, self._epoch() if outcome == "failed" else ""]
-        return Call("commit_generator", keys, [*args, *(encode_letter(letter) for letter in done.letters)])
+        return Call("commit_generator", keys, [*args, *encode_letters(done.letters)])
 
     def own_generator(self) -> GeneratorState | None:
         """Becomes the one worker that serves the generator, or stays it.

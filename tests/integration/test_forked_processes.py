@@ -11,6 +11,7 @@ from tests.integration.harness import Harness, harnesses
 from tests.integration.hosts import coordinator, worker
 
 FORKS = '''
+import asyncio
 import multiprocessing
 import os
 import signal
@@ -19,7 +20,7 @@ import sys
 import time
 from concurrent.futures import ProcessPoolExecutor
 
-from common.steps import Step, StepInput, StepOutput
+from common.steps import AsyncStep, Step, StepInput, StepOutput
 
 
 def count(text):
@@ -43,6 +44,8 @@ class Forks(Step):
         child.terminate()
         child.join()
         subprocess.run(["true"], check=True)
+        if texts == ["d"]:
+            assert list(self.count_elsewhere(texts)) == [words] * 2
         codes = [child.exitcode, *map(self.exit_code, ("exits", "raises"))]
         yield [{**row, "words": w, "codes": codes, "shared": shared, "handlers": handlers}
                for row, w in zip(inputs, words)]
@@ -50,6 +53,11 @@ class Forks(Step):
     def load(self):
         super().load()
         self._seen = self.seen_by_a_child()
+
+    def count_elsewhere(self, texts):
+        for method in ("forkserver", "spawn"):
+            with multiprocessing.get_context(method).Pool(1) as pool:
+                yield pool.map(count, texts)
 
     def exit_code(self, how):
         """Of a child that leaves the step's code by an exception."""
@@ -62,31 +70,46 @@ class Forks(Step):
         return os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1])
 
     def seen_by_a_child(self):
-        """The sockets and pipes that it has, and its handlers of signals."""
-        reads, writes = os.pipe()
-        pid = os.fork()
-        if pid == 0:
-            names = os.listdir("/proc/self/fd")
-            links = [os.readlink(f"/proc/self/fd/{name}") for name in names if int(name) not in (0, 1, 2, reads, writes)
-                     and os.path.exists(f"/proc/self/fd/{name}")]
-            found = [link for link in links if link.startswith(("socket:", "pipe:"))]
-            handlers = [signal.getsignal(signal.SIGTERM) == signal.SIG_DFL,
-                        signal.getsignal(signal.SIGINT) is signal.default_int_handler, signal.set_wakeup_fd(-1) == -1]
-            os.write(writes, repr((found, handlers)).encode())
-            os._exit(0)
-        os.close(writes)
-        said = b""
-        while part := os.read(reads, 4096):
-            said += part
-        os.close(reads)
-        os.waitpid(pid, 0)
-        return eval(said)
+        return seen_by_a_child()
+
+
+class ForksAsync(AsyncStep):
+    @property
+    def outputs(self):
+        return ["of_a_row"]
+
+    async def process_row(self, row):
+        await asyncio.sleep(0.01)
+        return {**row, "of_a_row": seen_by_a_child()[0]}
+
+
+def seen_by_a_child():
+    """The sockets, pipes and the like that it has, and its handlers of signals."""
+    reads, writes = os.pipe()
+    pid = os.fork()
+    if pid == 0:
+        names = os.listdir("/proc/self/fd")
+        links = [os.readlink(f"/proc/self/fd/{name}") for name in names if int(name) not in (0, 1, 2, reads, writes)
+                 and os.path.exists(f"/proc/self/fd/{name}")]
+        found = [link for link in links if link.startswith(("socket:", "pipe:", "anon_inode:"))]
+        handlers = [signal.getsignal(signal.SIGTERM) == signal.SIG_DFL,
+                    signal.getsignal(signal.SIGINT) is signal.default_int_handler, signal.set_wakeup_fd(-1) == -1]
+        os.write(writes, repr((found, handlers)).encode())
+        os._exit(0)
+    os.close(writes)
+    said = b""
+    while part := os.read(reads, 4096):
+        said += part
+    os.close(reads)
+    os.waitpid(pid, 0)
+    return eval(said)
 '''
 SPEC = """
 name: forks
 steps:
   load: {type: LoadDataFromDicts, data: [{text: a b c}, {text: d}, {text: e f}], batch_size: 1}
   count: {type: "forking:Forks", after: load, input_batch_size: 1, retries: 0}
+  rows: {type: "forking:ForksAsync", after: count, retries: 0}
 """
 
 
@@ -101,11 +124,12 @@ def write(harness: Harness) -> Path:
 
 
 def check(harness: Harness) -> None:
-    rows = harness.rows("count")
+    rows = harness.rows("rows")
     assert [row["words"] for row in rows] == [3, 1, 2]
     for row in rows:
         assert row["codes"] == [-15, 7, 1]
         assert row["shared"] == [], "sockets or pipes of the worker"
+        assert row["of_a_row"] == [], "the event loop of the worker"
         assert row["handlers"] == [True, True, True]
 
 
@@ -120,7 +144,7 @@ def test_children_of_a_step_end_when_they_are_told_to_and_have_nothing_of_its_wo
 
 def test_children_of_an_external_worker_have_nothing_of_it_either(harness: Harness, redis_url: str) -> None:
     run = coordinator(harness, write(harness), redis_url, "--allow", "forking")
-    workers = [worker(harness, redis_url, step, "--allow", "forking") for step in ("load", "count")]
-    assert [command.wait(40) for command in (run, *workers)] == [0, 0, 0], run.text + workers[1].text
+    workers = [worker(harness, redis_url, step, "--allow", "forking") for step in ("load", "count", "rows")]
+    assert [command.wait(40) for command in (run, *workers)] == [0] * 4, run.text + workers[1].text
     check(harness)
     assert "said by a child" in workers[1].text

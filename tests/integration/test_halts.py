@@ -252,3 +252,29 @@ def test_a_load_that_fails_is_in_the_log_of_the_run(harness: Harness, cause: Pat
     spec = write(harness, f"model: {{type: 'failing_steps:NoLoad', after: gen, cause: '{cause}'}}")
     assert harness.run(spec)[0] == 1
     assert "OSError: the model's weights are not there" in harness.log
+
+
+def test_a_leaf_of_which_no_row_can_be_written_halts_the_run_with_the_first_error(harness: Harness) -> None:
+    (harness.folder / "mixing.py").write_text(
+        """
+from common.steps import Step, StepInput, StepOutput
+
+class Mixes(Step):
+    outputs = ["mixed"]
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        yield [{**row, "mixed": [1, {"a": 1}]} for row in inputs]
+"""
+    )
+    spec = write(harness, 'mix: {type: "mixing:Mixes", after: gen}', rows=12)
+    for _ in range(2):  # the second time it goes on, and cannot
+        code, text = harness.run(spec)
+        assert code == 1, text
+        why = r"step 'mix': none of its 12 rows could be written; change what it gives, .*; the first one: .*mixed"
+        assert re.search(why, text), text
+        assert re.search(r"failed +mix: 12 rows\n +see them", text), text
+        assert f"pipeline-coordinator failures {harness.record().run}" in text
+    status = harness.start("pipeline-coordinator", "status", harness.record().run)
+    assert status.wait() == 0
+    assert "none of its 12 rows could be written" in status.text
+    assert "12 rows; pipeline-coordinator failures" in status.text

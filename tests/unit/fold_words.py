@@ -48,8 +48,8 @@ def made(name: str, *sizes: int, last: bool = True) -> list[Entry]:
     return [done(name, seq, rows, taken=0, last=last and seq == len(sizes) - 1) for seq, rows in enumerate(sizes)]
 
 
-def part(name: str, first: int, last: int, rows: int = 0) -> PartWritten:
-    return PartWritten(name, first, last, "part", rows, 0, "digest", b"schema")
+def part(name: str, first: int, last: int, rows: int = 0, failed: int = 0) -> PartWritten:
+    return PartWritten(name, first, last, "part", rows, failed, "digest", b"schema")
 
 
 def sent(effects: list[Effect]) -> list[str]:

@@ -297,6 +297,45 @@ def test_a_global_step_in_a_side_branch_may_fail() -> None:
     assert effects[-1] == Finish()
 
 
+# rows that a leaf gives and that cannot be written
+
+
+def leaf_fold(rate: float = 0.5) -> Fold:
+    return Fold(generator(), step("a", "g", size=5, rate=rate))
+
+
+def test_a_leaf_of_which_no_row_can_be_written_halts_the_run_and_halts_it_again_when_it_is_reopened() -> None:
+    fold = leaf_fold()
+    fold(*made("g", 5), done("a", 0, 5))
+    (halt,) = fold(part("a", 0, 0, 0, failed=5))
+    assert isinstance(halt, Halt)
+    assert halt.reason.startswith("none of its 5 rows could be written")
+    assert fold(Reopened()) == [halt]
+    assert not fold.manager.finished
+
+
+def test_a_leaf_of_which_no_row_can_be_written_ends_the_run_where_any_number_may_fail() -> None:
+    fold = leaf_fold(rate=1)
+    fold(*made("g", 5), done("a", 0, 5))
+    assert fold(part("a", 0, 0, 0, failed=5)) == [Finish()]
+
+
+def test_one_row_that_is_written_is_enough_for_a_run_to_end() -> None:
+    fold = leaf_fold()
+    fold(*made("g", 5), done("a", 0, 5))
+    assert fold(part("a", 0, 0, 1, failed=4)) == [Finish()]
+
+
+def test_twenty_rows_one_after_the_other_that_cannot_be_written_halt_the_run_before_it_makes_more_of_them() -> None:
+    fold = leaf_fold()
+    fold(*made("g", *[5] * 9, last=False), *(done("a", seq, 5) for seq in range(9)), part("a", 0, 0, 5))
+    assert not halts(fold(part("a", 1, 3, 0, failed=15)))
+    (halt,) = halts(fold(part("a", 4, 4, 0, failed=5)))
+    assert halt.reason.startswith("none of the last 20 rows could be written")
+    assert not halts(fold(Reopened(), part("a", 5, 7, 0, failed=15)))
+    assert fold.manager.halted is None
+
+
 # whole runs
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 
 import msgpack
@@ -34,11 +35,12 @@ from common.wire import (
     STEP_NAME,
     decode_batch,
     decode_entry,
-    decode_letter,
+    decode_letters,
     decode_pointer,
     encode_batch,
     encode_entry,
     encode_letter,
+    encode_letters,
     encode_pointer,
     is_pointer,
     message_of,
@@ -91,12 +93,18 @@ entries: st.SearchStrategy[Entry] = st.one_of(
 )
 letters = st.builds(DeadLetter, steps, counts, counts, counts, errors, counts, names, st.one_of(st.none(), rows))
 
+
+def decode_letter(message: bytes) -> DeadLetter:
+    (letter,) = decode_letters(message)
+    return letter
+
+
 DECODERS: list[Callable[[bytes], object]] = [
     lambda message: decode_batch("step", message),
     lambda message: decode_pointer("step", message),
     is_pointer,
     decode_entry,
-    decode_letter,
+    decode_letters,
 ]
 
 
@@ -122,6 +130,25 @@ def test_every_kind_of_entry_comes_back_as_it_was(entry: Entry) -> None:
 @given(letters)
 def test_a_dead_letter_comes_back_as_it_was(letter: DeadLetter) -> None:
     assert decode_letter(encode_letter(letter)) == letter
+
+
+@given(st.lists(letters, max_size=9))
+def test_the_dead_letters_of_a_batch_come_back_as_they_were(many: list[DeadLetter]) -> None:
+    of_one = [replace(one, step="s", seq=7, attempt=1, worker="w") for one in many]
+    messages = encode_letters(of_one)
+    assert len(messages) == min(1, len(many))
+    assert [letter for message in messages for letter in decode_letters(message)] == of_one
+
+
+def test_dead_letters_of_large_rows_are_sent_one_by_one_and_very_many_in_several_messages() -> None:
+    large = [letter_of(row={"a": "x" * 900_000})] * 3
+    assert len(encode_letters(large)) == 3
+    assert [letter for message in encode_letters(large) for letter in decode_letters(message)] == large
+    many = [replace(letter_of(str(place), {"n": place}), position=place) for place in range(1_200)]
+    assert len(encode_letters(many)) == 3
+    assert [letter for message in encode_letters(many) for letter in decode_letters(message)] == many
+    broken = [letter_of(row={"a": {1, 2}}), letter_of(row={"a": 1})]
+    assert [decode_letter(message).row for message in encode_letters(broken)] == [None, {"a": 1}]
 
 
 def letter_of(error: str = "no", row: dict[str, Any] | None = None) -> DeadLetter:
