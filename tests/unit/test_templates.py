@@ -111,11 +111,11 @@ NESTING = (
     ],
 )
 def test_a_template_that_makes_too_much_fails_the_row_at_once(template: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     made = PromptTemplate(template)
     with pytest.raises((RowError, OverflowError, RecursionError)) as failed:
         made.render(ROW)
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10
     assert "print" not in str(failed.value)
 
 
@@ -187,7 +187,7 @@ def test_a_template_changes_nothing_of_the_row(template: str) -> None:
 def test_a_template_that_cannot_be_compiled_is_named_by_file_and_line(
     tmp_path: Path, template: str, message: str
 ) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     spec = tmp_path / "spec.yaml"
     step = {"type": "TextGeneration", "after": "load", "llm": {"type": "EchoLLM"}, "template": template}
     load = {"type": "LoadDataFromDicts", "data": [{"a": "b"}]}
@@ -197,4 +197,4 @@ def test_a_template_that_cannot_be_compiled_is_named_by_file_and_line(
     assert str(refused.value).startswith(f"{spec}:3: step 'ask': TextGeneration")
     assert message in str(refused.value)
     assert len(str(refused.value)) < 2_000
-    assert time.monotonic() - began < 10
+    assert time.process_time() - began < 10

@@ -41,10 +41,10 @@ DEEP = "nested more than 100 levels deep"
     ids=str.split("text seq map dashes dash question json exp json-exp int json-int key tag directive long"),
 )
 def test_what_would_take_long_is_refused_at_once_with_its_line(text: str, line: int | None, words: str) -> None:
-    began = time.monotonic()
+    began = time.process_time()
     with pytest.raises(SpecError) as refused:
         YamlSource.parse(text, "s.yaml")
-    assert time.monotonic() - began < 5
+    assert time.process_time() - began < 5
     assert words in str(refused.value)
     assert str(refused.value).startswith(f"s.yaml:{line}: " if line else "s.yaml: ")
     assert len(str(refused.value)) < 600
