@@ -238,4 +238,12 @@ def describe(error: BaseException) -> str:
     place = place_of(error)
     if isinstance(error, PenstockError) and origin_of(place.rpartition(":")[0]) is not Origin.USERS:
         place = ""  # such as that of an endpoint: its words say where
-    return f"{type(error).__name__}: {error}{f' (at {place})' if place else ''}"
+    return f"{type(error).__name__}: {words_of(error)}{f' (at {place})' if place else ''}"
+
+
+def words_of(error: BaseException) -> str:
+    """Its message, also where its class cannot say it."""
+    try:
+        return str(error)
+    except Exception as second:  # any error of a user's `__str__`
+        return f"(its message cannot be had: {type(second).__name__})"

@@ -20,9 +20,7 @@ from coordinator.breaker import MINIMUM_ROWS, Breaker
 from coordinator.holdings import Holdings
 from coordinator.outputs import Closing, Edge, Output, payloads_of
 from coordinator.plan import Plan, StepPlan
-from coordinator.step_state import Choice, StepState
-
-UNWRITABLE = "could be written; change what it gives, or start over with --fresh"
+from coordinator.step_state import UNWRITABLE, Choice, StepState
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,8 +129,8 @@ class BatchManager:
             case Reopened():
                 effects = list(self._reopened())
         if not self.finished and self._is_complete():
-            if lost := [state for state in self.steps.values() if state.wrote_nothing]:
-                effects += self._halt(lost[0], f"none of its {lost[0].counts.unwritable} rows {UNWRITABLE}")
+            if lost := [state for state in self.steps.values() if state.lost_everything]:
+                effects += self._halt(lost[0], lost[0].lost_everything)
             else:
                 self.finished = True
                 effects.append(Finish())

@@ -202,7 +202,7 @@ class Ending:
         assert halt is not None
         reason = f"step '{halt.step}': {halt.reason}"
         state = session.manager.steps[halt.step]
-        if not state.breaker.tripped and (state.errors or not state.counts.unwritable):
+        if not state.breaker.tripped and (state.errors or not (state.counts.unwritable or state.lost_everything)):
             return reason
         return "; the first one: ".join((reason, *self._first_errors([halt.step]).values()))
 

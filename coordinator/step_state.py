@@ -10,6 +10,8 @@ from coordinator.breaker import Breaker
 from coordinator.outputs import Closing, Edge, Output, OutputLog
 from coordinator.plan import StepPlan
 
+UNWRITABLE = "could be written; change what it gives, or start over with --fresh"
+
 
 @dataclass(slots=True, eq=False)
 class OpenBatch:
@@ -102,12 +104,19 @@ class StepState:
         return self.counts.failed + self.counts.unwritable + sum(result.failed for result in self.breaker.held)
 
     @property
-    def wrote_nothing(self) -> bool:
-        """Could no row of a leaf be written, of those that it gave, although that is not what `max_failure_rate` takes?
+    def lost_everything(self) -> str:
+        """Why nothing is left of a leaf, or of a generator, of whose rows each one failed; empty where something is.
 
         What it gave is gone by then, and its batches are done: the run cannot try again.
         """
-        return bool(self.counts.unwritable) and not self.counts.written and self.breaker.rate < 1
+        counts = self.counts
+        if self.breaker.rate == 1:
+            return ""
+        if counts.unwritable and not counts.written:
+            return f"none of its {counts.unwritable} rows {UNWRITABLE}"
+        if self.plan.kind == "generator" and counts.failed and not counts.out:
+            return f"none of its {counts.failed} rows came; mend what makes them, and start over with --fresh"
+        return ""
 
     def note_part(self, part: PartWritten) -> None:
         """Outputs of the leaf are on disk, but for rows that could not be written."""

@@ -102,7 +102,8 @@ class Assembly:
         if expected and found != expected:
             raise CannotServe(
                 f"step '{self.step}': this host has another source of {type(step).__qualname__} than the "
-                f"coordinator (digest {found}, not {expected}); install the same version on both"
+                f"coordinator had when the run began (digest {found}, not {expected}); install the same version on "
+                "both, or put back what was changed since"
             )
         models = self.record.options.get("models", {}).get(self.step)
         if models and (asked := model_identities(step)) != models:

@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator
 from json import JSONDecodeError
 
+from common.errors import words_of
 from common.llms.base import LLM
 from common.steps.base import BaseStep
 
@@ -60,4 +61,4 @@ def _repeats(error: Exception, before: Exception) -> bool:
     # The next call may succeed: of a connection or a timeout, or of a model whose answer was no JSON.
     if isinstance(error, _MAY_PASS) or not isinstance(error, _REPEATABLE):
         return False
-    return type(error) is type(before) and str(error) == str(before)
+    return type(error) is type(before) and words_of(error) == words_of(before)

@@ -223,6 +223,8 @@ def _rows_of(source: FileSource, batch: pa.RecordBatch, options: ReadOptions) ->
         return rows_of(batch, options.maps)
     except UsageError as error:
         raise UsageError(f"{source.shown}: {error}") from None
+    except (OverflowError, ValueError) as error:  # such as a time beyond the year 9999
+        raise BadData(f"{source.shown}: a value that Python cannot hold: {error}") from None
 
 
 def column_names(source: FileSource) -> list[str]:

@@ -9,7 +9,7 @@ import pyarrow as pa
 import pytest
 from pyarrow import parquet
 
-from common.errors import UsageError
+from common.errors import BadData, UsageError
 from tests.unit.files import load
 
 
@@ -104,3 +104,9 @@ def test_types_of_values_in_maps_are_checked_as_well(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"m": pa.array([[("a", 1)]], kind)}), tmp_path / "a.parquet")
     with pytest.raises(UsageError, match=r"column 'm.value' has the type time64\[ns\], which rows cannot hold"):
         load(tmp_path / "a.parquet", maps="dicts")
+
+
+def test_a_time_beyond_those_of_python_is_named_with_its_file(tmp_path: Path) -> None:
+    parquet.write_table(pa.table({"t": pa.array([2**40], pa.timestamp("s"))}), tmp_path / "a.parquet")
+    with pytest.raises(BadData, match=r"a.parquet: a value that Python cannot hold: "):
+        load(tmp_path / "a.parquet")

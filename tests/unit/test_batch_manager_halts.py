@@ -314,6 +314,16 @@ def test_a_leaf_of_which_no_row_can_be_written_halts_the_run_and_halts_it_again_
     assert not fold.manager.finished
 
 
+def test_a_generator_of_which_every_row_fails_halts_the_run_however_few_they_are() -> None:
+    fold = leaf_fold()
+    halts_of = [effect for effect in fold(done("g", 0, 0, taken=3, failed=3, last=True)) if isinstance(effect, Halt)]
+    assert [halt.reason[:29] for halt in halts_of] == ["none of its 3 rows came; mend"]
+    assert fold(Reopened()) == halts_of
+    one_comes = leaf_fold()
+    one_comes(done("g", 0, 1, taken=3, failed=2, last=True))
+    assert one_comes.manager.halted is None
+
+
 def test_a_leaf_of_which_no_row_can_be_written_ends_the_run_where_any_number_may_fail() -> None:
     fold = leaf_fold(rate=1)
     fold(*made("g", 5), done("a", 0, 5))

@@ -85,3 +85,12 @@ def test_of_another_error_in_our_code_or_pythons_it_is_the_line_that_raised() ->
     assert "/common/" in describe(caught(lambda: list(KeepColumns(columns=["a"]).process(None))))  # type: ignore[arg-type]
     assert "json/decoder.py:" in describe(caught(lambda: json.loads("{")))
     assert describe(ValueError("no traceback")) == "ValueError: no traceback"
+
+
+class Unsayable(Exception):
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+def test_an_error_that_cannot_say_its_message_is_described_all_the_same() -> None:
+    assert describe(Unsayable()) == "Unsayable: (its message cannot be had: RuntimeError)"

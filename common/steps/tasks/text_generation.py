@@ -33,8 +33,9 @@ class TextGeneration(AsyncStep):
     that is sent as the conversation. Any other list or mapping is printed only by `{{ column | tojson }}`.
 
     A row with a column `system_prompt` that is not empty uses that instead of the step's. A generation cut short or
-    filtered is kept as it came; a row for which the model gives no text at all fails. So does a row for which the
-    template would print a missing column or None; use `{{ context or "" }}` or `{% if context %}` where that is meant.
+    filtered is kept as it came; a row for which the model gives no words is asked again, and fails in the end. So does
+    a row for which the template would print a missing column or None; use `{{ context or "" }}` or `{% if context %}`
+    where that is meant.
 
     Templates are sandboxed: they change nothing of the row, and a row fails of which one makes more than 20,000,000
     characters or takes more than 1,000,000 steps (loops, calls, filters); both grow with a row that is itself large.
@@ -123,7 +124,7 @@ class TextGeneration(AsyncStep):
             raise PromptError(str(error)) from None
         found = await self._answers(messages)
         for answer in found:
-            if answer.text is None:
+            if not (answer.text or "").strip():
                 grouped = self.group_generations or len(found) > 1
                 raise RowError(self._no_text(answer), self._metadata(row, messages, found, grouped=grouped))
         if self.group_generations:
