@@ -8,10 +8,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from pydantic import BaseModel
+
 from common.data_files import data_files
 from common.descriptor import component_classes, model_identities
 from common.dump import dump_parameters
 from common.errors import UsageError
+from common.llms.base import LLM
 from common.registry import spec_type
 from common.routing import RoutingBatchFunction
 from common.source import source_digest
@@ -22,6 +25,8 @@ from common.steps.file_states import DataFiles
 
 VERSION = 2
 """Of the signature: another one makes another run of everything."""
+PARAMETER = "param:"
+"""Begins the aspects of a step that are parameters."""
 _PLACEMENT = frozenset({"cuda_devices", "disable_cuda_device_placement"})
 _OUTSIDE = frozenset({"resources", "concurrency", "retries", "backoff", "max_deliveries", "batch_timeout"}) | _PLACEMENT
 """Parameters that change how fast or how stubbornly a run works; a resumed run takes their new values."""
@@ -114,7 +119,7 @@ def _step(spec: StepSpec, step: BaseStep) -> dict[str, Any]:
     return {
         "type": spec_type(type(step)),
         "after": spec.after,
-        **_aspects(parameters),
+        **_aspects(parameters, step),
         **_batch_size(step),
         "models": model_identities(step),
         "source": sorted({source_digest(cls) for cls in component_classes(step)}),
@@ -131,15 +136,41 @@ def _contents(step: str, data: Mapping[str, DataFiles]) -> dict[str, str]:
     }
 
 
-def _aspects(parameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Parameters by name; those of an LLM, without where it is and how patient its client is, as `llm.model`."""
+def _aspects(parameters: Mapping[str, Any], step: BaseStep | None = None) -> dict[str, Any]:
+    """Parameters, as `param:template`; those of an LLM, without where it is and how patient its client is, as
+    `param:llm.model`. They have a name of their own each, whatever a step calls its parameters.
+
+    Args:
+        step: has them; None where nobody here can build it.
+    """
     found: dict[str, Any] = {}
     for name, value in parameters.items():
-        if isinstance(value, dict) and "type" in value:
-            found |= {f"{name}.{option}": each for option, each in value.items() if option not in _OUTSIDE_LLM}
+        is_llm = isinstance(value, dict) and "type" in value
+        if step is not None:
+            is_llm = is_llm and isinstance(getattr(step, name, None), LLM)
+        if is_llm:
+            found |= {
+                f"{PARAMETER}{name}.{option}": each for option, each in value.items() if option not in _OUTSIDE_LLM
+            }
         else:
-            found[name] = value
+            found[f"{PARAMETER}{name}"] = _without_place(value, getattr(step, name, None))
     return found
+
+
+def _without_place(plain: Any, held: Any) -> Any:
+    """A value as plain data, without where the LLMs in it are and how patient their clients are."""
+    if isinstance(held, BaseModel) and isinstance(plain, dict):
+        left_out = _OUTSIDE_LLM if isinstance(held, LLM) else frozenset()
+        return {
+            name: _without_place(value, getattr(held, name, None))
+            for name, value in plain.items()
+            if name not in left_out
+        }
+    if isinstance(held, dict) and isinstance(plain, dict):
+        return {name: _without_place(value, held.get(name)) for name, value in plain.items()}
+    if isinstance(held, list | tuple) and isinstance(plain, list) and len(held) == len(plain):
+        return [_without_place(value, part) for value, part in zip(plain, held, strict=True)]
+    return plain
 
 
 def _parameters(spec: StepSpec, step: BaseStep) -> dict[str, Any]:
@@ -152,5 +183,5 @@ def _parameters(spec: StepSpec, step: BaseStep) -> dict[str, Any]:
 
 def _batch_size(step: BaseStep) -> dict[str, int]:
     if isinstance(step, GeneratorStep):
-        return {"batch_size": step.batch_size}
-    return {"input_batch_size": step.input_batch_size} if isinstance(step, Step | AsyncStep) else {}
+        return {f"{PARAMETER}batch_size": step.batch_size}
+    return {f"{PARAMETER}input_batch_size": step.input_batch_size} if isinstance(step, Step | AsyncStep) else {}

@@ -22,13 +22,16 @@ def discard(path: Path) -> None:
         _delete(aside)
 
 
-def sweep(folder: Path) -> None:
-    """Deletes what those who died in `discard` have left in a folder; what cannot be deleted stays."""
+def sweep(folder: Path) -> bool:
+    """Deletes what those who died in `discard` have left in a folder; what cannot be deleted stays. Was there any?"""
+    found = False
     with suppress(OSError):
         for path in folder.iterdir():
             if _ASIDE.fullmatch(path.name):
+                found = True
                 with suppress(OSError):
                     _delete(path)
+    return found
 
 
 def _delete(path: Path) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 
 from common.descriptor import model_identities
 from common.errors import RunError
-from common.signature import Identity
+from common.signature import PARAMETER, Identity
 from coordinator.load import Prepared
 from coordinator.run_directory import SIGNATURE_LENGTH, RunDirectory, RunRecord
 from coordinator.signature_0_1 import signature_0_1
@@ -129,7 +129,7 @@ def _changes(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[
             if "models" in aspects and any("." in name for name in aspects):
                 aspects.remove("models")  # it follows from an option of the LLM
             for name in aspects:
-                what = _WORDS.get(name, f"'{name}'")
+                what = _WORDS.get(name, f"'{name.removeprefix(PARAMETER)}'")
                 yield f"{what} of step '{step}' changed" if step else f"'{name}' of the run changed"
 
 

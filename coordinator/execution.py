@@ -128,6 +128,7 @@ class Execution:
             check_copy(self._directory, before)
             self._stores.remember(before)
             if self._fresh:
+                self._check_here()  # before what is there is given up for it
                 end_leftover(self._directory.broker)
                 self._directory.clear()
                 before = None
@@ -136,9 +137,7 @@ class Execution:
             if before is not None and before.status == "complete":
                 return self._ending.reuse(before)
             self._stores.open()
-            if self._request.workers == "local":
-                check_requirements(self._prepared.requirements())
-                check_host(self._prepared, json.loads(self._request.environment.get(SECRETS_VARIABLE, "{}")))
+            self._check_here()
             with ExitStack() as stack:
                 if self._request.dry_run:  # when no worker is left to write
                     stack.callback(self._stores.remove)
@@ -164,6 +163,12 @@ class Execution:
                 self._directory, self._prepared, self._identity, self._request.signed_options
             ):
                 self._reporter.say(line)
+
+    def _check_here(self) -> None:
+        """Raises UsageError for what this host lacks, where the work is done here."""
+        if self._request.workers == "local":
+            check_requirements(self._prepared.requirements())
+            check_host(self._prepared, json.loads(self._request.environment.get(SECRETS_VARIABLE, "{}")))
 
     def _last_record(self) -> RunRecord | None:
         with suppress(*((RunError,) if self._request.fresh else ())):  # a record that cannot be read is forgotten

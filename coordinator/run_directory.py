@@ -339,9 +339,9 @@ def condemned_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
 def sweep_cache(cache: Path) -> None:
     """Deletes what is left of directories that were removed by somebody who died meanwhile."""
     for folder in cache.glob("*/"):
-        sweep(folder)
-        with contextlib.suppress(OSError):
-            folder.rmdir()  # if nothing else was there
+        if sweep(folder):
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # if nothing else was there
 
 
 def _recorded(cache: Path) -> Iterator[tuple[RunDirectory, RunRecord]]:

@@ -44,7 +44,7 @@ def test_a_file_that_is_written_anew_while_it_is_read_halts_the_run_and_none_of_
     write(data, "old")
     spec = harness.write_spec(SPEC.format(gate=gate))
     command = harness.start_run(spec)
-    wait_until(gate.with_suffix(".waiting").exists)
+    wait_until(gate.with_suffix(".waiting").exists, timeout=60)
     write(data, "new")
     gate.unlink()
     assert command.wait() == 1, command.text

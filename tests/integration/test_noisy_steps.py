@@ -100,6 +100,7 @@ steps:
     assert len(log) < 10e6
     kept = log.count("x" * 99)
     assert kept > 1_000
-    assert dropped(log, "printed lines") + dropped(log, "log records of step 'noise'") * 10 + kept == 3 * LINES
+    counted = dropped(log, "printed lines") + dropped(log, "log records of step 'noise'") * 10 + kept
+    assert 0 <= 3 * LINES - counted <= 10 * dropped(log, "log lines"), "the rest was pushed out where it waited"
     for letter in "yz":
         assert f"{letter * 19_900} [cut: 76,000,000 bytes]" in log

@@ -208,6 +208,20 @@ def test_what_names_the_model_is_in_the_signature_wherever_it_comes_from_and_bin
         sys.modules.pop("llms_of_signature_test", None)
 
 
+@pytest.mark.parametrize("name", ["source", "data", "models"])
+def test_a_parameter_may_be_called_as_the_signature_calls_something_else(folder: Path, name: str) -> None:
+    (folder / "names_of_signature_test.py").write_text(
+        f"from tests.unit.sample_steps import Upper\nclass Mine(Upper):\n    {name}: str = 'x'\n"
+    )
+    try:
+        found = {
+            signature(folder, ["up.type='names_of_signature_test:Mine'", f"up.{name}={value}"]) for value in ("a", "b")
+        }
+        assert len(found) == 2
+    finally:
+        sys.modules.pop("names_of_signature_test", None)
+
+
 def test_the_signature_is_the_same_in_every_process(folder: Path) -> None:
     code = (
         "import sys; from pathlib import Path; from common.signature import run_signature;"
