@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
-from io import StringIO
 from pathlib import Path
 
 # Nothing of `common` is imported up here: whether it is ours is the first thing to find out.
@@ -42,16 +41,13 @@ def main() -> None:
     with interruptible(f"{NAME}: interrupted{goes_on}"):
         import click
 
-        from common.printable import printable
-        from common.redaction import hide_passwords
+        from common.last_words import say_wrong_usage
         from coordinator.cli import group
 
         try:
             sys.exit(group.main(prog_name=NAME, standalone_mode=False) or 0)
         except click.ClickException as error:
-            said = StringIO()
-            error.show(said)
-            click.echo(printable(hide_passwords(said.getvalue())), err=True, nl=False)
+            say_wrong_usage(error)
             sys.exit(error.exit_code)
         except click.Abort as error:
             raise KeyboardInterrupt from error

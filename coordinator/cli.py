@@ -58,13 +58,12 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command. An error of ours is one message and an exit code, never a traceback."""
         from common.errors import PenstockError
-        from common.printable import printable
-        from common.redaction import hide_passwords
+        from common.last_words import say_error
 
         try:
             return super().invoke(ctx)
         except PenstockError as error:
-            click.echo(f"{NAME}: {printable(hide_passwords(str(error)))}", err=True)
+            say_error(NAME, error)
             raise click.exceptions.Exit(error.exit_code) from error
 
 

@@ -15,13 +15,13 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
+from common.printable import one_line
 from common.redaction import hide_passwords
 from common.runtime_parameters import is_runtime_parameter, parameter_keys
 from common.steps.base import BaseStep, StepColumns
 from coordinator.graph_drawing import draw_graph
 from coordinator.load import Prepared
 from coordinator.plan import Plan
-from coordinator.printable import one_line
 from coordinator.wording import count
 
 SHOWN_VALUE = 60

@@ -16,8 +16,8 @@ from common.broker.runs import RunRegistry
 from common.broker.shown_url import HIDDEN, redact
 from common.cache import cache_directory
 from common.errors import BrokerError, UsageError
+from common.printable import one_line
 from coordinator.embedded import leftover, ping
-from coordinator.printable import one_line
 from coordinator.run_directory import LOCK, RunDirectory, RunRecord, condemned_runs, list_runs
 from coordinator.socket_folder import SocketFolder
 

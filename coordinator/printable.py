@@ -1,12 +1,11 @@
-"""Text from elsewhere, made safe; and the same for whatever rich draws of it."""
+"""What rich draws of text from elsewhere, safe for a terminal; of the text itself see `common/printable.py`."""
 
 from __future__ import annotations
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 
-from common.printable import one_line as one_line
-from common.printable import printable as printable
+from common.printable import printable
 
 
 class Printable:

@@ -11,8 +11,9 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
+from common.printable import printable
 from coordinator.pace import Pace, Speed
-from coordinator.printable import Printable, printable
+from coordinator.printable import Printable
 from coordinator.progress_table import batches, is_active, is_done, progress_table
 from coordinator.summary import summary
 from coordinator.view import Outcome, RunView, StepView

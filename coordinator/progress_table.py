@@ -9,8 +9,8 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
+from common.printable import one_line
 from coordinator.pace import Speed
-from coordinator.printable import one_line
 from coordinator.view import RunView, StepView
 from coordinator.wording import about, count, duration, size
 

@@ -13,10 +13,10 @@ from common.broker.control import Control
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
 from common.errors import BrokerError, Fenced, RunError, StoreAway
+from common.printable import one_line
 from common.settings import Settings
 from coordinator.crew import Crew, collect_reports
 from coordinator.logfile import PipelineLog
-from coordinator.printable import one_line
 from coordinator.session import RunFacts, Session
 from coordinator.view import Reporter, RunView, StepView
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from rich.text import Text
 
-from coordinator.printable import one_line, printable
+from common.printable import one_line, printable
 from coordinator.view import Outcome
 from coordinator.wording import count, duration
 

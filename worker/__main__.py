@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import sys
 from importlib.util import find_spec
-from io import StringIO
 from pathlib import Path
 
 # Nothing of `common` is imported up here: whether it is ours is the first thing to find out.
@@ -39,19 +38,16 @@ def main() -> None:
         import click
 
         from common.errors import PenstockError
-        from common.printable import printable
-        from common.redaction import hide_passwords
+        from common.last_words import say_error, say_wrong_usage
         from worker.cli import command
 
         try:
             command(standalone_mode=False)
         except PenstockError as error:
-            click.echo(f"{NAME}: {printable(hide_passwords(str(error)))}", err=True)
+            say_error(NAME, error)
             sys.exit(error.exit_code)
         except click.ClickException as error:
-            said = StringIO()
-            error.show(said)
-            click.echo(printable(hide_passwords(said.getvalue())), err=True, nl=False)
+            say_wrong_usage(error)
             sys.exit(error.exit_code)
         except click.Abort as error:
             raise KeyboardInterrupt from error

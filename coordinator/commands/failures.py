@@ -113,7 +113,7 @@ def _table(kinds: dict[tuple[str, str], tuple[int, str]], others: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from coordinator.printable import one_line
+    from common.printable import one_line
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("step", overflow="fold")
@@ -133,7 +133,7 @@ def _show_letter(letter: DeadLetter) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from coordinator.printable import one_line
+    from common.printable import one_line
     from coordinator.wording import count
 
     place = f"{one_line(letter.step, 64)}  batch {letter.seq}, row {letter.position}"

@@ -71,8 +71,8 @@ def _listed(directory: RunDirectory, record: RunRecord, at_broker: bool) -> List
 def _at_broker(url: str) -> Iterator[tuple[str, Listed]]:
     from common.broker.runs import RunRegistry
     from common.errors import RunError
+    from common.printable import one_line
     from coordinator.lookup import connect
-    from coordinator.printable import one_line
 
     with connect(url) as connection:
         connection.facts()

@@ -64,8 +64,8 @@ def _state(found: FoundRun, record: RunRecord | None, holder: str | None) -> str
 
 
 def _directory_facts(found: FoundRun) -> Iterator[tuple[str, str]]:
+    from common.printable import printable
     from coordinator.partial import PARTIAL
-    from coordinator.printable import printable
     from coordinator.run_directory import DATASET
     from coordinator.wording import ago, count
 
@@ -101,7 +101,7 @@ def _show_facts(facts: list[tuple[str, str]]) -> None:
 def _show_steps(connection: Connection, record: RunRecord) -> None:
     from common.broker.control import Control
     from common.broker.runs import RunRegistry
-    from coordinator.printable import one_line, printable
+    from common.printable import one_line, printable
 
     registry, steps = RunRegistry(connection), list(record.spec["steps"])
     workers = registry.workers(record.run_id)
@@ -129,7 +129,7 @@ def _table(rows: list[tuple[str, int, int, list[WorkerRecord]]]) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from coordinator.printable import one_line
+    from common.printable import one_line
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("step", overflow="fold")
