@@ -9,11 +9,11 @@ from enum import IntEnum
 from functools import lru_cache
 from pathlib import Path
 
-_OURS = tuple(
-    os.path.join(Path(__file__).resolve().parent.parent, name, "") for name in ("common", "coordinator", "worker")
-)
+OUR_PACKAGES = ("common", "coordinator", "worker")
+INSTALLED = ("site-packages", "dist-packages")
+"""Folders that installed packages are in."""
+_OURS = tuple(os.path.join(Path(__file__).resolve().parent.parent, name, "") for name in OUR_PACKAGES)
 _PYTHON = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib"))
-_INSTALLED = ("site-packages", "dist-packages")
 
 
 class Origin(IntEnum):
@@ -50,7 +50,7 @@ def origin_of(file: str) -> Origin:
     """Whose code a file has."""
     if file.startswith("<"):
         return Origin.GENERATED
-    if any(part in _INSTALLED for part in file.split(os.sep)):
+    if any(part in INSTALLED for part in file.split(os.sep)):
         return Origin.INSTALLED
     if file.startswith(_PYTHON):
         return Origin.PYTHON
@@ -61,6 +61,6 @@ def _package(file: str) -> str:
     """Of an installed file, the folder or module that was installed."""
     parts = file.split(os.sep)
     for index, part in enumerate(parts):
-        if part in _INSTALLED:
+        if part in INSTALLED:
             return os.sep.join(parts[: index + 2])
     return ""

@@ -20,8 +20,7 @@ import common
 from common.errors import PenstockError, UsageError
 from common.faults import nearest
 from common.import_names import import_by_name, import_name
-from common.location import place_of
-from common.source import OUR_PACKAGES
+from common.location import OUR_PACKAGES, place_of
 from common.steps.base import BaseStep
 
 if TYPE_CHECKING:

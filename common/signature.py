@@ -38,7 +38,7 @@ _ALWAYS = ("input_mappings", "output_mappings", "on_error", "max_failure_rate")
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Plain data.
+    """Everything that decides the rows of a run, as plain data.
 
     Args:
         whole: what is of the pipeline as a whole.

@@ -18,13 +18,12 @@ from pathlib import Path
 from typing import Any
 
 from common.import_names import importable_module
+from common.location import INSTALLED, OUR_PACKAGES
 
-OUR_PACKAGES = ("common", "coordinator", "worker")
 _CONTRACTS = frozenset(
     {"common.cuda", "common.llms.base", "common.runtime_parameters", "common.steps.base", "common.steps.graph"}
 )
 _FOREIGN = sys.stdlib_module_names | {"pydantic", "pydantic_core"}
-_INSTALLED = ("site-packages", "dist-packages")
 
 
 def source_digest(cls: type) -> str:
@@ -129,7 +128,7 @@ def _scope(module: str, file: Path) -> _Scope:
     own = file.parent if file.name == "__init__.py" else file.with_suffix("")
     matches = own.parts[-len(parts) :] == tuple(parts)
     root = own.parents[len(parts) - 1] if matches else file.parent
-    if not any(part in _INSTALLED for part in root.parts):
+    if not any(part in INSTALLED for part in root.parts):
         return _Scope(root, None)
     return _Scope(root, _tops_beside(parts[0]))
 

@@ -107,7 +107,7 @@ class NewRun:
         shown = changes[:MOST_CHANGES]
         if len(changes) > len(shown):
             shown.append(f"{len(changes) - len(shown)} more")
-        return " and ".join([", ".join(shown[:-1]), shown[-1]]) if len(shown) > 1 else shown[0]
+        return _listed(shown)
 
     def _price(self, run: RunRecord) -> str:
         answers = sum(run.done.get(name, 0) for name in self.asking)
@@ -134,6 +134,8 @@ def _changes(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[
 
 
 def _named(steps: Sequence[str]) -> str:
-    if len(steps) == 1:
-        return f"step '{steps[0]}'"
-    return f"steps {', '.join(steps[:-1])} and {steps[-1]}"
+    return f"steps {_listed(steps)}" if len(steps) > 1 else f"step '{steps[0]}'"
+
+
+def _listed(words: Sequence[str]) -> str:
+    return " and ".join([*([", ".join(words[:-1])] if len(words) > 1 else []), words[-1]])

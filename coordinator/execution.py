@@ -137,7 +137,8 @@ class Execution:
             if before is not None and before.status == "complete":
                 return self._ending.reuse(before)
             self._stores.open()
-            self._check_here()
+            if not self._fresh:
+                self._check_here()
             with ExitStack() as stack:
                 if self._request.dry_run:  # when no worker is left to write
                     stack.callback(self._stores.remove)

@@ -94,13 +94,9 @@ class Finder:
                 raise UsageError(f"{several}; choose one with --run RUN")
             self._say_once(f"{several}; waiting until it is one, or choose one with --run RUN")
         else:
-            which = (
-                f"run '{self._run_id}'"
-                if self._run_id
-                else f"a run of '{self._pipeline}'"
-                if self._pipeline
-                else "a run"
-            )
+            which = f"run '{self._run_id}'" if self._run_id else "a run"
+            if self._pipeline and not self._run_id:
+                which += f" of '{self._pipeline}'"
             self._say_once(f"waiting for {which} that wants {wanted} at {self._connection.shown_url}")
         return None
 

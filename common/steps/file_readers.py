@@ -188,8 +188,7 @@ def read_parquet(source: FileSource, options: ReadOptions, skip: Skip) -> Iterat
                     selected = batch if options.columns is None else batch.select(options.columns)
                     yield from _rows_of(source, selected.slice(passed), options)
         except (pa.ArrowException, OSError) as error:
-            kind = RunError if isinstance(error, OSError) else BadData
-            raise kind(f"{source.shown}: cannot be read as Parquet: {error}") from None
+            raise _unreadable(source, error, " as Parquet") from None
 
 
 def read_arrow(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
@@ -206,8 +205,7 @@ def read_arrow(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator
                 for start in range(passed, batch.num_rows, _ARROW_ROWS):
                     yield from _rows_of(source, selected.slice(start, _ARROW_ROWS), options)
     except (pa.ArrowException, OSError) as error:
-        kind = RunError if isinstance(error, OSError) else BadData
-        raise kind(f"{source.shown}: cannot be read as Arrow: {error}") from None
+        raise _unreadable(source, error, " as Arrow") from None
 
 
 def _check_schema(source: FileSource, options: ReadOptions, schema: pa.Schema) -> None:
@@ -305,8 +303,13 @@ def _reading(source: FileSource) -> Iterator[None]:
     try:
         yield
     except (EOFError, OSError, UnicodeError) as error:
-        kind = RunError if isinstance(error, OSError) else BadData
-        raise kind(f"{source.shown}: cannot be read: {error}") from None
+        raise _unreadable(source, error) from None
+
+
+def _unreadable(source: FileSource, error: Exception, form: str = "") -> RunError:
+    """The fault of the disk, or of the file itself."""
+    kind = RunError if isinstance(error, OSError) else BadData
+    return kind(f"{source.shown}: cannot be read{form}: {error}")
 
 
 def _without_bom(encoding: str) -> str:

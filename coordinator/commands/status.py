@@ -108,10 +108,10 @@ def _show_steps(connection: Connection, record: RunRecord) -> None:
     waiting = registry.waiting(record.run_id, steps)
     # Reads only; whoever calls itself a coordinator but does not take over changes nothing.
     position, _, sent = Control(connection, record.run_id, {"token": ""}, 1.0).marks(steps)
-    say(f"{'journal':<10} {position:,} entries")
+    say(f"{'journal':<{NAME_WIDTH}}{position:,} entries")
     if len(stages := record.options.get("stages", ())) > 1:
         stage = min(registry.stage(record.run_id), len(stages) - 1)
-        say(f"{'stage':<10} {stage + 1}/{len(stages)}: {', '.join(stages[stage])}")
+        say(f"{'stage':<{NAME_WIDTH}}{stage + 1}/{len(stages)}: {', '.join(stages[stage])}")
     click.echo()
     rows = [(step, sent[step], waiting[step], [each for each in workers if each.step == step]) for step in steps]
     show(_table(rows), make_console())

@@ -111,14 +111,22 @@ def test_local_workers_go_on_where_the_broker_has_forgotten_the_last_batches(
     chain.check_end(harness, command)
 
 
-def test_local_workers_that_find_nothing_of_their_run_are_started_again_until_it_is_made_anew(
-    harness: Harness, server: RedisServer, sight: Sight, chain: Pipeline
-) -> None:
+def start_gated(
+    harness: Harness, server: RedisServer, chain: Pipeline, *, lease: str
+) -> tuple[Pipeline, Path, Command]:
+    """The chain with a step that waits, with a batch in hand, until its gate is gone."""
     gate = harness.folder / "gate"
     gate.touch()
     gated = Pipeline(GATED.format(gate=gate), chain.digests)
-    command = gated.start(harness, "--broker", server.url, WORKER_LEASE="4", COORDINATOR_LEASE="4")
-    wait_for(gate.with_suffix(".waiting").exists, what="the worker that has a batch in hand")
+    command = gated.start(harness, "--broker", server.url, WORKER_LEASE=lease, COORDINATOR_LEASE=lease)
+    wait_for(gate.with_suffix(".waiting").exists, what="the step that waits")
+    return gated, gate, command
+
+
+def test_local_workers_that_find_nothing_of_their_run_are_started_again_until_it_is_made_anew(
+    harness: Harness, server: RedisServer, sight: Sight, chain: Pipeline
+) -> None:
+    gated, gate, command = start_gated(harness, server, chain, lease="4")
     others = [sight.worker(step) for step in ("count", "keep")]
     command.kill(signal.SIGSTOP)
     forget(server, 0)
@@ -132,11 +140,7 @@ def test_local_workers_that_find_nothing_of_their_run_are_started_again_until_it
 def test_a_broker_that_is_emptied_while_nobody_writes_is_noticed_long_before_a_lease_is_over(
     harness: Harness, server: RedisServer, sight: Sight, chain: Pipeline
 ) -> None:
-    gate = harness.folder / "gate"
-    gate.touch()
-    gated = Pipeline(GATED.format(gate=gate), chain.digests)
-    command = gated.start(harness, "--broker", server.url, WORKER_LEASE="15", COORDINATOR_LEASE="15")
-    wait_for(gate.with_suffix(".waiting").exists, what="the step that waits")
+    gated, gate, command = start_gated(harness, server, chain, lease="15")
     sight.wait_for_results("count", 30)
     with redis.Redis(unix_socket_path=str(server.socket)) as client:
         client.flushall()
