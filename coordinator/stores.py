@@ -67,7 +67,7 @@ class RunStores:
             payloads_of_size: do large payloads go there as well?
             artifacts: for workers of this host and others.
         """
-        of_size = self._given is not None or self._embedded
+        of_size = self._common is not None or self._embedded
         shared = self._given or next(iter(self._before), None)
         return {
             "payloads": self._urls if of_size or waiting or len(self._urls) > 1 else [],
@@ -116,9 +116,14 @@ class RunStores:
         return problem
 
     @property
+    def _common(self) -> str | None:
+        """What all hosts reach: external workers go on with the folder that the run had, where no other is named."""
+        return self._given or (None if self._local else next(iter(self._before), None))
+
+    @property
     def _urls(self) -> list[str]:
         own = str(self._directory.payloads)
-        used = self._given or (own if self._local else next(iter(self._before), None))
+        used = self._common or (own if self._local else None)
         if used is None:
             return []
         holds_some = False

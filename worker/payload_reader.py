@@ -69,7 +69,7 @@ class PayloadReader:
                 if isinstance(part, PayloadLost):
                     return part
                 if part is None:
-                    return PayloadMissing(self._name(piece.payload))
+                    return PayloadMissing(self._name(piece.payload), in_file=piece.payload.external is not None)
                 if len(part) < piece.rows:
                     raise WireError(f"payload {self._name(piece.payload)} has fewer rows than the journal says")
                 rows.extend(part)

@@ -165,6 +165,10 @@ class Harness:
                 continue
         return mine
 
+    def left_over(self) -> list[psutil.Process]:
+        """What is alive that does not end by itself, as a keeper does soon after its worker."""
+        return psutil.wait_procs(self.processes(), 20)[1]
+
     def _is_mine(self, process: psutil.Process) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False

@@ -45,7 +45,7 @@ def check_end(harness: Harness, run: Command, workers: Sequence[Command]) -> Non
     """The run completes, its workers leave with 0, and nothing is left."""
     assert run.wait(100) == 0, run.text
     assert [one.wait(30) for one in workers] == [0] * len(workers), [one.text for one in workers]
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def run_ids(url: str) -> list[str]:

@@ -36,7 +36,7 @@ def test_a_row_that_hangs_is_the_only_dead_letter(harness: Harness, kind: str) -
     assert "step 'slow': " in harness.log
     assert "it took longer than 1 s (batch_timeout); this worker leaves. It was at:" in harness.log
     assert "time.sleep(3600)" in harness.log
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_an_asynchronous_row_that_hangs_is_cancelled_and_no_worker_ends(harness: Harness) -> None:
@@ -65,7 +65,7 @@ steps:
     code, text = harness.run(spec, timeout=90)
     assert code == 1, text
     assert "2 workers died, or took longer than 1 s (batch_timeout), while they made rows from row 100 on" in text
-    assert harness.processes() == []
+    assert harness.left_over() == []
     cause.unlink()
     assert harness.run(spec)[0] == 0
     assert [row["n"] for row in harness.rows()] == list(range(500))

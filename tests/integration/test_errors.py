@@ -29,7 +29,7 @@ def check(harness: Harness, spec: Path, *arguments: str) -> str:
     assert "Traceback" not in text
     assert len(text.strip().splitlines()) == 1, text
     assert not (harness.folder / "cache").exists(), "something was started"
-    assert harness.processes() == []
+    assert harness.left_over() == []
     return text.strip()
 
 
@@ -188,7 +188,7 @@ def test_a_broker_that_is_not_there_is_said_in_words(harness: Harness) -> None:
     assert code == 1, text
     assert "the broker at redis://127.0.0.1:1/0 cannot be reached" in text
     assert "Traceback" not in text
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_validate_says_the_same_as_run(harness: Harness) -> None:

@@ -252,7 +252,7 @@ def test_a_broker_that_is_not_there_is_a_message_soon(harness: Harness, url: str
         assert command.wait(30) == 1
         assert f"the broker at {url} cannot be reached" in command.text
         assert "Traceback" not in command.text
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_one_bad_row_of_500_is_left_out_and_the_others_come_out_in_order(harness
     assert "frag: 1 row" in text
     assert harness.record().failed == {"frag": 1}
     assert harness.record().failed_rows == 1
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 @pytest.mark.parametrize("kind", ["Fragile", "FragileAsync"])

@@ -36,4 +36,4 @@ def test_a_run_completes_at_a_broker_that_is_too_small_for_it(
     assert code == 0, text
     assert [row["double"] for row in harness.rows("keep")] == [2 * n for n in range(1000)]
     assert harness.letters() == []
-    assert harness.processes() == []
+    assert harness.left_over() == []

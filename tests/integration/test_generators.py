@@ -46,7 +46,7 @@ def test_a_generator_without_rows_gives_an_empty_leaf_with_its_columns(harness: 
 
     (file,) = (harness.run_directory / "dataset" / "leaf").glob("*.parquet")
     assert set(pq.read_schema(file).names) == {"n", "double"}
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_a_generator_without_rows_beside_one_with_rows_ends_as_well(harness: Harness) -> None:
@@ -106,7 +106,7 @@ def test_a_dry_run_shows_a_row_of_each_leaf_and_keeps_no_state(harness: Harness)
     assert '"double": 0' in text
     assert not (harness.folder / "cache").exists()
     assert sorted(path.name for path in harness.folder.iterdir() if path.is_dir()) in ([], ["__pycache__"])
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_a_dry_run_sends_one_batch_through_every_step(harness: Harness) -> None:
@@ -195,4 +195,4 @@ def test_a_routing_function_that_raises_ends_the_run_in_words(harness: Harness) 
     code, text = harness.run(spec)
     assert code == 1, text
     assert "the routing function of step 'gen' raised: LookupError: no way" in text
-    assert harness.processes() == []
+    assert harness.left_over() == []

@@ -46,7 +46,7 @@ def test_on_error_fail_halts_and_the_second_command_completes_once_the_cause_is_
     assert "pipeline-coordinator run" in text
     assert harness.record().status == "halted"
     assert not (harness.run_directory / "dataset").exists()
-    assert harness.processes() == []
+    assert harness.left_over() == []
     cause.unlink()
     code, text = harness.run(spec)
     assert code == 0, text
@@ -182,7 +182,7 @@ steps:
     assert code == 0, text
     assert [row["n"] for row in harness.rows()] == list(range(500))
     assert not partial.exists()
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_a_generator_that_raises_once_is_opened_again_at_that_row(harness: Harness, cause: Path) -> None:
@@ -243,7 +243,7 @@ def test_a_step_that_cannot_be_loaded_ends_the_run_with_its_traceback(
     assert "step 'model' cannot be loaded" in text
     assert "Traceback (most recent call last)" in text
     assert "OSError: the model's weights are not there" in text
-    assert harness.processes() == []
+    assert harness.left_over() == []
     cause.unlink()
     assert harness.run(spec, "--fresh")[0] == 0
 

@@ -99,7 +99,7 @@ def test_entries_that_are_no_batches_become_dead_letters_and_every_row_comes_out
     assert "'../../etc' is not the name of a step" in letters[entries[3]].error
     assert "it is taken out" in harness.log
     assert "starting another" not in harness.log, "no worker died"
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_a_batch_that_was_overwritten_halts_the_run_and_is_done_when_it_goes_on(
@@ -219,7 +219,7 @@ def test_a_run_that_cannot_be_read_is_refused_in_words(harness: Harness, redis_u
     assert code == 1, text
     assert "Traceback" not in text
     assert "--fresh" in text
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 @pytest.mark.parametrize("rows", [9, 11])

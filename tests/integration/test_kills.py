@@ -85,7 +85,7 @@ def test_when_the_supervisor_is_killed_the_run_fails_and_the_next_command_goes_o
     sight.supervisor(command).kill()
     assert command.wait() == 1
     assert "the local workers have ended" in command.text
-    assert_nothing_runs(harness, timeout=0)
+    assert_nothing_runs(harness)
     graph.finish(harness)
 
 
@@ -179,7 +179,7 @@ def test_a_broker_that_dies_a_fourth_time_ends_the_run_which_the_next_command_go
     assert command.wait() == 1
     assert "died 4 times" in command.text
     assert (harness.run_directory / "partial" / "INCOMPLETE.json").exists()
-    assert_nothing_runs(harness, timeout=0)
+    assert_nothing_runs(harness)
     chain.finish(harness)
 
 

@@ -79,7 +79,7 @@ def test_a_full_disk_is_waited_for(harness: Harness, small_disk: Path, redis_url
     assert command.wait() == 0, command.text
     check_rows(harness, 500, dataset(small_disk))
     assert command.text.count("No space left") < 5, "says it once, not every second"
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 @pytest.mark.parametrize("where", ["embedded", "external"])
@@ -94,7 +94,7 @@ def test_a_disk_that_stays_full_ends_the_run_which_goes_on_later(
     assert 1 <= text.count("No space left") < 5, "says it once, not every time that it tries"
     if where == "external":
         assert f"make room in {small_disk}" in text
-    assert harness.processes() == []
+    assert harness.left_over() == []
     (small_disk / "ballast").unlink()
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)
     code, text = harness.run(*arguments, PART_ROWS="100")
@@ -118,7 +118,7 @@ def test_a_dataset_that_has_no_room_where_it_is_to_be_copied_stays_whole(harness
     code, text = harness.run(*arguments)
     assert code == 0, text
     check_rows(harness, 500, small_disk / "out")
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_a_full_broker_is_waited_for_and_drained(harness: Harness, broker: RedisServer) -> None:
@@ -132,7 +132,7 @@ def test_a_full_broker_is_waited_for_and_drained(harness: Harness, broker: Redis
     assert command.wait() == 0, command.text
     check_rows(harness, 500, harness.run_directory / "dataset")
     assert harness.letters() == []
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_a_broker_that_is_full_in_mid_run_loses_nothing(harness: Harness, broker: RedisServer) -> None:

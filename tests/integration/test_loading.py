@@ -59,7 +59,7 @@ def test_a_step_that_cannot_be_loaded_ends_the_run_and_the_others_are_unloaded(s
     assert "OSError: the model's weights are not there" in text
     assert "Traceback (most recent call last)" in text
     check_unloaded(staged, *(set(staged.steps("load")) - {"bad"}))
-    assert staged.harness.processes() == []
+    assert staged.harness.left_over() == []
     cause.unlink()
     code, text = staged.harness.run(spec)
     assert code == 0, text

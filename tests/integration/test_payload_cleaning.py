@@ -47,6 +47,7 @@ def cut_off(harness: Harness, url: str, store: Store) -> Path:
 def go_on(harness: Harness, url: str, spec: Path, *arguments: str) -> str:
     """The run to its end, by other workers."""
     run = harness.start_run(spec, "--broker", url, "--workers", "external", *arguments)
+    wait_for(lambda: "no worker for step 'keep' yet" in run.text, 60, "what this coordinator tells workers")
     workers = start_workers(harness, url, "blobs", "double", "keep")
     assert run.wait(100) == 0, run.text
     check_leaves(workers)

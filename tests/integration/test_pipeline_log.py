@@ -68,7 +68,7 @@ def test_what_external_steps_print_and_log_lands_in_the_log_too(harness: Harness
     check_log(harness)
     assert "printed" not in command.text
     assert "printed at row 50" in workers[1].text
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_the_log_of_a_run_that_is_gone_on_with_is_kept(harness: Harness) -> None:

@@ -34,7 +34,7 @@ def test_a_row_that_kills_its_worker_is_the_only_dead_letter(harness: Harness, k
     assert "the worker died each of 2 times that it ran this row alone" in letter.error
     assert harness.record().failed == {"poison": 1}
     assert "is dead" in harness.log or "died" in harness.log
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_two_poisoned_batches_are_both_worked_off(harness: Harness) -> None:
@@ -100,7 +100,7 @@ steps:
     assert code == 1, text
     assert "step 'gen': " in text
     assert "workers died while they made rows from row 100 on" in text
-    assert harness.processes() == []
+    assert harness.left_over() == []
     cause.unlink()
     code, text = harness.run(spec)
     assert code == 0, text
@@ -117,7 +117,7 @@ def test_a_global_step_that_kills_its_workers_ends_the_run_and_is_done_later(har
     assert code == 1, text
     assert "step 'all': " in text
     assert "workers died on this batch" in text
-    assert harness.processes() == []
+    assert harness.left_over() == []
     cause.unlink()
     code, text = harness.run(spec)
     assert code == 0, text
@@ -156,4 +156,4 @@ def test_a_step_that_cannot_be_loaded_again_after_its_worker_died_ends_the_run(h
     assert code == 1, text
     assert "step 'once' cannot be loaded" in text
     assert "MemoryError: something holds the device" in text
-    assert harness.processes() == []
+    assert harness.left_over() == []

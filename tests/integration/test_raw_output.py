@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-import psutil
 import pytest
 
 from tests.integration.harness import Harness, harnesses, wait_for
@@ -130,7 +129,7 @@ def test_what_is_written_to_descriptors_of_a_local_step_is_in_the_log_line_by_li
     code, text = harness.run(write(harness, "Writes"))
     assert code == 0, text
     check_log(harness)
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_what_is_written_to_descriptors_of_an_external_step_is_on_its_terminal_too(
@@ -142,7 +141,7 @@ def test_what_is_written_to_descriptors_of_an_external_step_is_on_its_terminal_t
     check_log(harness)
     for text in ("INFO a child", "WARNING complains", "INFO written", "INFO forked and printed", "INFO no end"):
         assert text in workers[1].text
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_the_last_words_of_a_killed_worker_are_in_the_log_and_its_children_write_on(harness: Harness) -> None:
@@ -152,7 +151,7 @@ def test_the_last_words_of_a_killed_worker_are_in_the_log_and_its_children_write
     for words in ("last words", "and no end"):
         (line,) = [line for line in harness.log.splitlines() if line.endswith(words)]
         assert " INFO step=say worker=" in line
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_a_child_that_outlives_its_worker_holds_up_nothing(harness: Harness, redis_url: str) -> None:
@@ -163,5 +162,4 @@ def test_a_child_that_outlives_its_worker_holds_up_nothing(harness: Harness, red
     wait_for((harness.folder / "survived").exists, what="a child that could write")
     (child,) = [one for one in harness.processes() if "-c" in one.cmdline()]
     child.kill()
-    psutil.wait_procs(harness.processes(), 20)
-    assert harness.processes() == [], "who read what it wrote ends with it"
+    assert harness.left_over() == [], "who read what it wrote ends with it"

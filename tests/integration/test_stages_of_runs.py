@@ -65,7 +65,7 @@ def test_no_two_stages_are_loaded_at_once_and_the_rows_are_the_same(
     lines = [line for line in said.splitlines() if line.startswith("stage ")]
     expected = [f"stage {n}/{len(stages)}: {', '.join(stage)}" for n, stage in enumerate(stages, 1)]
     assert lines == (expected if len(stages) > 1 else [])
-    assert staged.harness.processes() == []
+    assert staged.harness.left_over() == []
 
 
 def test_replicas_of_a_step_are_loaded_and_unloaded_together(staged: Staged) -> None:
@@ -127,7 +127,7 @@ def test_a_run_that_is_stopped_in_a_stage_unloads_it_and_goes_on_there(staged: S
     sight.wait_for_results("one", 3)
     os.killpg(command.process.pid, signal.SIGINT)
     assert command.wait() == 130, command.text
-    assert_nothing_runs(staged.harness, timeout=0)
+    assert_nothing_runs(staged.harness)
     assert staged.steps("unload") == ["count", "one"]
     code, said = staged.harness.run(spec)
     assert code == 0, said

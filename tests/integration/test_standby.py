@@ -160,7 +160,7 @@ def test_a_standby_does_not_take_over_a_run_that_was_asked_to_stop(
     gate.unlink()
     assert stop.wait(60) is not None
     assert [worker.wait(30) for worker in workers] == [0, 0, 0]
-    assert_nothing_runs(harness, timeout=20)
+    assert_nothing_runs(harness)
 
 
 def test_of_two_standbys_one_takes_over_and_the_other_stands_by_for_that_one(

@@ -55,7 +55,7 @@ def test_one_run_after_another_is_served_until_it_is_told_to_stop(harness: Harne
         assert run.wait(60) == 0, run.text
         assert doubles(harness, name) == [2 * n for n in range(rows)]
     check_stop(workers)
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_a_run_sees_the_source_of_its_own_time(harness: Harness, redis_url: str) -> None:
@@ -103,7 +103,7 @@ def test_all_steps_are_served_run_after_run(harness: Harness, redis_url: str) ->
         run = coordinator(harness, write(harness, name), redis_url)
         assert run.wait(60) == 0, run.text
     check_stop([all_steps])
-    assert harness.processes() == []
+    assert harness.left_over() == []
 
 
 def test_a_run_without_a_coordinator_is_passed_over_and_the_next_one_is_served(

@@ -101,7 +101,7 @@ def stop_is_wanted(sight: Sight) -> bool:
 def check_stopped(harness: Harness, command: Command) -> None:
     """It ended as a stopped run does; what it has so far does not look like a dataset."""
     assert command.wait(60) == 130, command.text
-    assert_nothing_runs(harness, timeout=0)
+    assert_nothing_runs(harness)
     folder = harness.run_directory
     assert not (folder / "dataset").exists()
     facts = json.loads((folder / "partial" / "INCOMPLETE.json").read_text())
@@ -200,7 +200,7 @@ def test_a_second_signal_ends_it_at_once(harness: Harness, sight: Sight, chain: 
     interrupt(command)
     assert command.wait(60) == 130
     assert time.monotonic() - asked < 5
-    assert_nothing_runs(harness, timeout=15)
+    assert_nothing_runs(harness)
     noted.gate.unlink()
     noted.pipeline().finish(harness)
 
@@ -230,7 +230,7 @@ def test_a_run_is_stopped_while_it_starts(
     wait_for(lambda: point(sight, command), what="the start")
     interrupt(command, number)
     assert command.wait(60) == 130, command.text
-    assert_nothing_runs(harness, timeout=15)
+    assert_nothing_runs(harness)
     chain.finish(harness)
 
 

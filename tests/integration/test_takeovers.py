@@ -88,7 +88,7 @@ def test_a_stop_sends_external_workers_home(
     os.killpg(command.process.pid, number)
     assert command.wait() == 130, command.text
     check_workers_leave(workers)
-    assert_nothing_runs(harness, timeout=0)
+    assert_nothing_runs(harness)
     workers = workers_of_all_steps(harness, broker)
     chain.check_end(harness, start_external(harness, broker, chain), workers)
 
@@ -159,7 +159,7 @@ def test_a_coordinator_that_stood_still_while_another_took_over_steps_aside(
     (dataset,) = (tmp_path / "other").glob("*/*/dataset")
     assert harness.digest("keep", dataset) == chain.digests["keep"]
     check_workers_leave(workers)
-    assert_nothing_runs(harness, timeout=0)
+    assert_nothing_runs(harness)
     assert not (harness.run_directory / "partial").exists()
 
 
