@@ -8,6 +8,8 @@ RUNS = "penstock:runs"
 """Set of run ids."""
 GROUP = "workers"
 """The consumer group of every step's stream."""
+HANDED_BACK = "handed-back"
+"""The consumer, which is no worker, that holds what workers have given back."""
 KEYS_PER_CALL = 1_000
 """Lua takes some thousand arguments at most."""
 

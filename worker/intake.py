@@ -24,7 +24,7 @@ logger = logging.getLogger("penstock.worker")
 
 
 class Intake:
-    """A thread that takes entries: its own unfinished ones first, then those of dead workers, then new ones.
+    """A thread that takes entries: its own unfinished ones first, then what others handed back or left, then new ones.
 
     Args:
         room: how many more batches the runner wants now.
@@ -53,6 +53,7 @@ class Intake:
         self._stopping = threading.Event()
         self._compare = True
         self._looked = 0.0
+        self._claimed = 0.0
         self._looked_long = time.monotonic()
         self._buried: set[str] = set()
         self._suspects: set[str] = set()
@@ -121,9 +122,8 @@ class Intake:
             self._compare = len(unfinished) > room
             if unfinished:
                 return self._hold(unfinished[:room])
-        orphans = self._claim(self._find_dead(), room)
-        if orphans:
-            return self._hold(orphans)
+        if left := self._claim_handed_back(room) or self._claim(self._find_dead(), room):
+            return self._hold(left)
         block = min(LONGEST_BLOCK, self._settings.worker_lease / 4)
         return self._hold(self._queue.read(room, block))
 
@@ -131,6 +131,15 @@ class Intake:
         with self._lock:
             self._held.update((one.entry, one) for one in taken)
         return taken
+
+    def _claim_handed_back(self, room: int) -> list[Taken]:
+        now = time.monotonic()
+        if now - self._claimed < LONGEST_BLOCK:
+            return []
+        found = self._queue.claim_handed_back(room)
+        if len(found) < room:  # else there may be more, which must not wait behind new ones
+            self._claimed = now
+        return found
 
     def _find_dead(self) -> set[str]:
         """Workers whose keeper saw them end, and those found without a lease in two looks, half a lease apart."""

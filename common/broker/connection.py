@@ -26,6 +26,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
+from common.broker.held import Held
 from common.broker.server_facts import ServerFacts, which_life
 from common.broker.shown_url import redact
 from common.broker.tls import check_options, handshake_fault
@@ -106,15 +107,6 @@ class Call:
     script: str
     keys: Sequence[str]
     args: Sequence[Argument]
-
-
-@dataclass(frozen=True, slots=True)
-class Held:
-    """An entry that a consumer of a group holds, and the consumers that have held it, this one included."""
-
-    entry: str
-    consumer: str
-    deliveries: int
 
 
 @cache

@@ -13,9 +13,10 @@ from typing import Any
 
 from common.batch import Batch, DeadLetter, Entry, PartWritten, Payload
 from common.broker.connection import Argument, BrokerFull, Call, Connection, Forgotten
+from common.broker.held import holders
 from common.errors import BrokerError, Fenced, RunError, WireError
 from common.fields import json_object, number
-from common.keys import GROUP, KEYS_PER_CALL, Keys
+from common.keys import GROUP, HANDED_BACK, KEYS_PER_CALL, Keys
 from common.wire import (
     decode_batch,
     decode_entry,
@@ -196,33 +197,22 @@ class Control:
     def in_hand(self, steps: Sequence[str]) -> int:
         """Entries that live workers have taken and neither committed nor handed back."""
         replies = self._connection.batch([("XPENDING", self.keys.inputs(step), GROUP) for step in steps])
-        held = [
-            (consumer["name"].decode(errors="replace"), int(consumer["pending"]))
-            for reply in replies
-            if isinstance(reply, dict)
-            for consumer in reply["consumers"] or ()
-        ]
+        held = [one for reply in replies if isinstance(reply, dict) for one in holders(reply).items()]
         leases = self._connection.batch([("EXISTS", self.keys.worker(worker)) for worker, _ in held])
         return sum(entries for (_, entries), alive in zip(held, leases, strict=True) if alive)
 
     def reclaim(self, steps: Sequence[str]) -> int:
-        """Gives everything that workers have taken back to the streams. Only where all of them are known to be dead.
+        """Hands back everything that workers have taken. Only where all of them are known to be dead.
 
         They died with their coordinator, not of a batch: this delivery does not count.
         """
         given = 0
         for step in steps:
             stream = self.keys.inputs(step)
-            while rows := self._connection.pending(stream, GROUP, KEYS_PER_CALL):
-                held: dict[str, list[str]] = {}
-                for row in rows:
-                    held.setdefault(row.consumer, []).append(row.entry)
-                back = 0
-                for worker, entries in held.items():
-                    back += int(self._connection.call("hand_back", [stream], GROUP, worker, 1, *entries))
-                given += back
-                if not back:
-                    break
+            for worker in holders(self._connection.command("XPENDING", stream, GROUP)):
+                while held := self._connection.pending(stream, GROUP, KEYS_PER_CALL, worker):
+                    entries = [one.entry for one in held]
+                    given += int(self._connection.call("hand_back", [stream], GROUP, worker, HANDED_BACK, *entries))
             self._connection.command("HDEL", self.keys.generator(step), "owner")
         return given
 

@@ -12,11 +12,11 @@ from typing import Any
 from common.batch import Batch, DeadLetter, Failure, Payload, Result
 from common.broker.connection import Argument, Call, Connection, RunGone
 from common.broker.generator_state import GeneratorState
+from common.broker.held import holders
 from common.broker.reports import records_kept
 from common.broker.runs import RunRegistry
 from common.errors import BrokerError, PayloadMissing, WireError
-from common.fields import number
-from common.keys import GROUP, KEYS_PER_CALL, Keys
+from common.keys import GROUP, HANDED_BACK, KEYS_PER_CALL, Keys
 from common.wire import decode_batch, decode_pointer, encode_entry, encode_letters, is_pointer, message_of
 
 EXIT_SECONDS = 10
@@ -185,17 +185,17 @@ class WorkQueue:
     def silent_workers(self) -> dict[str, int]:
         """Other workers whose lease is gone, with the number of entries that each holds."""
         reply = self.connection.command("XPENDING", self._stream, GROUP)
-        held = {
-            consumer["name"].decode(errors="replace"): int(consumer["pending"])
-            for consumer in reply["consumers"] or ()
-            if consumer["name"].decode(errors="replace") != self.worker_id
-        }
+        held = {name: entries for name, entries in holders(reply).items() if name != self.worker_id}
         leases = self.connection.batch([("EXISTS", self.keys.worker(worker)) for worker in held])
         return {worker: held[worker] for worker, lease in zip(held, leases, strict=True) if not lease}
 
     def dead_workers(self) -> set[str]:
         """Workers whose keeper saw them end."""
         return {worker.decode(errors="replace") for worker in self.connection.command("SMEMBERS", self.keys.dead)}
+
+    def claim_handed_back(self, count: int) -> list[Taken]:
+        """Takes what other workers have given back, the oldest first."""
+        return self.claim(HANDED_BACK, count)
 
     def claim(self, worker: str, count: int) -> list[Taken]:
         """Takes over entries of a worker that is dead, or was found silent twice."""
@@ -222,7 +222,6 @@ class WorkQueue:
 
     def _read_fields(self, entry: str, fields: Mapping[bytes, bytes], deliveries: int) -> Taken:
         message = message_of(fields)
-        deliveries += number(fields.get(b"d"), "deliveries")
         if not is_pointer(message):
             return Taken(entry, decode_batch(self.step, message), deliveries)
         batch = decode_pointer(self.step, message)
@@ -370,8 +369,9 @@ class WorkQueue:
         return int(self.connection.call("void_ticket", keys, GROUP, self.worker_id, *entries)) >= 0
 
     def hand_back(self, taken: Sequence[Taken]) -> None:
-        """Gives entries that were not run to whoever reads next; this delivery does not count."""
-        self.connection.call("hand_back", [self._stream], GROUP, self.worker_id, 1, *(one.entry for one in taken))
+        """Gives entries that were not run to whoever claims them next; this delivery does not count."""
+        entries = [one.entry for one in taken]
+        self.connection.call("hand_back", [self._stream], GROUP, self.worker_id, HANDED_BACK, *entries)
 
     # isolation
 

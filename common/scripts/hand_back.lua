@@ -1,20 +1,15 @@
--- Gives entries back to the stream, where any worker finds them at once. Deliveries so far are kept in the entry.
--- Starts with XACK, so that a worker can leave a full broker.
+-- Gives entries back: they wait under a name that no worker has, and are claimed before new ones are read. An entry added
+-- anew would wait behind all that was sent after it. This delivery does not count.
+-- Writes with XCLAIM alone, so that a worker can leave a full broker.
 -- KEYS  1 the step's stream
--- ARGV  1 group   2 the worker that has them   3 deliveries not to count: 1 when the entry was never begun, else 0
---       4.. entries
+-- ARGV  1 group   2 the worker that has them   3 that name   4.. entries
 -- returns the number given back
 local given = 0
 for i = 4, #ARGV do
-  local id = ARGV[i]
-  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], id, id, 1, ARGV[2])
-  local entry = #pending > 0 and redis.call('XRANGE', KEYS[1], id, id)[1]
-  if entry then
-    local before = tonumber(entry[2][4] or '0') or 0
-    local deliveries = before + pending[1][4] - tonumber(ARGV[3])
-    redis.call('XACK', KEYS[1], ARGV[1], id)
-    redis.call('XDEL', KEYS[1], id)
-    redis.call('XADD', KEYS[1], '*', 'm', entry[2][2], 'd', deliveries)
+  local pending = redis.call('XPENDING', KEYS[1], ARGV[1], ARGV[i], ARGV[i], 1, ARGV[2])
+  if #pending > 0 then
+    local deliveries = pending[1][4] - 1
+    redis.call('XCLAIM', KEYS[1], ARGV[1], ARGV[3], 0, ARGV[i], 'RETRYCOUNT', deliveries, 'JUSTID')
     given = given + 1
   end
 end

@@ -14,7 +14,7 @@ from common.broker.connection import Connection, Disconnected, script_text
 from common.broker.control import Control, Tick
 from common.broker.reports import Reports
 from common.broker.work import Done, Taken, WorkQueue
-from common.keys import GROUP, Keys
+from common.keys import GROUP, HANDED_BACK, Keys
 from tests.proxy import Proxy
 
 LEASE = 60.0
@@ -109,7 +109,7 @@ class Run:
     def pending(self, step: str = "a") -> dict[str, str]:
         """Entry -> worker that has it."""
         held = self.connection.pending(self.keys.inputs(step), GROUP, 10_000)
-        return {one.entry: one.consumer for one in held}
+        return {one.entry: one.consumer for one in held if one.consumer != HANDED_BACK}
 
     def field(self, name: str) -> str:
         """A field of the run hash."""

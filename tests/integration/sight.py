@@ -11,6 +11,7 @@ import psutil
 
 from common.batch import Entry, Failure, PartWritten, Result
 from common.broker.connection import Connection
+from common.broker.held import holders
 from common.broker.runs import RunRegistry
 from common.errors import BrokerError, PenstockError
 from common.keys import GROUP, Keys
@@ -79,15 +80,15 @@ class Sight:
             connection.close()
         except (PenstockError, ValueError, OSError):
             return 0
-        return int(reply["pending"])
+        return sum(holders(reply).values())
 
     def holder(self, step: str) -> int:
         """Process of a worker that has a batch of a step in hand; 0: nobody has."""
         connection = self.connect()
-        held = connection.pending(Keys(self.run_id).inputs(step), GROUP, 1)
+        held = connection.pending(Keys(self.run_id).inputs(step), GROUP, 100)
         pids = {record.worker_id: record.pid for record in RunRegistry(connection).workers(self.run_id)}
         connection.close()
-        return pids.get(held[0].consumer, 0) if held else 0
+        return next((pids[one.consumer] for one in held if one.consumer in pids), 0)
 
     def wait_for_results(self, step: str, count: int, timeout: float = 60) -> None:
         """Returns in mid-run."""

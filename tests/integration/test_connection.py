@@ -60,7 +60,7 @@ def test_what_finishes_work_goes_through_on_a_full_broker(full_broker: FullBroke
     assert run.stored(Payload("a", 2), Payload("g", 0), Payload("a", 7), Payload("a", 8)) == [True, True, False, False]
     assert [one.entry for one in worker.claim("w3", 5)] == [one.entry for one in orphans]
     worker.hand_back([two])
-    assert [one.batch for one in take(worker)] == [two.batch]
+    assert [one.batch for one in worker.claim_handed_back(10)] == [two.batch]
     worker.leave()
     assert len(run.journal()) == 3
     assert len(run.reports.letters()[0]) == 2

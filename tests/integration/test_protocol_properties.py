@@ -78,6 +78,10 @@ class Protocol(RuleBasedStateMachine):
         assert all(one.deliveries == self.deliveries[identity(one)] for one in found)
         self.hands[name] = {one.entry: one for one in found}
 
+    @rule(name=names, count=counts)
+    def claim_handed_back(self, name: str, count: int) -> None:
+        self.hold(name, self.workers[name].claim_handed_back(count))
+
     @rule(name=names, data=st.data())
     def commit(self, name: str, data: st.DataObject) -> None:
         if not self.hands[name]:

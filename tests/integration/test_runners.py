@@ -15,7 +15,7 @@ from common.broker.work import WorkQueue
 from common.codec import encode_rows
 from common.settings import Settings
 from common.steps.base import AsyncStep, GlobalStep, Step, StepInput, StepOutput
-from tests.integration.broker import Run, batch, take
+from tests.integration.broker import Run, batch, done, take
 from tests.integration.failing_steps import Fragile, FragileAsync, calls
 from tests.integration.steps import Double, Gated, Reverse
 from tests.proxy import Proxy
@@ -112,6 +112,18 @@ def test_a_row_that_runs_alone_is_no_dead_letter_because_the_broker_was_away_for
     (result,) = run.journal()
     assert isinstance(result, Result)
     assert (result.taken, result.failed) == (10, 0)
+
+
+def test_what_was_handed_back_is_done_before_what_is_new(run: Run, wait_until: Callable[..., None]) -> None:
+    dispatch(run, 100)
+    first, step = run.worker("w1"), Double(name="a")
+    taken = take(first, 80)  # more than a worker has room for
+    first.commit([done(one) for one in taken[:5]])
+    first.hand_back(taken[5:])
+    runner = SyncRunner(step, bench(run.worker("w2"), step))
+    with running(runner):
+        wait_until(lambda: len(run.journal()) == 100, 60)
+    assert [entry.seq for entry in run.journal() if isinstance(entry, Result)] == list(range(100))
 
 
 def test_a_worker_that_leaves_while_the_broker_is_away_commits_and_hands_back_when_it_is_there(

@@ -118,7 +118,7 @@ def test_large_batches_of_one_step_do_not_share_their_inputs(run: Run) -> None:
     assert [one.batch for one in taken] == large
     worker.commit([done(taken[0])])
     worker.hand_back(taken[1:])
-    assert [one.batch for one in take(worker, 2)] == large[1:]
+    assert [one.batch for one in worker.claim_handed_back(10)] == large[1:]
 
 
 def test_a_batch_whose_inputs_are_gone_is_given_with_what_is_missing(run: Run) -> None:
