@@ -27,7 +27,7 @@ class Proxy:
     def __init__(self, url: str) -> None:
         self._target = urlsplit(url)
         self._listener = socket.create_server(("127.0.0.1", 0))
-        self._marker = b""
+        self._marker, self._answered = b"", 0
         self._slow_until = 0.0
         self._guard = threading.Lock()
         self._open: set[socket.socket] = {self._listener}
@@ -40,10 +40,14 @@ class Proxy:
         path = "" if self._target.scheme == "unix" else self._target.path
         return urlunsplit(("redis", f"{user}127.0.0.1:{self._listener.getsockname()[1]}", path, self._target.query, ""))
 
-    def lose_reply(self, marker: bytes) -> None:
-        """Lets the next request that contains `marker` through, then closes its connection in place of the reply."""
+    def lose_reply(self, marker: bytes, after: int = 0) -> None:
+        """Lets a request that contains `marker` through, then closes its connection in place of the reply.
+
+        Args:
+            after: so many such requests are answered before.
+        """
         with self._guard:
-            self._marker = marker
+            self._marker, self._answered = marker, after
 
     def cut(self) -> None:
         """Closes every connection that there is; new ones are taken."""
@@ -124,6 +128,9 @@ class Proxy:
     def _is_marked(self, data: bytes) -> bool:
         with self._guard:
             if not self._marker or self._marker not in data:
+                return False
+            self._answered -= 1
+            if self._answered >= 0:
                 return False
             self._marker = b""
             return True

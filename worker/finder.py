@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Sequence
+from contextlib import suppress
 
 from common.broker.connection import Connection, Disconnected
 from common.broker.runs import RunRecord, RunRegistry
@@ -126,10 +127,11 @@ class Finder:
         logger.warning("%s; waiting for it", error)
         try:
             self._connection.wait_until_reachable(self._patience, stopped)
-            self._connection.check()
         except Disconnected:
             if not stopped.is_set():
                 raise
+        with suppress(Disconnected):  # away again: the next look at it says so
+            self._connection.check()
 
     def _pass_over(self, why: str) -> None:
         self._say_once(f"passed over: {why}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable, Iterator
 
 import pytest
@@ -22,7 +23,9 @@ from tests.integration.broker import (
     take,
     tickets,
 )
+from tests.proxy import Proxy
 from tests.redis_server import RedisServer
+from worker.finder import Finder
 
 # a full broker
 
@@ -248,3 +251,13 @@ def test_a_run_is_deleted_with_all_its_keys_and_no_others(redis_url: str) -> Non
     assert RunRegistry(first.connection).delete(first.run_id) > 2
     assert first.everything() == {}
     assert second.everything() == before
+
+
+def test_a_worker_that_waits_for_a_run_outlasts_a_broker_that_goes_away_twice(run: Run) -> None:
+    run.control.finish("complete", run.steps)
+    with Proxy(run.url) as inner, Proxy(inner.url) as outer:
+        finder = Finder(Connection(outer.url), step="a", run_id=run.run_id, pipeline=None, patience=20)
+        outer.lose_reply(run.run_id.encode())
+        inner.lose_reply(b"\r\nINFO\r\n", after=1)  # when it was reachable, and is looked at again
+        assert finder.find(threading.Event()) is None
+        assert (outer.lost, inner.lost) == (True, True)
