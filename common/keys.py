@@ -90,7 +90,7 @@ class Keys:
         return self._key("worker", worker_id)
 
     def generator(self, step: str) -> str:
-        """Hash of a generator: owner, next, offset, attempt, ended, deaths."""
+        """Hash of a generator: owner, next, offset, attempt, ended, silent."""
         return self._key("gen", step)
 
     def isolation(self, step: str, seq: int, attempt: int) -> str:

@@ -6,7 +6,7 @@ import json
 import logging
 import time
 from collections.abc import Container, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from common.batch import Batch, DeadLetter, Failure, Payload, Result
@@ -342,10 +342,10 @@ class WorkQueue:
         reply = self.connection.call("own_generator", keys, self.worker_id, owner, self._epoch())
         if not reply[0]:
             return None
-        if min(reply) < 0:
-            raise WireError(f"{hash_key} holds something else than where generator '{self.step}' stands; use --fresh")
-        seq, offset, attempt, ended, deaths = reply[1:]
-        return GeneratorState(seq, offset, attempt, bool(ended), deaths)
+        state = GeneratorState.parse(reply[1:], hash_key)
+        others = [self.keys.worker(owner) for owner in state.silent if owner != self.worker_id]
+        leases = self.connection.batch([("EXISTS", lease) for lease in others])
+        return replace(state, deaths=leases.count(0))
 
     def _is_dead(self, owner: str) -> bool:
         """Has its keeper seen it end, or is its lease gone, as it was half a lease ago?"""

@@ -14,7 +14,7 @@ if state[1] ~= ARGV[2] or (state[2] or '0') ~= ARGV[6] or (state[3] or '0') ~= A
 end
 redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
 redis.call('XDEL', KEYS[1], ARGV[3])
-redis.call('HDEL', KEYS[5], 'deaths')
+redis.call('HDEL', KEYS[5], 'silent')
 if ARGV[9] == 'failed' then
   redis.call('HINCRBY', KEYS[5], 'attempt', 1)
   redis.call('HSET', KEYS[5], 'failed', ARGV[10])

@@ -234,7 +234,7 @@ FIELDS = [
     *(("run", name) for name in ("epoch", "takeovers", "cursor", "sent:a", "redo:a:0", "other")),
     *(("progress", name) for name in ("position", "status", "loaded:a", "columns:a", "descriptor:a", "discarded")),
     *(("workers", name) for name in ("w", "\udcff")),
-    *(("generator", name) for name in ("owner", "next", "offset", "attempt", "ended", "deaths", "failed")),
+    *(("generator", name) for name in ("owner", "next", "offset", "attempt", "ended", "silent", "failed")),
     *(("isolation", name) for name in ("running", "row0", "kills0", "why0", "routing", "\udcff")),
 ]
 

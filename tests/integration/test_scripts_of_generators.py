@@ -31,7 +31,7 @@ def test_a_generator_has_one_owner_until_it_dies(run: Run) -> None:
     assert unchanged(run, second.own_generator) is None
     assert unchanged(run, first.own_generator) == GeneratorState(0, 0, 0, False)
     run.die(first)
-    assert second.own_generator() == GeneratorState(0, 0, 0, False, deaths=1)
+    assert second.own_generator() == GeneratorState(0, 0, 0, False, ("w1",), deaths=1)
     assert first.own_generator() is None
 
 
@@ -48,7 +48,7 @@ def test_a_generator_is_taken_from_an_owner_that_stays_silent_and_not_from_one_t
     assert unchanged(run, other.own_generator) is None
     run.fall_silent(owner)
     assert unchanged(run, other.own_generator) is None
-    wait_for(lambda: other.own_generator() == GeneratorState(0, 0, 0, False, deaths=1), 10, "the second look")
+    wait_for(lambda: other.own_generator() == GeneratorState(0, 0, 0, False, ("w1",), deaths=1), 10, "the second look")
 
 
 def test_a_generator_is_not_taken_from_an_owner_that_came_between(run: Run) -> None:
@@ -79,6 +79,19 @@ def test_the_deaths_of_owners_are_counted_until_a_batch_is_made(run: Run) -> Non
     assert again.deaths == 0, "it left in good order"
 
 
+def test_an_owner_that_was_only_slow_does_not_count(run: Run) -> None:
+    """On a machine with too much to do, leases run out of workers that live, and they take the generator in turns."""
+    owners = [run.worker(f"w{number}", "g") for number in range(3)]
+    for owner in owners * 3:
+        state = owner.own_generator()
+        assert state is not None
+        assert state.deaths == 0
+        run.die(owner)
+        next_one = owners[(owners.index(owner) + 1) % 3]
+        assert next_one.own_generator() is not None
+        owner.join({"step": "g"})
+
+
 def test_of_workers_that_want_a_generator_at_once_one_gets_it(run: Run) -> None:
     dead = run.worker("dead", "g")
     dead.own_generator()
@@ -104,7 +117,7 @@ def test_the_next_owner_goes_on_at_the_seq_and_the_offset_of_the_last_commit(run
     one, two = tickets(run, first, 2)
     assert first.commit_generated([made(one, 0, 7), made(two, 1, 12)]) == [True, True]
     run.die(first)
-    assert second.own_generator() == GeneratorState(2, 12, 0, False, deaths=1)
+    assert second.own_generator() == GeneratorState(2, 12, 0, False, ("w1",), deaths=1)
     (three,) = tickets(run, second, 1)
     assert second.commit_generated([made(three, 2, 20)]) == [True]
     assert second.own_generator() == GeneratorState(3, 20, 0, False), "deaths count for one batch"
@@ -180,7 +193,7 @@ def test_nobody_serves_a_generator_that_failed_until_the_run_goes_on(run: Run) -
     other = run.worker("w2", "g")
     assert unchanged(run, other.own_generator) is None
     run.control.take_over()
-    assert other.own_generator() == GeneratorState(0, 0, 1, False, deaths=1)
+    assert other.own_generator() == GeneratorState(0, 0, 1, False, ("w1",), deaths=1)
 
 
 def test_owners_that_died_with_their_coordinator_do_not_count(run: Run) -> None:
@@ -195,7 +208,7 @@ def test_owners_that_died_with_their_coordinator_do_not_count(run: Run) -> None:
 def test_a_generator_whose_state_nobody_wrote_is_refused_in_words(run: Run) -> None:
     worker = run.worker("w1", "g")
     run.connection.command("HSET", run.keys.generator("g"), "offset", "many")
-    with pytest.raises(WireError, match="holds something else than where generator 'g' stands"):
+    with pytest.raises(WireError, match="holds something else than where a generator stands"):
         worker.own_generator()
 
 
@@ -212,7 +225,7 @@ def test_once_a_generator_has_ended_its_tickets_are_void(run: Run) -> None:
     assert run.waiting("g") == 1
     unchanged(run, lambda: worker.void([two.entry]))
     run.die(worker)
-    assert other.own_generator() == GeneratorState(1, 5, 0, True, deaths=1)
+    assert other.own_generator() == GeneratorState(1, 5, 0, True, ("w1",), deaths=1)
     assert len(run.journal()) == 1
 
 
