@@ -19,7 +19,7 @@ from common.cuda import devices_wanted
 from common.errors import WireError
 from common.llms.base import LLM
 from common.process_signature import process_parameters, takes_rows
-from common.source import source_digest
+from common.source import Sources
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step, StepKind
 
 KINDS: Mapping[StepKind, type[BaseStep]] = {
@@ -115,8 +115,11 @@ def unreadable_descriptor(step: str, problem: str) -> WireError:
     )
 
 
-def describe_step(step: BaseStep) -> StepDescriptor:
+def describe_step(step: BaseStep, sources: Sources | None = None) -> StepDescriptor:
     """Describes a step that is built.
+
+    Args:
+        sources: where its class has been looked at already.
 
     Raises:
         SpecFault: its own properties raise.
@@ -128,7 +131,7 @@ def describe_step(step: BaseStep) -> StepDescriptor:
     return StepDescriptor(
         class_name=type(step).__name__,
         kind=step.kind,
-        digest=step_digest(step),
+        digest=step_digest(step, sources),
         settings=step.model_dump(mode="json", include=set(base.model_fields) - {"name"}),
         inputs=declared_columns(step, "inputs"),
         outputs=tuple(declared_columns(step, "outputs")),
@@ -142,9 +145,13 @@ def describe_step(step: BaseStep) -> StepDescriptor:
     )
 
 
-def step_digest(step: BaseStep) -> str:
-    """Identifies the source of a step and of what is in it, such as its LLM: 16 hex digits."""
-    digests = sorted({source_digest(cls) for cls in component_classes(step)})
+def step_digest(step: BaseStep, sources: Sources | None = None) -> str:
+    """Identifies the source of a step and of what is in it, such as its LLM: 16 hex digits.
+
+    Args:
+        sources: where its class has been looked at already.
+    """
+    digests = (sources or Sources()).of_classes(component_classes(step))
     return hashlib.blake2b("".join(digests).encode(), digest_size=8).hexdigest()
 
 

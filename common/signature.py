@@ -17,7 +17,7 @@ from common.errors import UsageError
 from common.llms.base import LLM
 from common.registry import spec_type
 from common.routing import RoutingBatchFunction
-from common.source import source_digest
+from common.source import Sources
 from common.spec import PipelineSpec, StepSpec
 from common.stand_in import Undescribed
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
@@ -56,6 +56,7 @@ class Identity:
         routing: Mapping[str, RoutingBatchFunction],
         options: Mapping[str, Any],
         data: Mapping[str, DataFiles] | None = None,
+        sources: Sources | None = None,
     ) -> Identity:
         """Of a pipeline and how it is run.
 
@@ -64,20 +65,24 @@ class Identity:
             routing: its routing functions, by routing step.
             options: options of the run that change its rows, such as the limit on generators; plain data.
             data: the files of the steps, see `data_files`, where they have been looked at.
+            sources: the code of the steps, where some of it has been looked at.
         """
+        sources = sources or Sources()
         data = data_files(steps) if data is None else data
         return cls(
             whole={
                 "pipeline": spec.name,
                 "routing": {
-                    name: {**function.spec(), "source": function.digest()} for name, function in routing.items()
+                    name: {**function.spec(), "source": function.digest(sources)} for name, function in routing.items()
                 },
                 "load_groups": spec.load_groups,
                 "enable_metadata": spec.enable_metadata,
                 "on_type_conflict": spec.on_type_conflict,
                 **{name: value for name, value in options.items() if value is not None},
             },
-            steps={name: _step(spec.steps[name], step) | _contents(name, data) for name, step in steps.items()},
+            steps={
+                name: _step(spec.steps[name], step, sources) | _contents(name, data) for name, step in steps.items()
+            },
         )
 
     @property
@@ -109,7 +114,7 @@ def _digest(content: Any, size: int) -> str:
     return hashlib.blake2b(text.encode(), digest_size=size).hexdigest()
 
 
-def _step(spec: StepSpec, step: BaseStep) -> dict[str, Any]:
+def _step(spec: StepSpec, step: BaseStep, sources: Sources) -> dict[str, Any]:
     if isinstance(step, Undescribed):  # the same before and after a worker has said what it is
         given = {name: value for name, value in spec.params.items() if name not in _OUTSIDE}
         return {"type": spec.type, "after": spec.after, **_aspects(given)}
@@ -122,7 +127,7 @@ def _step(spec: StepSpec, step: BaseStep) -> dict[str, Any]:
         **_aspects(parameters, step),
         **_batch_size(step),
         "models": model_identities(step),
-        "source": sorted({source_digest(cls) for cls in component_classes(step)}),
+        "source": sources.of_classes(component_classes(step)),
         "data": step.fingerprint() if isinstance(step, GeneratorStep) else "",
         **{name: getattr(step, name) for name in _ALWAYS},
     }

@@ -12,9 +12,11 @@ from textwrap import dedent
 import pytest
 
 from common.broker.runs import RunRecord
+from common.descriptor import step_digest
 from common.errors import CannotServe
 from common.settings import Settings
-from common.signature import run_signature
+from common.signature import Identity, run_signature
+from common.source import Sources
 from coordinator.load import prepare
 from coordinator.routing import Routing
 from coordinator.run_options import pipeline_options
@@ -170,6 +172,25 @@ def test_a_module_that_a_step_imports_changes_the_signature(folder: Path) -> Non
         assert signature(folder, ["up.type='steps_of_helper_test:Mine'"]) != before
     finally:
         for module in ("steps_of_helper_test", "prompts_of_test"):
+            sys.modules.pop(module, None)
+
+
+def test_workers_are_held_to_the_code_that_the_run_was_signed_with(folder: Path) -> None:
+    prompts = folder / "prompts_of_start_test.py"
+    prompts.write_text("PROMPT = 'old'")
+    (folder / "steps_of_start_test.py").write_text(
+        "from tests.unit.sample_steps import Upper\nfrom prompts_of_start_test import PROMPT\nclass Mine(Upper): pass\n"
+    )
+    try:
+        prepared = prepare(folder / "spec.yaml", ["up.type='steps_of_start_test:Mine'"], allow=["tests"])
+        signed = step_digest(prepared.steps["up"])
+        sources = Sources()
+        Identity.of(prepared.spec, prepared.steps, prepared.routing, {}, sources=sources)
+        prompts.write_text("PROMPT = 'new'")
+        assert pipeline_options(prepared, Routing(prepared), sources)["digests"]["up"] == signed
+        assert step_digest(prepared.steps["up"]) != signed
+    finally:
+        for module in ("steps_of_start_test", "prompts_of_start_test"):
             sys.modules.pop(module, None)
 
 
