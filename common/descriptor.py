@@ -12,9 +12,10 @@ from dataclasses import dataclass, field
 from inspect import Parameter
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from common.columns import declared_columns, leaving_columns
+from common.components import components, language_models
 from common.cuda import devices_wanted
 from common.errors import WireError
 from common.llms.base import LLM
@@ -157,7 +158,7 @@ def step_digest(step: BaseStep, sources: Sources | None = None) -> str:
 
 def model_identities(step: BaseStep) -> list[str]:
     """What names the models of a step's LLMs, in the order of its fields; see `LLM.model_identity`."""
-    return [_identity(part) for part in _parts(step) if isinstance(part, LLM)]
+    return [_identity(llm) for _, llm in language_models(step)]
 
 
 def _identity(llm: LLM) -> str:
@@ -170,27 +171,15 @@ def _identity(llm: LLM) -> str:
 def endpoints(steps: Mapping[str, BaseStep]) -> dict[str, str]:
     """Step -> where its LLMs are served, as this process sees it; steps that do not say are left out."""
     served = {
-        name: ", ".join(part.served_at for part in _parts(step) if isinstance(part, LLM) and part.served_at)
+        name: ", ".join(llm.served_at for _, llm in language_models(step) if llm.served_at)
         for name, step in steps.items()
     }
     return {name: places for name, places in served.items() if places}
 
 
-def component_classes(step: BaseStep) -> Iterator[type]:
-    """The class of a step and of the models in its fields, such as its LLM, also in lists and mappings."""
-    return map(type, _parts(step))
-
-
-def _parts(value: object) -> Iterator[BaseModel]:
-    """A model and those in its fields."""
-    if isinstance(value, BaseModel):
-        yield value
-        value = vars(value)
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for each in value:
-            yield from _parts(each)
+def component_classes(step: BaseStep) -> set[type]:
+    """The class of a step and those of the models in it, such as its LLM."""
+    return {type(model) for _, model in components(step)}
 
 
 def _process(step: BaseStep) -> Iterator[ProcessParameter]:
