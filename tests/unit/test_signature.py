@@ -2,24 +2,30 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field
 
 from common.broker.runs import RunRecord
 from common.descriptor import step_digest
 from common.errors import CannotServe
+from common.llms import EchoLLM
+from common.llms.base import LLM
 from common.settings import Settings
 from common.signature import Identity, run_signature
 from common.source import Sources
 from coordinator.load import prepare
 from coordinator.routing import Routing
 from coordinator.run_options import pipeline_options
+from tests.unit.sample_steps import Upper
 from worker.assembly import Assembly, Place
 
 SPEC = """\
@@ -90,6 +96,73 @@ def test_what_changes_the_rows_changes_the_signature(folder: Path, override: str
 )
 def test_what_does_not_change_the_rows_leaves_the_signature(folder: Path, override: str) -> None:
     assert signature(folder, [override]) == signature(folder)
+
+
+class Router(EchoLLM):
+    inner: LLM | None = Field(default=None, alias="asks")
+    members: list[LLM] = []
+
+
+class Judge(BaseModel):
+    llm: LLM | None = None
+
+
+class Asks(Upper):
+    llm: LLM | None = Field(default=None, alias="asks")
+    several: list[LLM] = []
+    named: dict[str, LLM] = {}
+    panels: list[dict[str, LLM]] = []
+    judge: Judge = Judge()
+    examples: list[dict[str, Any]] = []
+
+
+ROUTER = "tests.unit.test_signature:Router"
+
+
+@pytest.mark.parametrize("is_here", [True, False], ids=["here", "elsewhere"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "asks: LLM",
+        "several: [LLM]",
+        "named: {a: LLM}",
+        "panels: [{a: LLM}]",
+        "judge: {llm: LLM}",
+        f"asks: {{type: '{ROUTER}', asks: LLM}}",
+        f"several: [{{type: '{ROUTER}', members: [{{type: '{ROUTER}', asks: LLM}}]}}]",
+    ],
+)
+def test_where_a_model_is_does_not_count_wherever_it_is_held_and_what_names_it_does(
+    folder: Path, where: str, is_here: bool
+) -> None:
+    step = "tests.unit.test_signature:Asks" if is_here else "nowhere_of_test:Asks"
+
+    def signed(**options: object) -> str:
+        llm = json.dumps({"type": "OpenAILLM", "model": "m", "base_url": "http://a/v1", **options})
+        (folder / "spec.yaml").write_text(
+            "name: demo\nsteps:\n  load: {type: LoadDataFromDicts, data: [{text: a}]}\n"
+            f"  ask: {{type: '{step}', after: load, {where.replace('LLM', llm)}}}\n"
+        )
+        prepared = prepare(folder / "spec.yaml", allow=["tests"], external=True)
+        assert set(prepared.undescribed) == (set() if is_here else {"ask"})
+        return run_signature(prepared.spec, prepared.steps, prepared.routing, {})
+
+    before = signed()
+    assert signed(base_url="http://b/v1", timeout=3, max_retries=9, api_key_env="OTHER") == before
+    assert signed(model="another") != before
+
+
+@pytest.mark.parametrize("step", ["tests.unit.test_signature:Asks", "nowhere_of_test:Asks"])
+def test_columns_of_rows_count_whatever_they_are_called(folder: Path, step: str) -> None:
+    def signed(timeout: int) -> str:
+        (folder / "spec.yaml").write_text(
+            "name: demo\nsteps:\n  load: {type: LoadDataFromDicts, data: [{text: a}]}\n"
+            f"  ask: {{type: '{step}', after: load, examples: [{{type: x, timeout: {timeout}}}]}}\n"
+        )
+        prepared = prepare(folder / "spec.yaml", allow=["tests"], external=True)
+        return run_signature(prepared.spec, prepared.steps, prepared.routing, {})
+
+    assert signed(1) != signed(2)
 
 
 def test_data_that_changed_behind_a_generator_changes_the_signature(folder: Path) -> None:
