@@ -6,7 +6,8 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import dedent
 from typing import Any
@@ -16,12 +17,14 @@ from pydantic import BaseModel, Field
 
 from common.broker.runs import RunRecord
 from common.descriptor import step_digest
+from common.dump import dump_value
 from common.errors import CannotServe
 from common.llms import EchoLLM
 from common.llms.base import LLM
 from common.settings import Settings
 from common.signature import Identity, run_signature
 from common.source import Sources
+from common.steps.data import rows_digest
 from coordinator.load import prepare
 from coordinator.routing import Routing
 from coordinator.run_options import pipeline_options
@@ -163,6 +166,29 @@ def test_columns_of_rows_count_whatever_they_are_called(folder: Path, step: str)
         return run_signature(prepared.spec, prepared.steps, prepared.routing, {})
 
     assert signed(1) != signed(2)
+
+
+def test_a_step_with_many_rows_is_signed_in_little_more_time_than_its_rows_are_read(folder: Path) -> None:
+    (folder / "spec.yaml").write_text("name: demo\nsteps:\n  load: {type: LoadDataFromDicts, data: [{n: 1}]}\n")
+    prepared = prepare(folder / "spec.yaml")
+    rows = [{f"c{column}": column for column in range(10)} for _ in range(5_000)]
+    prepared.steps["load"].data = rows  # type: ignore[attr-defined]
+
+    def cpu_seconds(work: Callable[[], object]) -> float:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    def sign() -> None:
+        run_signature(prepared.spec, prepared.steps, prepared.routing, {})
+
+    assert min(cpu_seconds(sign) for _ in range(3)) < 6 * min(cpu_seconds(lambda: rows_digest(rows)) for _ in range(3))
+
+
+@pytest.mark.parametrize("value", [10**5_000, float("nan"), object()], ids=["huge", "nan", "object"])
+def test_what_no_spec_can_hold_is_not_dumped(value: object) -> None:
+    with pytest.raises(ValueError):
+        dump_value([{"cell": value}])
 
 
 def test_data_that_changed_behind_a_generator_changes_the_signature(folder: Path) -> None:
