@@ -68,26 +68,29 @@ def _models(value: object, place: Place, holds: Holds) -> Iterator[tuple[Place, 
                 yield from _models(item, (*place, index), holds)
 
 
-def held_by(annotation: Any) -> Holds:
-    """What a field of this annotation may hold, at any depth."""
+def held_by(annotation: Any, within: tuple[Any, ...] = ()) -> Holds:
+    """What a field of this annotation may hold, at any depth.
+
+    Args:
+        within: the `TypedDict`s that it is in, which may name themselves.
+    """
     origin, inner = get_origin(annotation), get_args(annotation)
-    if origin is Literal or annotation in (None, Ellipsis):
+    if origin is Literal or annotation in (None, Ellipsis, *within):
         return Holds.NO_MODEL
     if origin is Annotated:
-        return held_by(inner[0])
+        return held_by(inner[0], within)
     if is_typeddict(annotation):
-        inner = _columns(annotation)
+        return max((held_by(column, (*within, annotation)) for column in _columns(annotation)), default=Holds.NO_MODEL)
     if _is_foreign(origin or annotation):
         return Holds.MODELS
     if inner and not hasattr(origin, "__value__"):  # which an alias has, that may name itself
-        return max(map(held_by, inner))
+        return max(held_by(each, within) for each in inner)
     return Holds.NO_MODEL if isinstance(annotation, type) and issubclass(annotation, _PLAIN) else Holds.ANYTHING
 
 
 def _is_foreign(cls: object) -> bool:
     """Is it a class that does not come with Python: a model, or a protocol that a model may have?"""
-    is_known = not isinstance(cls, type) or is_typeddict(cls)
-    return not is_known and cls.__module__.partition(".")[0] not in sys.stdlib_module_names
+    return isinstance(cls, type) and cls.__module__.partition(".")[0] not in sys.stdlib_module_names
 
 
 def _columns(row: Any) -> tuple[Any, ...]:

@@ -144,6 +144,14 @@ class Panel(TypedDict):
     judge: LLM
 
 
+class Node(TypedDict):
+    text: str
+    children: list[Node]
+
+
+class Empty(TypedDict): ...
+
+
 class Tool(Generic[T]): ...
 
 
@@ -158,6 +166,8 @@ class Tool(Generic[T]): ...
         (dict[str, Path | datetime], Holds.NO_MODEL),
         (Annotated[list[int], Field(min_length=1)] | None, Holds.NO_MODEL),
         (list[Row], Holds.NO_MODEL),
+        (list[Node], Holds.NO_MODEL),
+        (Empty, Holds.NO_MODEL),
         (Any, Holds.ANYTHING),
         (object, Holds.ANYTHING),
         (list, Holds.ANYTHING),
