@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
 from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator
 
+from common.components import components
 from common.faults import SpecFault
 from common.runtime_parameters import RuntimeOption
 from common.steps.base import BaseStep
@@ -44,7 +44,7 @@ def devices_wanted(step: BaseStep) -> DevicesWanted:
     Raises:
         SpecFault: `resources.gpus` and `cuda_devices` contradict each other.
     """
-    placed = [model for model in _models(step) if isinstance(model, CudaDevicePlacementMixin)]
+    placed = [model for _, model in components(step) if isinstance(model, CudaDevicePlacementMixin)]
     on = [model for model in placed if not model.disable_cuda_device_placement]
     if placed and not on:
         return 0
@@ -57,16 +57,3 @@ def devices_wanted(step: BaseStep) -> DevicesWanted:
             ("steps", step.name, "resources", "gpus"),
         )
     return named or max(gpus, 1 if on else 0)
-
-
-def _models(value: object) -> Iterator[BaseModel]:
-    """A step, and the models in its fields, such as its LLM."""
-    if isinstance(value, BaseModel):
-        yield value
-        inside: Iterable[object] = vars(value).values()
-    elif isinstance(value, dict):
-        inside = value.values()
-    else:
-        inside = value if isinstance(value, list | tuple) else ()
-    for part in inside:
-        yield from _models(part)

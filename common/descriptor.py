@@ -12,14 +12,15 @@ from dataclasses import dataclass, field
 from inspect import Parameter
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from common.columns import declared_columns, leaving_columns
+from common.components import components, language_models
 from common.cuda import devices_wanted
 from common.errors import WireError
 from common.llms.base import LLM
 from common.process_signature import process_parameters, takes_rows
-from common.source import source_digest
+from common.source import Sources
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step, StepKind
 
 KINDS: Mapping[StepKind, type[BaseStep]] = {
@@ -115,8 +116,11 @@ def unreadable_descriptor(step: str, problem: str) -> WireError:
     )
 
 
-def describe_step(step: BaseStep) -> StepDescriptor:
+def describe_step(step: BaseStep, sources: Sources | None = None) -> StepDescriptor:
     """Describes a step that is built.
+
+    Args:
+        sources: where its class has been looked at already.
 
     Raises:
         SpecFault: its own properties raise.
@@ -128,7 +132,7 @@ def describe_step(step: BaseStep) -> StepDescriptor:
     return StepDescriptor(
         class_name=type(step).__name__,
         kind=step.kind,
-        digest=step_digest(step),
+        digest=step_digest(step, sources),
         settings=step.model_dump(mode="json", include=set(base.model_fields) - {"name"}),
         inputs=declared_columns(step, "inputs"),
         outputs=tuple(declared_columns(step, "outputs")),
@@ -142,15 +146,19 @@ def describe_step(step: BaseStep) -> StepDescriptor:
     )
 
 
-def step_digest(step: BaseStep) -> str:
-    """Identifies the source of a step and of what is in it, such as its LLM: 16 hex digits."""
-    digests = sorted({source_digest(cls) for cls in component_classes(step)})
+def step_digest(step: BaseStep, sources: Sources | None = None) -> str:
+    """Identifies the source of a step and of what is in it, such as its LLM: 16 hex digits.
+
+    Args:
+        sources: where its class has been looked at already.
+    """
+    digests = (sources or Sources()).of_classes(component_classes(step))
     return hashlib.blake2b("".join(digests).encode(), digest_size=8).hexdigest()
 
 
 def model_identities(step: BaseStep) -> list[str]:
     """What names the models of a step's LLMs, in the order of its fields; see `LLM.model_identity`."""
-    return [_identity(part) for part in _parts(step) if isinstance(part, LLM)]
+    return [_identity(llm) for _, llm in language_models(step)]
 
 
 def _identity(llm: LLM) -> str:
@@ -163,27 +171,15 @@ def _identity(llm: LLM) -> str:
 def endpoints(steps: Mapping[str, BaseStep]) -> dict[str, str]:
     """Step -> where its LLMs are served, as this process sees it; steps that do not say are left out."""
     served = {
-        name: ", ".join(part.served_at for part in _parts(step) if isinstance(part, LLM) and part.served_at)
+        name: ", ".join(llm.served_at for _, llm in language_models(step) if llm.served_at)
         for name, step in steps.items()
     }
     return {name: places for name, places in served.items() if places}
 
 
-def component_classes(step: BaseStep) -> Iterator[type]:
-    """The class of a step and of the models in its fields, such as its LLM, also in lists and mappings."""
-    return map(type, _parts(step))
-
-
-def _parts(value: object) -> Iterator[BaseModel]:
-    """A model and those in its fields."""
-    if isinstance(value, BaseModel):
-        yield value
-        value = vars(value)
-    if isinstance(value, Mapping):
-        value = list(value.values())
-    if isinstance(value, list | tuple):
-        for each in value:
-            yield from _parts(each)
+def component_classes(step: BaseStep) -> set[type]:
+    """The class of a step and those of the models in it, such as its LLM."""
+    return {type(model) for _, model in components(step)}
 
 
 def _process(step: BaseStep) -> Iterator[ProcessParameter]:

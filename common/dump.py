@@ -58,6 +58,8 @@ def dump_parameters(model: BaseModel) -> dict[str, Any]:
 
 def dump_value(value: Any) -> Any:
     """One value as plain data; a model as the mapping that it is built from, an LLM with its type."""
+    if _is_plain(value):
+        return value
     from common.llms.base import LLM
 
     if isinstance(value, LLM):
@@ -72,3 +74,11 @@ def dump_value(value: Any) -> Any:
     plain = to_jsonable_python(value)
     json.dumps(plain, allow_nan=False)
     return plain
+
+
+def _is_plain(value: Any) -> bool:
+    """As most cells of rows are, of which there may be many."""
+    kind = type(value)
+    if kind is str:
+        return value.isascii()  # type: ignore[no-any-return]
+    return value is None or kind is bool or (kind is int and value.bit_length() < 64)

@@ -24,7 +24,7 @@ from typing import Any, Never
 from common.codec import Row
 from common.errors import RunError, UsageError, describe
 from common.import_names import import_name
-from common.source import function_digest
+from common.source import Sources
 
 Function = Callable[..., Iterable[str]]
 
@@ -138,10 +138,14 @@ class RoutingBatchFunction:
                 ) from None
         return found
 
-    def digest(self) -> str:
-        """Identifies its code, see `common.source`: 16 hex digits; empty for a built-in one."""
+    def digest(self, sources: Sources | None = None) -> str:
+        """Identifies its code, see `common.source`: 16 hex digits; empty for a built-in one.
+
+        Args:
+            sources: where code has been looked at already.
+        """
         maker = inspect.unwrap(self.factory or self.function)
-        return "" if maker in BUILT_IN.values() else function_digest(maker)
+        return "" if maker in BUILT_IN.values() else (sources or Sources()).of_function(maker)
 
     def _import_name(self) -> str:
         maker = self.factory or self.function

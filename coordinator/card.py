@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pydantic import BaseModel
 
 from common.artifacts import ARTIFACTS
+from common.components import components
 from coordinator.markdown import code, fenced, inline, paragraphs
 
 if TYPE_CHECKING:
@@ -144,17 +145,9 @@ def collect_citations(models: Iterable[BaseModel]) -> tuple[str, ...]:
     """The BibTeX entries of steps and of the models in their fields, such as an LLM, each once."""
     found: dict[str, None] = {}
     for model in models:
-        for part in _with_nested(model):
+        for _, part in components(model):
             found.update({entry.strip(): None for entry in getattr(type(part), "citations", ())})
     return tuple(found)
-
-
-def _with_nested(model: BaseModel) -> Iterator[BaseModel]:
-    yield model
-    for value in vars(model).values():
-        for nested in value if isinstance(value, list | tuple) else (value,):
-            if isinstance(nested, BaseModel):
-                yield from _with_nested(nested)
 
 
 def _files(config: CardConfig, configs: Sequence[CardConfig]) -> dict[str, Any]:

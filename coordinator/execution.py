@@ -33,6 +33,7 @@ from common.secrets import SECRETS_VARIABLE
 from common.settings import Settings
 from common.signals import stop_signals
 from common.signature import Identity
+from common.source import Sources
 from common.steps.base import AsyncStep
 from common.wire import PROTOCOL
 from coordinator.descriptors import DescriptorWait
@@ -79,8 +80,11 @@ class Execution:
         self._settings = settings
         self._prepared = prepared
         self._routing = Routing(prepared)
+        self._sources = Sources()
         data = data_files(prepared.steps)
-        self._identity = Identity.of(prepared.spec, prepared.steps, prepared.routing, request.signed_options, data)
+        self._identity = Identity.of(
+            prepared.spec, prepared.steps, prepared.routing, request.signed_options, data, self._sources
+        )
         content = self._identity.signature
         self._data = recognise(cache, content, prepared, data, reporter)
         signature = self._data.signature
@@ -325,7 +329,7 @@ class Execution:
             "limit": self._request.limit,
             "dry_run": self._request.dry_run,
             "files": self._data.of_parameters,
-            **pipeline_options(self._prepared, self._routing),
+            **pipeline_options(self._prepared, self._routing, self._sources),
         }
         options |= self._stores.options(options["spill"])
         record = self._record(self._directory.read())

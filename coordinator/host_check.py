@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
+from common.components import language_models
 from common.errors import UsageError
 from common.faults import Loc, SpecFault
-from common.llms.base import LLM
 from coordinator.load import Prepared
 
 
@@ -23,10 +23,10 @@ def check_host(prepared: Prepared, given: Collection[str] = ()) -> None:
         if name in prepared.undescribed:
             continue
         _check(step.check_here, f"step '{name}'", ("steps", name, *step.path_fields[:1]), prepared)
-        for field in type(step).model_fields:
-            llm = getattr(step, field)
-            if isinstance(llm, LLM) and not any(place.startswith(f"{name}.{field}.") for place in given):
-                _check(llm.check_here, f"step '{name}'", ("steps", name, field), prepared)
+        for place, llm in language_models(step):
+            key = ".".join(map(str, (name, *place, "")))
+            if not any(secret.startswith(key) for secret in given):
+                _check(llm.check_here, f"step '{name}'", ("steps", name, *place), prepared)
 
 
 def _check(look: Callable[[], None], what: str, loc: Loc, prepared: Prepared) -> None:

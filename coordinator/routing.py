@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.routing import choose_successors
+from common.source import Sources
 from coordinator.load import Prepared
 
 
@@ -23,10 +24,14 @@ class Routing:
         """
         return choose_successors(step, self._functions[step], self._successors[step], seq)
 
-    def for_workers(self) -> dict[str, dict[str, Any]]:
-        """By routing step what its workers need to know, where the function reads rows."""
+    def for_workers(self, sources: Sources | None = None) -> dict[str, dict[str, Any]]:
+        """By routing step what its workers need to know, where the function reads rows.
+
+        Args:
+            sources: where code has been looked at already.
+        """
         return {
-            step: {"successors": list(self._successors[step]), "digest": function.digest()}
+            step: {"successors": list(self._successors[step]), "digest": function.digest(sources)}
             for step, function in self._functions.items()
             if function.reads_rows
         }

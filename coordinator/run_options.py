@@ -6,6 +6,7 @@ from typing import Any
 
 from common.cuda import DevicesWanted, devices_wanted
 from common.descriptor import model_identities, step_digest
+from common.source import Sources
 from common.stand_in import StandIn, Undescribed
 from common.steps.base import BaseStep, GeneratorStep
 from coordinator.load import Prepared
@@ -13,8 +14,8 @@ from coordinator.routing import Routing
 from coordinator.stages import load_stages
 
 
-def pipeline_options(prepared: Prepared, routing: Routing) -> dict[str, Any]:
-    """Plain data, by name:
+def pipeline_options(prepared: Prepared, routing: Routing, sources: Sources | None = None) -> dict[str, Any]:
+    """Plain data, by name; `sources` is where the code of the steps has been looked at already.
 
     stages: the steps of each.
     spill: steps whose payloads wait long, so that they go to the file store.
@@ -26,14 +27,14 @@ def pipeline_options(prepared: Prepared, routing: Routing) -> dict[str, Any]:
     fingerprints: what generators are to read, where they can read data as it was.
     devices: GPUs that a worker of each step takes.
     """
-    steps, plan = prepared.steps, prepared.plan
+    steps, plan, sources = prepared.steps, prepared.plan, sources or Sources()
     columns = prepared.columns()
     imported = {name: step for name, step in steps.items() if not isinstance(step, StandIn | Undescribed)}
     return {
         "stages": load_stages(plan),
         "spill": [step for step in plan.steps if plan.waits_for_a_stage(step)],
-        "routing": routing.for_workers(),
-        "digests": {name: step_digest(step) for name, step in imported.items()},
+        "routing": routing.for_workers(sources),
+        "digests": {name: step_digest(step, sources) for name, step in imported.items()},
         "models": {name: models for name, step in imported.items() if (models := model_identities(step))},
         "described": [name for name, step in steps.items() if isinstance(step, StandIn)],
         "undescribed": list(prepared.undescribed),

@@ -7,7 +7,7 @@ import socket
 import sys
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.artifacts import ArtifactStore
@@ -23,6 +23,7 @@ from common.requirements import check_requirements
 from common.runtime_parameters import check_runtime_parameters
 from common.secrets import give_secrets
 from common.settings import Settings
+from common.source import Sources
 from common.spec import PipelineSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step
 from common.steps.file_states import DataFiles
@@ -59,12 +60,14 @@ class Assembly:
 
     Args:
         step: its name.
+        sources: the code of the step, as it is when it is built.
     """
 
     record: RunRecord
     step: str
     settings: Settings
     place: Place
+    sources: Sources = field(default_factory=Sources)
 
     def build(self) -> BaseStep:
         """The step, of this host's source.
@@ -98,7 +101,7 @@ class Assembly:
         if data and isinstance(step, GeneratorStep):
             step.pin(data)
         expected = self.record.options.get("digests", {}).get(self.step)
-        found = step_digest(step)
+        found = step_digest(step, self.sources)
         if expected and found != expected:
             raise CannotServe(
                 f"step '{self.step}': this host has another source of {type(step).__qualname__} than the "
@@ -183,4 +186,4 @@ class Assembly:
 
     def _routing(self) -> RowRouting | None:
         spec = PipelineSpec.from_dict(self.record.spec)
-        return row_routing(self.step, spec, self.record.options, self.place.allow)
+        return row_routing(self.step, spec, self.record.options, self.place.allow, self.sources)

@@ -19,7 +19,7 @@ from common.steps.base import AsyncStep, Row
 from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
 from worker.isolation import Isolation
 from worker.outcome import FailedRow, Interrupted, Outcome, StepFailed, columns_of, give_up
-from worker.retry import Retry
+from worker.retry import Retry, final_errors
 from worker.runner import Bench, Runner
 from worker.watchdog import LAST_SECONDS
 from worker.work import Work
@@ -52,6 +52,7 @@ class AsyncRunner(Runner):
     def __init__(self, step: AsyncStep, bench: Bench) -> None:
         super().__init__(step, bench)
         self._step = step
+        self._final = final_errors(step)
         routes = bench.packer.routing is not None
         self._isolation = Isolation(step, bench.queue, self._run_one_row, bench.settings.patience, routes=routes)
         self._events = asyncio.Runner()
@@ -226,7 +227,7 @@ class AsyncRunner(Runner):
 
     async def _attempt(self, row: Row, place: int) -> RowMade:
         """The row and its retries. A step may change what it is given, so each attempt gets a copy."""
-        retry = Retry(self._step)
+        retry = Retry(self._step, self._final)
         while True:
             try:
                 mapped, aside = apply_input_mappings_to_row(self._step, copy.deepcopy(row))

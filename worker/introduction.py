@@ -16,6 +16,7 @@ from common.broker.work import WorkQueue
 from common.descriptor import StepDescriptor, describe_step
 from common.errors import CannotServe, PenstockError, describe
 from common.settings import Settings
+from common.source import Sources
 from common.steps.base import BaseStep
 
 T = TypeVar("T")
@@ -33,8 +34,11 @@ class Introduction:
         self._queue = queue
         self._settings = settings
 
-    def make(self, step: BaseStep, stopping: threading.Event) -> RunRecord | None:
+    def make(self, step: BaseStep, stopping: threading.Event, sources: Sources) -> RunRecord | None:
         """Says what the step is where that is asked for, and waits until the run knows all of its steps.
+
+        Args:
+            sources: where the code of the step has been looked at.
 
         Returns:
             The run as it is then; None when the worker is to stop.
@@ -49,7 +53,7 @@ class Introduction:
         while not stopping.is_set():
             waits_for = record.options.get("undescribed", [])
             if step.name in [*waits_for, *record.options.get("described", [])]:
-                own = own or self._describe(step)
+                own = own or self._describe(step, sources)
                 first = self._compare(step, own)
             if not waits_for:
                 if own is not None and first is not None and first.fingerprint != own.fingerprint:
@@ -63,9 +67,9 @@ class Introduction:
             record = self._insist(lambda: registry.read(self._record.run_id)) or record
         return None
 
-    def _describe(self, step: BaseStep) -> StepDescriptor:
+    def _describe(self, step: BaseStep, sources: Sources) -> StepDescriptor:
         try:
-            return describe_step(step)
+            return describe_step(step, sources)
         except PenstockError as error:
             raise CannotServe(str(error)) from error
         except Exception as error:  # any error of the user's own fingerprint

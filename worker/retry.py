@@ -6,8 +6,8 @@ import random
 from collections.abc import Iterator
 from json import JSONDecodeError
 
+from common.components import language_models
 from common.errors import words_of
-from common.llms.base import LLM
 from common.steps.base import BaseStep
 
 _REPEATABLE = (TypeError, KeyError, ValueError, AttributeError)
@@ -46,8 +46,7 @@ class Retry:
 
 def final_errors(step: BaseStep) -> tuple[type[Exception], ...]:
     """What cannot succeed, as the step and the language models in it say."""
-    llms = [value for value in vars(step).values() if isinstance(value, LLM)]
-    return (*step.final_errors, *(error for llm in llms for error in llm.final_errors))
+    return (*step.final_errors, *(error for _, llm in language_models(step) for error in llm.final_errors))
 
 
 def delays(step: BaseStep) -> Iterator[float]:

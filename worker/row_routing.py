@@ -11,6 +11,7 @@ from common.build_routing import build_routing_function
 from common.codec import decode_rows
 from common.errors import CannotServe, RunError, SpecError
 from common.routing import RoutingBatchFunction, choose_successors
+from common.source import Sources
 from common.spec import PipelineSpec
 from worker.outcome import RoutingFailed
 
@@ -48,12 +49,15 @@ class RowRouting:
             raise RoutingFailed(str(error)) from error
 
 
-def row_routing(step: str, spec: PipelineSpec, options: Mapping[str, Any], allow: Sequence[str]) -> RowRouting | None:
+def row_routing(
+    step: str, spec: PipelineSpec, options: Mapping[str, Any], allow: Sequence[str], sources: Sources
+) -> RowRouting | None:
     """The routing that a run asks of the workers of `step`, if any.
 
     Args:
         options: of the run, as the coordinator has published them.
         allow: modules that routing functions may come from.
+        sources: where the code of the step has been looked at.
 
     Raises:
         CannotServe: the function cannot be imported here, or is another one than the coordinator's.
@@ -66,9 +70,10 @@ def row_routing(step: str, spec: PipelineSpec, options: Mapping[str, Any], allow
         function = build_routing_function(step, spec.routing[step], allow=allow)
     except SpecError as error:
         raise CannotServe(f"{error} (on host {host})") from error
-    if not function.reads_rows or function.digest() != wanted["digest"]:
+    digest = function.digest(sources)
+    if not function.reads_rows or digest != wanted["digest"]:
         raise CannotServe(
             f"step '{step}': this host has another source of its routing function '{function.name}' than the "
-            f"coordinator (digest {function.digest()}, not {wanted['digest']}); install the same version on both"
+            f"coordinator (digest {digest}, not {wanted['digest']}); install the same version on both"
         )
     return RowRouting(step, function, wanted["successors"])

@@ -146,10 +146,10 @@ class Worker:
             self._connection.insist(self._absence.look, self._settings.patience)
         assembly = Assembly(self._record, self._step_name, self._settings, self._place)
         step = assembly.build()
-        facts["digest"] = step_digest(step)
+        facts["digest"] = step_digest(step, assembly.sources)
         logging.getLogger(type(step).__module__.partition(".")[0]).setLevel(logging.INFO)
         introduction = Introduction(self._connection, self._record, self._queue, self._settings)
-        record = introduction.make(step, self._stopping)
+        record = introduction.make(step, self._stopping, assembly.sources)
         if record is None:
             return self._exit_code
         self._record, self._turns = record, Turns(self._connection, record)

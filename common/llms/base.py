@@ -51,7 +51,8 @@ def _from_type(value: Any, info: ValidationInfo) -> Any:
     if not isinstance(type_name := value.get("type"), str):
         raise ValueError("llm needs a type, such as {type: OpenAILLM, model: ...} or {type: EchoLLM}")
     llm_class = resolve_llm(type_name, allow=(info.context or {}).get("allow", ()))
-    return llm_class.model_validate({name: option for name, option in value.items() if name != "type"})
+    options = {name: option for name, option in value.items() if name != "type"}
+    return llm_class.model_validate(options, context=info.context)  # for the LLMs in it
 
 
 def _as_mapping(name: str) -> str:

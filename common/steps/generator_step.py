@@ -9,10 +9,10 @@ from common.codec import check_row, decode_rows, encode_rows
 from common.errors import RowError, UsageError
 from common.steps.base import GeneratorStep, Row
 from common.steps.data import LoadDataFromDicts
-from common.steps.data_files import keep_lines, keep_tables
 from common.steps.dataset_tables import shown_type, tables_of, tables_of_rows
 from common.steps.file_readers import MAX_ROW_BYTES
 from common.steps.files import LoadDataFromFile
+from common.steps.kept_data import keep_lines, keep_tables
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict

@@ -12,7 +12,7 @@ import pytest
 
 from common.errors import UsageError
 from common.registry import LLMS, STEPS, UnknownType, check_shadowing, resolve_llm, resolve_step
-from common.source import source_digest
+from common.source import Sources
 from common.steps.base import Step
 from common.steps.columns import GroupColumns, KeepColumns
 from tests.unit.sample_steps import Load, Upper
@@ -27,6 +27,10 @@ def on_path(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path
     sys.path.remove(str(tmp_path))
     sys.modules.pop("mysteps_of_a_test", None)
+
+
+def source_of(cls: type) -> str:
+    return Sources().of_class(cls)
 
 
 def refusal(type_name: str, allow: tuple[str, ...] = ("*",)) -> str:
@@ -159,16 +163,16 @@ def test_the_digest_of_a_class_changes_with_its_file(on_path: Path) -> None:
     text = f"from {SAMPLES} import Upper\nclass Mine(Upper): pass\n"
     file.write_text(text)
     mine = resolve_step("mysteps_of_a_test:Mine", ["*"])
-    before = source_digest(mine)
-    assert before == source_digest(mine)
+    before = source_of(mine)
+    assert before == source_of(mine)
     assert len(before) == 16
     file.write_text(text + "# changed\n")
-    assert source_digest(mine) != before
+    assert source_of(mine) != before
 
 
 def test_classes_of_one_file_have_different_digests() -> None:
-    assert source_digest(KeepColumns) != source_digest(GroupColumns)
-    assert source_digest(Upper) != source_digest(Load)
+    assert source_of(KeepColumns) != source_of(GroupColumns)
+    assert source_of(Upper) != source_of(Load)
 
 
 def test_a_class_without_a_file_has_a_digest_of_its_name() -> None:
@@ -177,7 +181,7 @@ def test_a_class_without_a_file_has_a_digest_of_its_name() -> None:
     one, two = namespace["One"], namespace["Two"]
     assert isinstance(one, type)
     assert isinstance(two, type)
-    assert source_digest(one) == source_digest(one) != source_digest(two)
+    assert source_of(one) == source_of(one) != source_of(two)
 
 
 @pytest.mark.parametrize("name", ["common.py", "worker/steps.py", "coordinator/__init__.py"])

@@ -2,22 +2,33 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 import pytest
+from pydantic import BaseModel, Field
 
 from common.broker.runs import RunRecord
+from common.descriptor import step_digest
+from common.dump import dump_value
 from common.errors import CannotServe
+from common.llms import EchoLLM
+from common.llms.base import LLM
 from common.settings import Settings
-from common.signature import run_signature
+from common.signature import Identity, run_signature
+from common.source import Sources
+from common.steps.data import rows_digest
 from coordinator.load import prepare
 from coordinator.routing import Routing
 from coordinator.run_options import pipeline_options
+from tests.unit.sample_steps import Upper
 from worker.assembly import Assembly, Place
 
 SPEC = """\
@@ -88,6 +99,96 @@ def test_what_changes_the_rows_changes_the_signature(folder: Path, override: str
 )
 def test_what_does_not_change_the_rows_leaves_the_signature(folder: Path, override: str) -> None:
     assert signature(folder, [override]) == signature(folder)
+
+
+class Router(EchoLLM):
+    inner: LLM | None = Field(default=None, alias="asks")
+    members: list[LLM] = []
+
+
+class Judge(BaseModel):
+    llm: LLM | None = None
+
+
+class Asks(Upper):
+    llm: LLM | None = Field(default=None, alias="asks")
+    several: list[LLM] = []
+    named: dict[str, LLM] = {}
+    panels: list[dict[str, LLM]] = []
+    judge: Judge = Judge()
+    examples: list[dict[str, Any]] = []
+
+
+ROUTER = "tests.unit.test_signature:Router"
+
+
+@pytest.mark.parametrize("is_here", [True, False], ids=["here", "elsewhere"])
+@pytest.mark.parametrize(
+    "where",
+    [
+        "asks: LLM",
+        "several: [LLM]",
+        "named: {a: LLM}",
+        "panels: [{a: LLM}]",
+        "judge: {llm: LLM}",
+        f"asks: {{type: '{ROUTER}', asks: LLM}}",
+        f"several: [{{type: '{ROUTER}', members: [{{type: '{ROUTER}', asks: LLM}}]}}]",
+    ],
+)
+def test_where_a_model_is_does_not_count_wherever_it_is_held_and_what_names_it_does(
+    folder: Path, where: str, is_here: bool
+) -> None:
+    step = "tests.unit.test_signature:Asks" if is_here else "nowhere_of_test:Asks"
+
+    def signed(**options: object) -> str:
+        llm = json.dumps({"type": "OpenAILLM", "model": "m", "base_url": "http://a/v1", **options})
+        (folder / "spec.yaml").write_text(
+            "name: demo\nsteps:\n  load: {type: LoadDataFromDicts, data: [{text: a}]}\n"
+            f"  ask: {{type: '{step}', after: load, {where.replace('LLM', llm)}}}\n"
+        )
+        prepared = prepare(folder / "spec.yaml", allow=["tests"], external=True)
+        assert set(prepared.undescribed) == (set() if is_here else {"ask"})
+        return run_signature(prepared.spec, prepared.steps, prepared.routing, {})
+
+    before = signed()
+    assert signed(base_url="http://b/v1", timeout=3, max_retries=9, api_key_env="OTHER") == before
+    assert signed(model="another") != before
+
+
+@pytest.mark.parametrize("step", ["tests.unit.test_signature:Asks", "nowhere_of_test:Asks"])
+def test_columns_of_rows_count_whatever_they_are_called(folder: Path, step: str) -> None:
+    def signed(timeout: int) -> str:
+        (folder / "spec.yaml").write_text(
+            "name: demo\nsteps:\n  load: {type: LoadDataFromDicts, data: [{text: a}]}\n"
+            f"  ask: {{type: '{step}', after: load, examples: [{{type: x, timeout: {timeout}}}]}}\n"
+        )
+        prepared = prepare(folder / "spec.yaml", allow=["tests"], external=True)
+        return run_signature(prepared.spec, prepared.steps, prepared.routing, {})
+
+    assert signed(1) != signed(2)
+
+
+def test_a_step_with_many_rows_is_signed_in_little_more_time_than_its_rows_are_read(folder: Path) -> None:
+    (folder / "spec.yaml").write_text("name: demo\nsteps:\n  load: {type: LoadDataFromDicts, data: [{n: 1}]}\n")
+    prepared = prepare(folder / "spec.yaml")
+    rows = [{f"c{column}": column for column in range(10)} for _ in range(5_000)]
+    prepared.steps["load"].data = rows  # type: ignore[attr-defined]
+
+    def cpu_seconds(work: Callable[[], object]) -> float:
+        start = time.process_time()
+        work()
+        return time.process_time() - start
+
+    def sign() -> None:
+        run_signature(prepared.spec, prepared.steps, prepared.routing, {})
+
+    assert min(cpu_seconds(sign) for _ in range(3)) < 6 * min(cpu_seconds(lambda: rows_digest(rows)) for _ in range(3))
+
+
+@pytest.mark.parametrize("value", [10**5_000, float("nan"), object()], ids=["huge", "nan", "object"])
+def test_what_no_spec_can_hold_is_not_dumped(value: object) -> None:
+    with pytest.raises(ValueError):
+        dump_value([{"cell": value}])
 
 
 def test_data_that_changed_behind_a_generator_changes_the_signature(folder: Path) -> None:
@@ -170,6 +271,25 @@ def test_a_module_that_a_step_imports_changes_the_signature(folder: Path) -> Non
         assert signature(folder, ["up.type='steps_of_helper_test:Mine'"]) != before
     finally:
         for module in ("steps_of_helper_test", "prompts_of_test"):
+            sys.modules.pop(module, None)
+
+
+def test_workers_are_held_to_the_code_that_the_run_was_signed_with(folder: Path) -> None:
+    prompts = folder / "prompts_of_start_test.py"
+    prompts.write_text("PROMPT = 'old'")
+    (folder / "steps_of_start_test.py").write_text(
+        "from tests.unit.sample_steps import Upper\nfrom prompts_of_start_test import PROMPT\nclass Mine(Upper): pass\n"
+    )
+    try:
+        prepared = prepare(folder / "spec.yaml", ["up.type='steps_of_start_test:Mine'"], allow=["tests"])
+        signed = step_digest(prepared.steps["up"])
+        sources = Sources()
+        Identity.of(prepared.spec, prepared.steps, prepared.routing, {}, sources=sources)
+        prompts.write_text("PROMPT = 'new'")
+        assert pipeline_options(prepared, Routing(prepared), sources)["digests"]["up"] == signed
+        assert step_digest(prepared.steps["up"]) != signed
+    finally:
+        for module in ("steps_of_start_test", "prompts_of_start_test"):
             sys.modules.pop(module, None)
 
 
