@@ -10,23 +10,36 @@ from urllib.parse import unquote
 from common.broker.shown_url import HIDDEN, redact
 from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_value
 
-_URL = re.compile(r"([\w.+-]*):/{1,2}[^\s'\"]*[^\s'\".,;:)]")
+# What is read may be a line of a megabyte: no pattern here starts over within a word that it has looked through.
+_URL = re.compile(r"(?<![\w.+-])([\w.+-]*+)(:/{1,2})[^\s'\"]*[^\s'\".,;:)]")
 _BROKERS = frozenset({"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"})
-_USERINFO = re.compile(r"(:/{1,2}).*@", re.DOTALL)
-_OPTION = re.compile(r"(?<=[?&;])([^=&;\s]+)=([^&;\s'\"]+)")
+_OPTION_NAME = re.compile(r"(?<=[?&;#])([^?&;#=\s]++)=")
+_OPTION_VALUE = re.compile(r"[^&;\s'\"]+")
 _ASSIGNMENT = re.compile(r"(-{0,2})([\w.-]+)([=:])(.*)", re.DOTALL)
 
 
 def hide_passwords(text: str) -> str:
     """A message without the passwords of URLs that stand in it."""
-    return _URL.sub(lambda found: _shown_url(found[1].lower(), found[0]), text)
+    return _URL.sub(_shown_url, text)
 
 
-def _shown_url(scheme: str, url: str) -> str:
-    if scheme in _BROKERS:
+def _shown_url(found: re.Match[str]) -> str:
+    url, scheme = found[0], found[1]
+    if scheme.lower() in _BROKERS:
         return redact(url)
-    url = _USERINFO.sub(rf"\1{HIDDEN}@", url)
-    return _OPTION.sub(lambda found: f"{found[1]}={HIDDEN}" if is_secret_name(unquote(found[1])) else found[0], url)
+    _, at, rest = url.rpartition("@")
+    return "".join(_shown_options(f"{scheme}{found[2]}{HIDDEN}@{rest}" if at else url))
+
+
+def _shown_options(url: str) -> Iterator[str]:
+    shown = 0
+    while named := _OPTION_NAME.search(url, shown):
+        yield url[shown : named.end()]
+        shown = named.end()
+        if is_secret_name(unquote(named[1])) and (value := _OPTION_VALUE.match(url, shown)):
+            yield HIDDEN
+            shown = value.end()
+    yield url[shown:]
 
 
 def shown_command(words: Sequence[str], secrets: Collection[str] = ()) -> str:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import os
 import sys
+import time
+from collections.abc import Callable, Sequence
 
 import pytest
 
+from common.broker.shown_url import redact
 from common.redaction import hide_passwords, shown_command
+from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_value
 from coordinator.program import _command
 
 
@@ -48,11 +52,46 @@ def test_a_program_is_not_shown_with_a_secret_that_is_exported(monkeypatch: pyte
         ("at http://me:planted@h/v1: 401", "at http://***@h/v1: 401"),
         ("at https://h/?token=planted: 401", "at https://h/?token=***: 401"),
         ("the broker at redis://me:***@h:1/0, or", "the broker at redis://me:***@h:1/0, or"),
+        ("at https://h/?n=1?token=planted", "at https://h/?n=1?token=***"),
+        ("at https://h/?a?b?token=planted?x&n=1", "at https://h/?a?b?token=***&n=1"),
+        ("at https://h/#access_token=planted&n=1", "at https://h/#access_token=***&n=1"),
+        ("is:redis://:planted@h", "is:redis://:***@h"),
         ("ask me@example.org; 3 of 4", "ask me@example.org; 3 of 4"),
     ],
 )
 def test_a_message_is_shown_without_passwords_of_urls(text: str, expected: str) -> None:
     assert hide_passwords(text) == expected
+
+
+LONG = [
+    *("a", "_", "aA", "sk-", "a.b", "@", ":", "//", ":/", "a:/", "redis:", "redis:/", "redis://", "http://a?b=c&"),
+    *("x:/y@ ", "?a", "?a=", "&a=", ":;.,", " ", "Bearer "),
+]
+OPENINGS = ["", "http://", "redis://me:", "http://h?", "eyJ", "-----BEGIN "]
+
+
+@pytest.mark.parametrize("look", [redact, is_secret_name, is_secret_value, is_secret_header, has_password])
+def test_the_time_for_a_text_grows_no_faster_than_its_length(look: Callable[[str], object]) -> None:
+    assert slow_shapes(look, OPENINGS, 50_000, 0.2) == []
+
+
+def test_passwords_of_a_line_of_a_megabyte_are_hidden_within_a_second() -> None:
+    assert slow_shapes(hide_passwords, OPENINGS, 50_000, 0.2) == []
+    assert slow_shapes(hide_passwords, [""], 1_000_000, 1) == []
+
+
+def slow_shapes(
+    look: Callable[[str], object], openings: Sequence[str], length: int, limit: float
+) -> list[tuple[str, str]]:
+    """Openings and repeated texts that take more than so many seconds of CPU time."""
+
+    def seconds(opening: str, repeated: str) -> float:
+        text = opening + (repeated * length)[:length]
+        began = time.process_time()
+        look(text)
+        return time.process_time() - began
+
+    return [(opening, repeated) for opening in openings for repeated in LONG if seconds(opening, repeated) > limit]
 
 
 @pytest.mark.parametrize("words", [["run", "redis://:planted@h"], ["status", "x", "redis://me:planted@h"]])
