@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterator, Sequence
 from urllib.parse import unquote
 
 from common.broker.shown_url import HIDDEN, redact
-from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_value
+from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_setting, is_secret_value
 
 # What is read may be a line of a megabyte: no pattern here starts over within a word that it has looked through.
 _URL = re.compile(r"(?<![\w.+-])([\w.+-]*+)(:/{1,2})[^\s'\"]*[^\s'\".,;:)]")
@@ -65,7 +65,11 @@ def _shown(words: Sequence[str]) -> Iterator[str]:
             yield f"--broker={redact(word.partition('=')[2])}"
         elif is_secret_value(word) or is_secret_header(word):
             yield f"{named[1]}{named[2]}{named[3]} {HIDDEN}" if named and is_secret_header(word) else HIDDEN
-        elif named and named[4] and (is_secret_name(named[2].rpartition(".")[2]) or is_secret_value(named[4])):
+        elif (
+            named
+            and named[4]
+            and (is_secret_setting(named[2].rpartition(".")[2], named[4]) or is_secret_value(named[4]))
+        ):
             yield f"{named[1]}{named[2]}{named[3]}{HIDDEN}"
         elif has_password(word) or "://" in word:
             yield hide_passwords(word)

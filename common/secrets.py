@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from pydantic import BaseModel, SecretStr
 
 from common.faults import Loc, SpecFault, dotted
-from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_value
+from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_setting, is_secret_value
 
 if TYPE_CHECKING:
     from common.steps.base import BaseStep
@@ -58,7 +58,7 @@ def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
             yield loc, False
     elif isinstance(value, Mapping):
         named = value.get("name", value.get("key"))  # {name: Authorization, value: ...}
-        if isinstance(named, str) and is_secret_name(named) and _is_filled(value.get("value")):
+        if isinstance(named, str) and _names_secret(named, value.get("value")):
             yield (*loc, "value"), False
         for name, inner in value.items():
             if name in _COLUMN_NAMES or (name in _ROWS and isinstance(inner, list)):
@@ -69,7 +69,7 @@ def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
                 yield from _secrets(inner, (*loc, name))
     elif isinstance(value, list):
         match value:
-            case [str(name), second] if sent and is_secret_name(name) and _is_filled(second):
+            case [str(name), second] if sent and _names_secret(name, second):
                 yield (*loc, 1), False
             case _:
                 for place, inner in enumerate(value):
@@ -78,11 +78,13 @@ def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
 
 def _holds_secret(name: str, value: Any) -> bool:
     """Of a key that is named as a secret: a text, several ones, or a number in the place of one."""
-    if not is_secret_name(name):
-        return False
     if isinstance(value, Mapping):
-        return name.lower().startswith("cookie") and any(_is_filled(inner) for inner in value.values())
-    return _is_filled(value) or (isinstance(value, list) and any(_is_filled(inner) for inner in value))
+        return is_secret_name(name) and name.lower().startswith("cookie") and any(map(_is_filled, value.values()))
+    return any(_names_secret(name, inner) for inner in (value if isinstance(value, list) else [value]))
+
+
+def _names_secret(name: str, value: Any) -> bool:
+    return _is_filled(value) and is_secret_setting(name, str(value))
 
 
 def _is_filled(value: Any) -> bool:

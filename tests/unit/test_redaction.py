@@ -45,6 +45,19 @@ def test_a_program_is_not_shown_with_a_secret_that_is_exported(monkeypatch: pyte
     assert _command([]) == "python program.py '***' 5"
 
 
+def test_the_working_directory_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("coordinator.program.script_module", lambda: "program")
+    monkeypatch.setattr(sys, "argv", ["/home/me/work/program.py"])
+    monkeypatch.setitem(os.environ, "PWD", "/home/me/work")
+    monkeypatch.setitem(os.environ, "OLDPWD", "/home/me")
+    monkeypatch.setitem(os.environ, "DB_PWD", "/planted")
+    assert _command([]) == "python /home/me/work/program.py"
+    assert (
+        shown_command(["p.py", "PWD=/home/me", "PWD=planted", "pwd=/planted"])
+        == "p.py PWD=/home/me 'PWD=***' 'pwd=***'"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
