@@ -6,12 +6,14 @@ A spec is dumped, logged and sent to the broker; a secret must not be.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
 from common.faults import Loc, SpecFault, dotted
+from common.redaction import hide_secrets
 from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_setting, is_secret_value
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ SECRETS_VARIABLE = "PENSTOCK_SECRETS"
 _COLUMN_NAMES = frozenset({"input_mappings", "output_mappings"})
 _ROWS = frozenset({"data", "rows", "examples", "few_shot_examples"})
 """Parameters that hold rows, whose columns may have any name."""
+_MARK = re.compile("[=:]")
 _SENT = ("header", "cookie", "env")
 """In names of parameters that hold pairs of a name and a value."""
 
@@ -35,17 +38,23 @@ def refuse_secrets(params: Mapping[str, Any], loc: Loc) -> None:
             any text is a URL with a password. The message does not repeat the text.
     """
     for found, in_url in _secrets(params, loc):
+        place = hide_secrets(dotted(found))
         if in_url:
             raise SpecFault(
-                f"'{dotted(found)}' holds a password in a URL; secrets come from the environment of the worker: take "
+                f"'{place}' holds a password in a URL; secrets come from the environment of the worker: take "
                 "it out of the URL here (a base_url may come from OPENAI_BASE_URL there, password and all)",
                 found,
             )
         raise SpecFault(
-            f"'{dotted(found)}' holds a secret in plain text; secrets come from the environment of the worker: remove "
+            f"'{place}' holds a secret in plain text; secrets come from the environment of the worker: remove "
             "it here and export it there (api_key_env: NAME says in which variable)",
             found,
         )
+
+
+def holds_secret(value: Any, loc: Loc) -> bool:
+    """Would the value be refused at this place?"""
+    return next(_secrets(value, loc), None) is not None
 
 
 def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
@@ -63,7 +72,8 @@ def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
         for name, inner in value.items():
             if name in _COLUMN_NAMES or (name in _ROWS and isinstance(inner, list)):
                 continue
-            if isinstance(name, str) and _holds_secret(name, inner):
+            key, *given = _MARK.split(str(name), maxsplit=1)  # {api_key=x} and {api_key:x} are a key without a value
+            if _holds_secret(key, given[0] if given else inner):
                 yield (*loc, name), False
             else:
                 yield from _secrets(inner, (*loc, name))

@@ -19,10 +19,10 @@ from common.errors import RunFailed, RunStopped, UsageError
 from common.import_names import imported_for_a_step, script_module
 from common.overrides import apply_parameters
 from common.printable import printable
-from common.redaction import shown_command
 from common.secret_marks import is_secret_setting
 from common.secrets import SECRETS_VARIABLE, collect_secrets
 from common.settings import Settings
+from common.shown_command import shown_command
 from common.spec import LoadedSpec, parse_spec
 from common.steps.graph import current_graph
 from common.yaml_source import YamlSource
