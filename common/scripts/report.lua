@@ -1,12 +1,41 @@
 -- Adds log records of a worker to those on their way to the run directory; nothing where the run is gone.
+-- Each entry knows how many bytes were added up to it, so that the bytes that wait are known without reading them.
 -- KEYS  1 progress of the run   2 stream of log records
--- ARGV  1 records to keep, about   2.. records
+-- ARGV  1 records to keep   2 bytes of them to keep   3.. records
 -- returns 1 and how many older records were dropped, or 0 where the run is gone
 if redis.call('HEXISTS', KEYS[1], 'status') == 0 then
   return 0
 end
-local before = redis.call('XLEN', KEYS[2])
-for i = 2, #ARGV do
-  redis.call('XADD', KEYS[2], 'MAXLEN', '~', ARGV[1], '*', 'm', ARGV[i])
+local function record_and_total(entry)
+  local text, total = '', 0
+  for i = 1, #entry[2], 2 do
+    if entry[2][i] == 'm' then text = entry[2][i + 1] end
+    if entry[2][i] == 'total' then total = tonumber(entry[2][i + 1]) or 0 end
+  end
+  if not (total >= 0 and total < 2 ^ 53) then total = 0 end
+  return text, total
 end
-return before + #ARGV - redis.call('XLEN', KEYS[2])
+local total = 0
+local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
+if last then
+  total = select(2, record_and_total(last))
+end
+for i = 3, #ARGV do
+  total = total + #ARGV[i]
+  redis.call('XADD', KEYS[2], '*', 'm', ARGV[i], 'total', string.format('%d', total))
+end
+local length = redis.call('XLEN', KEYS[2])
+local dropped = 0
+while length > 1 do
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 100)) do
+    local text, up_to = record_and_total(entry)
+    local waiting = total - up_to + #text
+    if length == 1 or (length <= tonumber(ARGV[1]) and waiting <= tonumber(ARGV[2])) then
+      return 1 + dropped
+    end
+    redis.call('XDEL', KEYS[2], entry[1])
+    length = length - 1
+    dropped = dropped + 1
+  end
+end
+return 1 + dropped
