@@ -1,29 +1,28 @@
 -- Adds log records of a worker to those on their way to the run directory; nothing where the run is gone.
--- Each entry knows how many bytes were added up to it, so that the bytes that wait are known without reading them.
+-- Each entry knows how many bytes of records the run has had up to it, so that those that wait need not be read.
 -- KEYS  1 progress of the run   2 stream of log records
 -- ARGV  1 records to keep   2 bytes of them to keep   3.. records
 -- returns 1 and how many older records were dropped, or 0 where the run is gone
 if redis.call('HEXISTS', KEYS[1], 'status') == 0 then
   return 0
 end
+local function number(text)
+  local given = tonumber(text or '') or 0
+  return given >= 0 and given < 2 ^ 53 and given or 0
+end
 local function record_and_total(entry)
-  local text, total = '', 0
+  local fields = {m = '', total = ''}
   for i = 1, #entry[2], 2 do
-    if entry[2][i] == 'm' then text = entry[2][i + 1] end
-    if entry[2][i] == 'total' then total = tonumber(entry[2][i + 1]) or 0 end
+    fields[entry[2][i]] = entry[2][i + 1]
   end
-  if not (total >= 0 and total < 2 ^ 53) then total = 0 end
-  return text, total
+  return fields.m, number(fields.total)
 end
-local total = 0
-local last = redis.call('XREVRANGE', KEYS[2], '+', '-', 'COUNT', 1)[1]
-if last then
-  total = select(2, record_and_total(last))
-end
+local total = number(redis.call('HGET', KEYS[1], 'logged'))
 for i = 3, #ARGV do
   total = total + #ARGV[i]
   redis.call('XADD', KEYS[2], '*', 'm', ARGV[i], 'total', string.format('%d', total))
 end
+redis.call('HSET', KEYS[1], 'logged', string.format('%d', total))
 local length = redis.call('XLEN', KEYS[2])
 local dropped = 0
 while length > 1 do

@@ -439,5 +439,6 @@ def test_no_more_log_records_wait_than_there_may(run: Run) -> None:
 @pytest.mark.parametrize("total", ["x", "-1", "inf", "nan", "1e300", ""])
 def test_entries_of_the_log_that_are_none_of_ours_hold_up_no_record(run: Run, total: str) -> None:
     run.connection.command("XADD", run.keys.log, "*", "m", "strange", "total", total)
+    run.connection.command("HSET", run.keys.progress, "logged", total)
     assert run.worker("w1").report([b"x", b"y"]) == 0
     assert waiting(run) == [b"strange", b"x", b"y"]
