@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from common.broker.work import WorkQueue
 from worker.log import LogShipper, end_of_worker
-from worker.printed import Line, PrintedLines
+from worker.printed import PrintedLines
 from worker.standard_streams import OUTPUTS
 
 SHIP_SECONDS = 0.25
@@ -36,7 +36,8 @@ class Listener:
 
     def __init__(self, pipes: Sequence[int], logger: logging.Logger, shipper: LogShipper, queue: WorkQueue) -> None:
         self._lines = {
-            pipe: PrintedLines(logger, level, pipe, Line()) for pipe, (_, level) in zip(pipes, OUTPUTS, strict=True)
+            pipe: PrintedLines(logger, level, pipe, of_threads=False)
+            for pipe, (_, level) in zip(pipes, OUTPUTS, strict=True)
         }
         self._open = set(pipes)
         self._shipper = shipper
@@ -56,7 +57,7 @@ class Listener:
             while self._read(0) and time.monotonic() < end:
                 pass
             for lines in self._lines.values():
-                lines.end_line()
+                lines.end_lines()
             self._shipper.ship(self._queue)
 
     def outlast_children(self) -> None:
@@ -69,6 +70,8 @@ class Listener:
             end_of_worker(self._shipper)
             while self._read(None):
                 pass
+            for lines in self._lines.values():
+                lines.end_lines()
 
     def _listen(self) -> None:
         while self._open:

@@ -63,6 +63,7 @@ class Writes(Step):
             os._exit(0)
         os.waitpid(pid, 0)
         os.write(1, b"no end")
+        print("printed without an end", end="")
         sys.stdin.reconfigure(errors="replace")
         stdin = [sys.stdin.read(), sys.stdin.fileno(), sys.stdin.encoding, os.read(0, 10).decode()]
         yield [{**row, "stdin": repr(stdin)} for row in inputs]
@@ -120,6 +121,7 @@ def check_log(harness: Harness) -> None:
     expected += ["INFO a child", "INFO to a stream", "INFO written", "INFO forked and printed", "INFO no end"]
     assert [text for text in texts if text in expected] == expected
     assert "WARNING complains" in texts
+    assert "INFO printed without an end" in texts
     assert any(text.startswith("WARNING WARNING pid=") and text.endswith("forked and logged") for text in texts)
     assert any("writing.py" in text and "in process" in text for text in texts), "what faulthandler writes"
     (row,) = harness.rows()
