@@ -31,8 +31,9 @@ parent, folder = int(sys.argv[1]), pathlib.Path(sys.argv[2])
 while os.getppid() == parent:
     time.sleep(0.02)
 print(flush=True)
-for _ in range(100):
+for _ in range(30):
     print("x" * 5000, flush=True)
+print("the last of a child", end="", flush=True)
 folder.joinpath("survived").touch()
 time.sleep(1000)
 """
@@ -165,5 +166,6 @@ def test_a_child_that_outlives_its_worker_holds_up_nothing(harness: Harness, red
     wait_for((harness.folder / "survived").exists, what="a child that could write")
     (child,) = [one for one in harness.processes() if "-c" in one.cmdline()]
     child.kill()
+    wait_for(lambda: "the last of a child" in workers[1].text, what="its last line, which has no end")
     psutil.wait_procs(harness.processes(), 20)
     assert harness.processes() == [], "who read what it wrote ends with it"
