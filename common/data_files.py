@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from functools import partial
 from pathlib import Path
 
 from common.errors import FileChanged, UsageError
@@ -44,16 +45,15 @@ def check_data_files(step: BaseStep, known: Mapping[str, DataFiles]) -> None:
             the step says itself what it lacks.
 
     Raises:
-        FileChanged: one of them is another file.
+        FileChanged: one of them is another file, see `FileState.change`.
     """
     for name, now in data_files({step.name: step}).items() if not isinstance(step, FileLoader) else ():
         before = known.get(name)
         if before is None or len(before.files) != len(now.files):
             continue
         for old, new in zip(before.files, now.files, strict=True):
-            same = old.whole == new.whole if old.whole and new.whole else not before.is_here or old.stamp == new.stamp
-            if old.content != new.content or not same:
-                difference = old.difference(new, here=before.is_here) or "it holds something else"
+            source = _local(Path(new.path))
+            if difference := old.change(new, partial(digest_of, source), here=before.is_here):
                 raise FileChanged(new.path, difference)
 
 

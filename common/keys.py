@@ -65,7 +65,7 @@ class Keys:
 
     @property
     def log(self) -> str:
-        """Capped stream: log records on their way to the run directory."""
+        """Bounded stream: log records on their way to the run directory."""
         return self._key("log")
 
     @property

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import re
 
@@ -20,6 +21,11 @@ def printable(text: str) -> str:
     if "\r" in text:
         text = "\n".join(line.rstrip("\r").rpartition("\r")[2] for line in text.split("\n"))
     return _UNPRINTABLE.sub(lambda match: match.group().encode("unicode_escape").decode("ascii"), text)
+
+
+def quoted(text: str) -> str:
+    """A string as Python reads it, with the letters that people can read; printable in any case."""
+    return printable(json.dumps(text, ensure_ascii=False))
 
 
 class PrintableFormatter(logging.Formatter):

@@ -1,67 +1,52 @@
-"""Commands and messages as they may be shown and kept: without passwords, keys and tokens."""
+"""Messages as they may be shown and kept: without passwords, keys and tokens."""
 
 from __future__ import annotations
 
 import re
-import shlex
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator
 from urllib.parse import unquote
 
 from common.broker.shown_url import HIDDEN, redact
-from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_value
+from common.secret_marks import is_secret_name, is_secret_setting
 
-_URL = re.compile(r"([\w.+-]*):/{1,2}[^\s'\"]*[^\s'\".,;:)]")
+# What is read may be a line of a megabyte: no pattern here starts over within a word that it has looked through, and a
+# value is read only behind the name of a secret.
+_URL = re.compile(r"(?<![\w.+-])([\w.+-]*+)(:/{1,2})[^\s'\"]*[^\s'\".,;:)]")
 _BROKERS = frozenset({"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"})
-_USERINFO = re.compile(r"(:/{1,2}).*@", re.DOTALL)
-_OPTION = re.compile(r"(?<=[?&;])([^=&;\s]+)=([^&;\s'\"]+)")
-_ASSIGNMENT = re.compile(r"(-{0,2})([\w.-]+)([=:])(.*)", re.DOTALL)
+_OPTION = re.compile(r"(?<=[?&;#])([^?&;#=\s]++)=")
+_OPTION_VALUE = re.compile(r"[^&;\s'\"]+")
+_SETTING = re.compile(r"(?<![\w.-])([\w.-]++)[\"']?\s*+[=:]\s*+")
+"""As in YAML, JSON, a header or a command line."""
+_SETTING_VALUE = re.compile(r"\"[^\"]+\"?|'[^']+'?|(?:(?:Bearer|Basic|Token)\s+)?[^\s,;&\"'}\])]+", re.IGNORECASE)
 
 
 def hide_passwords(text: str) -> str:
     """A message without the passwords of URLs that stand in it."""
-    return _URL.sub(lambda found: _shown_url(found[1].lower(), found[0]), text)
+    return _URL.sub(_shown_url, text)
 
 
-def _shown_url(scheme: str, url: str) -> str:
-    if scheme in _BROKERS:
+def hide_secrets(text: str) -> str:
+    """The same, and without the values of names such as `api_key` or `Authorization` that stand in it."""
+    return hide_passwords("".join(_without_values(text, _SETTING, _SETTING_VALUE)))
+
+
+def _shown_url(found: re.Match[str]) -> str:
+    url, scheme = found[0], found[1]
+    if scheme.lower() in _BROKERS:
         return redact(url)
-    url = _USERINFO.sub(rf"\1{HIDDEN}@", url)
-    return _OPTION.sub(lambda found: f"{found[1]}={HIDDEN}" if is_secret_name(unquote(found[1])) else found[0], url)
+    _, at, rest = url.rpartition("@")
+    shown = f"{scheme}{found[2]}{HIDDEN}@{rest}" if at else url
+    return "".join(_without_values(shown, _OPTION, _OPTION_VALUE))
 
 
-def shown_command(words: Sequence[str], secrets: Collection[str] = ()) -> str:
-    """A command line that goes on with a run, to be shown and kept: secrets in it are left for the user to fill in.
-
-    Args:
-        words: as they were typed, the program first.
-        secrets: texts that are known to be secret.
-    """
-    known = sorted((secret for secret in secrets if secret), key=len, reverse=True)
-    return shlex.join(_without(known, word) for word in _shown(words))
-
-
-def _shown(words: Sequence[str]) -> Iterator[str]:
-    option = ""
-    for word in words:
-        named = _ASSIGNMENT.fullmatch(word)
-        if option == "--broker":
-            yield redact(word)
-        elif option and is_secret_name(option) and not word.startswith("--"):
+def _without_values(text: str, name: re.Pattern[str], value: re.Pattern[str]) -> Iterator[str]:
+    """The text in pieces, with `***` in the place of each value whose name is that of a secret."""
+    shown = 0
+    while named := name.search(text, shown):
+        yield text[shown : named.end()]
+        shown = named.end()
+        last_word = unquote(named[1]).rpartition(".")[2]
+        if is_secret_name(last_word) and (given := value.match(text, shown)) and is_secret_setting(last_word, given[0]):
             yield HIDDEN
-        elif word.startswith("--broker="):
-            yield f"--broker={redact(word.partition('=')[2])}"
-        elif is_secret_value(word) or is_secret_header(word):
-            yield f"{named[1]}{named[2]}{named[3]} {HIDDEN}" if named and is_secret_header(word) else HIDDEN
-        elif named and named[4] and (is_secret_name(named[2].rpartition(".")[2]) or is_secret_value(named[4])):
-            yield f"{named[1]}{named[2]}{named[3]}{HIDDEN}"
-        elif has_password(word) or "://" in word:
-            yield hide_passwords(word)
-        else:
-            yield word
-        option = word if word.startswith("-") and "=" not in word else ""
-
-
-def _without(secrets: Sequence[str], word: str) -> str:
-    for secret in secrets:
-        word = word.replace(secret, HIDDEN)
-    return word
+            shown = given.end()
+    yield text[shown:]

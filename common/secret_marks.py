@@ -70,6 +70,8 @@ _SPECIAL_TOKENS = frozenset(
     }
 )
 """Words before `token` in names of a tokenizer's."""
+_WORKING_DIRECTORIES = frozenset({"PWD", "OLDPWD"})
+"""Of a shell. As a key of a connection, `PWD` is a password as `pwd` is."""
 _URL = re.compile(r"\s*[a-zA-Z][\w+.:-]*?:/{1,2}([^\s]*)", re.DOTALL)
 _KEY_OF_A_SERVICE = re.compile(
     r"\s*(?:(?:Bearer|Token|Basic)\s+)?(?:sk-[\w-]{20,}|hf_\w{30,}|gh[pousr]_\w{36,}|github_pat_\w{22,}|glpat-[\w-]{20,}"
@@ -95,6 +97,11 @@ def is_secret_name(name: str) -> bool:
     if last in ("key", "keys"):
         return before in _KINDS_OF_KEYS
     return last in _LAST_WORDS or last.endswith(_LAST_PARTS) or words[-3:] == ["access", "key", "id"]
+
+
+def is_secret_setting(name: str, value: str) -> bool:
+    """Is it named as a secret? An environment variable or a key `PWD` that holds an absolute path is none."""
+    return is_secret_name(name) and not (name in _WORKING_DIRECTORIES and value.startswith("/"))
 
 
 def is_secret_value(text: str) -> bool:

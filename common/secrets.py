@@ -6,13 +6,15 @@ A spec is dumped, logged and sent to the broker; a secret must not be.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, SecretStr
 
 from common.faults import Loc, SpecFault, dotted
-from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_value
+from common.redaction import hide_secrets
+from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_setting, is_secret_value
 
 if TYPE_CHECKING:
     from common.steps.base import BaseStep
@@ -23,6 +25,7 @@ SECRETS_VARIABLE = "PENSTOCK_SECRETS"
 _COLUMN_NAMES = frozenset({"input_mappings", "output_mappings"})
 _ROWS = frozenset({"data", "rows", "examples", "few_shot_examples"})
 """Parameters that hold rows, whose columns may have any name."""
+_MARK = re.compile("[=:]")
 _SENT = ("header", "cookie", "env")
 """In names of parameters that hold pairs of a name and a value."""
 
@@ -35,17 +38,23 @@ def refuse_secrets(params: Mapping[str, Any], loc: Loc) -> None:
             any text is a URL with a password. The message does not repeat the text.
     """
     for found, in_url in _secrets(params, loc):
+        place = hide_secrets(dotted(found))
         if in_url:
             raise SpecFault(
-                f"'{dotted(found)}' holds a password in a URL; secrets come from the environment of the worker: take "
+                f"'{place}' holds a password in a URL; secrets come from the environment of the worker: take "
                 "it out of the URL here (a base_url may come from OPENAI_BASE_URL there, password and all)",
                 found,
             )
         raise SpecFault(
-            f"'{dotted(found)}' holds a secret in plain text; secrets come from the environment of the worker: remove "
+            f"'{place}' holds a secret in plain text; secrets come from the environment of the worker: remove "
             "it here and export it there (api_key_env: NAME says in which variable)",
             found,
         )
+
+
+def holds_secret(value: Any, loc: Loc) -> bool:
+    """Would the value be refused at this place?"""
+    return next(_secrets(value, loc), None) is not None
 
 
 def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
@@ -58,18 +67,19 @@ def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
             yield loc, False
     elif isinstance(value, Mapping):
         named = value.get("name", value.get("key"))  # {name: Authorization, value: ...}
-        if isinstance(named, str) and is_secret_name(named) and _is_filled(value.get("value")):
+        if isinstance(named, str) and _names_secret(named, value.get("value")):
             yield (*loc, "value"), False
         for name, inner in value.items():
             if name in _COLUMN_NAMES or (name in _ROWS and isinstance(inner, list)):
                 continue
-            if isinstance(name, str) and _holds_secret(name, inner):
+            key, *given = _MARK.split(str(name), maxsplit=1)  # {api_key=x} and {api_key:x} are a key without a value
+            if _holds_secret(key, given[0] if given else inner):
                 yield (*loc, name), False
             else:
                 yield from _secrets(inner, (*loc, name))
     elif isinstance(value, list):
         match value:
-            case [str(name), second] if sent and is_secret_name(name) and _is_filled(second):
+            case [str(name), second] if sent and _names_secret(name, second):
                 yield (*loc, 1), False
             case _:
                 for place, inner in enumerate(value):
@@ -78,11 +88,13 @@ def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
 
 def _holds_secret(name: str, value: Any) -> bool:
     """Of a key that is named as a secret: a text, several ones, or a number in the place of one."""
-    if not is_secret_name(name):
-        return False
     if isinstance(value, Mapping):
-        return name.lower().startswith("cookie") and any(_is_filled(inner) for inner in value.values())
-    return _is_filled(value) or (isinstance(value, list) and any(_is_filled(inner) for inner in value))
+        return is_secret_name(name) and name.lower().startswith("cookie") and any(map(_is_filled, value.values()))
+    return any(_names_secret(name, inner) for inner in (value if isinstance(value, list) else [value]))
+
+
+def _names_secret(name: str, value: Any) -> bool:
+    return _is_filled(value) and is_secret_setting(name, str(value))
 
 
 def _is_filled(value: Any) -> bool:

@@ -16,6 +16,7 @@ from common.distilabel_format import from_distilabel, is_distilabel
 from common.errors import SpecError, UsageError
 from common.faults import Loc, SpecFault, hint, known_fields, shown, validation_faults
 from common.overrides import apply_override
+from common.redaction import hide_secrets
 from common.secrets import refuse_secrets
 from common.yaml_source import MOST_TEXT, YamlSource
 
@@ -154,10 +155,11 @@ class SpecSource:
 
     def error(self, fault: SpecFault) -> SpecError:
         """The same fault, with its file and line, or with the option of the command line that brought it in."""
+        message = hide_secrets(fault.message)
         for override in self.overrides:
             if fault.loc[: len(override)] == override:
-                return SpecError(f"--set {'.'.join(map(str, override[1:]))}: {fault.message}")
-        return SpecError(fault.message, file=self.file, line=self.line(fault.loc))
+                return SpecError(f"--set {hide_secrets('.'.join(map(str, override[1:])))}: {message}")
+        return SpecError(message, file=self.file, line=self.line(fault.loc))
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 
 from common.artifacts import ARTIFACTS
 from common.components import components
+from common.printable import quoted
 from coordinator.markdown import code, fenced, inline, paragraphs
 
 if TYPE_CHECKING:
@@ -128,8 +129,8 @@ def load_dataset_example(place: str, configs: Sequence[CardConfig]) -> str:
     default = default_config(configs)
     for config in [default, *(config for config in configs if config is not default and config.total)]:
         split = next(iter(config.rows))
-        named = "" if config is default else f", {_quoted(config.name)}"
-        lines.append(f"rows = load_dataset({_quoted(place)}{named}, split={_quoted(split)})")
+        named = "" if config is default else f", {quoted(config.name)}"
+        lines.append(f"rows = load_dataset({quoted(place)}{named}, split={quoted(split)})")
     return "\n".join(lines)
 
 
@@ -229,8 +230,3 @@ def _shortened(value: Any) -> Any:
     if isinstance(value, bytes):
         return f"<{len(value)} bytes>"
     return value if value is None or isinstance(value, (str, bool, int, float)) else str(value)
-
-
-def _quoted(text: str) -> str:
-    """A string of Python's: as JSON writes it, but with the letters that people can read."""
-    return json.dumps(text, ensure_ascii=False)

@@ -21,8 +21,8 @@ from common.errors import (
     RunError,
     UsageError,
 )
-from common.redaction import shown_command
 from common.settings import Settings
+from common.shown_command import shown_command
 from coordinator.card import PIPELINE, CardFacts, collect_citations
 from coordinator.dataset import build_dataset, copy_dataset
 from coordinator.dataset_place import DatasetPlace

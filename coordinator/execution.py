@@ -7,16 +7,12 @@ import os
 import secrets
 import shutil
 import socket
-import threading
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from common.broker.connection import Connection
 from common.broker.control import Control
-from common.broker.runs import RunRegistry
 from common.data_files import data_files
 from common.descriptor import endpoints
 from common.errors import (
@@ -35,7 +31,6 @@ from common.signals import stop_signals
 from common.signature import Identity
 from common.source import Sources
 from common.steps.base import AsyncStep
-from common.wire import PROTOCOL
 from coordinator.descriptors import DescriptorWait
 from coordinator.earlier_runs import lines_about_earlier_runs
 from coordinator.embedded import end_leftover
@@ -43,18 +38,18 @@ from coordinator.ending import Ending
 from coordinator.failures import FailureLog
 from coordinator.host_check import check_host
 from coordinator.known_data import keep_digests, recognise
-from coordinator.known_run import all_endpoints, check_copy, check_known_run, say_what_moved
+from coordinator.known_run import check_copy, say_what_moved
 from coordinator.lease import LeaseKeeper
 from coordinator.load import Prepared
 from coordinator.local import LocalHost
 from coordinator.logfile import PipelineLog
 from coordinator.logged import LoggedReporter
 from coordinator.recovery import Recovery
+from coordinator.registration import Registration, holder_of
 from coordinator.removal import delete_run
 from coordinator.request import RunRequest
 from coordinator.routing import Routing
 from coordinator.run_directory import RunDirectory, RunRecord
-from coordinator.run_options import pipeline_options
 from coordinator.service import Coordinator, Stopped
 from coordinator.session import RunFacts
 from coordinator.standby import stand_by
@@ -91,7 +86,6 @@ class Execution:
         self.run_id = request.run_id or f"{prepared.spec.name}-{signature[:12]}"
         if request.dry_run:
             self.run_id += f"-dry-{secrets.token_hex(3)}"
-        self._signature = signature
         self._coordinates = False
         self._fresh = request.fresh
         self._directory = RunDirectory.of(cache, prepared.spec.name, signature)
@@ -183,9 +177,24 @@ class Execution:
     def _run_at(self, connection: Connection, host: LocalHost, before: RunRecord | None) -> Outcome:
         patience = min(BROKER_SECONDS, self._settings.patience)
         connection.wait_until_reachable(patience)
-        registry = RunRegistry(connection)
-        control = Control(connection, self.run_id, self._holder(), self._settings.coordinator_lease)
-        connection.insist(lambda: self._begin(connection, registry, control, before), patience, self._reporter.say)
+        control = Control(connection, self.run_id, holder_of(self._directory), self._settings.coordinator_lease)
+        registration = Registration(
+            run_id=self.run_id,
+            request=self._request,
+            directory=self._directory,
+            stores=self._stores,
+            identity=self._identity,
+            data=self._data,
+            sources=self._sources,
+            routing=self._routing,
+            connection=connection,
+            reporter=self._reporter,
+        )
+
+        def begin() -> None:
+            registration.begin(control, self._prepared, before, fresh=self._fresh)
+
+        connection.insist(begin, patience, self._reporter.say)
         self._coordinates = True
         log = PipelineLog(self._directory.log)
         reporter = LoggedReporter(self._reporter, log)
@@ -194,7 +203,7 @@ class Execution:
         )
 
         def open_run() -> None:
-            connection.insist(lambda: self._open(control, registry), self._settings.patience, reporter.say)
+            connection.insist(lambda: registration.open(control, self._prepared), self._settings.patience, reporter.say)
 
         recover = Recovery(
             connection,
@@ -216,25 +225,6 @@ class Execution:
             with suppress(BrokerError, Fenced):
                 control.resign()
             log.close()
-
-    def _begin(self, connection: Connection, registry: RunRegistry, control: Control, before: RunRecord | None) -> None:
-        """Becomes the coordinator; may be done twice, since a broker may go away at any moment of it.
-
-        Raises:
-            BrokerError: the broker would lose work.
-            UsageError: it has nothing of the run, or has another one under its id.
-            Fenced: another coordinator is alive.
-        """
-        if not connection.check().append_only:
-            self._reporter.say(
-                "the broker writes no AOF (appendonly no): if it dies, this run goes back to what it has last saved, "
-                "or to its beginning"
-            )
-        if self._fresh:
-            self._forget(registry, control)
-        else:
-            check_known_run(registry, self._record(before), before, self._reporter, self._data)
-        control.take_over(self._dead_token(registry))
 
     def _ask_workers(
         self,
@@ -319,51 +309,6 @@ class Execution:
         finally:
             keeper.stop()
 
-    def _open(self, control: Control, registry: RunRegistry) -> None:
-        """Makes the run known, or says what has changed since it was last worked on."""
-        if control.is_forgotten():
-            control.regain(threading.Event())
-        steps = list(self._prepared.plan.steps)
-        options = {
-            "base_dir": str(self._prepared.folder),
-            "limit": self._request.limit,
-            "dry_run": self._request.dry_run,
-            "files": self._data.of_parameters,
-            **pipeline_options(self._prepared, self._routing, self._sources),
-        }
-        options |= self._stores.options(options["spill"])
-        record = self._record(self._directory.read())
-        control.update(
-            protocol=PROTOCOL,
-            pipeline=self._prepared.spec.name,
-            signature=self._signature,
-            spec=json.dumps(self._prepared.spec.dump()),
-            options=json.dumps(options),
-            status="starting",
-            want="",
-            begun=registry.begun(self.run_id) or record.created.isoformat(),
-        )
-        control.ensure_groups(steps)
-        control.forget_workers()
-        if self._request.broker is None:
-            control.reclaim(steps)
-        registry.add(self.run_id)
-        self._directory.write(record)
-
-    def _record(self, begun: RunRecord | None) -> RunRecord:
-        """Of this run, which may have begun before."""
-        return RunRecord(
-            run=self.run_id,
-            pipeline=self._prepared.spec.name,
-            signature=self._signature,
-            created=begun.created if begun else datetime.now(UTC),
-            broker=self._request.broker,
-            payloads=self._stores.recorded,
-            endpoints=all_endpoints(begun, endpoints(self._prepared.steps)),
-            done=begun.done if begun else {},
-            identity=self._identity.digests(),
-        )
-
     def _run_facts(self) -> RunFacts:
         return RunFacts(
             plan=self._prepared.plan,
@@ -379,25 +324,6 @@ class Execution:
             file_delay=self._stores.file_delay,
             texts=self._prepared.spec.on_type_conflict == "string",
         )
-
-    # who coordinates
-
-    def _holder(self) -> dict[str, Any]:
-        return {"token": secrets.token_hex(8), "pid": os.getpid(), **self._directory.address}
-
-    def _dead_token(self, registry: RunRegistry) -> str:
-        """The lease of a coordinator that had this very run directory need not run out: this process has its lock."""
-        holder = registry.lease_holder(self.run_id) or {}
-        return str(holder.get("token", "")) if self._directory.is_of(holder) else ""
-
-    def _forget(self, registry: RunRegistry, control: Control) -> None:
-        """`--fresh`: under the lease, so that no other coordinator loses its run."""
-        control.take_over(self._dead_token(registry))
-        registry.delete(self.run_id)
-        if problem := self._stores.start_over():
-            self._reporter.say(problem)
-
-    # brokers and workers
 
     def _start_command(self, step: str) -> str:
         return worker_command(self._prepared, step, self.run_id, self._request.broker)

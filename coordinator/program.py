@@ -19,10 +19,10 @@ from common.errors import RunFailed, RunStopped, UsageError
 from common.import_names import imported_for_a_step, script_module
 from common.overrides import apply_parameters
 from common.printable import printable
-from common.redaction import shown_command
-from common.secret_marks import is_secret_name
+from common.secret_marks import is_secret_setting
 from common.secrets import SECRETS_VARIABLE, collect_secrets
 from common.settings import Settings
+from common.shown_command import shown_command
 from common.spec import LoadedSpec, parse_spec
 from common.steps.graph import current_graph
 from common.yaml_source import YamlSource
@@ -223,7 +223,9 @@ def _command(secrets: Collection[str]) -> str:
     """What a user types to go on: it is printed, and kept beside the rows of a run that is not complete."""
     if not script_module() or not sys.argv[0]:
         return "the same call of run()"
-    exported = [value for name, value in os.environ.items() if is_secret_name(name) and len(value) >= SECRET_LENGTH]
+    exported = [
+        value for name, value in os.environ.items() if is_secret_setting(name, value) and len(value) >= SECRET_LENGTH
+    ]
     return shown_command(["python", *sys.argv], [*secrets, *exported])
 
 

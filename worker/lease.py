@@ -39,6 +39,8 @@ FLUSH_SECONDS = 5.0
 """Within which what was written to the descriptors of a worker that leaves is shipped."""
 STOP_SECONDS = 10
 """Within which a keeper drops the lease when its worker leaves."""
+GONE = b"gone"
+"""What a keeper says when it has dropped the lease."""
 END_SECONDS = 0.02
 """Between two looks whether a worker that has left is gone."""
 
@@ -73,6 +75,8 @@ class Keeper:
         self._heard = heard
         self._devices: dict[str, object] = {"devices": [], "holder": ""}
         self._process: subprocess.Popen[bytes] | None = None
+        self._flushes = 0
+        self._heard_so_far = b""
         self._guard = threading.Lock()
 
     def ensure(self) -> None:
@@ -86,6 +90,7 @@ class Keeper:
             command = [sys.executable, "-P", "-m", "worker.lease"]
             pipes = [pipe.fileno() for pipe in self._heard.streams.pipes] if self._heard else []
             heard = {"step": self._heard.step, "echo": self._heard.echo, "pipes": pipes} if self._heard else None
+            self._heard_so_far = b""
             with own_process() as pidfd:
                 self._process = subprocess.Popen(
                     command,
@@ -114,8 +119,9 @@ class Keeper:
             return
         self.ensure()
         with self._guard, suppress(BrokenPipeError):
-            self._say({"flush": True})
-            self._hears(FLUSH_SECONDS)
+            self._flushes += 1
+            self._say({"flush": self._flushes})
+            self._hears(answer_to(self._flushes), FLUSH_SECONDS)
 
     def stop(self) -> None:
         """Lets the keeper go; it drops the lease, and those of devices as soon as this process has ended."""
@@ -125,17 +131,23 @@ class Keeper:
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
             # It may stay for what a step leaves behind, but is done with what it keeps.
-            if not self._devices["devices"] and not self._hears(STOP_SECONDS):
+            if not self._devices["devices"] and not self._hears(GONE, STOP_SECONDS):
                 self._process.kill()  # the broker does not answer; the lease runs out by itself
                 self._process.wait()
 
-    def _hears(self, timeout: float) -> bool:
-        """Does the keeper say that it is done, or end, within so many seconds?"""
+    def _hears(self, answer: bytes, timeout: float) -> bool:
+        """Does the keeper answer that, or end, within so many seconds? A late answer to something else is none."""
         assert self._process is not None
         assert self._process.stdout is not None
-        if not select.select([self._process.stdout], [], [], timeout)[0]:
-            return False
-        os.read(self._process.stdout.fileno(), 64)
+        end = time.monotonic() + timeout
+        while answer not in self._heard_so_far.split(b"\n")[:-1]:
+            if not select.select([self._process.stdout], [], [], max(0.0, end - time.monotonic()))[0]:
+                return False
+            said = os.read(self._process.stdout.fileno(), 64)
+            if not said:
+                return True
+            self._heard_so_far += said
+        self._heard_so_far = b""
         return True
 
     def _say(self, message: object) -> None:
@@ -193,7 +205,7 @@ def keep(
             if b'"flush"' in line:
                 if listener is not None:
                     listener.drain()
-                say_done()
+                say(answer_to(json.loads(line)["flush"]))
             else:
                 devices, leases = devices_told(line, connection, lease)
     while is_told() and (line := read_line()):  # a worker may take devices and die before its keeper has begun
@@ -207,7 +219,7 @@ def keep(
         connection.batch([("DEL", key), ("SADD", keys.dead, worker_id), ("EXPIRE", keys.dead, forget)])
     if devices:
         give_back(leases, devices, pid, pidfd, lease)
-    say_done()
+    say(GONE)
     os.close(1)
     if listener is not None:
         listener.outlast_children()
@@ -222,10 +234,15 @@ def listen(url: str, run_id: str, worker_id: str, lease: float, step: str, echo:
     return Listener(pipes, logging.getLogger(f"penstock.step.{step}"), shipper, queue)
 
 
-def say_done() -> None:
+def answer_to(flush: int) -> bytes:
+    """What the keeper says when it has shipped all that was written before the flush of this number."""
+    return b"shipped %d" % flush
+
+
+def say(answer: bytes) -> None:
     """To the worker, if it is there."""
     with suppress(BrokenPipeError):
-        os.write(1, b".")
+        os.write(1, answer + b"\n")
 
 
 def give_back(leases: DeviceLeases, devices: Sequence[str], pid: int, pidfd: int | None, lease: float) -> None:

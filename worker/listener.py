@@ -15,7 +15,7 @@ from contextlib import suppress
 
 from common.broker.work import WorkQueue
 from worker.log import LogShipper, end_of_worker
-from worker.printed import Line, PrintedLines
+from worker.printed import PrintedLines
 from worker.standard_streams import OUTPUTS
 
 SHIP_SECONDS = 0.25
@@ -26,7 +26,7 @@ AT_ONCE = 1 << 16
 
 
 class Listener:
-    """A thread that reads the pipes.
+    """A thread that reads the pipes, and one that ships what was read: a slow broker holds up nobody who writes.
 
     Args:
         pipes: descriptors of the ends to read, in the order of `OUTPUTS`.
@@ -36,18 +36,21 @@ class Listener:
 
     def __init__(self, pipes: Sequence[int], logger: logging.Logger, shipper: LogShipper, queue: WorkQueue) -> None:
         self._lines = {
-            pipe: PrintedLines(logger, level, pipe, Line()) for pipe, (_, level) in zip(pipes, OUTPUTS, strict=True)
+            pipe: PrintedLines(logger, level, pipe, of_threads=False)
+            for pipe, (_, level) in zip(pipes, OUTPUTS, strict=True)
         }
         self._open = set(pipes)
         self._shipper = shipper
         self._queue = queue
-        self._shipped = 0.0
-        self._has_ended = False
         self._reading = threading.Lock()
+        self._shipping = threading.Lock()
+        self._has_news = threading.Event()
+        self._has_ended = threading.Event()
         shipper.say_first = [lines.say_dropped for lines in self._lines.values()]
         for pipe in pipes:
             os.set_blocking(pipe, False)
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
+        threading.Thread(target=self._ship_news, name="log", daemon=True).start()
 
     def drain(self) -> None:
         """Ships what has been written so far."""
@@ -55,31 +58,44 @@ class Listener:
         with self._reading:
             while self._read(0) and time.monotonic() < end:
                 pass
-            for lines in self._lines.values():
-                lines.end_line()
-            self._shipper.ship(self._queue)
+            self._end_lines()
+        self._ship()
 
     def outlast_children(self) -> None:
         """The worker has ended; what it left behind may go on writing, and must find no pipe that is broken or full.
 
         Returns when nobody has them open any more.
         """
-        self._has_ended = True
+        self._has_ended.set()
         with self._reading:
             end_of_worker(self._shipper)
             while self._read(None):
                 pass
+            self._end_lines()
 
     def _listen(self) -> None:
         while self._open:
-            select.select(list(self._open), [], [], None if self._shipper.is_empty else SHIP_SECONDS)
+            select.select(list(self._open), [], [])
             with self._reading:
-                if self._has_ended:
+                if self._has_ended.is_set():
                     return
                 self._read(0)
-                if time.monotonic() - self._shipped > SHIP_SECONDS:
-                    self._shipper.ship(self._queue)
-                    self._shipped = time.monotonic()
+            self._has_news.set()
+
+    def _ship_news(self) -> None:
+        while not self._has_ended.wait(SHIP_SECONDS):
+            if self._shipper.is_empty:
+                self._has_news.wait()
+            self._has_news.clear()
+            self._ship()
+
+    def _ship(self) -> None:
+        with self._shipping:
+            self._shipper.ship(self._queue)
+
+    def _end_lines(self) -> None:
+        for lines in self._lines.values():
+            lines.end_lines()
 
     def _read(self, timeout: float | None) -> bool:
         """Reads each pipe once; returns False where there was nothing to read, or nobody who writes."""

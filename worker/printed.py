@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -17,6 +18,8 @@ LONGEST_TEXT = 19_900
 LINES_A_SECOND = 1_000
 BYTES_A_SECOND = 200_000
 """Of what a step prints to one stream: a weekend of it must not fill the disk, nor a burst of it the broker."""
+LINES_BEGUN = 100
+"""Lines without an end that are kept, of as many threads; the oldest is logged as it is before there are more."""
 PRINTED = {"printed": True}
 """Marks records of what was printed, which are within bounds already."""
 
@@ -106,12 +109,9 @@ class Line:
         cut = f" [cut: {self._length:,} bytes]" if self._length > LONGEST_TEXT else ""
         return self._text.decode("utf-8", "backslashreplace") + cut
 
-    def __len__(self) -> int:
-        return len(self._text)
-
-
-class LineOfThread(Line, threading.local):
-    """Each thread has its own."""
+    def __bool__(self) -> bool:
+        """Has it begun?"""
+        return bool(self._length or self._returned or self.is_torn)
 
 
 class PrintedLines(io.RawIOBase):
@@ -122,15 +122,16 @@ class PrintedLines(io.RawIOBase):
 
     Args:
         descriptor: of the process, for what wants one, such as `subprocess`.
-        line: where lines are put together; None to do so for each thread.
+        of_threads: are lines put together for each thread that writes, or for all together?
     """
 
-    def __init__(self, logger: logging.Logger, level: int, descriptor: int, line: Line | None = None) -> None:
+    def __init__(self, logger: logging.Logger, level: int, descriptor: int, *, of_threads: bool = True) -> None:
         self._logger = logger
         self._level = level
         self._descriptor = descriptor
         self._allowance = Allowance()
-        self._line = LineOfThread() if line is None else line
+        self._writer = threading.local() if of_threads else None
+        self._begun: dict[object, Line] = {}
         self._of_child: bytes | None = None
 
     def writable(self) -> bool:
@@ -146,34 +147,52 @@ class PrintedLines(io.RawIOBase):
         said = bytes(data)
         if self._of_child is not None:
             return self._write_in_child(said)
+        writer = self._writer_now()
+        line = self._begun.pop(writer, None) or Line()
         start = 0
         while (end := said.find(b"\n", start)) != -1:
             if not self._allowance.is_left():
                 self._allowance.drop(said.count(b"\n", start))
-                self._line.clear()
+                line.clear()
                 start = said.rfind(b"\n") + 1
                 break
-            self._line.add(said, start, end)
-            self._log()
+            line.add(said, start, end)
+            self._log(line)
             start = end + 1
         if start < len(said):
-            if not len(self._line) and not self._allowance.is_left():
-                self._line.is_torn = True
-            self._line.add(said, start, len(said))
+            if not line and not self._allowance.is_left():
+                line.is_torn = True
+            line.add(said, start, len(said))
+        if line:
+            if len(self._begun) >= LINES_BEGUN:
+                self._end_one()
+            self._begun[writer] = line
         return len(said)
 
-    def end_line(self) -> None:
-        """Nothing more will be written: a last line that has no end is logged."""
-        if len(self._line):
-            self._log()
+    def end_lines(self) -> None:
+        """Nothing more will be written: last lines that have no end are logged, also of threads that are gone."""
+        while self._begun:
+            self._end_one()
 
-    def _log(self) -> None:
-        text = str(self._line)
-        if self._line.is_torn:
+    def _end_one(self) -> None:
+        with suppress(StopIteration, KeyError):  # a thread goes on with it at this moment
+            self._log(self._begun.pop(next(iter(self._begun))))
+
+    def _writer_now(self) -> object:
+        """Stands for this thread, and for no later one that the system gives the same number."""
+        if self._writer is None:
+            return None
+        if not hasattr(self._writer, "mark"):
+            self._writer.mark = object()
+        return self._writer.mark
+
+    def _log(self, line: Line) -> None:
+        text = str(line)
+        if line.is_torn:
             self._allowance.drop(1)
         elif text and self._allowance.take(len(text)):
             self._logger.log(self._level, "%s", text, extra=PRINTED)
-        self._line.clear()
+        line.clear()
 
     def say_dropped(self) -> None:
         """Logs how many lines were too many since the last time."""

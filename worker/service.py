@@ -135,6 +135,8 @@ class Worker:
             self._stopping.set()
             if watch.is_alive():
                 watch.join(timeout=5)
+            for lines in streams.printed:
+                lines.end_lines()
             streams.restore()
             keeper.flush()
             shipper.ship(self._queue)

@@ -16,14 +16,9 @@ BYTES_AT_ONCE = 16_000_000
 """About; rows of dead letters may have 64 MB each."""
 LOG_LENGTH = 20_000
 LOG_BYTES = 16_000_000
-"""What waits for the coordinator of log records, about; older ones are dropped, and counted."""
+"""What waits for the coordinator of log records, at most; older ones are dropped, and counted."""
 
 logger = logging.getLogger(__name__)
-
-
-def records_kept(lines: Sequence[bytes]) -> int:
-    """How many log records may wait where they are as long as these."""
-    return min(LOG_LENGTH, max(1, LOG_BYTES * len(lines) // max(1, sum(map(len, lines)))))
 
 
 class Reports:

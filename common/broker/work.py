@@ -13,7 +13,7 @@ from common.batch import Batch, DeadLetter, Failure, Payload, Result
 from common.broker.connection import Argument, Call, Connection, RunGone
 from common.broker.generator_state import GeneratorState
 from common.broker.held import holders
-from common.broker.reports import records_kept
+from common.broker.reports import LOG_BYTES, LOG_LENGTH
 from common.broker.runs import RunRegistry
 from common.errors import BrokerError, PayloadMissing, WireError
 from common.keys import GROUP, HANDED_BACK, KEYS_PER_CALL, Keys
@@ -391,7 +391,7 @@ class WorkQueue:
 
     def report(self, lines: Sequence[bytes]) -> int:
         """Sends log records on their way to the run directory; returns how many older ones were dropped for them."""
-        return self._write("report", [self.keys.log], records_kept(lines), *lines) - 1
+        return self._write("report", [self.keys.log], LOG_LENGTH, LOG_BYTES, *lines) - 1
 
 
 def _raise_first(replies: Sequence[Any]) -> None:

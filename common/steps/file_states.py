@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 import socket
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
@@ -75,6 +75,24 @@ class FileState:
         if now.time != self.time:
             return f"it was written {_shown_time(now.time)}"
         return "another file has taken its name" if here and now.inode != self.inode else ""
+
+    def change(self, now: FileState, read: Callable[[], str], *, here: bool = True) -> str:
+        """What shows that the file holds something else, in words; empty where it holds the same, as far as is known.
+
+        Where all its bytes are known they alone count. Where they are not, one of its mode, its owner or its links is
+        none, and neither is one of bytes between head and tail whose time was put back: both show in `changed` alone.
+
+        Args:
+            read: gives the digest of all bytes of the file as it is now; called only where something was done to it.
+            here: is `now` of the same host? Elsewhere a copy has times of its own.
+        """
+        difference = self.difference(now, here=here)
+        if (now.size, now.head, now.tail) != (self.size, self.head, self.tail):
+            return difference
+        is_untouched = not difference and (now.changed == self.changed or not here)
+        if self.whole and (now.whole or not is_untouched):
+            return "" if (now.whole or read()) == self.whole else difference or "it holds something else"
+        return difference if here else ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from typing import Any, BinaryIO, cast
 
 from common.errors import FileChanged
@@ -33,6 +34,7 @@ class FileWatch:
 
     def __init__(self, known: DataFiles) -> None:
         self._known = {state.path: state for state in known.files}
+        self._stamps = {state.path: state.stamp for state in known.files}
         self._here = known.is_here
         self._source: FileSource | None = None
         self._tap: _Tap | None = None
@@ -57,9 +59,10 @@ class FileWatch:
         self._ends_at = now + _ENDS_SECONDS if ends else self._ends_at
         known = self._known[source.shown]
         found = self._look(source, known, ends=ends)
-        if difference := known.difference(found):
-            kind = FileTouched if self._holds_the_same(source, known, found) else FileChanged
-            raise kind(source.shown, difference)
+        if difference := known.change(found, partial(digest_of, source)):
+            raise FileChanged(source.shown, difference)
+        if known.whole and known.stamp != found.stamp:
+            raise FileTouched(source.shown, known.difference(found) or "something was done to it")
 
     @contextmanager
     def reading(self, source: FileSource) -> Iterator[None]:
@@ -85,8 +88,8 @@ class FileWatch:
         """From here on the file is compared with what it is now, if that is what it was when the run began."""
         known = self._known[source.shown]
         found = self._look(source, known, ends=True)
-        difference = known.difference(found, here=self._here)
-        if difference and not self._holds_the_same(source, known, found) and not self._is_a_copy(source, known, found):
+        here = self._here or not source.is_local
+        if difference := known.change(found, partial(digest_of, source), here=here):
             raise FileChanged(source.shown, difference)
         self._known[source.shown] = replace(found, whole=known.whole)
 
@@ -98,15 +101,6 @@ class FileWatch:
         except FileNotFoundError:
             raise FileChanged(source.shown, "it is gone") from None
 
-    def _holds_the_same(self, source: FileSource, known: FileState, found: FileState) -> bool:
-        if not known.whole or (found.size, found.head, found.tail) != (known.size, known.head, known.tail):
-            return False
-        return digest_of(source) == known.whole
-
-    def _is_a_copy(self, source: FileSource, known: FileState, found: FileState) -> bool:
-        """Another host may have files of its own, whose times say nothing; no more of them is known."""
-        return source.is_local and not self._here and not known.whole and known.content == found.content
-
     def _note_digest(self, source: FileSource) -> None:
         known = self._known[source.shown]
         if known.whole:
@@ -115,7 +109,7 @@ class FileWatch:
         if not digest and source.is_local and known.size <= _DIGEST_BYTES:
             digest = digest_of(source)
             self.check(ends=True)
-        if digest:
+        if digest and self._look(source, known, ends=False).stamp == self._stamps[source.shown]:
             self.digests[source.shown] = digest
 
 

@@ -111,6 +111,6 @@ def run(
 
 def _same_command() -> str:
     """What was typed, as it goes on with the run; a password in it is not repeated."""
-    from common.redaction import shown_command
+    from common.shown_command import shown_command
 
     return shown_command(["pipeline-coordinator", *(argument for argument in sys.argv[1:] if argument != "--fresh")])

@@ -30,8 +30,9 @@ parent, folder = int(sys.argv[1]), pathlib.Path(sys.argv[2])
 while os.getppid() == parent:
     time.sleep(0.02)
 print(flush=True)
-for _ in range(100):
+for _ in range(30):
     print("x" * 5000, flush=True)
+print("the last of a child", end="", flush=True)
 folder.joinpath("survived").touch()
 time.sleep(1000)
 """
@@ -62,6 +63,7 @@ class Writes(Step):
             os._exit(0)
         os.waitpid(pid, 0)
         os.write(1, b"no end")
+        print("printed without an end", end="")
         sys.stdin.reconfigure(errors="replace")
         stdin = [sys.stdin.read(), sys.stdin.fileno(), sys.stdin.encoding, os.read(0, 10).decode()]
         yield [{**row, "stdin": repr(stdin)} for row in inputs]
@@ -119,6 +121,7 @@ def check_log(harness: Harness) -> None:
     expected += ["INFO a child", "INFO to a stream", "INFO written", "INFO forked and printed", "INFO no end"]
     assert [text for text in texts if text in expected] == expected
     assert "WARNING complains" in texts
+    assert "INFO printed without an end" in texts
     assert any(text.startswith("WARNING WARNING pid=") and text.endswith("forked and logged") for text in texts)
     assert any("writing.py" in text and "in process" in text for text in texts), "what faulthandler writes"
     (row,) = harness.rows()
@@ -162,4 +165,5 @@ def test_a_child_that_outlives_its_worker_holds_up_nothing(harness: Harness, red
     wait_for((harness.folder / "survived").exists, what="a child that could write")
     (child,) = [one for one in harness.processes() if "-c" in one.cmdline()]
     child.kill()
+    wait_for(lambda: "the last of a child" in workers[1].text, what="its last line, which has no end")
     assert harness.left_over() == [], "who read what it wrote ends with it"

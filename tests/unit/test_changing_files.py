@@ -157,6 +157,65 @@ def test_a_large_file_is_not_read_before_its_first_row_and_a_touch_of_it_ends_th
         list(batches)
 
 
+def chmod(path: Path) -> None:
+    path.chmod(0o640)
+
+
+def link(path: Path) -> None:
+    os.link(path, path.with_name("link"))
+
+
+def edit_the_middle_and_put_the_time_back(path: Path) -> None:
+    before = path.stat()
+    edit_the_middle(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+
+
+@pytest.mark.parametrize("change", [chmod, link], ids=lambda change: str(change.__name__))
+@pytest.mark.parametrize("limit", [0, 1_000_000], ids=["large", "small"])
+def test_a_change_of_the_mode_or_the_links_of_a_file_is_none(
+    tmp_path: Path, limit: int, change: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.steps.file_states.SMALL_BYTES", limit)
+    path = save(tmp_path / "a.jsonl", "old")
+    step = loader(path)
+    batches = step.process()
+    made = [row for some, _ in islice(batches, 3) for row in some]
+    change(path)
+    made += [row for some, _ in batches for row in some]
+    assert made == rows("old")
+    assert step.digests() == [""], "what was read meanwhile may have been anything"
+    again = loader(path)
+    again.pin(step.snapshot())
+    assert len(list(again.process())) == COUNT // 10
+
+
+@pytest.mark.parametrize("while_read", [True, False])
+def test_bytes_count_where_all_are_known_also_where_the_time_was_put_back(tmp_path: Path, while_read: bool) -> None:
+    path = save(tmp_path / "a.jsonl", "old")
+    step = loader(path)
+    step.data_files()
+    batches = step.process()
+    if while_read:
+        next(batches)
+    edit_the_middle_and_put_the_time_back(path)
+    with pytest.raises(FileChanged, match="it holds something else"):
+        list(batches)
+
+
+def test_an_edit_whose_time_was_put_back_is_not_seen_where_the_bytes_between_the_ends_are_not_known(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.steps.file_states.SMALL_BYTES", 0)
+    monkeypatch.setattr("common.steps.file_states.END_BYTES", 1_000)
+    path = save(tmp_path / "a.txt", "old")
+    step = loader(path)
+    step.data_files()
+    edit_the_middle_and_put_the_time_back(path)
+    assert len(list(step.process())) == COUNT // 10
+    assert step.digests() == [""], "of what the run began with nobody has read the whole"
+
+
 @pytest.mark.parametrize("name", FORMATS)
 def test_who_reads_a_large_file_to_its_end_knows_its_digest(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import io
 import logging
 from pathlib import Path
@@ -9,18 +10,19 @@ from pathlib import Path
 import pyarrow as pa
 import pytest
 from click.testing import CliRunner
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from markdown_it import MarkdownIt
 from rich.console import Console
 from rich.text import Text
 
-from common.printable import PrintableFormatter
+from common.printable import PrintableFormatter, printable, quoted
 from coordinator.card import CardConfig, CardFacts, front_matter, load_dataset_example, write_card
 from coordinator.cli import group
 from coordinator.markdown import code, inline, paragraphs
 from coordinator.printable import Printable
 from coordinator.progress import make_reporter
+from coordinator.summary import summary
 from coordinator.view import Outcome
 
 HOSTILE = "a\x1b[2Jb\x1b]0;title\x07c\x9b31md\u202ee\u2066f\x00g\x7fh\x1bi\ud800"
@@ -144,3 +146,22 @@ def test_nothing_of_a_card_is_taken_for_markup() -> None:
     assert "license" not in front
     assert {kind for kind in kinds(text) if "html" in kind or "image" in kind or "link" in kind} == set()
     assert r'load_dataset("a\"b", split="train")' in card
+
+
+@given(st.text(st.characters(exclude_categories=[])))
+@example('a "b" \\ \x1b[2J \r\n \x7f \u202e \u2028 \ud800 Größe')
+def test_a_quoted_text_is_what_python_reads_as_that_text_in_one_printable_line(text: str) -> None:
+    shown = quoted(text)
+    assert ast.literal_eval(shown) == text
+    assert printable(shown) == shown
+    assert len(shown.splitlines()) == 1
+    shown.encode()
+    assert quoted("Größe") == '"Größe"'
+
+
+def test_a_command_that_loads_a_dataset_from_a_strange_folder_is_safe_to_show_and_to_copy(tmp_path: Path) -> None:
+    folder = tmp_path / 'a \u202e "b" \udcff'
+    outcome = Outcome(run_id="r", status="complete", exit_code=0, dataset=folder, rows={"a": 1})
+    (line,) = [line.plain for line in summary(outcome) if "load_dataset(" in line.plain]
+    assert ast.literal_eval(line.partition("load_dataset(")[2].rstrip(")")) == str(folder)
+    assert printable(line) == line

@@ -186,6 +186,47 @@ def test_a_worker_that_finds_another_file_than_the_run_began_with_says_so(tmp_pa
     check_data_files(step, known)
 
 
+@pytest.mark.parametrize("limit", [0, 1_000_000], ids=["large", "small"])
+@pytest.mark.parametrize("host", ["here", "elsewhere"])
+def test_a_worker_takes_a_file_whose_mode_or_links_alone_have_changed(
+    tmp_path: Path, limit: int, host: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.steps.file_states.SMALL_BYTES", limit)
+    path = tmp_path / "template.j2"
+    path.write_text("one")
+    step = Ask(name="ask", template=str(path))
+    known = data_files({"ask": step})
+    if host == "elsewhere":
+        known = {name: replace(files, host=host) for name, files in known.items()}
+    path.chmod(0o640)
+    os.link(path, tmp_path / "link")
+    check_data_files(step, known)
+    os.utime(path, (1_000, 1_000))
+    if limit or host == "elsewhere":
+        check_data_files(step, known)
+    else:
+        with pytest.raises(FileChanged, match="it was written at 1970-01-01"):
+            check_data_files(step, known)
+
+
+def test_a_worker_sees_bytes_that_have_changed_whose_time_was_put_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.steps.file_states.END_BYTES", 2)
+    path = tmp_path / "template.j2"
+    path.write_text("what is in the middle")
+    step = Ask(name="ask", template=str(path))
+    known = data_files({"ask": step})
+    before = path.stat()
+    edit_the_middle(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    with pytest.raises(FileChanged, match="it holds something else"):
+        check_data_files(step, known)
+    monkeypatch.setattr("common.steps.file_states.SMALL_BYTES", 0)
+    with pytest.raises(FileChanged, match="it holds something else"):
+        check_data_files(step, known)
+
+
 def test_a_file_that_cannot_be_read_is_named_with_its_step(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "template.j2").write_text("text")
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
+import threading
 
 import pytest
 
-from worker.printed import LINES_A_SECOND, LONGEST_TEXT, PrintedLines
+from worker.printed import LINES_A_SECOND, LINES_BEGUN, LONGEST_TEXT, PrintedLines
 from worker.standard_streams import text_stream
 
 LOGGER = logging.getLogger("penstock.step.say")
@@ -60,3 +61,30 @@ def test_lines_that_are_too_many_are_dropped_whole_and_counted(
     assert printed == [f"line {number}" for number in range(LINES_A_SECOND)]
     assert last == "and on"
     assert said.startswith("2,001 printed lines were dropped: the step prints more than 1,000 lines")
+
+
+def test_a_line_without_an_end_comes_out_at_the_end_also_of_a_thread_that_is_gone(
+    lines: PrintedLines, caplog: pytest.LogCaptureFixture
+) -> None:
+    stream = text_stream(lines)
+    for number in range(3):
+        thread = threading.Thread(target=print, args=("thread", number), kwargs={"end": "", "file": stream})
+        thread.start()
+        thread.join()
+    print("one\nlast", end="", file=stream)
+    assert caplog.messages == ["one"]
+    lines.end_lines()
+    lines.end_lines()
+    assert caplog.messages == ["one", "thread 0", "thread 1", "thread 2", "last"]
+    print(" and on", file=stream)
+    assert caplog.messages[-1] == " and on"
+
+
+def test_lines_without_an_end_of_many_threads_are_not_kept_for_ever(
+    lines: PrintedLines, caplog: pytest.LogCaptureFixture
+) -> None:
+    for number in range(LINES_BEGUN + 5):
+        thread = threading.Thread(target=lines.write, args=(b"%d" % number,))
+        thread.start()
+        thread.join()
+    assert caplog.messages == ["0", "1", "2", "3", "4"]

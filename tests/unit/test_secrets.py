@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from common.errors import SpecError
 from common.faults import SpecFault
 from common.secrets import refuse_secrets
 from common.spec import PipelineSpec
+from coordinator.load import prepare
 
 SK = "sk-" + "a1B2" * 8
 
@@ -24,11 +28,18 @@ SK = "sk-" + "a1B2" * 8
         {"passwd": "x"},
         {"DB_PASSWD": "x"},
         {"pwd": "x"},
+        {"pwd": "/x"},
+        {"PWD": "x"},
+        {"MYSQL_PWD": "/x"},
+        {"env": {"PWD": "x"}},
+        {"env": [["PWD", "x"]]},
         {"password": 123456},
         {"passphrase": "x"},
         {"auth": "x"},
         {"auth": ["me", "x"]},
         {"credentials": "x"},
+        {"api_key=x": None},
+        {"api_key:x": None},
         {"apiKey": "x"},
         {"apikey": "x"},
         {"API-Key": "x"},
@@ -88,6 +99,9 @@ def test_what_looks_like_a_secret_is_refused_by_its_place(params: dict[str, Any]
         {"url": "https://host:8000/@me", "mail": "me@example.org", "to": "sftp://user@host/rows"},
         {"model": "sk-model", "stop": ["Bearer", "Bearer of bad news"]},
         {"words": ["token", "x"]},
+        {"env": {"PWD": "/home/me", "OLDPWD": "/home"}},
+        {"env": [["PWD", "/home/me"]]},
+        {"env": [{"name": "PWD", "value": "/home/me"}]},
     ],
     ids=repr,
 )
@@ -99,3 +113,33 @@ def test_options_of_routing_functions_are_looked_at_too() -> None:
     routing = {"a": {"function": "mine:choose", "api_key": "x"}}
     with pytest.raises(SpecFault, match=r"'routing\.a\.api_key' holds a secret"):
         PipelineSpec.from_dict({"name": "demo", "steps": {"a": {"type": "A"}}, "routing": routing})
+
+
+LLM = {"type": "OpenAILLM", "model": "m"}
+
+
+@pytest.mark.parametrize(
+    "override",
+    [
+        "ask.llm.api_key=planted",
+        "ask.llm={api_key: planted}",
+        "ask.llm={'api_key=planted'}",
+        "ask.llm=api_key=planted",
+        "ask.llm={api_key: planted",
+        "ask.llm.api_key: planted",
+        "ask.llm.api_key: planted=1",
+        "{api_key: planted}",
+        "ask.llm.generation_kwargs={extra_headers: [[X-Api-Key, planted]]}",
+        "ask.llm={base_url: 'http://me:planted@h'}",
+        "aks.llm={api_key: planted}",
+        "ask.llm.model.api_key:planted.x=1",
+    ],
+)
+def test_a_secret_in_an_override_is_not_repeated(override: str, tmp_path: Path) -> None:
+    steps = {"load": {"type": "LoadDataFromDicts", "data": [{"instruction": "a"}]}}
+    steps["ask"] = {"type": "TextGeneration", "after": "load", "llm": LLM}
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(json.dumps({"name": "demo", "steps": steps}))
+    with pytest.raises(SpecError, match="--set ") as refused:
+        prepare(spec, [override])
+    assert "planted" not in str(refused.value)

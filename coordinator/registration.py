@@ -1,0 +1,128 @@
+"""How a run is made known: who coordinates it, and what its broker and its run directory say of it."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+import threading
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+from common.broker.connection import Connection
+from common.broker.control import Control
+from common.broker.runs import RunRegistry
+from common.descriptor import endpoints
+from common.signature import Identity
+from common.source import Sources
+from common.wire import PROTOCOL
+from coordinator.known_data import DataRecord
+from coordinator.known_run import all_endpoints, check_known_run
+from coordinator.load import Prepared
+from coordinator.request import RunRequest
+from coordinator.routing import Routing
+from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.run_options import pipeline_options
+from coordinator.stores import RunStores
+from coordinator.view import Reporter
+
+
+def holder_of(directory: RunDirectory) -> dict[str, Any]:
+    """Who this process says that it is, with a token of its own, when it takes the lease."""
+    return {"token": secrets.token_hex(8), "pid": os.getpid(), **directory.address}
+
+
+@dataclass(frozen=True, slots=True)
+class Registration:
+    """Of a run, which may have begun before, at one broker."""
+
+    run_id: str
+    request: RunRequest
+    directory: RunDirectory
+    stores: RunStores
+    identity: Identity
+    data: DataRecord
+    sources: Sources
+    routing: Routing
+    connection: Connection
+    reporter: Reporter
+
+    def begin(self, control: Control, prepared: Prepared, before: RunRecord | None, *, fresh: bool) -> None:
+        """Becomes the coordinator; may be done twice, since a broker may go away at any moment of it.
+
+        Raises:
+            BrokerError: the broker would lose work.
+            UsageError: it has nothing of the run, or has another one under its id.
+            Fenced: another coordinator is alive.
+        """
+        if not self.connection.check().append_only:
+            self.reporter.say(
+                "the broker writes no AOF (appendonly no): if it dies, this run goes back to what it has last saved, "
+                "or to its beginning"
+            )
+        if fresh:
+            self._forget(control)
+        else:
+            check_known_run(self._registry, self._record(prepared, before), before, self.reporter, self.data)
+        control.take_over(self._dead_token())
+
+    def open(self, control: Control, prepared: Prepared) -> None:
+        """Makes the run known, or says what has changed since it was last worked on."""
+        if control.is_forgotten():
+            control.regain(threading.Event())
+        steps = list(prepared.plan.steps)
+        options = {
+            "base_dir": str(prepared.folder),
+            "limit": self.request.limit,
+            "dry_run": self.request.dry_run,
+            "files": self.data.of_parameters,
+            **pipeline_options(prepared, self.routing, self.sources),
+        }
+        options |= self.stores.options(options["spill"])
+        record = self._record(prepared, self.directory.read())
+        control.update(
+            protocol=PROTOCOL,
+            pipeline=record.pipeline,
+            signature=record.signature,
+            spec=json.dumps(prepared.spec.dump()),
+            options=json.dumps(options),
+            status="starting",
+            want="",
+            begun=self._registry.begun(self.run_id) or record.created.isoformat(),
+        )
+        control.ensure_groups(steps)
+        control.forget_workers()
+        if self.request.broker is None:
+            control.reclaim(steps)
+        self._registry.add(self.run_id)
+        self.directory.write(record)
+
+    def _record(self, prepared: Prepared, begun: RunRecord | None) -> RunRecord:
+        return RunRecord(
+            run=self.run_id,
+            pipeline=prepared.spec.name,
+            signature=self.data.signature,
+            created=begun.created if begun else datetime.now(UTC),
+            broker=self.request.broker,
+            payloads=self.stores.recorded,
+            endpoints=all_endpoints(begun, endpoints(prepared.steps)),
+            done=begun.done if begun else {},
+            identity=self.identity.digests(),
+        )
+
+    @property
+    def _registry(self) -> RunRegistry:
+        return RunRegistry(self.connection)
+
+    def _dead_token(self) -> str:
+        """The lease of a coordinator that had this very run directory need not run out: this process has its lock."""
+        holder = self._registry.lease_holder(self.run_id) or {}
+        return str(holder.get("token", "")) if self.directory.is_of(holder) else ""
+
+    def _forget(self, control: Control) -> None:
+        """`--fresh`: under the lease, so that no other coordinator loses its run."""
+        control.take_over(self._dead_token())
+        self._registry.delete(self.run_id)
+        if problem := self.stores.start_over():
+            self.reporter.say(problem)
