@@ -102,7 +102,7 @@ class Execution:
         while True:
             try:
                 if self._request.standby and (ended := self._stand_by()) is not None:
-                    return ended
+                    return ended  # elsewhere
                 return self._run_in_directory()
             except Fenced as error:
                 if self._coordinates or self._request.broker is None:
@@ -113,11 +113,7 @@ class Execution:
     def _stand_by(self) -> Outcome | None:
         """Waits while another process coordinates the run; returns None when it is this one's turn."""
         assert self._request.broker is not None
-        ended = stand_by(self._request.broker, self._directory, self.run_id, self._settings, self._reporter)
-        if isinstance(ended, RunRecord):
-            with self._directory:
-                return self._ending.reuse(ended)
-        return ended
+        return stand_by(self._request.broker, self._directory, self.run_id, self._settings, self._reporter)
 
     def _run_in_directory(self) -> Outcome:
         with self._directory:

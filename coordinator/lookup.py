@@ -32,11 +32,13 @@ class FoundRun:
 
     Args:
         directory, record: None where the run directory is on another host.
+        condemned: its removal was begun and cut off.
     """
 
     run_id: str
     directory: RunDirectory | None = None
     record: RunRecord | None = None
+    condemned: bool = False
 
 
 def find_run(run: str, cache_dir: Path | None, broker: str | None, *, condemned: bool = False) -> FoundRun:
@@ -51,10 +53,12 @@ def find_run(run: str, cache_dir: Path | None, broker: str | None, *, condemned:
     if not run:
         raise UsageError("say which run: RUN is empty")
     cache = cache_directory(cache_dir)
-    here = list_runs(cache) + (condemned_runs(cache) if condemned else [])
+    here = [FoundRun(record.run, directory, record) for directory, record in list_runs(cache)]
+    if condemned:
+        here += [FoundRun(record.run, directory, record, True) for directory, record in condemned_runs(cache)]
     known: dict[str, FoundRun] = {}
-    for directory, record in sorted(here, key=lambda each: each[0].original_of(each[1]) is not None):  # copies last
-        known.setdefault(record.run, FoundRun(record.run, directory, record))
+    for each in sorted(here, key=_is_copy):
+        known.setdefault(each.run_id, each)
     if run in known:
         return known[run]
     if broker:
@@ -150,6 +154,12 @@ def local_coordinator(directory: RunDirectory) -> int | None:
     except OSError:
         return None
     return pid if any(_is_same(file, lock) for file in opened) else None
+
+
+def _is_copy(found: FoundRun) -> bool:
+    assert found.directory is not None
+    assert found.record is not None
+    return found.directory.original_of(found.record) is not None
 
 
 def _url_of(found: FoundRun, broker: str | None) -> str | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -17,9 +17,14 @@ from common.payloads import FileStore
 from common.settings import Settings
 from coordinator.embedded import end_leftover
 from coordinator.lookup import FoundRun, broker_of, connect, is_outlived
+from coordinator.run_directory import RunRecord
 
 STORE_SECONDS = 10.0
 """How long a payload store that cannot be reached is waited for."""
+
+
+class Overtaken(Fenced):
+    """The run is not any more what it was when it was chosen: another process was quicker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,8 +42,13 @@ class Removed:
     original: Path | None = None
 
 
-def remove_run(found: FoundRun, broker: str | None) -> Removed:
+def remove_run(
+    found: FoundRun, broker: str | None, is_wanted: Callable[[RunRecord], bool] = lambda record: True
+) -> Removed:
     """Removes a run for good: its keys in the broker, its folders of payloads, its directory.
+
+    Args:
+        is_wanted: whether a run with this record is to be removed; is asked again once nobody else can change it.
 
     Of a copy of a run directory that is there as well, only the copy itself is removed.
 
@@ -46,16 +56,18 @@ def remove_run(found: FoundRun, broker: str | None) -> Removed:
     and the next `rm` of it, `gc` or `run` finishes the removal.
 
     Raises:
+        Overtaken: it was begun anew, gone on with or removed since `found` was read; nothing was removed.
         Fenced: a coordinator is alive.
         Disconnected, UsageError: its broker cannot be asked, and may hold keys of it; nothing was removed.
         StoreError: its folder of payloads cannot be reached, and nothing was removed; or it cannot be deleted.
         RunError: its directory cannot be removed, and nothing was; or some of it cannot be deleted, all else was.
     """
     with ExitStack() as stack:
-        if found.directory is not None:
-            found.directory.check_removable()
-            stack.enter_context(found.directory)  # the lock: from here on nobody else coordinates it on this host
-            if found.record is not None and (original := found.directory.original_of(found.record)):
+        if (directory := found.directory) is not None:
+            directory.check_removable()
+            stack.enter_context(directory)  # the lock: from here on nobody else coordinates it on this host
+            found = _as_it_is_now(found, is_wanted)
+            if found.record is not None and (original := directory.original_of(found.record)):
                 _remove_directory(found)
                 return Removed(original=original)
         folders = list(found.record.payloads) if found.record is not None else []
@@ -137,6 +149,25 @@ def disk_size(folder: Path) -> int:
                 continue
             names.setdefault((stat.st_dev, stat.st_ino), [stat.st_size, stat.st_nlink, 0])[2] += 1
     return sum(size for size, links, found in names.values() if found >= links)
+
+
+def _as_it_is_now(found: FoundRun, is_wanted: Callable[[RunRecord], bool]) -> FoundRun:
+    """The run with what its directory says under the lock. Raises Overtaken where that is another run by now."""
+    directory, chosen = found.directory, found.record
+    assert directory is not None
+    assert chosen is not None
+    run = f"run '{found.run_id}' in {directory.path}"
+    record = directory.read()
+    if record is None:
+        if directory.is_condemned:
+            return replace(found, record=directory.read_condemned() or chosen, condemned=True)
+        directory.remove()  # which the lock has made anew
+        raise Overtaken(f"{run} was removed meanwhile by another process")
+    if found.condemned or (record.run, record.created) != (chosen.run, chosen.created):
+        raise Overtaken(f"{run} was begun anew meanwhile; the new one is left alone")
+    if not is_wanted(record):
+        raise Overtaken(f"{run} was gone on with meanwhile")
+    return replace(found, record=record)
 
 
 def _folders_at_broker(found: FoundRun, registry: RunRegistry) -> list[str]:

@@ -59,7 +59,7 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     from common.errors import EXIT_FAILED, Fenced, PenstockError
     from coordinator.lookup import FoundRun
     from coordinator.removal import disk_size, old_at_broker, remove_run
-    from coordinator.run_directory import condemned_runs, list_runs, sweep_cache
+    from coordinator.run_directory import RunRecord, condemned_runs, list_runs, sweep_cache
     from coordinator.wording import ago, count, size
 
     now, cache = datetime.now(UTC), cache_directory(cache_dir)
@@ -69,10 +69,16 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     def keep(run_id: str, why: object) -> None:
         say(f"kept {run_id}: {why}", err=True)
 
+    def age_of(record: RunRecord) -> float:
+        return (now - record.updated).total_seconds()
+
+    def is_wanted(record: RunRecord) -> bool:
+        return age_of(record) >= older_than and (unfinished or record.status == "complete")
+
     def remove(found: FoundRun) -> bool:
         nonlocal keys, failed
         try:
-            keys += 0 if dry_run else remove_run(found, broker).keys or 0
+            keys += 0 if dry_run else remove_run(found, broker, is_wanted).keys or 0
         except PenstockError as error:
             keep(found.run_id, error)
             failed = failed or not isinstance(error, Fenced)
@@ -82,21 +88,20 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     if not dry_run:
         sweep_cache(cache)
     for directory, record in condemned_runs(cache):
-        if remove(FoundRun(record.run, directory, record)):
+        if remove(FoundRun(record.run, directory, record, condemned=True)):
             say(f"{said} what was left of {record.run}, whose removal was cut off")
             runs += 1
     local = list_runs(cache)
     for directory, record in local:
-        age = (now - record.updated).total_seconds()
-        if age < older_than or directory.holder() is not None:
+        if age_of(record) < older_than or directory.holder() is not None:
             continue
-        if record.status != "complete" and not unfinished:
+        if not is_wanted(record):
             kept += 1
             continue
         bytes_on_disk = disk_size(directory.path)
         if remove(FoundRun(record.run, directory, record)):
             state = "complete" if record.status == "complete" else "not complete"
-            say(f"{said} {record.run} ({state}, {ago(age)}, {size(bytes_on_disk)})")
+            say(f"{said} {record.run} ({state}, {ago(age_of(record))}, {size(bytes_on_disk)})")
             runs, freed = runs + 1, freed + bytes_on_disk
     if broker:
         here = {record.run for _, record in local}
