@@ -36,6 +36,7 @@ from common.signature import Identity
 from common.steps.base import AsyncStep
 from common.wire import PROTOCOL
 from coordinator.descriptors import DescriptorWait
+from coordinator.earlier_keys import EarlierKeys
 from coordinator.earlier_runs import lines_about_earlier_runs
 from coordinator.embedded import end_leftover
 from coordinator.ending import Ending
@@ -120,11 +121,13 @@ class Execution:
             before = self._last_record()
             if self._directory.is_condemned:
                 self._reporter.say("the removal of an earlier run is finished first: it was cut off")
-                self._fresh, before = True, self._directory.read_condemned()
+                self._fresh = True
             check_copy(self._directory, before)
             self._stores.remember(before)
             if self._fresh:
                 self._check_here()  # before what is there is given up for it
+                if before is not None:
+                    EarlierKeys(self._directory, before, self.run_id, self._request.broker).remove(self._reporter.say)
                 end_leftover(self._directory.broker)
                 self._directory.clear()
                 before = None
@@ -169,7 +172,7 @@ class Execution:
 
     def _last_record(self) -> RunRecord | None:
         with suppress(*((RunError,) if self._request.fresh else ())):  # a record that cannot be read is forgotten
-            return self._directory.read()
+            return self._directory.read_condemned() if self._directory.is_condemned else self._directory.read()
         return None
 
     def _run_at(self, connection: Connection, host: LocalHost, before: RunRecord | None) -> Outcome:

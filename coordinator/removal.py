@@ -75,7 +75,7 @@ def remove_run(
         try:
             if connection := stack.enter_context(broker_of(found, broker)):
                 registry = RunRegistry(connection)
-                _refuse_alive(found, registry)
+                refuse_alive(found, registry)
                 folders += _folders_at_broker(found, registry)
         except (Disconnected, UsageError) as error:
             if not _has_expired(found):
@@ -216,7 +216,8 @@ def _remove_directory(found: FoundRun) -> None:
         ) from error
 
 
-def _refuse_alive(found: FoundRun, registry: RunRegistry) -> None:
+def refuse_alive(found: FoundRun, registry: RunRegistry) -> None:
+    """Raises Fenced where a coordinator of the run is alive, as far as its broker knows."""
     try:
         lease = registry.lease_holder(found.run_id)
     except ForeignData:

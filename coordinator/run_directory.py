@@ -8,7 +8,7 @@ import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -198,13 +198,16 @@ class RunDirectory:
         Raises:
             RunError: `run.json` is there and is not a record.
         """
+        return self._read(RECORD)
+
+    def _read(self, name: str) -> RunRecord | None:
         try:
-            return RunRecord.model_validate_json((self.path / RECORD).read_bytes())
+            return RunRecord.model_validate_json((self.path / name).read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise RunError(f"{self.path / RECORD} cannot be read: {reason}; remove {self.path} to start over") from None
+            raise RunError(f"{self.path / name} cannot be read: {reason}; remove {self.path} to start over") from None
 
     def write(self, record: RunRecord) -> RunRecord:
         """Records `record`, with the present time as `updated`: after a crash it is there whole, or not at all."""
@@ -255,10 +258,8 @@ class RunDirectory:
         return (self.path / CONDEMNED).exists()
 
     def read_condemned(self) -> RunRecord | None:
-        """What was recorded of a run that is being removed; None where that cannot be read."""
-        with contextlib.suppress(OSError, ValidationError):
-            return RunRecord.model_validate_json((self.path / CONDEMNED).read_bytes())
-        return None
+        """What was recorded of a run that is being removed, as `read`."""
+        return self._read(CONDEMNED)
 
     def condemn(self) -> None:
         """From here on the run is gone, and all that is deleted of it later is only what it takes on disk.
@@ -326,14 +327,14 @@ class RunDirectory:
 
 def list_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
     """Every recorded run in `cache`, the newest first. Records that cannot be read are logged and left out."""
-    return sorted(_recorded(cache), key=lambda run: run[1].created, reverse=True)
+    directories = (RunDirectory(path.parent) for path in cache.glob(f"*/*/{RECORD}"))
+    return sorted(_recorded(directories, RunDirectory.read), key=lambda run: run[1].created, reverse=True)
 
 
 def condemned_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
     """Runs that somebody has begun to remove who is not there any more."""
     directories = [RunDirectory(path.parent) for path in cache.glob(f"*/*/{CONDEMNED}")]
-    records = [(directory, directory.read_condemned()) for directory in directories if directory.holder() is None]
-    return [(directory, record) for directory, record in records if record is not None]
+    return list(_recorded((one for one in directories if one.holder() is None), RunDirectory.read_condemned))
 
 
 def sweep_cache(cache: Path) -> None:
@@ -344,11 +345,12 @@ def sweep_cache(cache: Path) -> None:
                 folder.rmdir()  # if nothing else was there
 
 
-def _recorded(cache: Path) -> Iterator[tuple[RunDirectory, RunRecord]]:
-    for path in cache.glob(f"*/*/{RECORD}"):
-        directory = RunDirectory(path.parent)
+def _recorded(
+    directories: Iterable[RunDirectory], read: Callable[[RunDirectory], RunRecord | None]
+) -> Iterator[tuple[RunDirectory, RunRecord]]:
+    for directory in directories:
         try:
-            record = directory.read()
+            record = read(directory)
         except RunError as error:
             logger.warning("%s", error)
             continue
