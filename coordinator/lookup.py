@@ -18,7 +18,8 @@ from common.cache import cache_directory
 from common.errors import BrokerError, UsageError
 from common.printable import one_line
 from coordinator.embedded import leftover, ping
-from coordinator.run_directory import LOCK, RunDirectory, RunRecord, condemned_runs, list_runs
+from coordinator.run_directory import LOCK, RunDirectory, RunRecord
+from coordinator.run_list import condemned_runs, list_runs
 from coordinator.socket_folder import SocketFolder
 
 REPLY_SECONDS = 10.0

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import logging
 import os
 import socket
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -35,8 +34,6 @@ LOCK = "lock"
 LOCK_PATIENCE = 0.3  # seconds; `holder` takes the lock for a moment to see whether it is free
 
 RunStatus = Literal["running", "complete", "stopped", "failed", "halted"]
-
-logger = logging.getLogger(__name__)
 
 
 class RunRecord(BaseModel):
@@ -125,6 +122,7 @@ class RunDirectory:
                     if time.monotonic() >= deadline:
                         raise
                     time.sleep(0.02)
+            sweep(self.path)
         except BlockingIOError:
             with contextlib.suppress(RunError):
                 record = self.read()
@@ -323,36 +321,3 @@ class RunDirectory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
-
-
-def list_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
-    """Every recorded run in `cache`, the newest first. Records that cannot be read are logged and left out."""
-    directories = (RunDirectory(path.parent) for path in cache.glob(f"*/*/{RECORD}"))
-    return sorted(_recorded(directories, RunDirectory.read), key=lambda run: run[1].created, reverse=True)
-
-
-def condemned_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
-    """Runs that somebody has begun to remove who is not there any more."""
-    directories = [RunDirectory(path.parent) for path in cache.glob(f"*/*/{CONDEMNED}")]
-    return list(_recorded((one for one in directories if one.holder() is None), RunDirectory.read_condemned))
-
-
-def sweep_cache(cache: Path) -> None:
-    """Deletes what is left of directories that were removed by somebody who died meanwhile."""
-    for folder in cache.glob("*/"):
-        if sweep(folder):
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # if nothing else was there
-
-
-def _recorded(
-    directories: Iterable[RunDirectory], read: Callable[[RunDirectory], RunRecord | None]
-) -> Iterator[tuple[RunDirectory, RunRecord]]:
-    for directory in directories:
-        try:
-            record = read(directory)
-        except RunError as error:
-            logger.warning("%s", error)
-            continue
-        if record is not None:
-            yield directory, record

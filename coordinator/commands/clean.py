@@ -24,7 +24,7 @@ def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
     from common.cache import cache_directory
     from coordinator.lookup import find_run
     from coordinator.removal import disk_size, remove_run
-    from coordinator.run_directory import sweep_cache
+    from coordinator.run_list import sweep_cache
     from coordinator.wording import count, size
 
     sweep_cache(cache_directory(cache_dir))
@@ -59,7 +59,8 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     from common.errors import EXIT_FAILED, Fenced, PenstockError
     from coordinator.lookup import FoundRun
     from coordinator.removal import disk_size, old_at_broker, remove_run
-    from coordinator.run_directory import RunRecord, condemned_runs, list_runs, sweep_cache
+    from coordinator.run_directory import RunRecord
+    from coordinator.run_list import condemned_runs, list_runs, sweep_cache
     from coordinator.wording import ago, count, size
 
     now, cache = datetime.now(UTC), cache_directory(cache_dir)
