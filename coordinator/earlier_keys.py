@@ -11,7 +11,7 @@ from common.broker.runs import RunRegistry
 from common.broker.shown_url import HIDDEN, redact
 from common.errors import UsageError
 from coordinator.lookup import FoundRun, connect
-from coordinator.removal import refuse_alive
+from coordinator.removal import is_anothers, refuse_alive
 from coordinator.run_directory import RunDirectory, RunRecord
 
 
@@ -77,6 +77,8 @@ class EarlierKeys:
     def _delete(self, found: FoundRun, connection: Connection) -> None:
         connection.facts()
         registry = RunRegistry(connection)
+        if is_anothers(found, registry):
+            return
         refuse_alive(found, registry)
         self.directory.condemn()
         registry.delete(found.run_id)

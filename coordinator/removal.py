@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common.broker.connection import Connection, Disconnected, ForeignData
+from common.broker.runs import RunRecord as BrokerRecord
 from common.broker.runs import RunRegistry
 from common.errors import BrokerError, Fenced, RunError, StoreError, UsageError
 from common.keys import Keys
@@ -75,8 +76,13 @@ def remove_run(
         try:
             if connection := stack.enter_context(broker_of(found, broker)):
                 registry = RunRegistry(connection)
-                refuse_alive(found, registry)
-                folders += _folders_at_broker(found, registry)
+                known = _at_broker(found, registry)
+                if _is_of_another(found, known):
+                    folders = [url for url in folders if url not in _folders_of(known)]
+                    registry = None
+                else:
+                    refuse_alive(found, registry)
+                    folders += _folders_of(known) if found.record is None else []
         except (Disconnected, UsageError) as error:
             if not _has_expired(found):
                 raise type(error)(f"{error}; its keys there would be left over, so nothing was removed") from None
@@ -170,19 +176,29 @@ def _as_it_is_now(found: FoundRun, is_wanted: Callable[[RunRecord], bool]) -> Fo
     return replace(found, record=record)
 
 
-def _folders_at_broker(found: FoundRun, registry: RunRegistry) -> list[str]:
-    """Those that a run which has its directory elsewhere has told its workers of."""
-    if found.record is not None:
-        return []
+def _at_broker(found: FoundRun, registry: RunRegistry) -> BrokerRecord | None:
     try:
-        record = registry.read(found.run_id)
+        return registry.read(found.run_id)
     except RunError as error:
         if isinstance(error, BrokerError) and not isinstance(error, ForeignData):
             raise
-        return []  # of another version, or nothing that any version writes
-    named = record.options.get("payloads") if record is not None else None
+        return None  # of another version, or nothing that any version writes
+
+
+def _is_of_another(found: FoundRun, known: BrokerRecord | None) -> bool:
+    return found.record is not None and known is not None and known.signature != found.record.signature
+
+
+def _folders_of(known: BrokerRecord | None) -> list[str]:
+    """Folders of payloads that a run has told its workers of, as far as they are not in a run directory."""
+    named = known.options.get("payloads") if known is not None else None
     urls = [url for url in named if isinstance(url, str)] if isinstance(named, list) else []
-    return [url for url in urls if url.rstrip("/").endswith(f"/{found.run_id}")]  # not a run directory of another host
+    return [url for url in urls if known is not None and url.rstrip("/").endswith(f"/{known.run_id}")]
+
+
+def is_anothers(found: FoundRun, registry: RunRegistry) -> bool:
+    """Has another pipeline taken the id of a run over at the broker, by `--fresh`? Then nothing there is of the run."""
+    return _is_of_another(found, _at_broker(found, registry))
 
 
 def _condemn(found: FoundRun, folders: Sequence[str]) -> None:
@@ -225,7 +241,7 @@ def refuse_alive(found: FoundRun, registry: RunRegistry) -> None:
     if lease is not None and not is_outlived(found, lease):
         raise Fenced(
             f"run '{found.run_id}' is coordinated by process {lease.get('pid')} on {lease.get('host')}; stop it first "
-            f"with: pipeline-coordinator stop {found.run_id}"
+            f"with: pipeline-coordinator stop {found.argument}"
         )
 
 

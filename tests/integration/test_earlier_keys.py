@@ -129,3 +129,13 @@ def test_a_record_that_says_where_keys_are_and_cannot_be_read_is_not_forgotten(h
     assert f"{directory.path / CONDEMNED} cannot be read" in text
     assert directory.is_condemned
     assert harness.run(spec, "--fresh")[0] == 0
+
+
+def test_keys_of_another_pipeline_that_has_the_id_by_now_are_left_alone(
+    harness: Harness, spec: Path, redis_url: str
+) -> None:
+    leave_run(harness, spec, redis_url)
+    Connection(redis_url).command("HSET", Keys(BEFORE).run, "signature", "another")
+    code, text = harness.run(spec, "--fresh")
+    assert code == 0, text
+    assert keys(redis_url)
