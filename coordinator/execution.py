@@ -305,7 +305,7 @@ class Execution:
                     host.start_workers(
                         local_worker_arguments(self._prepared, self.run_id), environment, self._directory.log
                     )
-                outcome = self._ending.after(coordinator, control)
+                outcome = self._ending.after(coordinator, control, reporter.say)
                 keep_digests(self._data, connection, control.keys, self._directory.path)
                 if outcome.status == "complete":
                     coordinator.dismiss()
