@@ -11,7 +11,7 @@ from common.broker.runs import RunRegistry
 from common.broker.shown_url import HIDDEN, redact
 from common.errors import UsageError
 from coordinator.lookup import FoundRun, connect
-from coordinator.removal import is_anothers, refuse_alive
+from coordinator.removal import delete_keys, is_anothers, refuse_alive
 from coordinator.run_directory import RunDirectory, RunRecord
 
 
@@ -81,4 +81,4 @@ class EarlierKeys:
             return
         refuse_alive(found, registry)
         self.directory.condemn()
-        registry.delete(found.run_id)
+        delete_keys(found, registry)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import os
+import secrets
+import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from common.broker.connection import Connection, Disconnected, ForeignData
 from common.broker.runs import RunRecord as BrokerRecord
-from common.broker.runs import RunRegistry
+from common.broker.runs import RunRegistry, said_of_holder
 from common.errors import BrokerError, Fenced, RunError, StoreError, UsageError
 from common.keys import Keys
 from common.payloads import FileStore
@@ -22,6 +25,8 @@ from coordinator.run_directory import RunRecord
 
 STORE_SECONDS = 10.0
 """How long a payload store that cannot be reached is waited for."""
+REMOVAL_SECONDS = 30.0
+"""How long coordinators wait for the removal of keys that does not come to its end."""
 
 
 class Overtaken(Fenced):
@@ -36,11 +41,13 @@ class Removed:
         keys: in the broker; None where no broker had to be asked.
         folders: of payloads, outside the run directory.
         original: the run directory of which this one was a copy, and to which all that is elsewhere belongs.
+        is_taken_over: another pipeline has the id at the broker, and what is there stays.
     """
 
     keys: int | None = None
     folders: tuple[str, ...] = ()
     original: Path | None = None
+    is_taken_over: bool = False
 
 
 def remove_run(
@@ -73,11 +80,12 @@ def remove_run(
                 return Removed(original=original)
         folders = list(found.record.payloads) if found.record is not None else []
         registry: RunRegistry | None = None
+        is_taken_over = False
         try:
             if connection := stack.enter_context(broker_of(found, broker)):
                 registry = RunRegistry(connection)
                 known = _at_broker(found, registry)
-                if _is_of_another(found, known):
+                if is_taken_over := _is_of_another(found, known):
                     folders = [url for url in folders if url not in _folders_of(known)]
                     registry = None
                 else:
@@ -89,10 +97,10 @@ def remove_run(
             registry = None
         _condemn(found, folders)
         _remove_folders(folders)
-        keys = registry.delete(found.run_id) if registry is not None else None
+        keys = delete_keys(found, registry) if registry is not None else None
         if found.directory is not None:
             _remove_directory(found)
-        return Removed(keys, tuple(folders))
+        return Removed(keys, tuple(folders), is_taken_over=is_taken_over)
 
 
 def old_at_broker(
@@ -186,7 +194,7 @@ def _at_broker(found: FoundRun, registry: RunRegistry) -> BrokerRecord | None:
 
 
 def _is_of_another(found: FoundRun, known: BrokerRecord | None) -> bool:
-    return found.record is not None and known is not None and known.signature != found.record.signature
+    return found.record is not None and known is not None and known.signature not in ("", found.record.signature)
 
 
 def _folders_of(known: BrokerRecord | None) -> list[str]:
@@ -239,10 +247,24 @@ def refuse_alive(found: FoundRun, registry: RunRegistry) -> None:
     except ForeignData:
         return  # nobody can have it
     if lease is not None and not is_outlived(found, lease):
-        raise Fenced(
-            f"run '{found.run_id}' is coordinated by process {lease.get('pid')} on {lease.get('host')}; stop it first "
-            f"with: pipeline-coordinator stop {found.argument}"
-        )
+        raise Fenced(said_of_holder(found.run_id, lease, found.argument))
+
+
+def delete_keys(found: FoundRun, registry: RunRegistry) -> int:
+    """Deletes a run at its broker, whose coordinators wait meanwhile. Returns how many keys of it there were.
+
+    Raises:
+        Fenced: one is alive.
+    """
+    remover: dict[str, Any] = {"token": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid()}
+    if found.directory is not None:
+        remover |= found.directory.address
+    gone = 0
+    with suppress(ForeignData):  # nobody can coordinate what holds something else
+        lease = registry.lease_holder(found.run_id) or {}
+        dead = str(lease.get("token", "")) if is_outlived(found, lease) else ""
+        gone = registry.condemn(found.run_id, remover, REMOVAL_SECONDS, dead) - (0 if lease else 1)
+    return gone + registry.delete(found.run_id)
 
 
 def _has_expired(found: FoundRun) -> bool:

@@ -36,6 +36,8 @@ def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
         say(f"  {found.directory.path} ({size(freed)})")
     if removed.original is not None:
         say(f"  It was a copy of {removed.original}, whose keys in a broker and payloads stay.")
+    if removed.is_taken_over:
+        say("  Another pipeline has its id at the broker by now, and keeps what is there.")
     for folder in removed.folders:
         say(f"  {folder}")
     if removed.keys is not None:

@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from common.broker.runs import RunRegistry
 from common.errors import Fenced, UsageError
 from common.wire import PROTOCOL
+from coordinator.cli import group
 from coordinator.known_run import check_copy
 from coordinator.lookup import FoundRun, find_run
 from coordinator.removal import remove_run
@@ -109,7 +111,9 @@ def test_of_a_run_whose_id_another_pipeline_has_taken_over_only_the_directory_is
         options=json.dumps({"payloads": [str(stopped.payloads)]}),
         signature="bbbb",
     )
-    remove_run(find_run(stopped.run.run_id, stopped.directory.path.parent.parent, None), None)
+    command = ["rm", stopped.run.run_id, "--cache-dir", str(stopped.directory.path.parent.parent)]
+    result = CliRunner().invoke(group, command, catch_exceptions=False)
+    assert "Another pipeline has its id at the broker by now, and keeps what is there" in result.output
     assert not stopped.directory.path.exists()
     assert stopped.is_whole
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sys
 from collections.abc import Callable
+from pathlib import Path
 
 from coordinator.run_directory import LOCK, RunDirectory
 
@@ -20,6 +21,16 @@ def before_the_lock(directory: RunDirectory, change: Callable[[], object]) -> No
         nonlocal changed
         if not changed and event == "open" and str(args[0]) == lock and int(str(args[2])) & os.O_CREAT:
             changed = True
+            change()
+
+    sys.addaudithook(watch)
+
+
+def before_the_rename(path: Path, change: Callable[[], object]) -> None:
+    """Calls `change` just before this process renames `path`, as `before_the_lock`."""
+
+    def watch(event: str, args: tuple[object, ...]) -> None:
+        if event == "os.rename" and str(args[0]) == str(path):
             change()
 
     sys.addaudithook(watch)
