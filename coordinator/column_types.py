@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
@@ -78,6 +79,15 @@ class ColumnType:
         """Can every value of the type be said as text, the same whatever part holds it?"""
         inner = (self.element,) if self.element else tuple(child for _, child in self.fields)
         return self.kind is not Kind.BYTES and all(child.has_text and child.kind is not Kind.MIXED for child in inner)
+
+    def keyless(self, path: str) -> Iterator[str]:
+        """Paths of the structs without fields in a column at `path`."""
+        if self.kind is Kind.STRUCT and not self.fields:
+            yield path
+        if self.element is not None:
+            yield from self.element.keyless(f"{path}[]")
+        for name, child in self.fields:
+            yield from child.keyless(f"{path}.{name}")
 
     def held(self, value: Any) -> Any:
         """The value as a part holds it: as text, where the type says so."""

@@ -7,7 +7,7 @@ import json
 import os
 import shutil
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -36,17 +36,23 @@ _DIGEST_LENGTH: Final = 16
 
 @dataclass(frozen=True, slots=True)
 class DatasetSummary:
-    """A dataset on disk: rows by leaf, bytes of its Parquet files."""
+    """A dataset on disk: rows by leaf, bytes of its Parquet files.
+
+    Args:
+        keyless: leaf -> paths of the dicts that are null since none has a key, see `LeafSchema.keyless`.
+    """
 
     path: Path
     rows: Mapping[str, int]
     bytes: int
+    keyless: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
 class _Leaf:
     card: CardConfig
     files: tuple[Path, ...]
+    keyless: tuple[str, ...]
 
 
 def build_dataset(
@@ -86,7 +92,8 @@ def build_dataset(
         marker = {"penstock": 1, "run": facts.run_id, "signature": facts.signature, "rows": rows, "facts": facts.dump()}
         _write(fresh / MARKER, json.dumps({**marker, ARTIFACTS: kept}, indent=2) + "\n")
         sync_folder(fresh)
-    return DatasetSummary(target.resolve(), rows, size)
+    keyless = {leaf.card.name: leaf.keyless for leaf in leaves if leaf.keyless}
+    return DatasetSummary(target.resolve(), rows, size, keyless)
 
 
 def copy_dataset(source: Path, place: DatasetPlace, tell: Callable[[str], None] = lambda _: None) -> None:
@@ -140,7 +147,7 @@ def _build_leaf(
     sync_folder(home)
     rows = {TRAIN: sum(part.rows for part in parts)}
     sample = first_row(files[0]) if with_rows else None
-    return _Leaf(CardConfig(leaf, final, rows, sample, leaf, digest), tuple(files))
+    return _Leaf(CardConfig(leaf, final, rows, sample, leaf, digest), tuple(files), schema.keyless)
 
 
 def _content_digest(parts: Sequence[Part], final: pa.Schema) -> str:

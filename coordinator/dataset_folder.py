@@ -11,6 +11,7 @@ from common.errors import UsageError
 from coordinator.card import PIPELINE, CardConfig, CardFacts
 from coordinator.dataset import TRAIN, first_row
 from coordinator.dataset_place import MARKER
+from coordinator.folder_names import file_pattern
 from coordinator.push import PushConfig
 
 if TYPE_CHECKING:
@@ -72,7 +73,7 @@ def load_splits(config: PushConfig, cache: Path | None, keep_in_memory: bool) ->
     for split, files in config.files.items():
         if config.card.rows[split]:
             splits[split] = Dataset.from_parquet(
-                [str(file) for file in files],
+                [file_pattern(file) for file in files],
                 split=NamedSplit(split),
                 cache_dir=str(cache) if cache is not None else None,
                 keep_in_memory=keep_in_memory,

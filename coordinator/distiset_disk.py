@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import glob
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -89,7 +90,7 @@ def load(
     filesystem, root = _open(path, storage_options)
     index = _read_index(filesystem, root)
     names = index.get("configs") or sorted(
-        str(found).rsplit("/", 2)[-2] for found in filesystem.glob(f"{root}/*/{_SPLITS}")
+        str(found).rsplit("/", 2)[-2] for found in filesystem.glob(f"{glob.escape(root)}/*/{_SPLITS}")
     )
     if not names:
         raise UsageError(

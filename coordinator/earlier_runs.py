@@ -12,6 +12,7 @@ from common.errors import RunError
 from common.signature import PARAMETER, Identity
 from coordinator.load import Prepared
 from coordinator.run_directory import SIGNATURE_LENGTH, RunDirectory, RunRecord
+from coordinator.run_list import folders_of_runs
 from coordinator.signature_0_1 import signature_0_1
 from coordinator.wording import count
 
@@ -86,7 +87,7 @@ class NewRun:
         return f"{alike}; this is another run, since {self._changes(found)}: {self._price(found)}"
 
     def _earlier(self) -> Iterator[RunRecord]:
-        for path in sorted(self.directory.path.parent.glob("*")):
+        for path in folders_of_runs(self.directory.path.parent):
             if path != self.directory.path:
                 with suppress(RunError):
                     record = RunDirectory(path).read()

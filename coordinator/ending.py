@@ -6,7 +6,7 @@ import json
 import shlex
 import shutil
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 
@@ -24,7 +24,7 @@ from common.errors import (
 from common.settings import Settings
 from common.shown_command import shown_command
 from coordinator.card import PIPELINE, CardFacts, collect_citations
-from coordinator.dataset import build_dataset, copy_dataset
+from coordinator.dataset import DatasetSummary, build_dataset, copy_dataset
 from coordinator.dataset_place import DatasetPlace
 from coordinator.embedded import end_leftover
 from coordinator.failures import FailureLog
@@ -94,14 +94,17 @@ class Ending:
             run_directory=self._directory.path,
         )
 
-    def after(self, coordinator: Coordinator, control: Control) -> Outcome:
+    def after(self, coordinator: Coordinator, control: Control, tell: Callable[[str], None]) -> Outcome:
         """Runs the coordinator to its end, whatever end that is.
+
+        Args:
+            tell: is told what the dataset cannot hold as the rows had it.
 
         Raises:
             Fenced: another coordinator has the run; nothing of it may be touched.
         """
         try:
-            return self._complete(coordinator, control)
+            return self._complete(coordinator, control, tell)
         except Stopped:
             return self.incomplete(coordinator.session, control, "stopped", EXIT_STOPPED, "it was asked to stop")
         except Halted:
@@ -110,7 +113,7 @@ class Ending:
         except (RunError, OSError) as error:
             return self.incomplete(coordinator.session, control, "failed", EXIT_FAILED, str(error))
 
-    def _complete(self, coordinator: Coordinator, control: Control) -> Outcome:
+    def _complete(self, coordinator: Coordinator, control: Control, tell: Callable[[str], None]) -> Outcome:
         session = coordinator.run()
         self._directory.check_lock()
         failed = failed_rows(session)
@@ -136,6 +139,8 @@ class Ending:
             self._known_columns(),
             self._stores.artifacts,
         )
+        for line in lines_about_keyless(summary):
+            tell(line)
         # Once the record says so the command does not come here again, and workers would wait for the end for ever.
         steps = list(session.manager.steps)
         coordinator.insist(lambda: control.finish("complete", steps, self._settings.keep_finished))
@@ -290,6 +295,16 @@ class Ending:
     def _known_columns(self) -> Mapping[str, list[str]]:
         plan, columns = self.prepared.plan, self.prepared.columns()
         return {leaf: sorted(columns[leaf] or ()) for leaf in plan.leaves}
+
+
+def lines_about_keyless(summary: DatasetSummary) -> Iterator[str]:
+    """What becomes of dicts without keys, by leaf."""
+    for leaf, paths in summary.keyless.items():
+        where = ", ".join(f"'{path}'" for path in paths)
+        yield (
+            f"in the rows of '{leaf}' no dict at {where} has a key, and Parquet has no type for {{}}: there is null in "
+            "the dataset instead; give such dicts a key, or make them JSON text, to tell them from None"
+        )
 
 
 def failed_rows(session: Session) -> dict[str, int]:

@@ -32,6 +32,7 @@ from common.signature import Identity
 from common.source import Sources
 from common.steps.base import AsyncStep
 from coordinator.descriptors import DescriptorWait
+from coordinator.earlier_keys import EarlierKeys
 from coordinator.earlier_runs import lines_about_earlier_runs
 from coordinator.embedded import end_leftover
 from coordinator.ending import Ending
@@ -100,7 +101,7 @@ class Execution:
         while True:
             try:
                 if self._request.standby and (ended := self._stand_by()) is not None:
-                    return ended
+                    return ended  # elsewhere
                 return self._run_in_directory()
             except Fenced as error:
                 if self._coordinates or self._request.broker is None:
@@ -111,22 +112,20 @@ class Execution:
     def _stand_by(self) -> Outcome | None:
         """Waits while another process coordinates the run; returns None when it is this one's turn."""
         assert self._request.broker is not None
-        ended = stand_by(self._request.broker, self._directory, self.run_id, self._settings, self._reporter)
-        if isinstance(ended, RunRecord):
-            with self._directory:
-                return self._ending.reuse(ended)
-        return ended
+        return stand_by(self._request.broker, self._directory, self.run_id, self._settings, self._reporter)
 
     def _run_in_directory(self) -> Outcome:
         with self._directory:
             before = self._last_record()
             if self._directory.is_condemned:
                 self._reporter.say("the removal of an earlier run is finished first: it was cut off")
-                self._fresh, before = True, self._directory.read_condemned()
+                self._fresh = True
             check_copy(self._directory, before)
             self._stores.remember(before)
             if self._fresh:
                 self._check_here()  # before what is there is given up for it
+                if before is not None:
+                    EarlierKeys(self._directory, before, self.run_id, self._request.broker).remove(self._reporter.say)
                 end_leftover(self._directory.broker)
                 self._directory.clear()
                 before = None
@@ -171,7 +170,7 @@ class Execution:
 
     def _last_record(self) -> RunRecord | None:
         with suppress(*((RunError,) if self._request.fresh else ())):  # a record that cannot be read is forgotten
-            return self._directory.read()
+            return self._directory.read_condemned() if self._directory.is_condemned else self._directory.read()
         return None
 
     def _run_at(self, connection: Connection, host: LocalHost, before: RunRecord | None) -> Outcome:
@@ -300,7 +299,7 @@ class Execution:
                     host.start_workers(
                         local_worker_arguments(self._prepared, self.run_id), environment, self._directory.log
                     )
-                outcome = self._ending.after(coordinator, control)
+                outcome = self._ending.after(coordinator, control, reporter.say)
                 keep_digests(self._data, connection, control.keys, self._directory.path)
                 if outcome.status == "complete":
                     coordinator.dismiss()

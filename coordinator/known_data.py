@@ -21,6 +21,7 @@ from common.steps.file_loader import FileLoader
 from common.steps.file_states import DataFiles, FileState
 from coordinator.load import Prepared
 from coordinator.run_directory import RunDirectory
+from coordinator.run_list import folders_of_runs
 from coordinator.view import Reporter
 
 DATA = "data.json"
@@ -44,9 +45,9 @@ class DataRecord(BaseModel):
     @classmethod
     def all(cls, folder: Path) -> Iterator[DataRecord]:
         """Those of all runs of a pipeline. One that cannot be read says nothing."""
-        for path in sorted(folder.glob(f"*/{DATA}")):
+        for path in folders_of_runs(folder):
             try:
-                yield cls.model_validate_json(path.read_bytes())
+                yield cls.model_validate_json((path / DATA).read_bytes())
             except (OSError, ValidationError):
                 continue
 

@@ -10,7 +10,7 @@ What a value becomes in Parquet: a missing column or field is null; an int in a 
 beyond 2**53, which might have none, is a misfit there, and so is a float in a column that holds such an int); a
 datetime with a time zone is the same instant in UTC; where some datetimes or durations have nanoseconds, all get them;
 a decimal gets as many digits as its column needs. Parquet has no struct without fields: `{}` becomes a struct of
-nulls once any row has a field there; if none ever has, the column is null.
+nulls once any row has a field there; if none ever has (`keyless`), the column is null, and the run says so.
 """
 
 from __future__ import annotations
@@ -144,6 +144,11 @@ class LeafSchema:
                 else:
                     misfits.append(_misfit(root, rows, start, texts, conflict))
         return LeafSchema(root.fields), misfits
+
+    @property
+    def keyless(self) -> tuple[str, ...]:
+        """Paths of dicts that have a key in no row, such as `meta` or `turns[].options`: null in the dataset."""
+        return tuple(path for name, child in self.columns for path in child.keyless(name))
 
     def to_bytes(self) -> bytes:
         """Arrow's serialized schema, with what Arrow has no type for as metadata."""

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import shlex
 import socket
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,7 +19,8 @@ from common.cache import cache_directory
 from common.errors import BrokerError, UsageError
 from common.printable import one_line
 from coordinator.embedded import leftover, ping
-from coordinator.run_directory import LOCK, RunDirectory, RunRecord, condemned_runs, list_runs
+from coordinator.run_directory import LOCK, RECORD, RunDirectory, RunRecord
+from coordinator.run_list import condemned_runs, list_runs
 from coordinator.socket_folder import SocketFolder
 
 REPLY_SECONDS = 10.0
@@ -32,49 +34,59 @@ class FoundRun:
 
     Args:
         directory, record: None where the run directory is on another host.
+        condemned: its removal was begun and cut off.
+        by_path: it was named by the path of its directory.
     """
 
     run_id: str
     directory: RunDirectory | None = None
     record: RunRecord | None = None
+    condemned: bool = False
+    by_path: bool = False
+
+    @property
+    def argument(self) -> str:
+        """What a user types for it in other commands."""
+        return shlex.quote(str(self.directory.path)) if self.by_path and self.directory is not None else self.run_id
 
 
 def find_run(run: str, cache_dir: Path | None, broker: str | None, *, condemned: bool = False) -> FoundRun:
     """The run with the id `run`, or whose id alone begins with it, in run directories and at the broker.
 
     Args:
+        run: or the path of a run directory, which has a `/` in it.
         condemned: also one whose removal was cut off.
 
     Raises:
-        UsageError: there is none, or several.
+        UsageError: there is none, or several; or one with several run directories.
+        RunError: what is recorded at the path cannot be read.
     """
     if not run:
         raise UsageError("say which run: RUN is empty")
+    if os.sep in run:
+        return _run_at(Path(os.path.abspath(run)), condemned)
     cache = cache_directory(cache_dir)
-    here = list_runs(cache) + (condemned_runs(cache) if condemned else [])
-    known: dict[str, FoundRun] = {}
-    for directory, record in sorted(here, key=lambda each: each[0].original_of(each[1]) is not None):  # copies last
-        known.setdefault(record.run, FoundRun(record.run, directory, record))
+    here = [FoundRun(record.run, directory, record) for directory, record in list_runs(cache)]
+    if condemned:
+        here += [FoundRun(record.run, directory, record, True) for directory, record in condemned_runs(cache)]
+    known: dict[str, list[FoundRun]] = {}
+    for each in here:
+        known.setdefault(each.run_id, []).append(each)
     if run in known:
-        return known[run]
+        return _only(known[run])
     if broker:
         try:
             with connect(broker) as connection:
-                known |= {
-                    run_id: FoundRun(run_id) for run_id in RunRegistry(connection).run_ids() if run_id not in known
-                }
+                for run_id in RunRegistry(connection).run_ids():
+                    known.setdefault(run_id, [FoundRun(run_id)])
         except Disconnected:
             if not any(run_id.startswith(run) for run_id in known):
                 raise
-    found = [each for run_id, each in known.items() if run_id == run] or [
-        each for run_id, each in known.items() if run_id.startswith(run)
-    ]
+    found = [run] if run in known else sorted(run_id for run_id in known if run_id.startswith(run))
     if len(found) == 1:
-        return found[0]
+        return _only(known[found[0]])
     if found:
-        raise UsageError(
-            f"'{run}' may be any of {', '.join(sorted(each.run_id for each in found))}; give more of the id"
-        )
+        raise UsageError(f"'{run}' may be any of {', '.join(found)}; give more of the id")
     there = f"the runs there are {', '.join(list(known)[:5])}" if known else "there is none at all"
     raise UsageError(
         f"no run '{run}' in {cache}{' or at the broker' if broker else ''}; {there} (pipeline-coordinator runs lists "
@@ -150,6 +162,40 @@ def local_coordinator(directory: RunDirectory) -> int | None:
     except OSError:
         return None
     return pid if any(_is_same(file, lock) for file in opened) else None
+
+
+def _run_at(path: Path, condemned: bool) -> FoundRun:
+    directory = RunDirectory(path)
+    if (record := directory.read()) is not None:
+        return FoundRun(record.run, directory, record, by_path=True)
+    if (record := directory.read_condemned()) is not None:
+        if condemned:
+            return FoundRun(record.run, directory, record, True, by_path=True)
+        raise UsageError(
+            f"the removal of run '{record.run}' in {path} was cut off; this finishes it: pipeline-coordinator rm "
+            f"{shlex.quote(str(path))}"
+        )
+    raise UsageError(
+        f"{path} is not a run directory: it has no {RECORD} (RUN is the id of a run, or the path of its run directory)"
+    )
+
+
+def _only(found: Sequence[FoundRun]) -> FoundRun:
+    """Raises UsageError where a run has several directories, since none of them is meant more than another."""
+    if len(found) == 1:
+        return found[0]
+    paths = sorted(str(each.directory.path) + _copied(each) for each in found if each.directory is not None)
+    raise UsageError(
+        f"run '{found[0].run_id}' has {len(found)} run directories: {', '.join(paths)}; give the path of the one that "
+        "is meant in place of the id"
+    )
+
+
+def _copied(found: FoundRun) -> str:
+    if found.directory is None or found.record is None:
+        return ""
+    original = found.directory.original_of(found.record)
+    return "" if original is None else f" (a copy of {original})"
 
 
 def _url_of(found: FoundRun, broker: str | None) -> str | None:

@@ -14,6 +14,7 @@ from coordinator.discard import discard
 from coordinator.parts import Part, sync_folder
 
 PARTIAL: Final = "partial"
+NEW: Final = f".{PARTIAL}.new"
 INCOMPLETE: Final = "INCOMPLETE.json"
 
 
@@ -30,8 +31,7 @@ def write_partial(
     """
     remove_partial(run_directory)
     target = run_directory / PARTIAL
-    fresh = run_directory / f".{PARTIAL}.new"
-    shutil.rmtree(fresh, ignore_errors=True)
+    fresh = run_directory / NEW
     fresh.mkdir(parents=True)
     rows = {leaf: sum(part.rows for part in of_leaf) for leaf, of_leaf in parts.items()}
     facts = {"complete": False, "why": why, "go_on": command, "rows": rows}
@@ -49,3 +49,4 @@ def remove_partial(run_directory: Path) -> None:
     """Once the run is complete, or before it is written anew."""
     with suppress(OSError):
         discard(run_directory / PARTIAL)
+    shutil.rmtree(run_directory / NEW, ignore_errors=True)  # of somebody who died while it was written

@@ -3,23 +3,34 @@
 from __future__ import annotations
 
 import os
+import secrets
+import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from common.broker.connection import Connection, Disconnected, ForeignData
-from common.broker.runs import RunRegistry
+from common.broker.runs import RunRecord as BrokerRecord
+from common.broker.runs import RunRegistry, said_of_holder
 from common.errors import BrokerError, Fenced, RunError, StoreError, UsageError
 from common.keys import Keys
 from common.payloads import FileStore
 from common.settings import Settings
 from coordinator.embedded import end_leftover
 from coordinator.lookup import FoundRun, broker_of, connect, is_outlived
+from coordinator.run_directory import RunRecord
 
 STORE_SECONDS = 10.0
 """How long a payload store that cannot be reached is waited for."""
+REMOVAL_SECONDS = 30.0
+"""How long coordinators wait for the removal of keys that does not come to its end."""
+
+
+class Overtaken(Fenced):
+    """The run is not any more what it was when it was chosen: another process was quicker."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,15 +41,22 @@ class Removed:
         keys: in the broker; None where no broker had to be asked.
         folders: of payloads, outside the run directory.
         original: the run directory of which this one was a copy, and to which all that is elsewhere belongs.
+        is_taken_over: another pipeline has the id at the broker, and what is there stays.
     """
 
     keys: int | None = None
     folders: tuple[str, ...] = ()
     original: Path | None = None
+    is_taken_over: bool = False
 
 
-def remove_run(found: FoundRun, broker: str | None) -> Removed:
+def remove_run(
+    found: FoundRun, broker: str | None, is_wanted: Callable[[RunRecord], bool] = lambda record: True
+) -> Removed:
     """Removes a run for good: its keys in the broker, its folders of payloads, its directory.
+
+    Args:
+        is_wanted: whether a run with this record is to be removed; is asked again once nobody else can change it.
 
     Of a copy of a run directory that is there as well, only the copy itself is removed.
 
@@ -46,35 +64,43 @@ def remove_run(found: FoundRun, broker: str | None) -> Removed:
     and the next `rm` of it, `gc` or `run` finishes the removal.
 
     Raises:
+        Overtaken: it was begun anew, gone on with or removed since `found` was read; nothing was removed.
         Fenced: a coordinator is alive.
         Disconnected, UsageError: its broker cannot be asked, and may hold keys of it; nothing was removed.
         StoreError: its folder of payloads cannot be reached, and nothing was removed; or it cannot be deleted.
         RunError: its directory cannot be removed, and nothing was; or some of it cannot be deleted, all else was.
     """
     with ExitStack() as stack:
-        if found.directory is not None:
-            found.directory.check_removable()
-            stack.enter_context(found.directory)  # the lock: from here on nobody else coordinates it on this host
-            if found.record is not None and (original := found.directory.original_of(found.record)):
+        if (directory := found.directory) is not None:
+            directory.check_removable()
+            stack.enter_context(directory)  # the lock: from here on nobody else coordinates it on this host
+            found = _as_it_is_now(found, is_wanted)
+            if found.record is not None and (original := directory.original_of(found.record)):
                 _remove_directory(found)
                 return Removed(original=original)
         folders = list(found.record.payloads) if found.record is not None else []
         registry: RunRegistry | None = None
+        is_taken_over = False
         try:
             if connection := stack.enter_context(broker_of(found, broker)):
                 registry = RunRegistry(connection)
-                _refuse_alive(found, registry)
-                folders += _folders_at_broker(found, registry)
+                known = _at_broker(found, registry)
+                if is_taken_over := _is_of_another(found, known):
+                    folders = [url for url in folders if url not in _folders_of(known)]
+                    registry = None
+                else:
+                    refuse_alive(found, registry)
+                    folders += _folders_of(known) if found.record is None else []
         except (Disconnected, UsageError) as error:
             if not _has_expired(found):
                 raise type(error)(f"{error}; its keys there would be left over, so nothing was removed") from None
             registry = None
         _condemn(found, folders)
         _remove_folders(folders)
-        keys = registry.delete(found.run_id) if registry is not None else None
+        keys = delete_keys(found, registry) if registry is not None else None
         if found.directory is not None:
             _remove_directory(found)
-        return Removed(keys, tuple(folders))
+        return Removed(keys, tuple(folders), is_taken_over=is_taken_over)
 
 
 def old_at_broker(
@@ -139,19 +165,48 @@ def disk_size(folder: Path) -> int:
     return sum(size for size, links, found in names.values() if found >= links)
 
 
-def _folders_at_broker(found: FoundRun, registry: RunRegistry) -> list[str]:
-    """Those that a run which has its directory elsewhere has told its workers of."""
-    if found.record is not None:
-        return []
+def _as_it_is_now(found: FoundRun, is_wanted: Callable[[RunRecord], bool]) -> FoundRun:
+    """The run with what its directory says under the lock. Raises Overtaken where that is another run by now."""
+    directory, chosen = found.directory, found.record
+    assert directory is not None
+    assert chosen is not None
+    run = f"run '{found.run_id}' in {directory.path}"
+    record = directory.read()
+    if record is None:
+        if directory.is_condemned:
+            return replace(found, record=directory.read_condemned() or chosen, condemned=True)
+        directory.remove()  # which the lock has made anew
+        raise Overtaken(f"{run} was removed meanwhile by another process")
+    if found.condemned or (record.run, record.created) != (chosen.run, chosen.created):
+        raise Overtaken(f"{run} was begun anew meanwhile; the new one is left alone")
+    if not is_wanted(record):
+        raise Overtaken(f"{run} was gone on with meanwhile")
+    return replace(found, record=record)
+
+
+def _at_broker(found: FoundRun, registry: RunRegistry) -> BrokerRecord | None:
     try:
-        record = registry.read(found.run_id)
+        return registry.read(found.run_id)
     except RunError as error:
         if isinstance(error, BrokerError) and not isinstance(error, ForeignData):
             raise
-        return []  # of another version, or nothing that any version writes
-    named = record.options.get("payloads") if record is not None else None
+        return None  # of another version, or nothing that any version writes
+
+
+def _is_of_another(found: FoundRun, known: BrokerRecord | None) -> bool:
+    return found.record is not None and known is not None and known.signature not in ("", found.record.signature)
+
+
+def _folders_of(known: BrokerRecord | None) -> list[str]:
+    """Folders of payloads that a run has told its workers of, as far as they are not in a run directory."""
+    named = known.options.get("payloads") if known is not None else None
     urls = [url for url in named if isinstance(url, str)] if isinstance(named, list) else []
-    return [url for url in urls if url.rstrip("/").endswith(f"/{found.run_id}")]  # not a run directory of another host
+    return [url for url in urls if known is not None and url.rstrip("/").endswith(f"/{known.run_id}")]
+
+
+def is_anothers(found: FoundRun, registry: RunRegistry) -> bool:
+    """Has another pipeline taken the id of a run over at the broker, by `--fresh`? Then nothing there is of the run."""
+    return _is_of_another(found, _at_broker(found, registry))
 
 
 def _condemn(found: FoundRun, folders: Sequence[str]) -> None:
@@ -185,16 +240,31 @@ def _remove_directory(found: FoundRun) -> None:
         ) from error
 
 
-def _refuse_alive(found: FoundRun, registry: RunRegistry) -> None:
+def refuse_alive(found: FoundRun, registry: RunRegistry) -> None:
+    """Raises Fenced where a coordinator of the run is alive, as far as its broker knows."""
     try:
         lease = registry.lease_holder(found.run_id)
     except ForeignData:
         return  # nobody can have it
     if lease is not None and not is_outlived(found, lease):
-        raise Fenced(
-            f"run '{found.run_id}' is coordinated by process {lease.get('pid')} on {lease.get('host')}; stop it first "
-            f"with: pipeline-coordinator stop {found.run_id}"
-        )
+        raise Fenced(said_of_holder(found.run_id, lease, found.argument))
+
+
+def delete_keys(found: FoundRun, registry: RunRegistry) -> int:
+    """Deletes a run at its broker, whose coordinators wait meanwhile. Returns how many keys of it there were.
+
+    Raises:
+        Fenced: one is alive.
+    """
+    remover: dict[str, Any] = {"token": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid()}
+    if found.directory is not None:
+        remover |= found.directory.address
+    gone = 0
+    with suppress(ForeignData):  # nobody can coordinate what holds something else
+        lease = registry.lease_holder(found.run_id) or {}
+        dead = str(lease.get("token", "")) if is_outlived(found, lease) else ""
+        gone = registry.condemn(found.run_id, remover, REMOVAL_SECONDS, dead) - (0 if lease else 1)
+    return gone + registry.delete(found.run_id)
 
 
 def _has_expired(found: FoundRun) -> bool:

@@ -14,6 +14,7 @@ from common.settings import Settings
 from coordinator.dataset_folder import DatasetFolder
 from coordinator.dataset_place import DatasetPlace
 from coordinator.execution import Execution
+from coordinator.folder_names import check_name
 from coordinator.known_run import check_run_id
 from coordinator.load import prepare
 from coordinator.push import LOG, PushRequest, check_push, push
@@ -58,6 +59,7 @@ def execute(request: RunRequest, reporter: Reporter) -> Outcome:
 def check_output(request: RunRequest, pipeline: str) -> None:
     """Raises UsageError where the dataset may not be put where it shall go."""
     if request.output is not None:
+        check_name(request.output)
         DatasetPlace(request.output, pipeline, request.overwrite).check()
     elif request.overwrite:
         raise UsageError("--overwrite is for --output DIR, which is not given")

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import contextlib
 import fcntl
-import logging
 import os
 import socket
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -35,8 +34,6 @@ LOCK = "lock"
 LOCK_PATIENCE = 0.3  # seconds; `holder` takes the lock for a moment to see whether it is free
 
 RunStatus = Literal["running", "complete", "stopped", "failed", "halted"]
-
-logger = logging.getLogger(__name__)
 
 
 class RunRecord(BaseModel):
@@ -125,6 +122,7 @@ class RunDirectory:
                     if time.monotonic() >= deadline:
                         raise
                     time.sleep(0.02)
+            sweep(self.path)
         except BlockingIOError:
             with contextlib.suppress(RunError):
                 record = self.read()
@@ -198,13 +196,16 @@ class RunDirectory:
         Raises:
             RunError: `run.json` is there and is not a record.
         """
+        return self._read(RECORD)
+
+    def _read(self, name: str) -> RunRecord | None:
         try:
-            return RunRecord.model_validate_json((self.path / RECORD).read_bytes())
+            return RunRecord.model_validate_json((self.path / name).read_bytes())
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise RunError(f"{self.path / RECORD} cannot be read: {reason}; remove {self.path} to start over") from None
+            raise RunError(f"{self.path / name} cannot be read: {reason}; remove {self.path} to start over") from None
 
     def write(self, record: RunRecord) -> RunRecord:
         """Records `record`, with the present time as `updated`: after a crash it is there whole, or not at all."""
@@ -255,10 +256,8 @@ class RunDirectory:
         return (self.path / CONDEMNED).exists()
 
     def read_condemned(self) -> RunRecord | None:
-        """What was recorded of a run that is being removed; None where that cannot be read."""
-        with contextlib.suppress(OSError, ValidationError):
-            return RunRecord.model_validate_json((self.path / CONDEMNED).read_bytes())
-        return None
+        """What was recorded of a run that is being removed, as `read`."""
+        return self._read(CONDEMNED)
 
     def condemn(self) -> None:
         """From here on the run is gone, and all that is deleted of it later is only what it takes on disk.
@@ -322,35 +321,3 @@ class RunDirectory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
-
-
-def list_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
-    """Every recorded run in `cache`, the newest first. Records that cannot be read are logged and left out."""
-    return sorted(_recorded(cache), key=lambda run: run[1].created, reverse=True)
-
-
-def condemned_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
-    """Runs that somebody has begun to remove who is not there any more."""
-    directories = [RunDirectory(path.parent) for path in cache.glob(f"*/*/{CONDEMNED}")]
-    records = [(directory, directory.read_condemned()) for directory in directories if directory.holder() is None]
-    return [(directory, record) for directory, record in records if record is not None]
-
-
-def sweep_cache(cache: Path) -> None:
-    """Deletes what is left of directories that were removed by somebody who died meanwhile."""
-    for folder in cache.glob("*/"):
-        if sweep(folder):
-            with contextlib.suppress(OSError):
-                folder.rmdir()  # if nothing else was there
-
-
-def _recorded(cache: Path) -> Iterator[tuple[RunDirectory, RunRecord]]:
-    for path in cache.glob(f"*/*/{RECORD}"):
-        directory = RunDirectory(path.parent)
-        try:
-            record = directory.read()
-        except RunError as error:
-            logger.warning("%s", error)
-            continue
-        if record is not None:
-            yield directory, record

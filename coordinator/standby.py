@@ -18,7 +18,7 @@ from common.signals import stop_signals
 from coordinator.part_check import check_parts_are_there
 from coordinator.parts import Part
 from coordinator.replay import replay
-from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.run_directory import RunDirectory
 from coordinator.view import Outcome, Reporter, Status
 
 LOOK_SECONDS = 0.25
@@ -28,12 +28,13 @@ FILE_SECONDS = 3.0
 """Within which a shared folder shows what another host has written."""
 REPLY_SECONDS = 10.0
 
-Ended = Outcome | RunRecord
-"""The record of a complete run whose dataset this process can read, else how it ended."""
 
+def stand_by(
+    broker: str, directory: RunDirectory, run_id: str, settings: Settings, reporter: Reporter
+) -> Outcome | None:
+    """Waits; returns how the run ended elsewhere, or None when it is this process's turn to look at its directory.
 
-def stand_by(broker: str, directory: RunDirectory, run_id: str, settings: Settings, reporter: Reporter) -> Ended | None:
-    """Waits; returns None when it is this process's turn. It has the lock of the run directory then.
+    That is so too where the run is complete and its dataset can be read here.
 
     Raises:
         RunError: this process cannot take over, since its run directory lacks parts; or the broker stayed away.
@@ -70,20 +71,23 @@ class Standby:
         """Stand by no longer; from any thread."""
         self._stop_asked.set()
 
-    def wait(self) -> Ended | None:
+    def wait(self) -> Outcome | None:
         """See `stand_by`."""
         while not self._stop_asked.is_set():
             try:
                 record = self._directory.read()
                 if record is not None and record.status == "complete":
                     if self._take_lock():  # it has left
-                        return record
+                        return None
                 else:
                     holder = self._registry.lease_holder(self._run_id)
                     if holder is not None and self._is_outlived(holder):
                         holder, self._known = None, holder
-                    if holder is None and self._known is not None and (ended := self._ended(self._known)) is not None:
-                        return ended
+                    if holder is None and self._known is not None:
+                        if self._is_complete_here():
+                            return None
+                        if (ended := self._ended(self._known)) is not None:
+                            return ended
                     if self._may_take_over(holder):
                         self._check_parts()
                         return None
@@ -94,13 +98,13 @@ class Standby:
 
     # how the run ended without this process
 
-    def _ended(self, known: Mapping[str, Any]) -> Ended | None:
+    def _ended(self, known: Mapping[str, Any]) -> Outcome | None:
         """A run that was brought to an end is not taken over."""
         status, want = self._registry.status(self._run_id)
         directory = f"{known.get('directory')} on {known.get('host')}"
         match status:
             case "complete":
-                return self._record_of_complete() or self._completed_elsewhere(directory)
+                return self._completed_elsewhere(directory)
             case "stopped":
                 return self._outcome("stopped", EXIT_STOPPED, f"it was stopped; {_name(known)} coordinated it")
             case "halted" | "failed":
@@ -111,14 +115,15 @@ class Standby:
             return self._outcome("stopped", EXIT_STOPPED, f"it was asked to stop, and {_name(known)} is gone")
         return None
 
-    def _record_of_complete(self) -> RunRecord | None:
+    def _is_complete_here(self) -> bool:
+        """Does the broker say that the run is complete, and its directory, a little later perhaps, as well?"""
         deadline = time.monotonic() + FILE_SECONDS
-        while time.monotonic() < deadline:
+        while self._registry.status(self._run_id)[0] == "complete" and time.monotonic() < deadline:
             record = self._directory.read()
             if record is not None and record.status == "complete":
-                return record
+                return True
             time.sleep(LOOK_SECONDS)
-        return None
+        return False
 
     def _completed_elsewhere(self, directory: str) -> Outcome:
         self._reporter.say(f"run '{self._run_id}' was completed elsewhere: its dataset is in {directory}")

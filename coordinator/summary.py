@@ -7,7 +7,8 @@ from pathlib import Path
 
 from rich.text import Text
 
-from common.printable import one_line, printable, quoted
+from common.printable import one_line, printable
+from coordinator.folder_names import how_to_load
 from coordinator.view import Outcome
 from coordinator.wording import count, duration
 
@@ -55,7 +56,7 @@ def _complete(outcome: Outcome, command: str) -> list[Text]:
     lines += _rows(outcome, "rows")
     lines += _failed(outcome)
     if outcome.dataset is not None and any(outcome.rows.values()):
-        lines.append(_line("load it", f"datasets.load_dataset({quoted(str(outcome.dataset))})"))
+        lines.append(_line("load it", how_to_load(outcome.dataset)))
     if outcome.pushed:
         lines.append(_line("on the hub", outcome.pushed))
     if outcome.push_error:

@@ -14,6 +14,7 @@ from typing import Any
 from common.batch import Batch, DeadLetter, Entry, PartWritten, Payload
 from common.broker.connection import Argument, BrokerFull, Call, Connection, Forgotten
 from common.broker.held import holders
+from common.broker.runs import said_of_holder
 from common.errors import BrokerError, Fenced, RunError, WireError
 from common.fields import json_object, number
 from common.keys import GROUP, HANDED_BACK, KEYS_PER_CALL, Keys
@@ -99,10 +100,7 @@ class Control:
             holder = json_object(answer)
             if "token" not in holder:
                 raise WireError(f"{self.keys.lease} is not what a coordinator writes: delete that key and try again")
-            raise Fenced(
-                f"run '{self.keys.run_id}' is coordinated by process {holder.get('pid')} on {holder.get('host')}; "
-                f"stop it with: pipeline-coordinator stop {self.keys.run_id}"
-            )
+            raise Fenced(said_of_holder(self.keys.run_id, holder))
         self.epoch = answer.decode()
 
     def regain(self, stop: threading.Event) -> None:

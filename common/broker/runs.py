@@ -10,7 +10,7 @@ from typing import Any, Literal, cast, get_args
 
 from common.broker.connection import Connection, ForeignData
 from common.broker.run_json import check_run_json
-from common.errors import BrokerError, OtherProtocol, RunError, WireError
+from common.errors import BrokerError, Fenced, OtherProtocol, RunError, WireError
 from common.faults import SpecFault
 from common.fields import json_object, number
 from common.keys import RUNS, Keys
@@ -209,25 +209,61 @@ class RunRegistry:
         lengths = self._connection.batch([("XLEN", Keys(run_id).inputs(step)) for step in steps])
         return dict(zip(steps, map(int, lengths), strict=True))
 
+    def condemn(self, run_id: str, remover: Mapping[str, Any], lease: float, dead_token: str = "") -> int:
+        """Begins a removal: nobody can coordinate the run until `delete` is done. Returns how many keys are gone.
+
+        Args:
+            remover: token, host and pid of who removes it; others are told so.
+            lease: seconds that they wait if it dies.
+            dead_token: token of a holder of the coordinator's lease that is known to be dead.
+
+        Raises:
+            Fenced: somebody coordinates it.
+        """
+        keys = Keys(run_id)
+        begun, answer = self._connection.call(
+            "remove",
+            [keys.run, keys.progress, keys.lease],
+            json.dumps({**remover, "removes": True}),
+            round(lease * 1000),
+            dead_token,
+        )
+        if not begun:
+            raise Fenced(said_of_holder(run_id, json_object(answer)))
+        return int(answer)
+
     def delete(self, run_id: str) -> int:
         """Removes every key of the run and returns how many there were.
 
-        Those first without which workers, who may still be there, add none; the journal last, by which a removal that
-        was cut off is known.
+        Those first without which workers, who may still be there, add none; then the journal, by which a removal that
+        was cut off is known; the lease last, under which no other coordinator begins.
         """
         keys_of = Keys(run_id)
         removed = int(self._connection.command("UNLINK", keys_of.run, keys_of.progress))
         cursor = b"0"
         while True:
             cursor, keys = self._connection.command("SCAN", cursor, "MATCH", keys_of.everything, "COUNT", 1000)
-            keys = [key for key in keys if key != keys_of.journal.encode()]
+            keys = [key for key in keys if key not in (keys_of.journal.encode(), keys_of.lease.encode())]
             if keys:
                 removed += int(self._connection.command("UNLINK", *keys))
             if int(cursor) == 0:
                 break
         removed += int(self._connection.command("UNLINK", keys_of.journal))
         self.forget(run_id)
-        return removed
+        return removed + int(self._connection.command("UNLINK", keys_of.lease))
+
+
+def said_of_holder(run_id: str, lease: Mapping[str, Any], argument: str = "") -> str:
+    """What a command says that cannot have a run since somebody else has.
+
+    Args:
+        lease: what the broker says of who that is.
+        argument: names the run in commands, if its id alone does not.
+    """
+    who = f"process {lease.get('pid')} on {lease.get('host')}"
+    if lease.get("removes"):
+        return f"run '{run_id}' is being removed by {who}; try again when that is done"
+    return f"run '{run_id}' is coordinated by {who}; stop it with: pipeline-coordinator stop {argument or run_id}"
 
 
 def _worker(worker_id: str, facts: Mapping[str, Any], *, alive: bool) -> WorkerRecord:

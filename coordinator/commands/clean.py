@@ -24,7 +24,7 @@ def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
     from common.cache import cache_directory
     from coordinator.lookup import find_run
     from coordinator.removal import disk_size, remove_run
-    from coordinator.run_directory import sweep_cache
+    from coordinator.run_list import sweep_cache
     from coordinator.wording import count, size
 
     sweep_cache(cache_directory(cache_dir))
@@ -36,6 +36,8 @@ def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
         say(f"  {found.directory.path} ({size(freed)})")
     if removed.original is not None:
         say(f"  It was a copy of {removed.original}, whose keys in a broker and payloads stay.")
+    if removed.is_taken_over:
+        say("  Another pipeline has its id at the broker by now, and keeps what is there.")
     for folder in removed.folders:
         say(f"  {folder}")
     if removed.keys is not None:
@@ -59,7 +61,8 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     from common.errors import EXIT_FAILED, Fenced, PenstockError
     from coordinator.lookup import FoundRun
     from coordinator.removal import disk_size, old_at_broker, remove_run
-    from coordinator.run_directory import condemned_runs, list_runs, sweep_cache
+    from coordinator.run_directory import RunRecord
+    from coordinator.run_list import condemned_runs, list_runs, sweep_cache
     from coordinator.wording import ago, count, size
 
     now, cache = datetime.now(UTC), cache_directory(cache_dir)
@@ -69,10 +72,16 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     def keep(run_id: str, why: object) -> None:
         say(f"kept {run_id}: {why}", err=True)
 
+    def age_of(record: RunRecord) -> float:
+        return (now - record.updated).total_seconds()
+
+    def is_wanted(record: RunRecord) -> bool:
+        return age_of(record) >= older_than and (unfinished or record.status == "complete")
+
     def remove(found: FoundRun) -> bool:
         nonlocal keys, failed
         try:
-            keys += 0 if dry_run else remove_run(found, broker).keys or 0
+            keys += 0 if dry_run else remove_run(found, broker, is_wanted).keys or 0
         except PenstockError as error:
             keep(found.run_id, error)
             failed = failed or not isinstance(error, Fenced)
@@ -82,21 +91,20 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     if not dry_run:
         sweep_cache(cache)
     for directory, record in condemned_runs(cache):
-        if remove(FoundRun(record.run, directory, record)):
+        if remove(FoundRun(record.run, directory, record, condemned=True)):
             say(f"{said} what was left of {record.run}, whose removal was cut off")
             runs += 1
     local = list_runs(cache)
     for directory, record in local:
-        age = (now - record.updated).total_seconds()
-        if age < older_than or directory.holder() is not None:
+        if age_of(record) < older_than or directory.holder() is not None:
             continue
-        if record.status != "complete" and not unfinished:
+        if not is_wanted(record):
             kept += 1
             continue
         bytes_on_disk = disk_size(directory.path)
         if remove(FoundRun(record.run, directory, record)):
             state = "complete" if record.status == "complete" else "not complete"
-            say(f"{said} {record.run} ({state}, {ago(age)}, {size(bytes_on_disk)})")
+            say(f"{said} {record.run} ({state}, {ago(age_of(record))}, {size(bytes_on_disk)})")
             runs, freed = runs + 1, freed + bytes_on_disk
     if broker:
         here = {record.run for _, record in local}

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 
     from common.batch import DeadLetter
     from coordinator.failures import FailureLog
+    from coordinator.lookup import FoundRun
 
 ROWS_SHOWN = 20
 KINDS_SHOWN = 15
@@ -65,7 +66,7 @@ def failures(
         for letter in islice(letters, limit):
             click.echo(_json_line(letter))
         return
-    _show(found.run_id, letters, ROWS_SHOWN if limit is None else limit, step)
+    _show(found, letters, ROWS_SHOWN if limit is None else limit, step)
 
 
 def _check_step(log: FailureLog, step: str) -> None:
@@ -77,7 +78,7 @@ def _check_step(log: FailureLog, step: str) -> None:
         raise UsageError(f"no rows failed in step '{step}'{hint(step, counts, 'the steps with failed rows are')}")
 
 
-def _show(run_id: str, letters: Iterator[DeadLetter], limit: int, step: str | None) -> None:
+def _show(found: FoundRun, letters: Iterator[DeadLetter], limit: int, step: str | None) -> None:
     from coordinator.wording import count
 
     kinds: dict[tuple[str, str], tuple[int, str]] = {}
@@ -94,9 +95,9 @@ def _show(run_id: str, letters: Iterator[DeadLetter], limit: int, step: str | No
         else:
             others += 1
     if not total:
-        say(f"{run_id} has no failed rows.")
+        say(f"{found.run_id} has no failed rows.")
         return
-    say(f"{run_id}: {count(total, 'row')} failed\n")
+    say(f"{found.run_id}: {count(total, 'row')} failed\n")
     show(_table(kinds, others))
     if shown:
         click.echo()
@@ -104,9 +105,8 @@ def _show(run_id: str, letters: Iterator[DeadLetter], limit: int, step: str | No
         _show_letter(letter)
     if total > len(shown):
         only = f" --step {step}" if step else ""
-        say(
-            f"{count(total - len(shown), 'more row')}; all of them: pipeline-coordinator failures {run_id}{only} --json"
-        )
+        command = f"pipeline-coordinator failures {found.argument}{only} --json"
+        say(f"{count(total - len(shown), 'more row')}; all of them: {command}")
 
 
 def _table(kinds: dict[tuple[str, str], tuple[int, str]], others: int) -> Table:

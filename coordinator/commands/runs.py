@@ -38,7 +38,7 @@ class Listed:
 def runs(broker: str | None, cache_dir: Path | None) -> None:
     """Lists the runs that have a directory here, the newest first, and with --broker those that are known there."""
     from common.cache import cache_directory
-    from coordinator.run_directory import list_runs
+    from coordinator.run_list import list_runs
 
     cache = cache_directory(cache_dir)
     local = list_runs(cache)

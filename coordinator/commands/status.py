@@ -81,7 +81,7 @@ def _directory_facts(found: FoundRun) -> Iterator[tuple[str, str]]:
     if record.rows:
         yield "rows", ", ".join(f"{leaf}: {rows:,}" for leaf, rows in record.rows.items())
     if record.failed_rows:
-        yield "failed", f"{count(record.failed_rows, 'row')}; pipeline-coordinator failures {found.run_id}"
+        yield "failed", f"{count(record.failed_rows, 'row')}; pipeline-coordinator failures {found.argument}"
     if record.dataset is not None:
         yield "dataset", str(found.directory.path / DATASET)
     elif (partial := found.directory.path / PARTIAL).is_dir():

@@ -49,7 +49,7 @@ def stop(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
         else:
             _interrupt(found, holder)
     say(f"Asked {holder} to stop {found.run_id}; it finishes the batches in hand first.")
-    say(f"How it goes: pipeline-coordinator status {found.run_id}")
+    say(f"How it goes: pipeline-coordinator status {found.argument}")
 
 
 def _interrupt(found: FoundRun, holder: str) -> None:

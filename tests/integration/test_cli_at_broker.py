@@ -92,7 +92,7 @@ def test_rm_refuses_while_a_coordinator_is_alive_and_removes_every_key_after(con
     begin(connection, "demo-10")
     refused = call("rm", "demo-1", "--broker", connection.url)
     assert refused.exit_code == 75
-    assert "stop it first with: pipeline-coordinator stop demo-1" in refused.stderr
+    assert "stop it with: pipeline-coordinator stop demo-1" in refused.stderr
     control.resign()
     assert call("rm", "demo-1", "--broker", connection.url).exit_code == 0
     assert connection.command("KEYS", "penstock:{demo-1}:*") == []

@@ -8,9 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
 
 from common.broker.runs import RunRegistry
 from common.errors import Fenced, UsageError
+from common.wire import PROTOCOL
+from coordinator.cli import group
 from coordinator.known_run import check_copy
 from coordinator.lookup import FoundRun, find_run
 from coordinator.removal import remove_run
@@ -91,16 +94,28 @@ def test_what_a_run_has_elsewhere_is_removed_with_the_original_alone(
 ) -> None:
     copy = tmp_path / place
     shutil.copytree(stopped.directory.path, copy)
-    removed = remove_run(find_run(stopped.run.run_id, copy.parent.parent, None), None)
-    if place.startswith("cache"):
-        assert stopped.is_gone, "of the two in one cache, the original is meant"
-        assert copy.exists()
-        return
+    removed = remove_run(find_run(str(copy), None, None), None)
     assert removed.original == stopped.directory.path
     assert not copy.exists()
     assert stopped.is_whole
     remove_run(find_run(stopped.run.run_id, tmp_path / "cache", None), None)
     assert stopped.is_gone
+
+
+def test_of_a_run_whose_id_another_pipeline_has_taken_over_only_the_directory_is_removed(
+    stopped: StoppedRun,
+) -> None:
+    stopped.run.control.update(
+        protocol=PROTOCOL,
+        spec='{"steps": {}}',
+        options=json.dumps({"payloads": [str(stopped.payloads)]}),
+        signature="bbbb",
+    )
+    command = ["rm", stopped.run.run_id, "--cache-dir", str(stopped.directory.path.parent.parent)]
+    result = CliRunner().invoke(group, command, catch_exceptions=False)
+    assert "Another pipeline has its id at the broker by now, and keeps what is there" in result.output
+    assert not stopped.directory.path.exists()
+    assert stopped.is_whole
 
 
 def test_a_run_directory_that_was_moved_is_the_original(stopped: StoppedRun, tmp_path: Path) -> None:

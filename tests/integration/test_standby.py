@@ -227,3 +227,39 @@ def test_a_standby_that_makes_no_sense_is_refused_in_words(
     command = chain.start(harness, "--standby", *arguments)
     assert command.wait() == 2
     assert reason in command.text
+
+
+BEGUN_ANEW = """
+import sys
+from pathlib import Path
+
+from common.broker.connection import Connection
+from common.broker.runs import RunRegistry
+from coordinator.cli import group
+from coordinator.run_directory import RunDirectory
+from tests.unit.meanwhile import before_the_lock
+
+spec, url, directory = sys.argv[1], sys.argv[2], RunDirectory(Path(sys.argv[3]))
+
+
+def begin_anew():
+    with RunDirectory(directory.path) as other:
+        record = other.read()
+        RunRegistry(Connection(url)).delete(record.run)
+        other.clear()
+        other.write(record.model_copy(update={"status": "stopped", "dataset": None, "rows": {}}))
+
+
+before_the_lock(directory, begin_anew)
+group(["run", spec, "--standby", "--broker", url])
+"""
+
+
+def test_a_complete_run_that_is_begun_anew_before_the_standby_has_its_lock_is_gone_on_with(
+    harness: Harness, broker: str
+) -> None:
+    spec = harness.write_spec('name: alone\nsteps:\n  count: {type: "mysteps:Count", rows: 40}\n')
+    assert harness.run(spec, "--broker", broker)[0] == 0
+    code, text = harness.run_script(BEGUN_ANEW, str(spec), broker, str(harness.run_directory))
+    assert code == 0, text
+    assert [row["n"] for row in harness.rows()] == list(range(40))

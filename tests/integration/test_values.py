@@ -273,3 +273,14 @@ def test_nanoseconds_dates_and_decimals_arrive_in_the_dataset_with_their_type(ha
     kinds = [pa.timestamp("ns"), pa.date32(), pa.decimal128(3, 2), pa.duration("us"), pa.timestamp("ns")]
     assert found.schema.types == kinds
     assert str(found.column("np")[0].as_py()) == "2024-01-01 10:00:00.000000001"
+
+
+def test_dicts_without_any_key_are_null_in_the_dataset_and_the_run_says_so(harness: Harness) -> None:
+    data = "[{a: {}, b: [{}], c: {}}, {a: null, c: {x: 1}}]"
+    spec = harness.write_spec(f"name: keyless\nsteps:\n  load: {{type: LoadDataFromDicts, data: {data}}}\n")
+    code, text = harness.run(spec)
+    assert code == 0, text
+    assert harness.rows() == [{"a": None, "b": [None], "c": {"x": None}}, {"a": None, "b": None, "c": {"x": 1}}]
+    said = "in the rows of 'load' no dict at 'a', 'b[]' has a key, and Parquet has no type for {}"
+    assert said in " ".join(text.split())
+    assert said in harness.log

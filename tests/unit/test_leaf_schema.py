@@ -236,6 +236,30 @@ def test_a_column_of_empty_dicts_alone_is_null(tmp_path: Path) -> None:
     assert failed == []
 
 
+@pytest.mark.parametrize(
+    ("values", "paths"),
+    [
+        ([{}, {}], ("a",)),
+        ([{}, None], ("a",)),
+        ([[{}, None], []], ("a[]",)),
+        ([[[{}]]], ("a[][]",)),
+        ([{"x": {}, "y": [{"z": {}}]}], ("a.x", "a.y[].z")),
+        ([{}, {"x": 1}], ()),
+        ([{}, {"x": None}], ()),
+        ([{"x": {}}, {"x": {"y": {}}}], ("a.x.y",)),
+        ([None, []], ()),
+    ],
+    ids=repr,
+)
+def test_dicts_that_have_a_key_in_no_row_are_known(tmp_path: Path, values: list[Any], paths: tuple[str, ...]) -> None:
+    schema, _ = LeafSchema().grow([{"id": 1, "a": value} for value in values])
+    assert LeafSchema.from_bytes(schema.to_bytes()).keyless == paths
+    one_by_one = LeafSchema()
+    for value in values:
+        one_by_one, _ = one_by_one.grow([{"id": 1, "a": value}])
+    assert one_by_one.keyless == paths
+
+
 def test_the_schema_survives_its_bytes_with_what_arrow_has_no_type_for() -> None:
     row = {"a": {}, "b": [2**60], "c": [{"d": {}}], "e": datetime(2020, 1, 1, tzinfo=UTC), "f": None, "g": b""}
     schema, _ = LeafSchema().grow([row])

@@ -14,7 +14,8 @@ import pytest
 
 from common.cache import cache_directory
 from common.errors import EXIT_FENCED, Fenced, RunError, UsageError
-from coordinator.run_directory import RunDirectory, RunRecord, list_runs
+from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.run_list import list_runs
 
 HOLD_THE_LOCK = """
 import sys

@@ -1,0 +1,84 @@
+"""The keys of the run that a run directory had before, where another run begins in it."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from common.broker.connection import Connection, Disconnected
+from common.broker.runs import RunRegistry
+from common.broker.shown_url import HIDDEN, redact
+from common.errors import UsageError
+from coordinator.lookup import FoundRun, connect
+from coordinator.removal import delete_keys, is_anothers, refuse_alive
+from coordinator.run_directory import RunDirectory, RunRecord
+
+
+@dataclass(frozen=True, slots=True)
+class EarlierKeys:
+    """What is left in a broker of the run that a directory had before.
+
+    Args:
+        directory: this process has its lock.
+        before: what is recorded there of the run before.
+        run_id, broker: of the run that begins. It cleans these up itself, under its own lease.
+    """
+
+    directory: RunDirectory
+    before: RunRecord
+    run_id: str
+    broker: str | None
+
+    def remove(self, tell: Callable[[str], None]) -> None:
+        """Deletes them; from then on the run before is condemned.
+
+        Args:
+            tell: is told of keys that stay until they expire.
+
+        Raises:
+            Fenced: a coordinator of that run is alive.
+            Disconnected, UsageError: its broker cannot be asked. Its record, which says where the keys are, stays.
+        """
+        if not self._are_elsewhere():
+            return
+        found = FoundRun(self.before.run, self.directory, self.before)
+        try:
+            with connect(self._url()) as connection:
+                self._delete(found, connection)
+        except (Disconnected, UsageError) as error:
+            run = f"the run '{self.before.run}' that {self.directory.path} had before"
+            if self.before.status == "complete":
+                tell(f"keys of {run} may be left in the broker, and expire there by themselves: {error}")
+                return
+            again = f"pipeline-coordinator rm {shlex.quote(str(self.directory.path))} --broker URL"
+            raise type(error)(
+                f"{error}; it may hold keys of {run}, so nothing was changed: give this command again when it can be "
+                f"reached, or name it to remove that run: {again}; if it is gone for good, delete the directory"
+            ) from None
+
+    def _are_elsewhere(self) -> bool:
+        before = self.before
+        if before.broker is None or (before.run == self.run_id and self._is_the_same_broker()):
+            return False
+        return self.directory.original_of(before) is None
+
+    def _is_the_same_broker(self) -> bool:
+        return self.broker is not None and redact(self.broker) == self.before.broker
+
+    def _url(self) -> str:
+        if self.broker is not None and self._is_the_same_broker():
+            return self.broker  # with its password
+        assert self.before.broker is not None
+        if HIDDEN in self.before.broker:
+            raise UsageError(f"the broker at {self.before.broker} wants a password, and passwords are not kept")
+        return self.before.broker
+
+    def _delete(self, found: FoundRun, connection: Connection) -> None:
+        connection.facts()
+        registry = RunRegistry(connection)
+        if is_anothers(found, registry):
+            return
+        refuse_alive(found, registry)
+        self.directory.condemn()
+        delete_keys(found, registry)

@@ -1,0 +1,67 @@
+"""How `datasets` reads the name of a folder: in some it sees something else than that folder."""
+
+from __future__ import annotations
+
+import glob
+import json
+import os
+import re
+from pathlib import Path
+from typing import Final
+
+from common.errors import UsageError
+
+_PATTERN: Final = re.compile(r"[*?]|\[[^/]+\]")
+_OTHERS: Final = (
+    (re.compile(r"::"), "the link of two URLs"),
+    (re.compile(r"\$(?:\w+|\{[^}]*\})", re.ASCII), "an environment variable"),
+    (re.compile(r"(?<=[^/])\.py$"), "the end of a script"),
+)
+_STARTS: Final = {"~": "a home folder", "file:": "the start of a URL"}
+
+
+def misread(folder: Path) -> str | None:
+    """What `datasets.load_dataset` sees in the path of a folder, such as `'*' is a pattern`; None if just the folder.
+
+    It looks at the absolute path, and at the start of the one that it is given.
+    """
+    given, path = str(folder), os.path.abspath(folder)
+    for start, meaning in _STARTS.items():
+        if given.startswith(start):
+            return f"'{start}' is {meaning}"
+    return _misread(path, ((_PATTERN, "a pattern"), *_OTHERS))
+
+
+def check_name(folder: Path) -> None:
+    """Raises UsageError for a folder that `datasets.load_dataset` would not find, or would mix with others."""
+    if problem := misread(folder):
+        raise UsageError(
+            f"--output {folder}: the dataset could not be loaded from there, since for `datasets.load_dataset` "
+            f"{problem} in {os.path.abspath(folder)}; give a folder with another name"
+        )
+
+
+def how_to_load(folder: Path) -> str:
+    """Python code that loads the dataset in a folder, or why none does."""
+    if problem := misread(folder):
+        return f"once it is moved to a folder with another name: for `datasets.load_dataset` {problem} in this one"
+    # A name alone may be one of its own, such as `json`.
+    alone = not folder.is_absolute() and len(folder.parts) == 1
+    name = json.dumps(f"./{folder}" if alone else str(folder), ensure_ascii=False)
+    return f"datasets.load_dataset({name})"
+
+
+def file_pattern(file: Path) -> str:
+    """The pattern by which `Dataset.from_parquet` finds this file and no other. Raises UsageError if there is none."""
+    if problem := _misread(os.path.abspath(file), _OTHERS):
+        raise UsageError(
+            f"`datasets` cannot read {file}, since for it {problem}: move the dataset to a folder with another name"
+        )
+    return glob.escape(str(file))
+
+
+def _misread(path: str, meanings: tuple[tuple[re.Pattern[str], str], ...]) -> str | None:
+    for pattern, meaning in meanings:
+        if found := pattern.search(path):
+            return f"'{found[0]}' is {meaning}"
+    return None
