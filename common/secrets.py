@@ -1,26 +1,17 @@
-"""Secrets: those that are written into a spec are refused, those that a program gives reach its own workers.
-
-A spec is dumped, logged and sent to the broker; a secret must not be.
-"""
+"""Secrets that are written into a spec are refused: it is dumped, logged and sent to the broker."""
 
 from __future__ import annotations
 
-import json
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from typing import TYPE_CHECKING, Any
-
-from pydantic import BaseModel, SecretStr
 
 from common.faults import Loc, SpecFault, dotted
 from common.redaction import hide_secrets
 from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_setting, is_secret_value
 
 if TYPE_CHECKING:
-    from common.steps.base import BaseStep
-
-SECRETS_VARIABLE = "PENSTOCK_SECRETS"
-"""Environment variable by which a program hands secrets to the workers that it starts."""
+    pass
 
 _COLUMN_NAMES = frozenset({"input_mappings", "output_mappings"})
 _ROWS = frozenset({"data", "rows", "examples", "few_shot_examples"})
@@ -99,32 +90,3 @@ def _names_secret(name: str, value: Any) -> bool:
 
 def _is_filled(value: Any) -> bool:
     return (isinstance(value, str) and bool(value.strip())) or (isinstance(value, int) and not isinstance(value, bool))
-
-
-def collect_secrets(steps: Iterable[BaseStep]) -> dict[str, str]:
-    """Secrets that were given to steps in Python, by their place, such as `generate.llm.api_key`."""
-    found: dict[str, str] = {}
-    for step in steps:
-        _collect(step, step.name, found)
-    return found
-
-
-def give_secrets(step: BaseStep, environment: Mapping[str, str]) -> None:
-    """Gives a step that a worker has built the secrets that `collect_secrets` took from it."""
-    secrets: dict[str, str] = json.loads(environment.get(SECRETS_VARIABLE, "{}"))
-    for place, secret in secrets.items():
-        name, *fields, last = place.split(".")
-        if name == step.name:
-            owner: Any = step
-            for field in fields:
-                owner = getattr(owner, field)
-            setattr(owner, last, SecretStr(secret))
-
-
-def _collect(model: BaseModel, place: str, found: dict[str, str]) -> None:
-    for name in type(model).model_fields:
-        value = getattr(model, name)
-        if isinstance(value, SecretStr):
-            found[f"{place}.{name}"] = value.get_secret_value()
-        elif isinstance(value, BaseModel):
-            _collect(value, f"{place}.{name}", found)

@@ -24,8 +24,8 @@ from common.errors import (
     RunError,
     SpecError,
 )
+from common.given_secrets import SECRETS_VARIABLE
 from common.requirements import check_requirements
-from common.secrets import SECRETS_VARIABLE
 from common.settings import Settings
 from common.signals import stop_signals
 from common.signature import Identity

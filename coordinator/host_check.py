@@ -19,13 +19,13 @@ def check_host(prepared: Prepared, given: Collection[str] = ()) -> None:
     Raises:
         SpecError: something is missing; with file and line.
     """
+    owners = {place.rpartition(".")[0] for place in given}
     for name, step in prepared.steps.items():
         if name in prepared.undescribed:
             continue
         _check(step.check_here, f"step '{name}'", ("steps", name, *step.path_fields[:1]), prepared)
         for place, llm in language_models(step):
-            key = ".".join(map(str, (name, *place, "")))
-            if not any(secret.startswith(key) for secret in given):
+            if ".".join(map(str, (name, *place))) not in owners:
                 _check(llm.check_here, f"step '{name}'", ("steps", name, *place), prepared)
 
 

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from pydantic import BaseModel, ConfigDict, ValidationError
@@ -45,19 +46,26 @@ class DataRecord(BaseModel):
     @classmethod
     def all(cls, folder: Path) -> Iterator[DataRecord]:
         """Those of all runs of a pipeline. One that cannot be read says nothing."""
-        for path in folders_of_runs(folder):
-            try:
-                yield cls.model_validate_json((path / DATA).read_bytes())
-            except (OSError, ValidationError):
-                continue
+        return (record for path in folders_of_runs(folder) if (record := cls.read(path)) is not None)
+
+    @classmethod
+    def read(cls, directory: Path) -> DataRecord | None:
+        """That of one run; None where there is none that can be read."""
+        try:
+            return cls.model_validate_json((directory / DATA).read_bytes())
+        except (OSError, ValidationError):
+            return None
 
     def write(self, directory: Path) -> None:
-        """Replaces the one that is there; after a crash it is there whole, or as it was. None without data files."""
+        """Replaces the one that is there; after a crash it is there whole, or as it was. None without data files.
+
+        Digests that the one there has of the same files are kept: another process may have noted them meanwhile.
+        """
         if not self.files:
             return
         draft = directory / f".{DATA}.new"
         with draft.open("wb") as file:
-            file.write(self.model_dump_json(indent=1).encode() + b"\n")
+            file.write(self._knowing(self.read(directory)).model_dump_json(indent=1).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
         draft.replace(directory / DATA)
@@ -66,6 +74,17 @@ class DataRecord(BaseModel):
     def of_parameters(self) -> dict[str, str]:
         """For workers: the files that parameters name, as text; loaders have theirs from `snapshot`."""
         return {name: files.encode() for name, files in self.files.items() if "." in name}
+
+    def _knowing(self, other: DataRecord | None) -> DataRecord:
+        known = {
+            replace(state, whole=""): state.whole
+            for files in (other.files if other else {}).values()
+            for state in files.files
+        }
+        told = {
+            step: [state.whole or known.get(state, "") for state in files.files] for step, files in self.files.items()
+        }
+        return self.with_digests(told)
 
     def with_digests(self, digests: Mapping[str, Sequence[str]]) -> DataRecord:
         """Knows these as well, by step; those of another number of files are passed over."""

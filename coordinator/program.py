@@ -16,11 +16,11 @@ from typing import TYPE_CHECKING, Any, Literal
 from common.broker.connection import Connection
 from common.cache import cache_directory
 from common.errors import RunFailed, RunStopped, UsageError
+from common.given_secrets import SECRETS_VARIABLE, collect_secrets
 from common.import_names import imported_for_a_step, script_module
 from common.overrides import apply_parameters
 from common.printable import printable
 from common.secret_marks import is_secret_setting
-from common.secrets import SECRETS_VARIABLE, collect_secrets
 from common.settings import Settings
 from common.shown_command import shown_command
 from common.spec import LoadedSpec, parse_spec

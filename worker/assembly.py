@@ -17,11 +17,11 @@ from common.build import build_step
 from common.data_files import check_data_files
 from common.descriptor import model_identities, step_digest
 from common.errors import CannotServe, FileChanged, StoreError, UsageError
+from common.given_secrets import give_secrets
 from common.payloads import FileStore
 from common.registry import check_shadowing
 from common.requirements import check_requirements
 from common.runtime_parameters import check_runtime_parameters
-from common.secrets import give_secrets
 from common.settings import Settings
 from common.source import Sources
 from common.spec import PipelineSpec

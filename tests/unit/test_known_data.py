@@ -137,6 +137,15 @@ def test_a_record_that_cannot_be_read_says_nothing(tmp_path: Path, steps: Steps,
     assert said == []
 
 
+def test_a_process_that_stood_by_meanwhile_leaves_the_digests_that_were_noted(tmp_path: Path, steps: Steps) -> None:
+    before, *_ = look(tmp_path / "runs", steps)
+    begin(tmp_path / "runs", before, steps=steps)
+    begin(tmp_path / "runs", before, read_whole=False, steps=steps)
+    os.utime(data_of(steps))
+    again, *_ = look(tmp_path / "runs", steps)
+    assert again.signature == before.signature
+
+
 def test_small_files_are_part_of_the_signature_with_all_their_bytes(tmp_path: Path) -> None:
     path = save(tmp_path / "a.jsonl", "old")
 
