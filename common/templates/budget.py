@@ -1,24 +1,51 @@
-"""What one rendering of a template may take: steps (of loops, calls, filters) and characters that it makes."""
+"""What one rendering of a template may take: steps, which are its time, and room, which is its memory.
+
+What is only looked at takes steps, few of them. What is made takes room until nothing of the template holds it any
+more; a text that is looked up, compared and dropped a thousand times takes the room of one.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
+from decimal import Decimal
+from sys import getrefcount
+from types import MethodType
 from typing import Any
 
 from common.errors import RowError
 
 STEPS = 1_000_000
 """Some seconds at the very most."""
+STRIDE = 10_000
+"""Characters that are looked at, or made, in one step."""
 TEXT = 20_000_000
-"""Characters, those of what is made on the way included."""
-PER_VALUE = 20
-"""A row that is itself large may take more: so many steps for each value in it, and characters for each of its own."""
+"""Characters that are there at one time."""
+ITEM = 50
+"""Characters as which an item of a list counts, beside its own."""
+OWN_TEXT, OWN_STEPS = 50, 0.5
+"""A row that is itself large may take more: so much for each character of its own."""
+MOST_BITS = 14_000
+"""Of a whole number: Python does not print longer ones, and takes its time with them."""
+WIDEST = 10_000
+"""Characters to which a single value may be padded, and digits that it may be given."""
+DEEPEST = 100
+"""Lists in lists."""
+
 CONTAINERS = (list, tuple, dict, set, frozenset)
-_SIZED = (str, bytes, range, *CONTAINERS)
+_VIEWS = (type({}.keys()), type({}.values()), type({}.items()))  # type: ignore[var-annotated]
+_INSIDE = (*CONTAINERS, *_VIEWS)
+_NOTED = 200
+"""Characters from which on a thing that was made is remembered; there are not enough steps for too many small ones."""
+_ALONE = 2
+"""References to a thing that only the budget holds: its own, and that of the call that counts them."""
 
 
 class TemplateTooLarge(RowError):
     """A template makes too much of a row, or takes too long."""
+
+
+class TemplateRefused(RowError):
+    """A template does what none may do."""
 
 
 class Budget:
@@ -27,7 +54,7 @@ class Budget:
     Every operation whose result or time grows with what it is given says so here before it is done.
     """
 
-    __slots__ = ("_extended", "_row", "_steps", "_text")
+    __slots__ = ("_extended", "_held", "_limit", "_row", "_sizes", "_steps", "_things")
 
     def __init__(self) -> None:
         self.start({})
@@ -36,8 +63,15 @@ class Budget:
         """Begins a rendering of `row`."""
         self._row = row
         self._steps = STEPS
-        self._text = TEXT
+        self._limit = TEXT
+        self._held = 0
+        self._things: dict[int, Any] = {}
+        self._sizes: dict[int, tuple[int, int]] = {}
         self._extended = False
+
+    def end(self) -> None:
+        """Lets go of what was made."""
+        self.start({})
 
     def steps(self, number: int = 1) -> None:
         """Raises TemplateTooLarge where that is too many."""
@@ -46,93 +80,205 @@ class Budget:
             self._extend()
             if self._steps < 0:
                 raise TemplateTooLarge(
-                    f"template: it takes more than {STEPS:,} steps (loops, calls, filters) for this row; loop over less"
+                    f"template: it takes more than {STEPS:,} steps for this row (a step is a turn of a loop, a call, a "
+                    f"filter, or {STRIDE:,} characters that one of them goes through, an item of a list being "
+                    f"{ITEM}); loop over less, and do before a loop what is the same in each turn"
                 )
 
-    def text(self, length: int) -> None:
-        """Raises TemplateTooLarge where that is too long."""
-        self._text -= max(length, 0)
-        if self._text < 0:
-            self._extend()
-            if self._text < 0:
-                raise TemplateTooLarge(
-                    f"template: it makes more than {TEXT:,} characters of this row; repeat, fill and pad less"
-                )
+    def look(self, value: Any, slowness: int = 1) -> None:
+        """Something goes through all of `value`, `slowness` times as long as a search takes."""
+        length = len(value) * ITEM if isinstance(value, range) else self.weight(value)
+        self.steps(length * slowness // STRIDE)
 
-    def charge(self, value: Any) -> None:
-        """Something is done with all of `value`."""
-        if isinstance(value, str | bytes):
-            self.text(len(value))
-        elif isinstance(value, CONTAINERS):
-            # What a row holds is as large as it is; a list of lists of one list is larger than it looks.
-            if all(value is not own for own in self._row.values()):
-                self._weigh(value)
-            else:
-                self.steps(len(value))
-        elif isinstance(value, range):
-            self.steps(len(value))
+    def search(self, text: Any, part: Any, backwards: bool = False) -> None:
+        """`text` is searched for `part`; from its end, Python compares each place with all of it."""
+        if isinstance(text, str | bytes) and isinstance(part, str | bytes):
+            self.steps(len(text) * (len(part) if backwards else min(len(part), 3)) // STRIDE)
+        else:
+            self.look(text)
 
-    def made(self, value: Any) -> Any:
-        """`value`, of which some operation has made all; an iterator is counted as it goes."""
+    def room(self, length: int) -> None:
+        """Raises TemplateTooLarge where there is none for so many characters, beside what was made and is in use."""
+        if self._held + length > self._limit:
+            self._sweep()
+            if self._held + length > self._limit:
+                self._extend()
+                if self._held + length > self._limit:
+                    raise TemplateTooLarge(
+                        f"template: it makes more than {TEXT:,} characters of this row that are there at one "
+                        f"time (an item of a list counts as {ITEM}); repeat, fill and pad less"
+                    )
+
+    def made(self, value: Any, given: Iterable[Any] = ()) -> Any:
+        """`value`, of which some operation has made all; an iterator over what was `given` is counted as it goes."""
         if isinstance(value, str | bytes):
-            self.text(len(value))
-        elif isinstance(value, CONTAINERS):
-            self.steps(len(value))
+            length = len(value)
+            if length >= _NOTED:
+                self._note(value, length, 0)
+                self.steps(length // STRIDE)
         elif isinstance(value, Iterator):
-            return self._counted(value, 1)
+            depth = 1 + max((inner.depth for inner in given if isinstance(inner, _Counted)), default=0)
+            if depth > DEEPEST:
+                raise TemplateTooLarge(f"template: it puts more than {DEEPEST} filters such as map into each other")
+            return _Counted(self, value, 1, depth)
+        else:
+            self.weight(value)
         return value
+
+    def weight(self, value: Any) -> int:
+        """Characters in `value`; what is found in it several times counts as often.
+
+        Raises:
+            TemplateTooLarge: it is more than there is room for, nested too deeply, or a number that is too long.
+        """
+        return self._measure(value, 0)[0]
+
+    def depth(self, value: Any) -> int:
+        """How deep lists and mappings lie in `value`."""
+        return self._measure(value, 0)[1]
+
+    def spelled(self, value: Any) -> int:
+        """The most characters that `str(value)` makes."""
+        if isinstance(value, str):
+            return len(value)
+        if isinstance(value, int):
+            self.weight(value)
+            return 8 + value.bit_length() // 3
+        return ITEM + 10 * self.weight(value)
 
     def each(self, value: Any, weight: int) -> Any:
         """`value`, over which a loop goes, with as much to do for each item."""
-        if isinstance(value, _SIZED):
+        if isinstance(value, (str, bytes, range, *_INSIDE)):
             self.steps(len(value) * weight)
             return value
-        return self._counted(value, weight)
+        return _Counted(self, iter(value), weight)
 
     def listed(self, values: Iterable[Any]) -> list[Any]:
         """All of an iterable."""
-        return values if isinstance(values, list) else list(self._counted(values, 1))
+        if isinstance(values, list):
+            return values
+        found: list[Any] = []
+        length = 0
+        for value in _Counted(self, iter(values), 1):
+            length += ITEM + self.weight(value)
+            self.room(length)
+            found.append(value)
+        self.weight(found)
+        return found
 
     def joined(self, parts: Iterable[str]) -> str:
         """`"".join`, which jinja2 calls for a whole prompt and for the results of macros and blocks."""
         found = []
+        length = 0
         for part in parts:
-            self.text(len(part))
+            length += len(part)
+            self.room(length)
             found.append(part)
-        return "".join(found)
+        text: str = self.made("".join(found))
+        return text
 
-    def _counted(self, values: Iterable[Any], weight: int) -> Iterator[Any]:
-        for value in values:
-            self.steps(weight)
-            yield value
+    def _measure(self, value: Any, outside: int) -> tuple[int, int]:
+        """Weight and depth. Containers in a template never change, so each is gone through once."""
+        if isinstance(value, str | bytes):
+            return len(value), 0
+        if not isinstance(value, _INSIDE):
+            if isinstance(value, int):
+                if value.bit_length() > MOST_BITS:
+                    raise TemplateTooLarge("template: it computes with a number of more than 4,000 digits")
+            elif isinstance(value, MethodType):  # printed, it shows what it is a method of
+                return self._measure(value.__self__, outside)
+            return 0, 0
+        known = self._sizes.get(id(value))
+        if known is not None:
+            return known
+        if outside > DEEPEST:
+            raise TemplateTooLarge(f"template: it nests more than {DEEPEST} lists in lists")
+        length = deep = 0
+        for inner in _items(value):
+            if isinstance(inner, str):
+                length += len(inner)
+                continue
+            more, below = self._measure(inner, outside + 1)
+            length += more
+            deep = max(deep, below)
+        length += ITEM * len(value)
+        deep += 1
+        if outside + deep > DEEPEST:
+            raise TemplateTooLarge(f"template: it nests more than {DEEPEST} lists in lists")
+        if length >= _NOTED:
+            self._note(value, length, deep)
+            self.steps(len(value) * ITEM // STRIDE)
+        return length, deep
 
-    def _weigh(self, value: Any) -> None:
-        """As often as something is found in it, it counts."""
-        for inner in _inside(value):
-            self.steps()
-            if isinstance(inner, str | bytes):
-                self.text(len(inner))
+    def _note(self, value: Any, length: int, depth: int) -> None:
+        if id(value) not in self._things:
+            self.room(length)
+            self._things[id(value)] = value
+            self._sizes[id(value)] = length, depth
+            self._held += length
+
+    def _sweep(self) -> None:
+        """Forgets what the template no longer holds, lists before what is in them."""
+        self.steps(len(self._things) * ITEM // STRIDE)
+        for key in reversed(list(self._things)):
+            if getrefcount(self._things[key]) == _ALONE:
+                del self._things[key]
+                self._held -= self._sizes.pop(key)[0]
 
     def _extend(self) -> None:
         if not self._extended:
             self._extended = True
-            for inner in _inside(self._row):
-                self._steps += PER_VALUE
-                if isinstance(inner, str | bytes):
-                    self._text += PER_VALUE * len(inner)
+            own = _length(self._row)
+            self._steps += int(own * OWN_STEPS)
+            self._limit += own * OWN_TEXT
 
 
-def _inside(value: Any) -> Iterator[Any]:
-    """All that is in a value, in itself, deep first; without recursion, and endless for what holds itself."""
-    waiting = [iter((value,))]
+class _Counted:
+    """An iterator of which each item takes steps; `depth` says how many such iterators it goes through."""
+
+    __slots__ = ("_budget", "_values", "_weight", "depth")
+
+    def __init__(self, budget: Budget, values: Iterator[Any], weight: int, depth: int = 1) -> None:
+        self._budget = budget
+        self._values = values
+        self._weight = weight
+        self.depth = depth
+
+    def __iter__(self) -> Iterator[Any]:
+        return self
+
+    def __next__(self) -> Any:
+        found = next(self._values)
+        self._budget.steps(self._weight)
+        return found
+
+
+def check_decimal(value: Any) -> None:
+    """`int` of 1E+999999999 has as many digits."""
+    if isinstance(value, Decimal) and value.is_finite() and abs(value.adjusted()) > WIDEST:
+        raise TemplateTooLarge("template: it computes with a decimal of more than 10,000 digits")
+
+
+def check_width(width: Any) -> None:
+    """Raises TemplateTooLarge for a value that is to be padded to too many characters."""
+    if isinstance(width, int) and abs(width) > WIDEST:
+        shown = f"{width:,}" if width.bit_length() < 64 else "too many"
+        raise TemplateTooLarge(f"template: it pads a value to {shown} characters; at most {WIDEST:,} are made")
+
+
+def _items(value: Any) -> Iterable[Any]:
+    return (inner for pair in value.items() for inner in pair) if isinstance(value, dict) else value
+
+
+def _length(row: Mapping[str, Any]) -> int:
+    """Characters of a row, as a weight; without recursion."""
+    length = 0
+    waiting: list[Any] = [row]
     while waiting:
-        for inner in waiting[-1]:
-            yield inner
-            if isinstance(inner, Mapping):
-                waiting.append(iter([*inner.keys(), *inner.values()]))
-                break
-            if isinstance(inner, CONTAINERS):
-                waiting.append(iter(inner))
-                break
-        else:
-            waiting.pop()
+        value = waiting.pop()
+        if isinstance(value, str | bytes):
+            length += len(value)
+        elif isinstance(value, CONTAINERS):
+            length += ITEM * len(value)
+            waiting.extend(_items(value))
+    return length

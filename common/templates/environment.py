@@ -6,22 +6,46 @@ of it is computed while it is read (constants, which jinja2 would fold), since t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from functools import wraps
-from types import BuiltinMethodType
 from typing import Any
 
-from jinja2 import StrictUndefined, nodes, pass_context
-from jinja2.runtime import Context, LoopContext, markup_join, str_join
-from jinja2.sandbox import ImmutableSandboxedEnvironment, SandboxedFormatter
-from jinja2.visitor import NodeTransformer
-from markupsafe import EscapeFormatter, Markup
+from jinja2 import StrictUndefined, Undefined, nodes, pass_context
+from jinja2.filters import make_attrgetter, sync_do_join
+from jinja2.runtime import BlockReference, Context, LoopContext, Macro, markup_join, str_join
+from jinja2.sandbox import MAX_RANGE, ImmutableSandboxedEnvironment
+from jinja2.utils import Cycler, Joiner, Namespace
+from markupsafe import Markup
 
-from common.templates.budget import Budget
-from common.templates.growth import FILTERS, before_method, before_operator, check_format
+from common.errors import RowError
+from common.steps.cells import kind_of
+from common.templates.budget import Budget, TemplateRefused, TemplateTooLarge
+from common.templates.charging import COMPARE, COMPARISONS, CONCAT, EACH, LOOK, MADE, SPEND, Charging
+from common.templates.formats import ESCAPED, formatted
+from common.templates.growth import FILTERS, before_operator
+from common.templates.methods import before_join, before_method, method_of
 
-_EACH, _WEIGHED, _CONCAT, _SPEND = "(each)", "(weighed)", "(concat)", "(spend)"
-"""Filters that are put into a template after it is parsed."""
+_COMPARING = {"in": "in", "==": "eq", "eq": "eq", "equalto": "eq", "!=": "ne", "ne": "ne"} | dict.fromkeys(
+    (">", "gt", "greaterthan", ">=", "ge", "<", "lt", "lessthan", "<=", "le"), "lt"
+)
+"""Tests that go through both of what they are given."""
+_LOOKING = ("lower", "upper", "divisibleby", "odd", "even")
+_PASSED_BY_JINJA = ("_loop_vars", "_block_vars")
+_JINJAS = (Undefined, Macro, LoopContext, BlockReference, Joiner, Cycler)
+
+
+class _Namespace(Namespace):
+    """It may hold itself, and so is not printed."""
+
+    def __repr__(self) -> str:
+        return "<namespace>"
+
+
+def _range(*bounds: int) -> range:
+    found = range(*bounds)
+    if found[MAX_RANGE:]:
+        raise TemplateTooLarge(f"template: range has more than {MAX_RANGE:,} numbers")
+    return found
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
@@ -31,24 +55,38 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         finalize: makes text of what is printed.
     """
 
-    intercepted_binops = frozenset({"+", "*", "**", "%"})
+    intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
 
     def __init__(self, finalize: Callable[[Any], Any]) -> None:
+        budget = Budget()
+
         @pass_context  # without which jinja2 would compute constants while it compiles
-        def finalized(_: Context, value: Any) -> Any:
-            return finalize(value)
+        def finalized(context: Context, value: Any) -> Any:
+            found = finalize(value)
+            if context.eval_ctx.autoescape or not isinstance(found, str | int | float):
+                budget.room(budget.spelled(found) * ESCAPED)
+            return found
 
         super().__init__(undefined=StrictUndefined, finalize=finalized, optimized=False)
-        self.budget = budget = Budget()
+        self.budget = budget
         self.concat = budget.joined  # type: ignore[method-assign]
         del self.globals["lipsum"]  # as long as one likes, and another text each time
+        self.globals |= {"namespace": _Namespace, "range": _range}
         known: dict[str, Any] = self.filters
-        self.filters = {name: self._bounded(function, FILTERS.get(name)) for name, function in known.items()}
-        self.tests = {name: self._bounded(test, None) for name, test in self.tests.items()}
-        self.filters |= {_EACH: budget.each, _WEIGHED: self._weighed, _CONCAT: self._concat, _SPEND: self._spend}
+        tests: dict[str, Any] = self.tests
+        own = {"sum": self._sum, "join": self._join}
+        self.filters = {name: self._bounded(function, FILTERS.get(name)) for name, function in (known | own).items()}
+        self.tests = {name: self._bounded_test(name, test) for name, test in tests.items()}
+        self.filters |= {EACH: budget.each, MADE: budget.made, CONCAT: self._concat, SPEND: self._spend}
+        self.filters |= {COMPARE: self._compare, LOOK: self._look}
 
     def _generate(self, source: nodes.Template, *args: Any, **kwargs: Any) -> str:
-        return super()._generate(_Charging().visit(source), *args, **kwargs)
+        return super()._generate(Charging().visit(source), *args, **kwargs)
+
+    def getitem(self, obj: Any, argument: Any) -> Any:
+        """A step, since filters take any number of them: `map(attribute='a.b.c')`."""
+        self.budget.steps()
+        return super().getitem(obj, argument)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
         """Raises TemplateTooLarge where it would make too much."""
@@ -56,24 +94,29 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return self.budget.made(self.binop_table[operator](left, right))
 
     def call(self, context: Context, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Raises TemplateTooLarge where it would make too much."""
+        """Raises TemplateTooLarge where it would make too much, TemplateRefused where it may not be called."""
         budget = self.budget
         budget.steps()
-        for value in args:
-            budget.charge(value)
-        for value in kwargs.values():
-            budget.charge(value)
-        method = getattr(function, "__wrapped__", function)  # jinja2 wraps str.format
-        if isinstance(method, BuiltinMethodType) and _is_format(method):
-            return budget.made(_formatted(self, method, args, kwargs))
-        if isinstance(function, BuiltinMethodType):
-            args = before_method(budget, function.__self__, function.__name__, args, kwargs)
+        method = method_of(function)
+        if method is not None and not isinstance(method[0], _JINJAS):
+            owner, name = method
+            given = {key: value for key, value in kwargs.items() if key not in _PASSED_BY_JINJA}
+            args = before_method(budget, owner, name, args, given)
+            if name == "format":
+                return budget.made(formatted(self, budget, owner, args, given))
+            if name == "format_map":
+                return budget.made(formatted(self, budget, owner, (), *args, **given))
         elif isinstance(function, LoopContext) and args:
             args = (budget.each(args[0], 1), *args[1:])
+        elif method is None and not isinstance(function, _JINJAS) and callable(function):
+            if not any(function is known for known in self.globals.values()):
+                raise TemplateRefused(f"template: {type(function).__name__} may not be called in a template")
+            for value in args:
+                budget.look(value)
         return budget.made(super().call(context, function, *args, **kwargs))
 
     def _bounded(self, function: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
-        """A filter or a test that charges what it is given and what it makes."""
+        """A filter that says what it takes and charges what it makes."""
         budget = self.budget
         first = 1 if hasattr(function, "jinja_pass_arg") else 0
 
@@ -81,17 +124,49 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         def bounded(*args: Any, **kwargs: Any) -> Any:
             budget.steps()
             for value in args[first:]:
-                budget.charge(value)
-            for value in kwargs.values():
-                budget.charge(value)
+                if isinstance(value, int):
+                    budget.weight(value)
             if before is not None:
                 args = (*args[:first], before(budget, *args[first:], **kwargs), *args[first + 1 :])
-            return budget.made(function(*args, **kwargs))
+            return budget.made(function(*args, **kwargs), args)
 
         return bounded
 
-    def _weighed(self, value: Any) -> Any:
-        self.budget.charge(value)
+    def _bounded_test(self, name: str, test: Any) -> Callable[..., Any]:
+        first = 1 if hasattr(test, "jinja_pass_arg") else 0
+
+        @wraps(test)
+        def bounded(*args: Any) -> Any:
+            self.budget.steps()
+            if name in _COMPARING and len(args) > 1:
+                self._before_comparison(args[0], args[1], _COMPARING[name])
+            elif name in _LOOKING:
+                for value in args[first:]:
+                    self.budget.look(value)
+            return test(*args)
+
+        return bounded
+
+    def _before_comparison(self, left: Any, right: Any, kind: str) -> None:
+        if isinstance(left, int | float) and isinstance(right, int | float):
+            return
+        if kind in ("in", "notin"):
+            if isinstance(right, Mapping | set | frozenset):
+                self.budget.look(left)
+            else:
+                self.budget.search(right, left)
+        elif isinstance(left, str | bytes) and isinstance(right, str | bytes):
+            same = kind in ("eq", "ne") and len(left) != len(right)
+            self.budget.look(range(0 if same else min(len(left), len(right)) // 50))
+        else:
+            self.budget.look(min(left, right, key=self.budget.weight))
+
+    def _compare(self, left: Any, right: Any, kind: str) -> Any:
+        self._before_comparison(left, right, kind)
+        return COMPARISONS[kind](left, right)
+
+    def _look(self, value: Any) -> Any:
+        self.budget.look(value)
         return value
 
     def _spend(self, value: Any, steps: int) -> None:
@@ -99,104 +174,34 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     @pass_context
     def _concat(self, context: Context, parts: list[Any]) -> str:
-        for part in parts:
-            self.budget.charge(part)
-        return markup_join(parts) if context.eval_ctx.autoescape else str_join(parts)
+        budget = self.budget
+        escaped = context.eval_ctx.autoescape or any(isinstance(part, Markup) for part in parts)
+        budget.room(sum(map(budget.spelled, parts)) * (ESCAPED if escaped else 1))
+        text: str = budget.made(markup_join(parts) if context.eval_ctx.autoescape else str_join(parts))
+        return text
 
+    def _attribute(self, values: Any, attribute: Any) -> Any:
+        return values if attribute is None else map(make_attrgetter(self, attribute), values)
 
-class _BoundedFormatter(SandboxedFormatter):
-    def format_field(self, value: Any, format_spec: str) -> str:
-        """Raises TemplateTooLarge."""
-        check_format(value, format_spec)
-        return str(super().format_field(value, format_spec))
+    @pass_context
+    def _sum(self, context: Context, iterable: Any, attribute: Any = None, start: Any = 0) -> Any:
+        """Lists are put together as they come; Python's own `sum` copies all before each of them."""
+        values = self.budget.listed(self._attribute(iterable, attribute))
+        if not isinstance(start, list | tuple):
+            return sum(values, start)
+        kind = list if isinstance(start, list) else tuple
+        found = list(start)
+        length = self.budget.weight(start)
+        for value in values:
+            if not isinstance(value, kind):
+                raise RowError(f"template: sum adds {kind_of(value)} to a {kind.__name__}; leave out `start`")
+            length += self.budget.weight(value)
+            self.budget.room(length)
+            found.extend(value)
+        return kind(found)
 
-
-class _BoundedEscapeFormatter(_BoundedFormatter, EscapeFormatter):
-    pass
-
-
-def _is_format(method: BuiltinMethodType) -> bool:
-    return isinstance(method.__self__, str) and method.__name__ in ("format", "format_map")
-
-
-def _formatted(
-    environment: BoundedEnvironment, method: BuiltinMethodType, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> str:
-    """`'...'.format(...)`."""
-    text: Any = method.__self__
-    for option in ("_loop_vars", "_block_vars"):  # jinja2's own
-        kwargs.pop(option, None)
-    values, named = (args, kwargs) if method.__name__ == "format" else ((), args[0])
-    formatter = (
-        _BoundedEscapeFormatter(environment, escape=text.escape)
-        if isinstance(text, Markup)
-        else _BoundedFormatter(environment)
-    )
-    made: str = type(text)(formatter.vformat(text, values, named))
-    return made
-
-
-class _Charging(NodeTransformer):
-    """Puts the charges into a template that jinja2's own hooks do not reach: loops, macros, `~`, `in` and slices."""
-
-    def visit_For(self, node: nodes.For) -> Any:
-        """Each item costs what the body has to do."""
-        self.generic_visit(node)
-        node.iter = _call(_EACH, node.iter, nodes.Const(_size(node.body)))
-        return node
-
-    def visit_Macro(self, node: nodes.Macro) -> Any:
-        """So does each call of a macro."""
-        return self._spending(node)
-
-    def visit_CallBlock(self, node: nodes.CallBlock) -> Any:
-        """The body is a macro, too."""
-        return self._spending(node)
-
-    def visit_Block(self, node: nodes.Block) -> Any:
-        """It may be printed again, as `self.name()`."""
-        return self._spending(node)
-
-    def visit_AssignBlock(self, node: nodes.AssignBlock) -> Any:
-        """`{% set x %}...{% endset %}`."""
-        self.generic_visit(node)
-        if node.filter is None:
-            node.filter = nodes.Filter(None, _WEIGHED, [], [], None, None, lineno=node.lineno)
-        return node
-
-    def visit_Concat(self, node: nodes.Concat) -> Any:
-        """`a ~ b`."""
-        self.generic_visit(node)
-        return _call(_CONCAT, nodes.List(node.nodes, lineno=node.lineno))
-
-    def visit_Getitem(self, node: nodes.Getitem) -> Any:
-        """A slice is a copy."""
-        self.generic_visit(node)
-        return _call(_WEIGHED, node) if isinstance(node.arg, nodes.Slice) else node
-
-    def visit_Compare(self, node: nodes.Compare) -> Any:
-        """`a in b`, `a == b`."""
-        self.generic_visit(node)
-        node.expr = _weighed(node.expr)
-        for operand in node.ops:
-            operand.expr = _weighed(operand.expr)
-        return node
-
-    def _spending(self, node: Any) -> Any:
-        size = nodes.Const(_size(node.body))
-        self.generic_visit(node)
-        node.body.insert(0, nodes.ExprStmt(_call(_SPEND, nodes.Const(None), size), lineno=node.lineno))
-        return node
-
-
-def _weighed(node: nodes.Expr) -> nodes.Expr:
-    return node if isinstance(node, nodes.Const) else _call(_WEIGHED, node)
-
-
-def _call(name: str, node: Any, *args: nodes.Expr) -> nodes.Filter:
-    return nodes.Filter(node, name, list(args), [], None, None, lineno=node.lineno)
-
-
-def _size(body: list[nodes.Node]) -> int:
-    """Steps that a body takes, without what its loops repeat."""
-    return 1 + sum(1 for node in body for _ in node.find_all(nodes.Expr)) // 4
+    @pass_context
+    def _join(self, context: Context, value: Any, d: Any = "", attribute: Any = None) -> Any:
+        parts = self.budget.listed(self._attribute(value, attribute))
+        before_join(self.budget, parts, d if isinstance(d, str) else str(d), context.eval_ctx.autoescape)
+        return sync_do_join(context.eval_ctx, parts, d)

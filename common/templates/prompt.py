@@ -8,6 +8,7 @@ from typing import Any
 
 from common.errors import RowError
 from common.steps.cells import kind_of
+from common.templates.budget import TemplateTooLarge
 
 MOST_TEXT = 1_000_000
 """Characters of a template."""
@@ -53,11 +54,19 @@ class PromptTemplate:
         """The prompt of a row.
 
         Raises:
-            RowError: it would print what is no text, makes more than TEXT characters or takes more than STEPS steps.
+            RowError: it would print what is no text, calls what templates may not, makes more than TEXT characters or
+                takes more than STEPS steps.
             Exception: of whatever the template does.
         """
         self._environment.budget.start(row)
-        return self._template.render(row)
+        try:
+            return self._template.render(row)
+        except RecursionError:
+            raise TemplateTooLarge(
+                "template: its macros and loops call themselves too deeply for this row; let them end sooner"
+            ) from None
+        finally:
+            self._environment.budget.end()
 
 
 def _as_text(value: Any) -> Any:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from common.errors import RowError, SpecError
-from common.templates.budget import TEXT, TemplateTooLarge
+from common.templates.budget import TEXT, TemplateRefused, TemplateTooLarge
 from common.templates.prompt import PromptTemplate
 from coordinator.load import prepare
 
@@ -77,7 +77,6 @@ NESTING = (
         "{{ big.as_integer_ratio() }}",
         "{{ n.to_bytes(999999999, 'big') }}",
         "{{ ('<a' * 1000000) | striptags ~ a }}",
-        "{{ (words | map('list') | list * 20000) | sum(start=[]) | length }}",
         "{{ ([['x'] * 50] * 20000) | sum(start=[]) | length ~ a }}",
         DOUBLING.replace("REPLACED", "ns.x ~ ns.x"),
         DOUBLING.replace("REPLACED", "ns.x + ns.x"),
@@ -99,7 +98,6 @@ NESTING = (
         "{% macro f(n) %}{% if n > 0 %}{{ f(n - 1) }}{{ f(n - 1) }}{% endif %}{% endmacro %}{{ f(50) }}{{ a }}",
         "{% set l = range(100000) | list %}{% for i in l %}{{ i in l }}{% endfor %}{{ a }}",
         "{% set l = a * 1000000 %}{% for i in range(100000) %}{% set m = l[1:] %}{% endfor %}",
-        "{% for i in range(100000) %}{% set x %}" + "x" * 10_000 + "{% endset %}{% endfor %}{{ a }}",
         "{% macro f() %}{% for i in range(9000) %}"
         + "x" * 10_000
         + "{% endfor %}{% endmacro %}{{ f() | length }}{{ a }}",
@@ -113,7 +111,7 @@ NESTING = (
 def test_a_template_that_makes_too_much_fails_the_row_at_once(template: str) -> None:
     began = time.process_time()
     made = PromptTemplate(template)
-    with pytest.raises((RowError, OverflowError, RecursionError)) as failed:
+    with pytest.raises(RowError) as failed:
         made.render(ROW)
     assert time.process_time() - began < 10
     assert "print" not in str(failed.value)
@@ -125,9 +123,20 @@ def test_the_error_says_what_is_too_much() -> None:
     with pytest.raises(TemplateTooLarge, match=r"^template: it makes more than 20,000,000 characters of this row"):
         PromptTemplate("{{ a * 99999999 }}").render(ROW)
     with pytest.raises(TemplateTooLarge, match=r"^template: it takes more than 1,000,000 steps"):
-        PromptTemplate("{% for i in [a] * 900000 %}{{ i }}{% endfor %}").render(ROW)
-    with pytest.raises(TemplateTooLarge, match="a number of more than 30,000 digits"):
+        PromptTemplate("{% for i in range(90000) %}{% for j in range(90) %}{{ i }}{% endfor %}{% endfor %}").render(ROW)
+    with pytest.raises(TemplateTooLarge, match="a number of more than 4,000 digits"):
         PromptTemplate("{{ n ** 9999999 }}").render(ROW)
+
+
+def test_a_method_that_no_template_may_call_is_refused_with_those_that_it_may() -> None:
+    with pytest.raises(
+        TemplateRefused, match=r"^template: int\.to_bytes may not be called .* these may: bit_count, bit_l"
+    ):
+        PromptTemplate("{{ n.to_bytes(2, 'big') }}").render(ROW)
+    with pytest.raises(TemplateRefused, match=r"^template: 'idna' may not be used in a template; these may: utf-8, "):
+        PromptTemplate("{{ a.encode('idna') }}").render(ROW)
+    with pytest.raises(TemplateTooLarge, match=r"^template: its macros and loops call themselves too deeply"):
+        PromptTemplate("{% macro f() %}{{ f() }}{% endmacro %}{{ f() }}").render(ROW)
 
 
 def test_a_huge_row_is_rendered() -> None:
@@ -164,10 +173,13 @@ def test_what_templates_are_for_is_as_it_was(template: str, expected: str) -> No
     assert PromptTemplate(template).render(ROW) == expected
 
 
-@pytest.mark.parametrize("template", ["{{ words.append(1) }}", "{{ turns[0].update(c=2) }}", "{{ words.pop() }}"])
+@pytest.mark.parametrize(
+    "template",
+    ["{{ words.append(1) }}", "{{ turns[0].update(c=2) }}", "{{ words.pop() }}", "{{ words | indent }}"],
+)
 def test_a_template_changes_nothing_of_the_row(template: str) -> None:
     row: dict[str, Any] = {"words": ["one"], "turns": [{"b": 1}]}
-    with pytest.raises(Exception, match="unsafe"):
+    with pytest.raises(Exception, match=r"unsafe|indent takes text, and is given a value of type list"):
         PromptTemplate(template).render(row)
     assert row == {"words": ["one"], "turns": [{"b": 1}]}
 

@@ -37,8 +37,10 @@ class TextGeneration(AsyncStep):
     a row for which the template would print a missing column or None; use `{{ context or "" }}` or `{% if context %}`
     where that is meant.
 
-    Templates are sandboxed: they change nothing of the row, and a row fails of which one makes more than 20,000,000
-    characters or takes more than 1,000,000 steps (loops, calls, filters); both grow with a row that is itself large.
+    Templates are sandboxed: they change nothing of the row, and call the methods of texts, lists and mappings that are
+    good for prompts. A row fails of which one makes more than 20,000,000 characters that are there at one time (an item
+    of a list counts as 50), or takes more than 1,000,000 steps (a turn of a loop, a call, a filter, or 10,000
+    characters that one goes through); both grow with a row that is itself large.
 
     In a pipeline with `enable_metadata`, what the model was sent, what it answered and how many tokens that took go to
     the column `distilabel_metadata`, beside what earlier tasks put there.
