@@ -45,8 +45,11 @@ def signed_parameters(plain: Mapping[str, Any], model: BaseModel) -> dict[str, A
 
 
 def parameters_as_written(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a step that nobody here can build: what has a `type` is taken for an LLM."""
-    return {name: _as_written(value) for name, value in params.items() if name not in _OF_A_STEP}
+    """The same of a step that nobody here can build: a parameter that has a `type` is taken for an LLM.
+
+    So is what is deeper in one where the type can be that of an LLM; data may have a `type` as well.
+    """
+    return {name: _as_written(value, alone=True) for name, value in params.items() if name not in _OF_A_STEP}
 
 
 def _outside(model: BaseModel) -> frozenset[str]:
@@ -70,15 +73,13 @@ def _signed(plain: Any, held: object, holds: Holds) -> Any:
     return plain
 
 
-def _as_written(value: Any, *, in_list: bool = False) -> Any:
+def _as_written(value: Any, *, alone: bool = False) -> Any:
+    """Of a value, which is a whole parameter if it is alone."""
     if isinstance(value, list):
-        return [_as_written(item, in_list=True) for item in value]
+        return [_as_written(item) for item in value]
     if not isinstance(value, dict):
         return value
     kind = value.get("type")
-    # Mappings in a list may be rows, whose columns may have any name.
-    is_llm = isinstance(kind, str) and (not in_list or kind in LLMS or ":" in kind)
+    is_llm = isinstance(kind, str) and (alone or kind in LLMS or ":" in kind)
     left_out = _OF_AN_LLM if is_llm else frozenset()
-    return {
-        name: _as_written(item, in_list=in_list and not is_llm) for name, item in value.items() if name not in left_out
-    }
+    return {name: _as_written(item, alone=is_llm) for name, item in value.items() if name not in left_out}

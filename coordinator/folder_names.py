@@ -14,9 +14,9 @@ from common.errors import UsageError
 _PATTERN: Final = re.compile(r"[*?]|\[[^/]+\]")
 _OTHERS: Final = (
     (re.compile(r"::"), "the link of two URLs"),
-    (re.compile(r"\$(?:\w+|\{[^}]*\})", re.ASCII), "an environment variable"),
     (re.compile(r"(?<=[^/])\.py$"), "the end of a script"),
 )
+_VARIABLE: Final = re.compile(r"\$(?:\w+|\{[^}]*\})", re.ASCII)
 _STARTS: Final = {"~": "a home folder", "file:": "the start of a URL"}
 
 
@@ -64,4 +64,7 @@ def _misread(path: str, meanings: tuple[tuple[re.Pattern[str], str], ...]) -> st
     for pattern, meaning in meanings:
         if found := pattern.search(path):
             return f"'{found[0]}' is {meaning}"
+    for found in _VARIABLE.finditer(path):
+        if os.path.expandvars(found[0]) != found[0]:
+            return f"'{found[0]}' is an environment variable"
     return None

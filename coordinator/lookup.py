@@ -175,6 +175,11 @@ def _run_at(path: Path, condemned: bool) -> FoundRun:
             f"the removal of run '{record.run}' in {path} was cut off; this finishes it: pipeline-coordinator rm "
             f"{shlex.quote(str(path))}"
         )
+    if directory.is_condemned:
+        raise UsageError(
+            f"the removal of the run in {path} was cut off, and what was recorded of it is lost: delete the folder; "
+            "keys of it may be left in a broker, which `pipeline-coordinator rm ID --broker URL` deletes"
+        )
     raise UsageError(
         f"{path} is not a run directory: it has no {RECORD} (RUN is the id of a run, or the path of its run directory)"
     )

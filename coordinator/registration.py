@@ -123,6 +123,6 @@ class Registration:
     def _forget(self, control: Control) -> None:
         """`--fresh`: under the lease, so that no other coordinator loses its run."""
         control.take_over(self._dead_token())
-        self._registry.delete(self.run_id)
+        self._registry.delete(self.run_id, control.token, control.lease, keeps_lease=True)
         if problem := self.stores.start_over():
             self.reporter.say(problem)

@@ -259,12 +259,13 @@ def delete_keys(found: FoundRun, registry: RunRegistry) -> int:
     remover: dict[str, Any] = {"token": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid()}
     if found.directory is not None:
         remover |= found.directory.address
-    gone = 0
+    gone, token = 0, ""
     with suppress(ForeignData):  # nobody can coordinate what holds something else
         lease = registry.lease_holder(found.run_id) or {}
         dead = str(lease.get("token", "")) if is_outlived(found, lease) else ""
         gone = registry.condemn(found.run_id, remover, REMOVAL_SECONDS, dead) - (0 if lease else 1)
-    return gone + registry.delete(found.run_id)
+        token = remover["token"]
+    return gone + registry.delete(found.run_id, token, REMOVAL_SECONDS)
 
 
 def _has_expired(found: FoundRun) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import shlex
 import socket
 import time
 from collections.abc import Mapping
@@ -109,7 +110,6 @@ class RunDirectory:
         """
         if self._lock is not None:
             return
-        record: RunRecord | None = None
         try:
             sweep(self.path.parent)
             deadline = time.monotonic() + patience
@@ -124,11 +124,9 @@ class RunDirectory:
                     time.sleep(0.02)
             sweep(self.path)
         except BlockingIOError:
-            with contextlib.suppress(RunError):
-                record = self.read()
             raise Fenced(
                 f"run directory {self.path} is in use by {self.holder() or 'another process'}; wait for its end, "
-                f"or stop it with: pipeline-coordinator stop {record.run if record else 'RUN'}"
+                f"or stop it with: pipeline-coordinator stop {shlex.quote(str(self.path))}"
             ) from None
         except OSError as error:
             raise RunError(
@@ -256,7 +254,10 @@ class RunDirectory:
         return (self.path / CONDEMNED).exists()
 
     def read_condemned(self) -> RunRecord | None:
-        """What was recorded of a run that is being removed, as `read`."""
+        """What was recorded of a run that is being removed; None also where it says nothing, as after a crash."""
+        with contextlib.suppress(FileNotFoundError):
+            if not (self.path / CONDEMNED).read_bytes().strip(b"\0 \n"):
+                return None
         return self._read(CONDEMNED)
 
     def condemn(self) -> None:

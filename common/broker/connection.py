@@ -100,12 +100,16 @@ class RunGone(BrokerError):
         )
 
 
+KEYS_SHOWN = 8
+"""Keys of a script that a message names."""
+
+
 @dataclass(frozen=True, slots=True)
 class Call:
     """One script call, to be sent alone or with others."""
 
     script: str
-    keys: Sequence[str]
+    keys: Sequence[str | bytes]
     args: Sequence[Argument]
 
 
@@ -207,7 +211,7 @@ class Connection:
             for row in rows
         ]
 
-    def call(self, script: str, keys: Sequence[str], *args: Argument) -> Any:
+    def call(self, script: str, keys: Sequence[str | bytes], *args: Argument) -> Any:
         """Runs one script; see `command` for what it raises."""
         (outcome,) = self.batch([Call(script, keys, args)])
         if isinstance(outcome, BrokerError):
@@ -385,8 +389,12 @@ def _is_refusal(error: Exception) -> bool:
 
 
 def _named(call: Call | Sequence[Argument]) -> str:
-    """The command or script, and its keys, for a message."""
-    if isinstance(call, Call):
-        return f" the script {call.script} on {', '.join(call.keys)}"
-    words = [word.decode(errors="replace") if isinstance(word, bytes) else str(word) for word in call[:2]]
-    return f" {' '.join(words)}" if call else ""
+    """The command or script, and its keys, of many the first ones, for a message."""
+    if not isinstance(call, Call):
+        return f" {' '.join(map(_text, call[:2]))}" if call else ""
+    more = f" and {len(call.keys) - KEYS_SHOWN} more" if len(call.keys) > KEYS_SHOWN else ""
+    return f" the script {call.script} on {', '.join(map(_text, call.keys[:KEYS_SHOWN]))}{more}"
+
+
+def _text(word: Argument) -> str:
+    return word.decode(errors="replace") if isinstance(word, bytes) else str(word)

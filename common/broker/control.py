@@ -71,9 +71,10 @@ class Control:
 
     def __init__(self, connection: Connection, run_id: str, holder: Mapping[str, Any], lease: float) -> None:
         self.keys = Keys(run_id)
+        self.token = str(holder["token"])
+        self.lease = lease
         self.epoch = ""
         self._connection = connection
-        self._token = str(holder["token"])
         self._holder = json.dumps(dict(holder))
         self._lease_ms = round(lease * 1000)
 
@@ -91,7 +92,7 @@ class Control:
         taken, answer = self._connection.call(
             "take_over",
             [self.keys.run, self.keys.lease],
-            self._token,
+            self.token,
             self._holder,
             self._lease_ms,
             dead_token,

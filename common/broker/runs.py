@@ -13,7 +13,7 @@ from common.broker.run_json import check_run_json
 from common.errors import BrokerError, Fenced, OtherProtocol, RunError, WireError
 from common.faults import SpecFault
 from common.fields import json_object, number
-from common.keys import RUNS, Keys
+from common.keys import KEYS_PER_CALL, RUNS, Keys
 from common.wire import PROTOCOL
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
@@ -210,7 +210,7 @@ class RunRegistry:
         return dict(zip(steps, map(int, lengths), strict=True))
 
     def condemn(self, run_id: str, remover: Mapping[str, Any], lease: float, dead_token: str = "") -> int:
-        """Begins a removal: nobody can coordinate the run until `delete` is done. Returns how many keys are gone.
+        """Begins a removal: nobody can coordinate the run while `delete` goes on. Returns how many keys are gone.
 
         Args:
             remover: token, host and pid of who removes it; others are told so.
@@ -232,25 +232,43 @@ class RunRegistry:
             raise Fenced(said_of_holder(run_id, json_object(answer)))
         return int(answer)
 
-    def delete(self, run_id: str) -> int:
+    def delete(self, run_id: str, token: str = "", lease: float = 0.0, *, keeps_lease: bool = False) -> int:
         """Removes every key of the run and returns how many there were.
 
         Those first without which workers, who may still be there, add none; then the journal, by which a removal that
         was cut off is known; the lease last, under which no other coordinator begins.
+
+        Args:
+            token: of the lease that this process has, see `condemn`; empty where nobody else can want the run.
+            lease: seconds; it is renewed meanwhile.
+            keeps_lease: it goes on with the run.
+
+        Raises:
+            Fenced: it stood still for longer than its lease, and another process has the run.
         """
         keys_of = Keys(run_id)
-        removed = int(self._connection.command("UNLINK", keys_of.run, keys_of.progress))
+
+        def unlink(*keys: str | bytes) -> int:
+            deleted = self._connection.call("delete_keys", [keys_of.lease, *keys], token, round(lease * 1000))
+            if deleted < 0:
+                raise Fenced(
+                    f"run '{run_id}' was taken by another process while this one, which stood still, deleted its keys; "
+                    "what it has now is left alone"
+                )
+            return int(deleted)
+
+        removed = unlink(keys_of.run, keys_of.progress)
         cursor = b"0"
         while True:
-            cursor, keys = self._connection.command("SCAN", cursor, "MATCH", keys_of.everything, "COUNT", 1000)
-            keys = [key for key in keys if key not in (keys_of.journal.encode(), keys_of.lease.encode())]
-            if keys:
-                removed += int(self._connection.command("UNLINK", *keys))
+            cursor, found = self._connection.command(
+                "SCAN", cursor, "MATCH", keys_of.everything, "COUNT", KEYS_PER_CALL
+            )
+            removed += unlink(*set(found) - {keys_of.journal.encode(), keys_of.lease.encode()})
             if int(cursor) == 0:
                 break
-        removed += int(self._connection.command("UNLINK", keys_of.journal))
+        removed += unlink(keys_of.journal)
         self.forget(run_id)
-        return removed + int(self._connection.command("UNLINK", keys_of.lease))
+        return removed + (0 if keeps_lease else unlink(keys_of.lease))
 
 
 def said_of_holder(run_id: str, lease: Mapping[str, Any], argument: str = "") -> str:

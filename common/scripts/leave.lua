@@ -10,6 +10,11 @@ if facts then
   redis.call('EXPIRE', KEYS[5], ARGV[3])
   redis.call('HDEL', KEYS[2], ARGV[2])
 end
+local silent = redis.call('HGET', KEYS[4], 'silent')
+local first, last = string.find((silent or '') .. ' ', ' ' .. ARGV[2] .. ' ', 1, true)
+if first then  -- it was taken for dead, and was not
+  redis.call('HSET', KEYS[4], 'silent', string.sub(silent, 1, first - 1) .. string.sub(silent, last))
+end
 if redis.call('HGET', KEYS[4], 'owner') == ARGV[2] then
   redis.call('HDEL', KEYS[4], 'owner')
 end

@@ -1,5 +1,5 @@
 -- Adds log records of a worker to those on their way to the run directory; nothing where the run is gone.
--- Each entry knows how many bytes of records the run has had up to it, so that those that wait need not be read.
+-- Each entry knows how many bytes of records the run has had up to it, so that the oldest tells how many wait.
 -- KEYS  1 progress of the run   2 stream of log records
 -- ARGV  1 records to keep   2 bytes of them to keep   3.. records
 -- returns 1 and how many older records were dropped, or 0 where the run is gone
@@ -24,9 +24,9 @@ for i = 3, #ARGV do
 end
 redis.call('HSET', KEYS[1], 'logged', string.format('%d', total))
 local length = redis.call('XLEN', KEYS[2])
-local dropped = 0
+local dropped, count = 0, 1
 while length > 1 do
-  for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', 100)) do
+  for _, entry in ipairs(redis.call('XRANGE', KEYS[2], '-', '+', 'COUNT', count)) do
     local text, up_to = record_and_total(entry)
     local waiting = total - up_to + #text
     if length == 1 or (length <= tonumber(ARGV[1]) and waiting <= tonumber(ARGV[2])) then
@@ -36,5 +36,6 @@ while length > 1 do
     length = length - 1
     dropped = dropped + 1
   end
+  count = 100
 end
 return 1 + dropped

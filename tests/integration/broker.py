@@ -19,7 +19,17 @@ from tests.proxy import Proxy
 
 LEASE = 60.0
 SCRIPTS = (
-    *("claim", "commit", "commit_generator", "describe", "dispatch", "finish", "forget_descriptors", "hand_back"),
+    *(
+        "claim",
+        "commit",
+        "commit_generator",
+        "delete_keys",
+        "describe",
+        "dispatch",
+        "finish",
+        "forget_descriptors",
+        "hand_back",
+    ),
     *("isolate", "join", "journal", "leave", "note", "own_generator", "part_written", "redo", "release", "remove"),
     *("renew_lease", "report", "stage", "store", "take_over", "unstage", "update_run", "void_ticket"),
 )

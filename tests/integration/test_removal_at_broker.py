@@ -59,6 +59,39 @@ def test_nobody_coordinates_a_run_while_it_is_removed(stopped: Run) -> None:
     other.take_over()
 
 
+def test_a_removal_that_stood_still_leaves_what_another_process_has_begun_meanwhile(stopped: Run) -> None:
+    registry, other = RunRegistry(stopped.connection), stopped.coordinator()
+    registry.condemn(stopped.run_id, REMOVER, 30)
+    stopped.connection.command("DEL", stopped.keys.lease)
+    other.take_over()
+    before = stopped.everything()
+    with pytest.raises(Fenced, match="was taken by another process while this one"):
+        registry.delete(stopped.run_id, REMOVER["token"], 30)
+    assert stopped.everything() == before
+
+
+def test_the_lease_of_a_removal_is_renewed(stopped: Run) -> None:
+    registry = RunRegistry(stopped.connection)
+    registry.condemn(stopped.run_id, REMOVER, 1)
+    with redis.Redis.from_url(stopped.url) as client, client.monitor() as monitor:
+        registry.delete(stopped.run_id, REMOVER["token"], 30)
+        commands = []
+        while not commands or stopped.keys.lease not in commands[-1][1:] or commands[-1][0] != "UNLINK":
+            commands.append(monitor.next_command()["command"].split())
+    renewed = [place for place, command in enumerate(commands) if command[0] == "PEXPIRE"]
+    deleted = [place for place, command in enumerate(commands) if command[0] == "UNLINK"]
+    assert renewed[0] < deleted[0]
+    assert len(renewed) == 4, "before the first keys, those that SCAN finds, the journal, the lease"
+
+
+def test_a_run_that_is_begun_anew_keeps_the_lease(run: Run) -> None:
+    RunRegistry(run.connection).delete(run.run_id, run.control.token, run.control.lease, keeps_lease=True)
+    assert list(run.everything()) == [run.keys.lease]
+    with pytest.raises(Fenced):
+        run.coordinator().take_over()
+    run.control.take_over()
+
+
 def test_the_lease_is_given_back_when_all_other_keys_are_gone(stopped: Run) -> None:
     registry = RunRegistry(stopped.connection)
     registry.condemn(stopped.run_id, REMOVER, 30)

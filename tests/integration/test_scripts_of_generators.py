@@ -92,6 +92,19 @@ def test_an_owner_that_was_only_slow_does_not_count(run: Run) -> None:
         owner.join({"step": "g"})
 
 
+def test_an_owner_that_was_only_slow_and_leaves_in_good_order_does_not_count(run: Run) -> None:
+    owners = [run.worker(f"w{number}", "g") for number in range(3)]
+    for owner in owners:
+        owner.own_generator()
+        run.die(owner)
+    last = run.worker("w", "g")
+    assert last.own_generator() == GeneratorState(0, 0, 0, False, ("w0", "w1", "w2"), deaths=3)
+    owners[1].leave()
+    assert last.own_generator() == GeneratorState(0, 0, 0, False, ("w0", "w2"), deaths=2)
+    owners[0].leave(), owners[2].leave()
+    assert last.own_generator() == GeneratorState(0, 0, 0, False)
+
+
 def test_of_workers_that_want_a_generator_at_once_one_gets_it(run: Run) -> None:
     dead = run.worker("dead", "g")
     dead.own_generator()

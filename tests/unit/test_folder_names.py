@@ -30,6 +30,8 @@ NAMES = [
     'a"b',
     "a\\b",
     "$",
+    "a$b",
+    "${NO_SUCH_NAME}",
     "a\nb",
     "a.py/b",
 ]

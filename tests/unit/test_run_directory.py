@@ -14,7 +14,7 @@ import pytest
 
 from common.cache import cache_directory
 from common.errors import EXIT_FENCED, Fenced, RunError, UsageError
-from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.run_directory import CONDEMNED, RunDirectory, RunRecord
 from coordinator.run_list import list_runs
 
 HOLD_THE_LOCK = """
@@ -77,8 +77,7 @@ def test_the_refusal_names_the_command_that_stops_the_run(
     held_elsewhere: tuple[RunDirectory, subprocess.Popen[str]],
 ) -> None:
     directory, _ = held_elsewhere
-    (directory.path / "run.json").write_text(record("r77").model_dump_json())
-    with pytest.raises(Fenced, match=r"pipeline-coordinator stop r77$"):
+    with pytest.raises(Fenced, match=rf"pipeline-coordinator stop {directory.path}$"):
         directory.acquire()
 
 
@@ -263,3 +262,13 @@ def test_unknown_fields_of_a_later_version_are_ignored(directory: RunDirectory) 
     fields = json.loads(record().model_dump_json()) | {"colour": "green"}
     (directory.path / "run.json").write_text(json.dumps(fields))
     assert directory.read() is not None
+
+
+def test_a_removal_whose_record_a_crash_has_emptied_is_finished(directory: RunDirectory) -> None:
+    directory.write(record())
+    directory.condemn()
+    (directory.path / CONDEMNED).write_bytes(b"\0" * 100)
+    assert directory.read_condemned() is None
+    directory.clear()
+    directory.write(record("r2"))
+    assert not directory.is_condemned

@@ -1,0 +1,43 @@
+"""What of a step's parameters is signed where nobody here can build the step."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from common.signed_parameters import parameters_as_written
+
+PLACE = {"base_url": "http://here", "timeout": 5}
+
+
+def around(model: dict[str, Any]) -> list[dict[str, Any]]:
+    """Parameters that hold it, in every kind of place."""
+    return [
+        {"llm": model},
+        {"llms": [model]},
+        {"by_name": {"a": [model]}},
+        {"llm": {"type": "my:Router", "to": [model]}},
+    ]
+
+
+@pytest.mark.parametrize("kind", ["OpenAILLM", "my.clients:Client"])
+def test_where_a_model_is_does_not_count(kind: str) -> None:
+    without = around({"type": kind, "model": "m"})
+    assert [parameters_as_written(params) for params in around({"type": kind, "model": "m", **PLACE})] == without
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {"source": {"sinks": {"a": {"type": "http", **PLACE}}}},
+        {"rows": [{"type": "page", **PLACE}]},
+        {"options": {"inner": {"type": "page", **PLACE}}},
+    ],
+)
+def test_data_of_the_same_names_count(params: dict[str, Any]) -> None:
+    assert parameters_as_written(params) == params
+
+
+def test_a_model_of_an_unknown_kind_is_known_by_its_place() -> None:
+    assert parameters_as_written({"llm": {"type": "vendor", **PLACE}}) == {"llm": {"type": "vendor"}}
