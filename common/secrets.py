@@ -4,19 +4,17 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING, Any
+from itertools import pairwise
+from typing import Any
 
 from common.faults import Loc, SpecFault, dotted
 from common.redaction import hide_secrets
 from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_setting, is_secret_value
 
-if TYPE_CHECKING:
-    pass
-
 _COLUMN_NAMES = frozenset({"input_mappings", "output_mappings"})
 _ROWS = frozenset({"data", "rows", "examples", "few_shot_examples"})
 """Parameters that hold rows, whose columns may have any name."""
-_MARK = re.compile("[=:]")
+_MARK = re.compile(r"[=:][=:\s]*")
 _SENT = ("header", "cookie", "env")
 """In names of parameters that hold pairs of a name and a value."""
 
@@ -63,8 +61,7 @@ def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
         for name, inner in value.items():
             if name in _COLUMN_NAMES or (name in _ROWS and isinstance(inner, list)):
                 continue
-            key, *given = _MARK.split(str(name), maxsplit=1)  # {api_key=x} and {api_key:x} are a key without a value
-            if _holds_secret(key, given[0] if given else inner):
+            if any(_holds_secret(*reading) for reading in _readings(str(name), inner)):
                 yield (*loc, name), False
             else:
                 yield from _secrets(inner, (*loc, name))
@@ -75,6 +72,12 @@ def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
             case _:
                 for place, inner in enumerate(value):
                     yield from _secrets(inner, (*loc, place))
+
+
+def _readings(key: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """What a key may name, and with which value: {api_key=x} and {svc:api_key:x} are keys without a value."""
+    yield key, value
+    yield from pairwise(_MARK.split(key))
 
 
 def _holds_secret(name: str, value: Any) -> bool:
