@@ -7,8 +7,9 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from common.faults import Loc, SpecFault, dotted
-from common.redaction import hide_secrets
+from common.broker.shown_url import HIDDEN
+from common.faults import Loc, SpecFault, dotted, shown
+from common.redaction import hide_passwords, hide_secrets
 from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_setting, is_secret_value
 
 _COLUMN_NAMES = frozenset({"input_mappings", "output_mappings"})
@@ -44,6 +45,54 @@ def refuse_secrets(params: Mapping[str, Any], loc: Loc) -> None:
 def holds_secret(value: Any, loc: Loc) -> bool:
     """Would the value be refused at this place?"""
     return next(_secrets(value, loc), None) is not None
+
+
+def hide_given(message: str, given: Any, loc: Loc) -> str:
+    """A message as it may be shown. Its own words stay, also those such as `token: either a or b`.
+
+    Args:
+        given: the plain data of a spec, of which the message may repeat secrets: also short ones, and cut ones.
+        loc: the place that the message is about, of which it may repeat keys and texts that have a secret in them.
+    """
+    hidden: dict[str, str] = {}
+    for text in (*map(str, loc), *_texts(_at(given, loc))):
+        hidden |= _forms(text, hide_secrets(text))
+    for found, in_url in _secrets(given, ()):
+        for text in _texts(_at(given, found)):
+            hidden |= _forms(text, hide_secrets(text) if in_url else HIDDEN)
+        hidden |= _forms(str(found[-1]), hide_secrets(str(found[-1])))
+    words = [words for words, shown in hidden.items() if words in message and words != shown]
+    if words:
+        longest_first = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))
+        message = re.sub(rf"(?<!\w)(?:{longest_first})(?!\w)", lambda found: hidden[found[0]], message)
+    return hide_passwords(message)
+
+
+def _forms(text: str, instead: str) -> Iterator[tuple[str, str]]:
+    """How a message repeats a text, and what it may say instead."""
+    yield text, instead
+    yield repr(text)[1:-1], repr(instead)[1:-1]
+    yield repr(text), repr(instead)
+    yield shown(text), shown(instead)
+
+
+def _at(data: Any, loc: Loc) -> Any:
+    """What is at a place, or at the nearest one around it."""
+    for part in loc:
+        try:
+            data = data[part]
+        except (LookupError, TypeError):
+            break
+    return data
+
+
+def _texts(value: Any) -> Iterator[str]:
+    """Texts and numbers in plain data."""
+    if isinstance(value, Mapping | list):
+        for inner in value.values() if isinstance(value, Mapping) else value:
+            yield from _texts(inner)
+    elif _is_filled(value):
+        yield str(value)
 
 
 def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
