@@ -15,6 +15,8 @@ from common.secret_marks import has_password, is_secret_header, is_secret_name, 
 _COLUMN_NAMES = frozenset({"input_mappings", "output_mappings"})
 _ROWS = frozenset({"data", "rows", "examples", "few_shot_examples"})
 """Parameters that hold rows, whose columns may have any name."""
+_NAMING = ("type", "function")
+_NAME_IN_MODULE = re.compile(r"[\w.]+:\w+")
 _MARK = re.compile(r"[=:][=:\s]*")
 _SENT = ("header", "cookie", "env")
 """In names of parameters that hold pairs of a name and a value."""
@@ -55,7 +57,7 @@ def hide_given(message: str, given: Any, loc: Loc) -> str:
         loc: the place that the message is about, of which it may repeat keys and texts that have a secret in them.
     """
     hidden: dict[str, str] = {}
-    for text in (*map(str, loc), *_texts(_at(given, loc))):
+    for text in (*map(str, loc), *_texts(_at(given, loc), *loc[-1:])):
         hidden |= _forms(text, hide_secrets(text))
     for found, in_url in _secrets(given, ()):
         for text in _texts(_at(given, found)):
@@ -86,12 +88,12 @@ def _at(data: Any, loc: Loc) -> Any:
     return data
 
 
-def _texts(value: Any) -> Iterator[str]:
-    """Texts and numbers in plain data."""
+def _texts(value: Any, key: str | int = "") -> Iterator[str]:
+    """Texts and numbers in plain data, but for names of classes and functions."""
     if isinstance(value, Mapping | list):
-        for inner in value.values() if isinstance(value, Mapping) else value:
-            yield from _texts(inner)
-    elif _is_filled(value):
+        for name, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
+            yield from _texts(inner, name)
+    elif _is_filled(value) and not (key in _NAMING and _NAME_IN_MODULE.fullmatch(str(value))):
         yield str(value)
 
 

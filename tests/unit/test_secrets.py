@@ -166,6 +166,7 @@ def test_words_of_a_validator_stay_and_what_it_repeats_is_hidden(
     with pytest.raises(SpecError) as refused:
         prepare(spec, allow=[__name__])
     assert said in str(refused.value)
+    assert "planted" in repr(params) or f": {TYPE} cannot be used" in str(refused.value)
     spec.write_text(json.dumps({"name": "demo", "steps": {**steps, "up": {"type": TYPE, "after": "load"}}}))
     with pytest.raises(SpecError) as overridden:
         prepare(spec, [f"up.{name}={json.dumps(value)}" for name, value in params.items()], allow=[__name__])
@@ -184,6 +185,7 @@ def test_words_of_a_validator_stay_and_what_it_repeats_is_hidden(
         (f"it is {shown('planted' * 20)}", {"auth": "planted" * 20}, "it is '***'"),
         ("it is planted of x", {"cookies": {"x": "planted"}}, "it is *** of x"),
         ("no 'api_key=planted'", {"api_key=planted": None}, "no 'api_key=***'"),
+        ("no my_secrets:Ask", {"type": "my_secrets:Ask"}, "no my_secrets:Ask"),
         ("no http://me:planted@h", {}, "no http://***@h"),
         ("at http://me:planted@h, x", {"url": "http://me:planted@h"}, "at http://***@h, x"),
         ("the column word", {"data": [{"token": "word"}], "input_mappings": {"token": "word"}}, "the column word"),
