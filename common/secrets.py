@@ -9,7 +9,7 @@ from typing import Any
 
 from common.broker.shown_url import HIDDEN
 from common.faults import Loc, SpecFault, dotted, shown
-from common.redaction import hide_passwords, hide_secrets
+from common.redaction import hide_passwords, hide_to_the_end
 from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_setting, is_secret_value
 
 _COLUMN_NAMES = frozenset({"input_mappings", "output_mappings"})
@@ -30,7 +30,7 @@ def refuse_secrets(params: Mapping[str, Any], loc: Loc) -> None:
             any text is a URL with a password. The message does not repeat the text.
     """
     for found, in_url in _secrets(params, loc):
-        place = hide_secrets(dotted(found))
+        place = hide_to_the_end(dotted(found))
         if in_url:
             raise SpecFault(
                 f"'{place}' holds a password in a URL; secrets come from the environment of the worker: take "
@@ -58,11 +58,11 @@ def hide_given(message: str, given: Any, loc: Loc) -> str:
     """
     hidden: dict[str, str] = {}
     for text in (*map(str, loc), *_texts(_at(given, loc), *loc[-1:])):
-        hidden |= _forms(text, hide_secrets(text))
+        hidden |= _forms(text, hide_to_the_end(text))
     for found, in_url in _secrets(given, ()):
         for text in _texts(_at(given, found)):
-            hidden |= _forms(text, hide_secrets(text) if in_url else HIDDEN)
-        hidden |= _forms(str(found[-1]), hide_secrets(str(found[-1])))
+            hidden |= _forms(text, hide_to_the_end(text) if in_url else HIDDEN)
+        hidden |= _forms(str(found[-1]), hide_to_the_end(str(found[-1])))
     words = [words for words, shown in hidden.items() if words in message and words != shown]
     if words:
         longest_first = "|".join(map(re.escape, sorted(words, key=len, reverse=True)))

@@ -16,7 +16,7 @@ from common.distilabel_format import from_distilabel, is_distilabel
 from common.errors import SpecError, UsageError
 from common.faults import Loc, SpecFault, hint, known_fields, shown, validation_faults
 from common.overrides import apply_override
-from common.redaction import hide_secrets
+from common.redaction import hide_to_the_end
 from common.secrets import hide_given, refuse_secrets
 from common.yaml_source import MOST_TEXT, YamlSource
 
@@ -160,7 +160,7 @@ class SpecSource:
         message = hide_given(fault.message, self.yaml.data if self.data is None else self.data, fault.loc)
         for override in self.overrides:
             if fault.loc[: len(override)] == override:
-                return SpecError(f"--set {hide_secrets('.'.join(map(str, override[1:])))}: {message}")
+                return SpecError(f"--set {hide_to_the_end('.'.join(map(str, override[1:])))}: {message}")
         return SpecError(message, file=self.file, line=self.line(fault.loc))
 
 

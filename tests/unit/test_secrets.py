@@ -214,6 +214,9 @@ TYPE = f"{__name__}:Strict"
         "ask.llm={base_url: 'http://me:planted@h'}",
         "aks.llm={api_key: planted}",
         "ask.llm.model.api_key:planted.x=1",
+        "ask.llm.model.api_key:x,planted.x=1",
+        "ask.llm=api_key=x,planted",
+        "ask.llm={api_key: [x, planted]",
     ],
 )
 def test_a_secret_in_an_override_is_not_repeated(override: str, tmp_path: Path) -> None:
