@@ -10,6 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from common.errors import SpecError
+from common.redaction import hide_secrets, hide_to_the_end
 
 Loc = tuple[str | int, ...]
 """A place in a spec: keys and list indexes from the top, such as ("steps", "generate", "llm", "model")."""
@@ -86,8 +87,8 @@ def known_fields(model: type[BaseModel]) -> set[str]:
 
 
 def shown(value: Any, limit: int = 60) -> str:
-    """A value in a message: its repr, cut."""
-    text = repr(value)
+    """A value in a message: its repr without what is named as a secret there, cut."""
+    text = repr(hide_to_the_end(value)) if isinstance(value, str) else hide_secrets(repr(value))
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 

@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from common.errors import SpecError
 from common.faults import Loc, dotted, hint, shown
-from common.redaction import hide_secrets
+from common.redaction import hide_secrets, hide_to_the_end
 from common.yaml_source import YamlSource
 
 _NO_PARAMETERS = ("type", "after", "name")
@@ -30,13 +30,13 @@ def apply_override(data: dict[str, Any], text: str) -> tuple[dict[str, Any], Loc
     """
     path, separator, value = text.partition("=")
     keys = path.strip().split(".")
-    path = hide_secrets(path)
+    path = hide_to_the_end(path)
     if not separator or len(keys) < 2 or not all(keys):
         raise SpecError(f"--set {path}: write it as step.param=value, such as generate.llm.model=my-model")
     steps = data["steps"]
     if keys[0] not in steps:
         raise SpecError(
-            f"--set {path}: there is no step '{hide_secrets(keys[0])}'{hint(keys[0], steps, 'the steps are')}"
+            f"--set {path}: there is no step '{hide_to_the_end(keys[0])}'{hint(keys[0], steps, 'the steps are')}"
         )
     target: Any = steps[keys[0]]
     loc: Loc = ("steps", keys[0])
@@ -46,7 +46,7 @@ def apply_override(data: dict[str, Any], text: str) -> tuple[dict[str, Any], Loc
             target[key] = {}
         target = target[loc[-1]]
         if not isinstance(target, dict | list):
-            raise SpecError(f"--set {path}: '{hide_secrets(dotted(loc[1:]))}' is not a mapping")
+            raise SpecError(f"--set {path}: '{hide_to_the_end(dotted(loc[1:]))}' is not a mapping")
     loc += (_place(target, keys[-1], path),)
     try:
         target[loc[-1]] = YamlSource.parse(value).data
@@ -59,7 +59,7 @@ def _place(target: dict[str, Any] | list[Any], key: str, path: str) -> str | int
     if isinstance(target, dict):
         return key
     if not key.isdigit() or int(key) >= len(target):
-        raise SpecError(f"--set {path}: '{hide_secrets(key)}' is no index of a list of {len(target)}")
+        raise SpecError(f"--set {path}: '{hide_to_the_end(key)}' is no index of a list of {len(target)}")
     return int(key)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from urllib.parse import unquote
 
 from common.broker.shown_url import HIDDEN, redact
-from common.secret_marks import is_secret_name, is_secret_setting
+from common.secret_marks import is_secret_setting
 
 # What is read may be a line of a megabyte: no pattern here starts over within a word that it has looked through, and a
 # value is read only behind the name of a secret.
@@ -15,9 +15,13 @@ _URL = re.compile(r"(?<![\w.+-])([\w.+-]*+)(:/{1,2})[^\s'\"]*[^\s'\".,;:)]")
 _BROKERS = frozenset({"redis", "rediss", "unix", "redis+sentinel", "rediss+sentinel"})
 _OPTION = re.compile(r"(?<=[?&;#])([^?&;#=\s]++)=")
 _OPTION_VALUE = re.compile(r"[^&;\s'\"]+")
-_SETTING = re.compile(r"(?<![\w.-])([\w.-]++)[\"']?\s*+[=:]\s*+")
+_SETTING = re.compile(r"(?<![\w.-])([\w.-]++)[\\\"']*+\s*+[=:]\s*+")
 """As in YAML, JSON, a header or a command line."""
-_SETTING_VALUE = re.compile(r"\"[^\"]+\"?|'[^']+'?|(?:(?:Bearer|Basic|Token)\s+)?[^\s,;&\"'}\])]+", re.IGNORECASE)
+_SETTING_VALUE = re.compile(
+    r"\"(?:[^\"\\]|\\.|\"\")++\"?|'(?:[^'\\]|\\.|'')++'?|(?:(?:Bearer|Basic|Token)\s+)?[^\s,;&\"'}\])]+",
+    re.IGNORECASE | re.DOTALL,
+)
+_TO_THE_END = re.compile(r".+", re.DOTALL)
 
 
 def hide_passwords(text: str) -> str:
@@ -28,6 +32,11 @@ def hide_passwords(text: str) -> str:
 def hide_secrets(text: str) -> str:
     """The same, and without the values of names such as `api_key` or `Authorization` that stand in it."""
     return hide_passwords("".join(_without_values(text, _SETTING, _SETTING_VALUE)))
+
+
+def hide_to_the_end(text: str) -> str:
+    """A text of the user's without what stands behind the first such name: a secret may have any character in it."""
+    return hide_passwords("".join(_without_values(text, _SETTING, _TO_THE_END)))
 
 
 def _shown_url(found: re.Match[str]) -> str:
@@ -46,7 +55,10 @@ def _without_values(text: str, name: re.Pattern[str], value: re.Pattern[str]) ->
         yield text[shown : named.end()]
         shown = named.end()
         last_word = unquote(named[1]).rpartition(".")[2]
-        if is_secret_name(last_word) and (given := value.match(text, shown)) and is_secret_setting(last_word, given[0]):
+        is_secret = is_secret_setting(
+            last_word, text[shown : shown + 1]
+        )  # all that counts of the value is how it begins
+        if is_secret and (given := value.match(text, shown)):
             yield HIDDEN
             shown = given.end()
     yield text[shown:]

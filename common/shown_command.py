@@ -9,7 +9,7 @@ from contextlib import suppress
 
 from common.broker.shown_url import HIDDEN, redact
 from common.errors import SpecError
-from common.redaction import hide_passwords, hide_secrets
+from common.redaction import hide_passwords, hide_to_the_end
 from common.secret_marks import is_secret_header, is_secret_name, is_secret_setting, is_secret_value
 from common.secrets import holds_secret
 from common.yaml_source import YamlSource
@@ -72,7 +72,7 @@ def _shown_value(text: str, place: Sequence[str]) -> str:
             value = YamlSource.parse(text).data
             if isinstance(value, dict | list):
                 return HIDDEN if holds_secret({place[-1]: value}, tuple(place[:-1])) else hide_passwords(text)
-    return hide_secrets(text)
+    return hide_to_the_end(text)
 
 
 def _without(secrets: Sequence[str], word: str) -> str:

@@ -16,8 +16,8 @@ from common.distilabel_format import from_distilabel, is_distilabel
 from common.errors import SpecError, UsageError
 from common.faults import Loc, SpecFault, hint, known_fields, shown, validation_faults
 from common.overrides import apply_override
-from common.redaction import hide_secrets
-from common.secrets import refuse_secrets
+from common.redaction import hide_to_the_end
+from common.secrets import hide_given, refuse_secrets
 from common.yaml_source import MOST_TEXT, YamlSource
 
 StepName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
@@ -139,12 +139,14 @@ class SpecSource:
         file: its path as the user gave it.
         overrides: places that the command line set.
         moved: place in our format -> place in the file, for a file in another format.
+        data: the spec as plain data in our format, with what the command line set; None where it is the file's.
     """
 
     file: str
     yaml: YamlSource
     overrides: tuple[Loc, ...] = ()
     moved: Mapping[Loc, Loc] | None = None
+    data: Any = None
 
     def line(self, loc: Loc) -> int | None:
         """1-based line of a place of the spec, or of the nearest one around it."""
@@ -155,10 +157,10 @@ class SpecSource:
 
     def error(self, fault: SpecFault) -> SpecError:
         """The same fault, with its file and line, or with the option of the command line that brought it in."""
-        message = hide_secrets(fault.message)
+        message = hide_given(fault.message, self.yaml.data if self.data is None else self.data, fault.loc)
         for override in self.overrides:
             if fault.loc[: len(override)] == override:
-                return SpecError(f"--set {hide_secrets('.'.join(map(str, override[1:])))}: {message}")
+                return SpecError(f"--set {hide_to_the_end('.'.join(map(str, override[1:])))}: {message}")
         return SpecError(message, file=self.file, line=self.line(fault.loc))
 
 
@@ -209,11 +211,11 @@ def parse_spec(
         data = yaml.data
         if is_distilabel(data):
             data, moved = from_distilabel(data)
-            source = SpecSource(file, yaml, moved=moved)
+            source = SpecSource(file, yaml, moved=moved, data=data)
         spec = PipelineSpec.from_dict(data)
         for override in overrides:
             data, loc = apply_override(spec.dump(), override)
-            source = SpecSource(file, yaml, (*source.overrides, loc), source.moved)
+            source = SpecSource(file, yaml, (*source.overrides, loc), source.moved, data)
             spec = PipelineSpec.from_dict(data)
     except SpecFault as fault:
         raise source.error(fault) from None

@@ -7,6 +7,7 @@ import logging
 import os
 import threading
 import time
+from collections import OrderedDict
 from contextlib import suppress
 from typing import TYPE_CHECKING
 
@@ -131,7 +132,7 @@ class PrintedLines(io.RawIOBase):
         self._descriptor = descriptor
         self._allowance = Allowance()
         self._writer = threading.local() if of_threads else None
-        self._begun: dict[object, Line] = {}
+        self._begun: OrderedDict[object, Line] = OrderedDict()
         self._of_child: bytes | None = None
 
     def writable(self) -> bool:
@@ -175,8 +176,8 @@ class PrintedLines(io.RawIOBase):
             self._end_one()
 
     def _end_one(self) -> None:
-        with suppress(StopIteration, KeyError):  # a thread goes on with it at this moment
-            self._log(self._begun.pop(next(iter(self._begun))))
+        with suppress(KeyError):  # the last one was taken by another thread, or by a signal handler, at this moment
+            self._log(self._begun.popitem(last=False)[1])
 
     def _writer_now(self) -> object:
         """Stands for this thread, and for no later one that the system gives the same number."""

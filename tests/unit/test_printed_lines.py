@@ -3,7 +3,13 @@
 from __future__ import annotations
 
 import logging
+import sys
 import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from types import FrameType
+from typing import Any
 
 import pytest
 
@@ -88,3 +94,53 @@ def test_lines_without_an_end_of_many_threads_are_not_kept_for_ever(
         thread.start()
         thread.join()
     assert caplog.messages == ["0", "1", "2", "3", "4"]
+
+
+def test_a_line_that_another_thread_ends_at_any_moment_disturbs_no_other(
+    lines: PrintedLines, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("worker.printed.LINES_BEGUN", 2)
+    with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
+
+        def say(end: Callable[[], None], moment: int) -> int:
+            caplog.clear()
+            one.submit(lines.write, b"one").result()
+            other.submit(lines.write, b"other").result()
+            with at_instruction(moment, lambda: other.submit(lines.write, b"\n").result()) as passed:
+                end()
+            lines.end_lines()
+            assert sorted(caplog.messages) == sorted(["one", "other", *(["mine"] if end == begin else [])])
+            return passed()
+
+        def begin() -> None:
+            assert lines.write(b"mine") == 4
+
+        for end in (begin, lines.end_lines):
+            moment = 0
+            while say(end, moment) > moment:
+                moment += 1
+            assert moment > 50
+
+
+@contextmanager
+def at_instruction(number: int, act: Callable[[], object]) -> Iterator[Callable[[], int]]:
+    """Acts before one instruction that this thread takes in `PrintedLines`; gives how many it has taken."""
+    taken = 0
+
+    def trace(frame: FrameType, event: str, _: Any) -> Any:
+        nonlocal taken
+        if not isinstance(frame.f_locals.get("self"), PrintedLines):
+            return None
+        frame.f_trace_opcodes, frame.f_trace_lines = True, False
+        if event == "opcode":
+            if taken == number:
+                act()
+            taken += 1
+        return trace
+
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        yield lambda: taken
+    finally:
+        sys.settrace(before)

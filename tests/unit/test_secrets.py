@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
+from pydantic import model_validator
 
 from common.errors import SpecError
-from common.faults import SpecFault
-from common.secrets import refuse_secrets
+from common.faults import SpecFault, shown
+from common.secrets import hide_given, refuse_secrets
 from common.spec import PipelineSpec
+from common.steps.base import Step, StepInput
 from coordinator.load import prepare
 
 SK = "sk-" + "a1B2" * 8
@@ -40,6 +43,16 @@ SK = "sk-" + "a1B2" * 8
         {"credentials": "x"},
         {"api_key=x": None},
         {"api_key:x": None},
+        {"svc:api_key=x": None},
+        {"api_key: =x": None},
+        {"api_key=": "x"},
+        {"X-Api-Key:": "x"},
+        {"svc:api_key": "x"},
+        {"db:password": 123456},
+        {"auth/x:token": ["x"]},
+        {"cookies:": {"session": "x"}},
+        {"headers": [["X-Api-Key:", "x"]]},
+        {"headers": [{"name": "svc:api_key", "value": "x"}]},
         {"apiKey": "x"},
         {"apikey": "x"},
         {"API-Key": "x"},
@@ -99,6 +112,7 @@ def test_what_looks_like_a_secret_is_refused_by_its_place(params: dict[str, Any]
         {"url": "https://host:8000/@me", "mail": "me@example.org", "to": "sftp://user@host/rows"},
         {"model": "sk-model", "stop": ["Bearer", "Bearer of bad news"]},
         {"words": ["token", "x"]},
+        {"token:": None, "svc:api_key": "", "password=": True, "svc:max_tokens": 5},
         {"env": {"PWD": "/home/me", "OLDPWD": "/home"}},
         {"env": [["PWD", "/home/me"]]},
         {"env": [{"name": "PWD", "value": "/home/me"}]},
@@ -115,7 +129,74 @@ def test_options_of_routing_functions_are_looked_at_too() -> None:
         PipelineSpec.from_dict({"name": "demo", "steps": {"a": {"type": "A"}}, "routing": routing})
 
 
+class Strict(Step):
+    """Refuses its parameters, each in words of its own."""
+
+    token_style: Any = None
+    style: Any = None
+    auth: Any = None
+
+    @model_validator(mode="after")
+    def refuse(self) -> Strict:
+        raise ValueError(
+            f"one token: either a or b, not {self.token_style}; api_key: none, {self.style!r}, {self.auth}"
+        )
+
+    def process(self, inputs: StepInput) -> Iterator[list[dict[str, Any]]]:
+        yield inputs
+
+
+@pytest.mark.parametrize(
+    ("params", "said"),
+    [
+        ({"token_style": "c"}, "one token: either a or b, not c; api_key: none, None, None"),
+        ({"style": "my api_key=planted"}, "b, not None; api_key: none, 'my api_key=***', None"),
+        ({"style": "it's secret: planted"}, 'b, not None; api_key: none, "it\'s secret: ***", None'),
+        ({"style": "planted", "auth": {"token": "planted"}}, "secret in plain text"),
+        ({"auth": "planted"}, "secret in plain text"),
+    ],
+    ids=repr,
+)
+def test_words_of_a_validator_stay_and_what_it_repeats_is_hidden(
+    params: dict[str, Any], said: str, tmp_path: Path
+) -> None:
+    steps = {"load": {"type": "LoadDataFromDicts", "data": [{"a": 1}]}}
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(json.dumps({"name": "demo", "steps": {**steps, "up": {"type": TYPE, "after": "load", **params}}}))
+    with pytest.raises(SpecError) as refused:
+        prepare(spec, allow=[__name__])
+    assert said in str(refused.value)
+    assert "planted" in repr(params) or f": {TYPE} cannot be used" in str(refused.value)
+    spec.write_text(json.dumps({"name": "demo", "steps": {**steps, "up": {"type": TYPE, "after": "load"}}}))
+    with pytest.raises(SpecError) as overridden:
+        prepare(spec, [f"up.{name}={json.dumps(value)}" for name, value in params.items()], allow=[__name__])
+    assert said in str(overridden.value)
+    assert "planted" not in f"{refused.value} {overridden.value}"
+
+
+@pytest.mark.parametrize(
+    ("message", "given", "expected"),
+    [
+        ("token: it should be a list", {"token": "a b"}, "token: it should be a list"),
+        ("it is 'planted'", {"api_key": "planted"}, "it is '***'"),
+        ("it is planted, not replanted", {"api_key": "planted"}, "it is ***, not replanted"),
+        ("it is 5 of 15", {"password": 5}, "it is *** of 15"),
+        ("it is 'it\\'s \"planted\"'", {"auth": 'it\'s "planted"'}, "it is '***'"),
+        (f"it is {shown('planted' * 20)}", {"auth": "planted" * 20}, "it is '***'"),
+        ("it is planted of x", {"cookies": {"x": "planted"}}, "it is *** of x"),
+        ("no 'api_key=planted'", {"api_key=planted": None}, "no 'api_key=***'"),
+        ("no my_secrets:Ask", {"type": "my_secrets:Ask"}, "no my_secrets:Ask"),
+        ("no http://me:planted@h", {}, "no http://***@h"),
+        ("at http://me:planted@h, x", {"url": "http://me:planted@h"}, "at http://***@h, x"),
+        ("the column word", {"data": [{"token": "word"}], "input_mappings": {"token": "word"}}, "the column word"),
+    ],
+)
+def test_a_message_loses_exactly_the_secrets_that_are_given(message: str, given: Any, expected: str) -> None:
+    assert hide_given(message, {"steps": {"a": given}}, ("steps", "a")) == expected
+
+
 LLM = {"type": "OpenAILLM", "model": "m"}
+TYPE = f"{__name__}:Strict"
 
 
 @pytest.mark.parametrize(
@@ -133,6 +214,9 @@ LLM = {"type": "OpenAILLM", "model": "m"}
         "ask.llm={base_url: 'http://me:planted@h'}",
         "aks.llm={api_key: planted}",
         "ask.llm.model.api_key:planted.x=1",
+        "ask.llm.model.api_key:x,planted.x=1",
+        "ask.llm=api_key=x,planted",
+        "ask.llm={api_key: [x, planted]",
     ],
 )
 def test_a_secret_in_an_override_is_not_repeated(override: str, tmp_path: Path) -> None:
