@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import glob
-import json
 import os
 import re
 from pathlib import Path
 from typing import Final
 
 from common.errors import UsageError
+from common.printable import quoted
 
 _PATTERN: Final = re.compile(r"[*?]|\[[^/]+\]")
 _OTHERS: Final = (
@@ -47,8 +47,7 @@ def how_to_load(folder: Path) -> str:
         return f"once it is moved to a folder with another name: for `datasets.load_dataset` {problem} in this one"
     # A name alone may be one of its own, such as `json`.
     alone = not folder.is_absolute() and len(folder.parts) == 1
-    name = json.dumps(f"./{folder}" if alone else str(folder), ensure_ascii=False)
-    return f"datasets.load_dataset({name})"
+    return f"datasets.load_dataset({quoted(f'./{folder}' if alone else str(folder))})"
 
 
 def file_pattern(file: Path) -> str:

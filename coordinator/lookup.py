@@ -166,9 +166,9 @@ def local_coordinator(directory: RunDirectory) -> int | None:
 
 def _run_at(path: Path, condemned: bool) -> FoundRun:
     directory = RunDirectory(path)
-    if (record := directory.read()) is not None:
+    if path.is_dir() and (record := directory.read()) is not None:
         return FoundRun(record.run, directory, record, by_path=True)
-    if (record := directory.read_condemned()) is not None:
+    if path.is_dir() and (record := directory.read_condemned()) is not None:
         if condemned:
             return FoundRun(record.run, directory, record, True, by_path=True)
         raise UsageError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import queue
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 
 import pytest
 
@@ -13,6 +13,7 @@ from common.broker.work import WorkQueue
 from common.codec import encode_rows
 from common.settings import Settings
 from tests.integration.broker import LEASE, Run, batch
+from tests.integration.harness import wait_for
 from tests.proxy import Proxy
 from worker.intake import Intake
 from worker.payload_reader import PayloadReader
@@ -58,18 +59,17 @@ def test_a_batch_is_delivered_although_a_reply_about_it_is_lost(
 
 
 def test_a_batch_of_a_run_that_was_begun_anew_is_handed_back(
-    run: Run, delivered: queue.SimpleQueue[Work | BaseException], wait_until: Callable[..., None]
+    run: Run, delivered: queue.SimpleQueue[Work | BaseException]
 ) -> None:
     run.store(Payload("g", 0), data=encode_rows(ROWS))
     run.dispatch(batch(0))
-    stream = run.keys.inputs("a")
-    ((first, _),) = run.connection.command("XRANGE", stream, "-", "+")
     run.control.update(begun="now")
     of_the_run_before = WorkQueue(Connection(run.url), run.run_id, "a", "w1", LEASE, "before")
     reader, settings = PayloadReader(of_the_run_before, None), Settings(worker_lease=1.0, patience=20.0)
     taking = Intake(of_the_run_before, reader, settings, lambda: 1, delivered.put, delivered.put)
     taking.start()
-    wait_until(lambda: [entry for entry, _ in run.connection.command("XRANGE", stream, "-", "+")] != [first], 60)
+    other = run.worker("w2")
+    (again,) = wait_for(lambda: other.claim_handed_back(5), what="the batch")
     taking.stop()
     assert (delivered.empty(), taking.held) == (True, 0)
-    assert (run.pending(), run.waiting()) == ({}, 1)
+    assert (again.batch, again.deliveries) == (batch(0), 1)
