@@ -29,7 +29,7 @@ class Allowance:
     """How many lines, and bytes of them, may be said a second; what is beyond is counted."""
 
     def __init__(self) -> None:
-        self._guard = threading.Lock()
+        self._guard = threading.RLock()
         self._second = 0.0
         self._lines = self._bytes = 0
         self._dropped = 0
