@@ -21,7 +21,7 @@ from worker.attempts import no_yield
 from worker.holes import WholeRows
 from worker.intake import LONGEST_BLOCK
 from worker.outcome import FailedRow, Interrupted, RoutingFailed, StepFailed, died
-from worker.retry import Retry
+from worker.retry import Retry, final_errors
 from worker.runner import Bench, Runner
 from worker.work import Work
 
@@ -45,6 +45,7 @@ class GeneratorRunner(Runner):
     def __init__(self, step: GeneratorStep, bench: Bench) -> None:
         super().__init__(step, bench)
         self._generator = step
+        self._final = final_errors(step)
         self._owns = False
         self._careful = 0
         self._offset = 0
@@ -151,7 +152,7 @@ class GeneratorRunner(Runner):
         if state.deaths >= self._generator.max_deliveries:
             error = f"{died(self._generator, state.deaths)} while they made rows from row {state.offset} on"
             return Made(self.bench.packer.failure(ticket, error), state)
-        retry = Retry(self._generator)
+        retry = Retry(self._generator, self._final)
         while True:
             try:
                 return self._make(ticket, state)

@@ -19,15 +19,15 @@ class Retry:
     """The retries of one call of a step's code.
 
     Args:
-        final: the `final_errors` of the step, where they are known.
+        final: the `final_errors` of the step, which are looked for once and not for each batch.
 
     Attributes:
         tries: calls so far that have failed.
     """
 
-    def __init__(self, step: BaseStep, final: tuple[type[Exception], ...] | None = None) -> None:
+    def __init__(self, step: BaseStep, final: tuple[type[Exception], ...]) -> None:
         self.tries = 0
-        self._final = final_errors(step) if final is None else final
+        self._final = final
         self._delays = delays(step)
         self._before: Exception | None = None
 

@@ -10,10 +10,15 @@ import pytest
 from common.errors import RowError, RunError, UsageError
 from common.llms import EchoLLM
 from common.steps import LoadDataFromFile, Step, StepInput, StepOutput, TextGeneration
+from common.steps.base import BaseStep
 from worker.attempts import Attempts
 from worker.complaints import Complaints
 from worker.outcome import StepFailed
-from worker.retry import Retry
+from worker.retry import Retry, final_errors
+
+
+def retry_of(step: BaseStep) -> Retry:
+    return Retry(step, final_errors(step))
 
 
 class Picky(Step):
@@ -37,7 +42,7 @@ CALLS: list[list[int]] = []
 
 
 def tries(*errors: Exception, retries: int = 2) -> int:
-    retry = Retry(Picky(name="picky", retries=retries, backoff=(0, 0)))
+    retry = retry_of(Picky(name="picky", retries=retries, backoff=(0, 0)))
     for error in errors:
         if retry.after(error) is None:
             break
@@ -74,7 +79,7 @@ class Chosen(EchoLLM):
 
 @pytest.mark.parametrize(("llm", "expected"), [(Chosen(), 1), (EchoLLM(), 3)])
 def test_an_error_that_the_llm_of_a_step_calls_final_is_not_tried_again(llm: EchoLLM, expected: int) -> None:
-    retry = Retry(TextGeneration(llm=llm, backoff=(0, 0)))
+    retry = retry_of(TextGeneration(llm=llm, backoff=(0, 0)))
     while retry.after(RowError("the prompt is too long")) is not None:
         pass
     assert retry.tries == expected
@@ -93,7 +98,7 @@ def test_a_file_that_is_wrong_is_not_read_again_and_one_that_cannot_be_read_is(
             list(loader.process())
         return caught.value
 
-    assert Retry(loader).after(failure()) is None
+    assert retry_of(loader).after(failure()) is None
 
     def gone(*_: object, **__: object) -> None:
         raise OSError("the network is away")
@@ -101,7 +106,7 @@ def test_a_file_that_is_wrong_is_not_read_again_and_one_that_cannot_be_read_is(
     monkeypatch.setattr("common.steps.file_sources.FileSource.open", gone)
     error = failure()
     assert "the network is away" in str(error)
-    assert Retry(loader).after(error) is not None
+    assert retry_of(loader).after(error) is not None
 
 
 def run(step: Step, rows: int) -> tuple[list[int], list[str]]:
