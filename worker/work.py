@@ -157,7 +157,8 @@ class Packer:
         self, rows: list[Row | None], whole: WholeRows, failed: list[FailedRow], again: Callable[[], WholeRows]
     ) -> None:
         """Here, and not where the step is called: to call it again would not bring a column that it does not write."""
-        promised = self._promised
+        if not (promised := self._promised):
+            return
         given = None
         for place, row in enumerate(rows):
             if row is None or promised <= row.keys():
