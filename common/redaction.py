@@ -55,10 +55,8 @@ def _without_values(text: str, name: re.Pattern[str], value: re.Pattern[str]) ->
         yield text[shown : named.end()]
         shown = named.end()
         last_word = unquote(named[1]).rpartition(".")[2]
-        is_secret = is_secret_setting(
-            last_word, text[shown : shown + 1]
-        )  # all that counts of the value is how it begins
-        if is_secret and (given := value.match(text, shown)):
+        begins = text[shown : shown + 1]  # all that counts of the value
+        if is_secret_setting(last_word, begins) and (given := value.match(text, shown)):
             yield HIDDEN
             shown = given.end()
     yield text[shown:]

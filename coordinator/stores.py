@@ -67,8 +67,8 @@ class RunStores:
             payloads_of_size: do large payloads go there as well?
             artifacts: for workers of this host and others.
         """
-        of_size = self._common is not None or self._embedded
-        shared = self._given or next(iter(self._before), None)
+        of_size = self._in_use is not None or self._embedded
+        shared = self._shared
         return {
             "payloads": self._urls if of_size or waiting or len(self._urls) > 1 else [],
             "payloads_of_size": of_size,
@@ -116,14 +116,19 @@ class RunStores:
         return problem
 
     @property
-    def _common(self) -> str | None:
-        """What all hosts reach: external workers go on with the folder that the run had, where no other is named."""
-        return self._given or (None if self._local else next(iter(self._before), None))
+    def _shared(self) -> str | None:
+        """What all hosts reach: the folder that is named, or else the one that the run had."""
+        return self._given or next(iter(self._before), None)
+
+    @property
+    def _in_use(self) -> str | None:
+        """Which of these large rows go to: external workers go on with the one that the run had."""
+        return self._given if self._local else self._shared
 
     @property
     def _urls(self) -> list[str]:
         own = str(self._directory.payloads)
-        used = self._common or (own if self._local else None)
+        used = self._in_use or (own if self._local else None)
         if used is None:
             return []
         holds_some = False
