@@ -46,11 +46,11 @@ from coordinator.local import LocalHost
 from coordinator.logfile import PipelineLog
 from coordinator.logged import LoggedReporter
 from coordinator.recovery import Recovery
-from coordinator.registration import Registration, holder_of
+from coordinator.registration import Registration
 from coordinator.removal import delete_run
 from coordinator.request import RunRequest
 from coordinator.routing import Routing
-from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.run_directory import RunDirectory, RunRecord, holder_of
 from coordinator.service import Coordinator, Stopped
 from coordinator.session import RunFacts
 from coordinator.standby import stand_by

@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import json
-import os
-import secrets
 import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
 
 from common.broker.connection import Connection
 from common.broker.control import Control
@@ -26,11 +23,6 @@ from coordinator.run_directory import RunDirectory, RunRecord
 from coordinator.run_options import pipeline_options
 from coordinator.stores import RunStores
 from coordinator.view import Reporter
-
-
-def holder_of(directory: RunDirectory) -> dict[str, Any]:
-    """Who this process says that it is, with a token of its own, when it takes the lease."""
-    return {"token": secrets.token_hex(8), "pid": os.getpid(), **directory.address}
 
 
 @dataclass(frozen=True, slots=True)

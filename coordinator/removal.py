@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import os
-import secrets
-import socket
 from collections.abc import Callable, Collection, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from common.broker.connection import Connection, Disconnected, ForeignData
 from common.broker.runs import RunRecord as BrokerRecord
@@ -21,7 +18,7 @@ from common.payloads import FileStore
 from common.settings import Settings
 from coordinator.embedded import end_leftover
 from coordinator.lookup import FoundRun, broker_of, connect, is_outlived
-from coordinator.run_directory import RunRecord
+from coordinator.run_directory import RunRecord, holder_of
 
 STORE_SECONDS = 10.0
 """How long a payload store that cannot be reached is waited for."""
@@ -256,9 +253,7 @@ def delete_keys(found: FoundRun, registry: RunRegistry) -> int:
     Raises:
         Fenced: one is alive.
     """
-    remover: dict[str, Any] = {"token": secrets.token_hex(8), "host": socket.gethostname(), "pid": os.getpid()}
-    if found.directory is not None:
-        remover |= found.directory.address
+    remover = holder_of(found.directory)
     gone, token = 0, ""
     with suppress(ForeignData):  # nobody can coordinate what holds something else
         lease = registry.lease_holder(found.run_id) or {}

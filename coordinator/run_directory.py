@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import fcntl
 import os
+import secrets
 import shlex
 import socket
 import time
@@ -322,3 +323,9 @@ class RunDirectory:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.release()
+
+
+def holder_of(directory: RunDirectory | None) -> dict[str, Any]:
+    """Who this process says that it is, with a token of its own, when it takes the lease of a run."""
+    address = directory.address if directory is not None else {"host": socket.gethostname()}
+    return {"token": secrets.token_hex(8), "pid": os.getpid(), **address}

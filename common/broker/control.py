@@ -113,7 +113,7 @@ class Control:
         Raises:
             Fenced: another coordinator is alive.
         """
-        deadline = time.monotonic() + self._lease_ms / 1000 + 2 * RETRY_SECONDS
+        deadline = time.monotonic() + self.lease + 2 * RETRY_SECONDS
         while True:
             try:
                 return self.take_over()
