@@ -1,7 +1,7 @@
 # Everything happens in .venv, which is made here and needs nothing but Python >= 3.11 and make.
 #   make run     set up, and run the quickstart on an embedded broker
 #   make test    set up, and run the tests, files of them on TEST_JOBS processes at a time
-#   make check   set up, and run what CI checks: format, lint, types, layers, file lengths
+#   make check   set up, and run what CI checks: format, lint, types, layers, sizes of classes and functions
 #   make chaos   set up, and play SEEDS runs in which much goes wrong, JOBS at a time; writes docs/guarantees.md (hours)
 #   make bench   set up, and run the benchmarks (minutes)
 #   make clean   remove .venv and what tools left
@@ -35,8 +35,7 @@ check: $(VENV)/.check
 	$(BIN)/ruff check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	@long=$$(git ls-files '*.py' '*.lua' | xargs wc -l | awk '$$2 != "total" && $$1 > 400'); \
-	  test -z "$$long" || { echo "files over 400 lines:"; echo "$$long"; exit 1; }
+	$(BIN)/python .ci/sizes.py
 
 chaos: $(VENV)/.test
 	$(BIN)/python -m tests.chaos.record --seeds $(SEEDS) --jobs $(JOBS) --notes $(NOTES)
