@@ -9,24 +9,12 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from common.errors import PenstockError, describe
-from common.faults import Loc, SpecFault, known_fields, validation_faults
-from common.registry import NotHere, UnknownType, resolve_llm, resolve_step
+from common.errors import Loc, PenstockError, SpecFault, StepNotHere, UnknownType, describe
+from common.faults import known_fields, validation_faults
+from common.registry import NotHere, resolve_llm, resolve_step
 from common.runtime_parameters import field_model
 from common.spec import PipelineSpec, StepSpec
 from common.steps.base import BaseStep
-
-
-class StepNotHere(SpecFault):
-    """This process cannot import the class of a step, or of its LLM; another process may.
-
-    Args:
-        forbidden: the module is here, but this process may not import it.
-    """
-
-    def __init__(self, message: str, loc: Loc, *, forbidden: bool) -> None:
-        self.forbidden = forbidden
-        super().__init__(message, loc)
 
 
 def build_steps(spec: PipelineSpec, *, allow: Sequence[str] = (), base_dir: Path) -> dict[str, BaseStep]:

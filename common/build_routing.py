@@ -8,9 +8,9 @@ from dataclasses import replace
 from inspect import Parameter
 from typing import Any
 
-from common.errors import UsageError, describe
-from common.faults import Loc, SpecFault, hint, shown
-from common.registry import UnknownType, resolve_function
+from common.errors import Loc, SpecFault, UnknownType, UsageError, describe
+from common.faults import hint, shown
+from common.registry import resolve_function
 from common.routing import BUILT_IN, RoutingBatchFunction, is_factory
 from common.spec import PipelineSpec, RoutingSpec
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from typing import Literal
 
-from common.faults import LISTED_NAMES, SpecFault, nearest
+from common.errors import SpecFault
+from common.faults import LISTED_NAMES, nearest
 from common.steps.base import BaseStep, GeneratorStep, StepColumns
 from common.steps.mappings import output_names
 

@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, Field, field_validator
 
 from common.components import components
-from common.faults import SpecFault
+from common.errors import SpecFault
 from common.runtime_parameters import RuntimeOption
 from common.steps.base import BaseStep
 

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from common.faults import Loc, SpecFault, nearest
+from common.errors import Loc, SpecFault
+from common.faults import nearest
 from common.registry import LLMS, STEPS
 
 _NOT_PARAMETERS = frozenset(

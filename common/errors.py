@@ -3,8 +3,15 @@
 PenstockError
 ├── UsageError            exit 2   a wrong option or environment
 │   └── SpecError         exit 2   a wrong pipeline: says file, line and the nearest right name
+│       └── SpecFault              knows the place in the spec, not yet its file and line
+│           └── StepNotHere        this process cannot import the class of a step
 ├── RunError              exit 1   the run cannot go on; resumable unless it says otherwise
 │   ├── BrokerError       exit 1   the broker is missing, unsuitable or full
+│   │   ├── Disconnected           it cannot be reached; that may pass
+│   │   │   └── Forgotten          it has lost its last writes
+│   │   ├── BrokerFull             it takes no new data; that may pass
+│   │   ├── NotPermitted           it does not let this user do that
+│   │   └── RunGone                it holds nothing of the run any more
 │   ├── RunFailed         exit 1   a run that a program started has not come to its end
 │   │   └── RunStopped    exit 130 since it was asked to stop
 │   ├── OtherProtocol     exit 1   the run was made by another version (a worker ends with 78)
@@ -15,13 +22,18 @@ PenstockError
 │   ├── BadData           exit 1   a data file does not hold what its format wants
 │   ├── StoreError        exit 1   the payload store refuses something
 │   │   └── StoreAway              it cannot be reached, or is full; that may pass
-│   └── WireError         exit 1   an entry of a stream is not what this version writes
+│   └── WireError         exit 1   what the broker holds is not what this version writes
+│       └── ForeignData            a key of ours is of another type
 ├── HubError              exit 1   the Hugging Face Hub refused something, or cannot be reached
 ├── Fenced                exit 75  another coordinator has the run
 ├── CannotServe           exit 78  this worker cannot serve the step (version, digest, import)
+├── UnknownType                    a type name that leads to no class; the caller says where it stands
 └── RowError                       one row failed; the engine turns it into a dead letter
     ├── RowTypeError               a value that rows cannot hold: names column and type
     └── RowTooLarge                more bytes than a row may have
+
+Not errors, but ways out of a loop: Stopped (a coordinator), Interrupted and StepFailed (a worker's batch).
+An error that only one module catches stands in that module, below one of these.
 """
 
 from __future__ import annotations
@@ -30,6 +42,9 @@ from collections.abc import Mapping
 from typing import Any
 
 from common.location import Origin, origin_of, place_of
+
+Loc = tuple[str | int, ...]
+"""A place in a spec: keys and list indexes from the top, such as ("steps", "generate", "llm", "model")."""
 
 EXIT_COMPLETE = 0
 EXIT_FAILED = 1
@@ -74,12 +89,67 @@ class SpecError(UsageError):
         super().__init__(where + message)
 
 
+class SpecFault(SpecError):
+    """A SpecError that knows its place in the spec, but not yet the file and the line of that place.
+
+    Args:
+        message: what is wrong, and the next move.
+        loc: where; a place around it will do.
+    """
+
+    def __init__(self, message: str, loc: Loc = ()) -> None:
+        self.loc = loc
+        super().__init__(message)
+
+
+class StepNotHere(SpecFault):
+    """This process cannot import the class of a step, or of its LLM; another process may.
+
+    Args:
+        forbidden: the module is here, but this process may not import it.
+    """
+
+    def __init__(self, message: str, loc: Loc, *, forbidden: bool) -> None:
+        self.forbidden = forbidden
+        super().__init__(message, loc)
+
+
 class RunError(PenstockError):
     """The run cannot go on. What is done is kept: the same command goes on from there."""
 
 
 class BrokerError(RunError):
     """The broker is missing, unsuitable (it evicts, it is too old) or full."""
+
+
+class Disconnected(BrokerError):
+    """The broker cannot be reached, is starting, or is not the primary: try again."""
+
+
+class Forgotten(Disconnected):
+    """The broker has lost its last writes. What was read of it does not hold: take over again, and read anew."""
+
+
+class BrokerFull(BrokerError):
+    """The broker has reached its `maxmemory` and takes no new data."""
+
+
+class NotPermitted(BrokerError):
+    """The broker does not let this user in, or not do this; nothing changes by waiting."""
+
+
+class RunGone(BrokerError):
+    """The broker holds nothing of the run any more; there is nothing for a worker of it to do.
+
+    Args:
+        broker: its URL, without password.
+    """
+
+    def __init__(self, broker: str) -> None:
+        super().__init__(
+            f"the broker at {broker} holds nothing of this run any more: it has lost its data, or the run was removed; "
+            "start this worker again when the run goes on"
+        )
 
 
 class RunFailed(RunError):
@@ -180,7 +250,21 @@ class StoreAway(StoreError):
 
 
 class WireError(RunError):
-    """An entry of a stream does not have the shape that this version writes and reads."""
+    """What the broker holds does not have the shape that this version writes and reads."""
+
+
+class ForeignData(WireError):
+    """A key of ours holds what something else has written; nothing changes by trying again.
+
+    Args:
+        answer: what the broker says of which key.
+    """
+
+    def __init__(self, answer: str) -> None:
+        self.answer = answer
+        super().__init__(
+            f"{answer}; something else than Penstock has written there: keep it out, and start over with --fresh"
+        )
 
 
 class HubError(PenstockError):
@@ -231,6 +315,38 @@ class RowTypeError(RowError):
 
 class RowTooLarge(RowError):
     """A row has more bytes than it may have."""
+
+
+class UnknownType(PenstockError, ValueError):
+    """A type name that does not lead to a class; the caller says where it stands. A ValueError, so that a validator of
+    pydantic may let it through.
+
+    Args:
+        message: why, and the next move.
+        type_name: as it was given.
+        nearest: the right name that is closest to it.
+    """
+
+    def __init__(self, message: str, type_name: str, nearest: str | None = None) -> None:
+        self.type_name = type_name
+        self.nearest = nearest
+        super().__init__(message)
+
+
+class TwoOfOneName(ValueError):
+    """An object has a name twice: one of the two values would be lost."""
+
+
+class Stopped(Exception):
+    """The run was asked to stop, and has: what was in hand is done or handed back."""
+
+
+class Interrupted(Exception):
+    """The worker was told to stop while rows waited for a retry: they are handed back, not given up."""
+
+
+class StepFailed(Exception):
+    """The batch fails the run: `on_error: fail`, or a step that may not leave rows out."""
 
 
 def describe(error: BaseException) -> str:

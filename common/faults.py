@@ -9,26 +9,10 @@ from typing import Any
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from common.errors import SpecError
+from common.errors import Loc, SpecFault
 from common.redaction import hide_secrets, hide_to_the_end
 
-Loc = tuple[str | int, ...]
-"""A place in a spec: keys and list indexes from the top, such as ("steps", "generate", "llm", "model")."""
-
 LISTED_NAMES = 12
-
-
-class SpecFault(SpecError):
-    """A SpecError that knows its place in the spec, but not yet the file and the line of that place.
-
-    Args:
-        message: what is wrong, and the next move.
-        loc: where; a place around it will do.
-    """
-
-    def __init__(self, message: str, loc: Loc = ()) -> None:
-        self.loc = loc
-        super().__init__(message)
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -7,8 +7,8 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from common.errors import SpecError
-from common.faults import Loc, dotted, hint, shown
+from common.errors import Loc, SpecError
+from common.faults import dotted, hint, shown
 from common.redaction import hide_secrets, hide_to_the_end
 from common.yaml_source import YamlSource
 

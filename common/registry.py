@@ -17,7 +17,7 @@ from types import MappingProxyType, ModuleType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import common
-from common.errors import PenstockError, UsageError
+from common.errors import PenstockError, UnknownType, UsageError
 from common.faults import nearest
 from common.import_names import import_by_name, import_name
 from common.location import OUR_PACKAGES, place_of
@@ -56,22 +56,6 @@ LLMS: Mapping[str, str] = MappingProxyType(
 )
 STEPS_GROUP = "penstock.steps"
 LLMS_GROUP = "penstock.llms"
-
-
-class UnknownType(PenstockError, ValueError):
-    """A type name that does not lead to a class; the caller says where it stands. A ValueError, so that a validator of
-    pydantic may let it through.
-
-    Args:
-        message: why, and the next move.
-        type_name: as it was given.
-        nearest: the right name that is closest to it.
-    """
-
-    def __init__(self, message: str, type_name: str, nearest: str | None = None) -> None:
-        self.type_name = type_name
-        self.nearest = nearest
-        super().__init__(message)
 
 
 class NotHere(UnknownType):

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
 from pydantic import BaseModel, ModelWrapValidatorHandler, model_validator
 from pydantic.fields import FieldInfo
 
-from common.faults import SpecFault
+from common.errors import SpecFault
 
 T = TypeVar("T")
 

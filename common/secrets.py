@@ -8,7 +8,8 @@ from itertools import pairwise
 from typing import Any
 
 from common.broker.shown_url import HIDDEN
-from common.faults import Loc, SpecFault, dotted, shown
+from common.errors import Loc, SpecFault
+from common.faults import dotted, shown
 from common.redaction import hide_passwords, hide_to_the_end
 from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_setting, is_secret_value
 

@@ -13,8 +13,8 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from common.distilabel_format import from_distilabel, is_distilabel
-from common.errors import SpecError, UsageError
-from common.faults import Loc, SpecFault, hint, known_fields, shown, validation_faults
+from common.errors import Loc, SpecError, SpecFault, UsageError
+from common.faults import hint, known_fields, shown, validation_faults
 from common.overrides import apply_override
 from common.redaction import hide_to_the_end
 from common.secrets import hide_given, refuse_secrets

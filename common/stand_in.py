@@ -11,7 +11,8 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, ValidationError
 
 from common.descriptor import KINDS, ProcessParameter, StepDescriptor, unreadable_descriptor
-from common.faults import SpecFault, dotted, validation_faults
+from common.errors import SpecFault
+from common.faults import dotted, validation_faults
 from common.spec import StepSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GeneratorStepOutput, Step, StepInput, StepOutput
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.columns import declared_columns
 from common.data_files import named_files
-from common.faults import SpecFault
+from common.errors import SpecFault
 from common.stand_in import StandIn, Undescribed
 from common.steps.metadata import METADATA
 from coordinator.load import Prepared

@@ -6,7 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from common.columns import column_remedy, declared_columns, leaving_columns, needed_column
-from common.faults import SpecFault, hint
+from common.errors import SpecFault
+from common.faults import hint
 from common.steps.base import BaseStep
 
 Columns = set[str] | None

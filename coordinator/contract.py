@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Sequence
 from inspect import Parameter
 
-from common.faults import Loc, SpecFault
+from common.errors import Loc, SpecFault
 from common.process_signature import process_parameters, returns_nothing, takes_rows
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep
 from common.steps.decorator import function_of

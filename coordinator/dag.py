@@ -8,7 +8,8 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
 from common.artifacts import ARTIFACTS
-from common.faults import SpecFault, hint
+from common.errors import SpecFault
+from common.faults import hint
 from common.routing import RoutingBatchFunction
 from common.spec import PipelineSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step

@@ -6,19 +6,18 @@ import threading
 from collections.abc import Callable
 from contextlib import suppress
 
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
 from common.descriptor import StepDescriptor
-from common.errors import BrokerError, Fenced
-from common.faults import SpecFault
+from common.errors import Disconnected, Fenced, RunError, SpecFault, Stopped
 from common.settings import Settings
 from coordinator.crew import Crew, collect_reports
 from coordinator.failures import FailureLog
 from coordinator.load import Prepared
 from coordinator.logfile import PipelineLog
-from coordinator.service import Stopped, wait_for_broker
+from coordinator.service import wait_for_broker
 from coordinator.view import Reporter
 
 LOOK_SECONDS = 0.25
@@ -130,6 +129,6 @@ class DescriptorWait:
 
     def _forget(self) -> None:
         """A run that has not begun may begin with another source of the step."""
-        with suppress(BrokerError, Fenced):
+        with suppress(RunError, Fenced):
             if not self._control.marks(())[0]:
                 self._control.forget_descriptors(self._prepared.undescribed)

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
 from common.broker.shown_url import HIDDEN, redact
-from common.errors import UsageError
+from common.errors import Disconnected, UsageError
 from coordinator.lookup import FoundRun, connect
 from coordinator.removal import delete_keys, is_anothers, refuse_alive
 from coordinator.run_directory import RunDirectory, RunRecord

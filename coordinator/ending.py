@@ -16,9 +16,9 @@ from common.errors import (
     EXIT_FAILED,
     EXIT_FAILED_ROWS,
     EXIT_STOPPED,
-    BrokerError,
     Fenced,
     RunError,
+    Stopped,
     UsageError,
 )
 from common.settings import Settings
@@ -33,7 +33,7 @@ from coordinator.partial import remove_partial, write_partial
 from coordinator.pipeline_file import spec_text
 from coordinator.request import RunRequest
 from coordinator.run_directory import DATASET, RunDirectory, RunRecord
-from coordinator.service import Coordinator, Halted, Stopped
+from coordinator.service import Coordinator, Halted
 from coordinator.session import Session
 from coordinator.stores import RunStores
 from coordinator.view import Outcome, Reporter, Status
@@ -225,7 +225,7 @@ class Ending:
         with suppress(OSError):
             if session is not None:
                 partial = write_partial(self._directory.path, self._directory.parts, parts, reason, self.command)
-        with suppress(BrokerError, Fenced):
+        with suppress(RunError, Fenced):
             control.finish(status, list(self.prepared.plan.steps))
         rows = {leaf: sum(part.rows for part in written) for leaf, written in parts.items()}
         with suppress(OSError):

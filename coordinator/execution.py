@@ -15,15 +15,7 @@ from common.broker.connection import Connection
 from common.broker.control import Control
 from common.data_files import data_files
 from common.descriptor import endpoints
-from common.errors import (
-    EXIT_FAILED,
-    EXIT_STOPPED,
-    EXIT_USAGE,
-    BrokerError,
-    Fenced,
-    RunError,
-    SpecError,
-)
+from common.errors import EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE, Fenced, RunError, SpecError, Stopped
 from common.given_secrets import SECRETS_VARIABLE
 from common.requirements import check_requirements
 from common.settings import Settings
@@ -51,7 +43,7 @@ from coordinator.removal import delete_run
 from coordinator.request import RunRequest
 from coordinator.routing import Routing
 from coordinator.run_directory import RunDirectory, RunRecord, holder_of
-from coordinator.service import Coordinator, Stopped
+from coordinator.service import Coordinator
 from coordinator.session import RunFacts
 from coordinator.standby import stand_by
 from coordinator.stores import RunStores
@@ -221,7 +213,7 @@ class Execution:
                     return ended
             return self._coordinate(connection, control, open_run, recover, host, reporter, log)
         finally:
-            with suppress(BrokerError, Fenced):
+            with suppress(RunError, Fenced):
                 control.resign()
             log.close()
 

@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 
 from common.components import language_models
-from common.errors import UsageError
-from common.faults import Loc, SpecFault
+from common.errors import Loc, SpecFault, UsageError
 from coordinator.load import Prepared
 
 

@@ -16,7 +16,7 @@ from common.broker.connection import Connection
 from common.broker.digests import read_digests
 from common.broker.runs import RunRecord as BrokerRecord
 from common.data_files import whole_digest
-from common.errors import BrokerError, UsageError
+from common.errors import RunError, UsageError
 from common.keys import Keys
 from common.steps.file_loader import FileLoader
 from common.steps.file_states import DataFiles, FileState
@@ -196,7 +196,7 @@ def recognise(
 
 def keep_digests(record: DataRecord, connection: Connection, keys: Keys, directory: Path) -> None:
     """Keeps what workers have noted while they read; the next command needs it only where a file was touched."""
-    with suppress(BrokerError, OSError):
+    with suppress(RunError, OSError):
         record.with_digests(read_digests(connection, keys, record.files)).write(directory)
 
 

@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 from common.broker.control import Control
-from common.errors import BrokerError, Fenced
+from common.errors import Fenced, RunError
 from common.settings import Settings
 
 
@@ -46,5 +46,5 @@ class LeaseKeeper:
                     self._lost(error)
                     return
                 refused = epoch
-            except BrokerError:
+            except RunError:
                 continue

@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from common.build import StepNotHere, build_step
+from common.build import build_step
 from common.build_routing import build_routing
 from common.cuda import devices_wanted
 from common.descriptor import StepDescriptor
-from common.faults import SpecFault
+from common.errors import SpecFault, StepNotHere
 from common.registry import check_shadowing, folder_modules
 from common.routing import RoutingBatchFunction
 from common.runtime_parameters import check_runtime_parameters

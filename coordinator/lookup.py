@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
 from common.broker.shown_url import HIDDEN, redact
 from common.cache import cache_directory
-from common.errors import BrokerError, UsageError
+from common.errors import Disconnected, RunError, UsageError
 from common.printable import one_line
 from coordinator.embedded import leftover, ping
 from coordinator.run_directory import LOCK, RECORD, RunDirectory, RunRecord
@@ -224,7 +224,7 @@ def _knows(url: str, run_id: str) -> bool:
     try:
         with connect(url) as connection:
             return run_id in RunRegistry(connection).run_ids()
-    except BrokerError:
+    except RunError:
         return False
 
 

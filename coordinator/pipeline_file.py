@@ -14,8 +14,7 @@ from ruamel.yaml import YAML
 
 from common.build import build_steps
 from common.build_routing import build_routing
-from common.errors import SpecError
-from common.faults import SpecFault
+from common.errors import SpecError, SpecFault
 from common.import_names import script_module
 from common.registry import check_shadowing, folder_modules
 from common.routing import RoutingBatchFunction

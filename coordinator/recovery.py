@@ -6,9 +6,10 @@ import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import Connection
 from common.broker.control import RETRY_SECONDS, Control
 from common.broker.runs import RunRegistry
+from common.errors import Disconnected
 from common.settings import Settings
 from coordinator.local import LocalHost
 

@@ -9,10 +9,10 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from common.broker.connection import Connection, Disconnected, ForeignData
+from common.broker.connection import Connection
 from common.broker.runs import RunRecord as BrokerRecord
 from common.broker.runs import RunRegistry, said_of_holder
-from common.errors import BrokerError, Fenced, RunError, StoreError, UsageError
+from common.errors import BrokerError, Disconnected, Fenced, ForeignData, RunError, StoreError, UsageError
 from common.keys import Keys
 from common.payloads import FileStore
 from common.settings import Settings
@@ -184,9 +184,9 @@ def _as_it_is_now(found: FoundRun, is_wanted: Callable[[RunRecord], bool]) -> Fo
 def _at_broker(found: FoundRun, registry: RunRegistry) -> BrokerRecord | None:
     try:
         return registry.read(found.run_id)
-    except RunError as error:
-        if isinstance(error, BrokerError) and not isinstance(error, ForeignData):
-            raise
+    except BrokerError:
+        raise
+    except RunError:
         return None  # of another version, or nothing that any version writes
 
 
@@ -274,6 +274,6 @@ def _has_expired(found: FoundRun) -> bool:
 def delete_run(broker: str, run_id: str) -> None:
     """Removes what a dry run has put into a broker."""
     connection = Connection(broker)
-    with suppress(BrokerError):
+    with suppress(RunError):
         RunRegistry(connection).delete(run_id)
     connection.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-from common.errors import UsageError
-from common.faults import SpecFault, hint
+from common.errors import SpecFault, UsageError
+from common.faults import hint
 from common.routing import RoutingBatchFunction
 from common.stand_in import Undescribed
 from common.steps.base import BaseStep, GlobalStep

@@ -8,11 +8,11 @@ from collections.abc import Callable
 from contextlib import suppress
 
 from common.batch import Reopened
-from common.broker.connection import BrokerFull, Connection, Disconnected
+from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
-from common.errors import BrokerError, Fenced, RunError, StoreAway
+from common.errors import BrokerError, BrokerFull, Disconnected, Fenced, RunError, Stopped, StoreAway
 from common.printable import one_line
 from common.settings import Settings
 from coordinator.crew import Crew, collect_reports
@@ -28,10 +28,6 @@ FULL_SHARE = 0.75
 RETRY_SECONDS = 1.0
 LAST_WORDS_SECONDS = 3.0
 """How long a run that is complete waits for its workers to leave."""
-
-
-class Stopped(Exception):
-    """The run was asked to stop, and has: what was in hand is done or handed back."""
 
 
 class Halted(Exception):

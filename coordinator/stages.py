@@ -6,7 +6,8 @@ from collections.abc import Collection, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import TYPE_CHECKING, Literal
 
-from common.faults import SpecFault, hint
+from common.errors import SpecFault
+from common.faults import hint
 
 if TYPE_CHECKING:
     from coordinator.plan import Plan

@@ -9,10 +9,10 @@ from contextlib import closing, suppress
 from typing import Any
 
 from common.batch import PartWritten
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
-from common.errors import EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED, Fenced, RunError
+from common.errors import EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED, Disconnected, Fenced, RunError
 from common.settings import Settings
 from common.signals import stop_signals
 from coordinator.part_check import check_parts_are_there

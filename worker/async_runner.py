@@ -12,13 +12,13 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from common.broker.work import Done
-from common.errors import RowError, UsageError, describe
+from common.errors import Interrupted, RowError, StepFailed, UsageError, describe
 from common.forks import keep_private
 from common.raised import StepCode
 from common.steps.base import AsyncStep, Row
 from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
 from worker.isolation import Isolation
-from worker.outcome import FailedRow, Interrupted, Outcome, StepFailed, columns_of, give_up
+from worker.outcome import FailedRow, Outcome, columns_of, give_up
 from worker.retry import Retry, final_errors
 from worker.runner import Bench, Runner
 from worker.watchdog import LAST_SECONDS

@@ -6,12 +6,12 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from common.errors import RowError, UsageError, describe
+from common.errors import RowError, StepFailed, UsageError, describe
 from common.raised import StepCode
 from common.steps.base import BaseStep, GlobalStep, Row, Step
 from common.steps.mappings import apply_input_mappings, apply_output_mappings
 from worker.complaints import Complaints
-from worker.outcome import FailedRow, Outcome, StepFailed, columns_of, give_up, give_up_batch
+from worker.outcome import FailedRow, Outcome, columns_of, give_up, give_up_batch
 from worker.retry import Retry, final_errors
 
 Inputs = Sequence[list[Row]]

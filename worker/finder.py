@@ -7,9 +7,9 @@ import threading
 from collections.abc import Sequence
 from contextlib import suppress
 
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import Connection
 from common.broker.runs import RunRecord, RunRegistry
-from common.errors import CannotServe, OtherProtocol, UsageError
+from common.errors import CannotServe, Disconnected, OtherProtocol, UsageError
 from common.faults import nearest
 
 POLL_SECONDS = 0.5

@@ -6,7 +6,7 @@ from contextlib import suppress
 
 from common.broker.work import WorkQueue
 from common.columns import column_remedy, declared_columns, needed_column
-from common.errors import BrokerError
+from common.errors import RunError
 from common.steps.base import BaseStep
 from worker.work import Work
 
@@ -31,7 +31,7 @@ class FirstBatch:
         missing = self._missing(there)
         if missing is None:
             self._passed = True
-            with suppress(BrokerError):  # then another worker will say it
+            with suppress(RunError):  # then another worker will say it
                 self._queue.note_columns()
             return None
         if self._seen_elsewhere():
@@ -52,5 +52,5 @@ class FirstBatch:
     def _seen_elsewhere(self) -> bool:
         try:
             return self._queue.columns_noted()
-        except BrokerError:  # the rows will show it
+        except RunError:  # the rows will show it
             return True

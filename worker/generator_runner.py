@@ -12,7 +12,7 @@ from common.batch import Batch, Failure, Result
 from common.broker.digests import note_digests
 from common.broker.generator_state import GeneratorState
 from common.broker.work import Done, Taken
-from common.errors import BrokerError, FileChanged, RowError, StoreError, UsageError, describe
+from common.errors import FileChanged, Interrupted, RowError, RunError, StepFailed, StoreError, UsageError, describe
 from common.raised import StepCode
 from common.steps.base import GeneratorStep, Row
 from common.steps.file_loader import FileLoader
@@ -20,7 +20,7 @@ from common.steps.mappings import apply_output_mappings
 from worker.attempts import no_yield
 from worker.holes import WholeRows
 from worker.intake import LONGEST_BLOCK
-from worker.outcome import FailedRow, Interrupted, RoutingFailed, StepFailed, died
+from worker.outcome import FailedRow, RoutingFailed, died
 from worker.retry import Retry, final_errors
 from worker.runner import Bench, Runner
 from worker.work import Work
@@ -220,7 +220,7 @@ class GeneratorRunner(Runner):
         """So that the same data are known again, whatever time their files have."""
         digests = loader.digests()
         if any(digests):
-            with suppress(BrokerError):  # they are not needed for this run
+            with suppress(RunError):  # they are not needed for this run
                 note_digests(self.bench.queue.connection, self.bench.queue.keys, loader.name, digests)
 
 

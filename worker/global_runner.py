@@ -6,11 +6,10 @@ import logging
 from collections.abc import Callable
 
 from common.batch import Chunk, Payload, Result
-from common.broker.connection import BrokerFull
 from common.broker.work import Done, Taken
-from common.errors import StoreError
+from common.errors import BrokerFull, StepFailed, StoreError
 from worker.holes import put_back
-from worker.outcome import FailedRow, Outcome, StepFailed
+from worker.outcome import FailedRow, Outcome
 from worker.sync_runner import SyncRunner
 from worker.work import Work
 

@@ -7,13 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from common.broker.connection import Disconnected
 from common.broker.work import Taken, WorkQueue
-from common.errors import RunError, WireError
+from common.errors import Disconnected, RunError, StepFailed, WireError
 from common.settings import Settings
 from worker.holes import WholeRows, take_whole
-from worker.outcome import StepFailed
-from worker.payload_reader import PayloadReader
+from worker.payload_reader import PayloadReader, Rows
 from worker.work import Work
 
 LONGEST_BLOCK = 0.25
@@ -176,14 +174,10 @@ class Intake:
             if not self._queue.is_of_this_run():
                 self._give_back(taken)
                 return
-            before = self._reader.bytes_read
-            read = self._reader.read([one.batch for one in taken])
-            self.batch_bytes = (self._reader.bytes_read - before) / len(taken)
+            read = self._read(taken)
         except Disconnected:
             self.forget([one.entry for one in taken])  # else no comparison would ever find them
             raise
-        except WireError as error:
-            read = [error] * len(taken)  # type: ignore[list-item]
         for one, inputs in zip(taken, read, strict=True):
             if one.broken is not None:
                 self._deliver(Work(one, NOTHING, lambda: NOTHING, one.broken))
@@ -191,6 +185,16 @@ class Intake:
                 self._deliver(Work(one, NOTHING, lambda: NOTHING, inputs))
             else:
                 self._deliver(Work(one, take_whole(inputs), self._reading_again(one)))
+
+    def _read(self, taken: Sequence[Taken]) -> Sequence[list[Rows] | RunError]:
+        """Rows per predecessor, or what is wrong with them, for each."""
+        before = self._reader.bytes_read
+        try:
+            read = self._reader.read([one.batch for one in taken])
+        except WireError as error:
+            return [error] * len(taken)
+        self.batch_bytes = (self._reader.bytes_read - before) / len(taken)
+        return read
 
     def _give_back(self, taken: Sequence[Taken]) -> None:
         """Batches of another run of this id: its steps may be others, and rows that were kept are none of its own.

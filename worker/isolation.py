@@ -14,9 +14,9 @@ import msgpack
 from common.broker.connection import Argument
 from common.broker.work import Done, Taken, WorkQueue
 from common.codec import decode_rows, encode_rows
-from common.errors import RowError, StoreError, WireError
+from common.errors import Interrupted, RowError, StepFailed, StoreError, WireError
 from common.steps.base import AsyncStep, Row, Step
-from worker.outcome import FailedRow, Interrupted, Outcome, StepFailed, died, give_up, give_up_batch
+from worker.outcome import FailedRow, Outcome, died, give_up, give_up_batch
 from worker.work import Work
 
 KILLS = 2

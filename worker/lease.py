@@ -25,10 +25,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.broker.connection import Connection, NotPermitted
+from common.broker.connection import Connection
 from common.broker.devices import DeviceLeases
 from common.broker.work import WorkQueue
-from common.errors import BrokerError
+from common.errors import NotPermitted, RunError
 from common.forks import keep_private
 from common.keys import Keys
 from worker.listener import Listener
@@ -191,7 +191,7 @@ def keep(
                 connection.command("SET", key, 1, "PX", round(lease * 1000))
             if devices:
                 leases.renew(devices)
-        except BrokerError as error:
+        except RunError as error:
             renewal = min(1.0, lease / 3)
             if isinstance(error, NotPermitted) and str(error) != refused:  # nobody but the keeper hears of it
                 refused = str(error)
@@ -213,7 +213,7 @@ def keep(
             devices, leases = devices_told(line, connection, lease)
     if listener is not None:
         listener.drain()
-    with suppress(BrokerError):
+    with suppress(RunError):
         # The set is for those who look soon; later on, a lease that is gone says the same.
         forget = max(60, round(10 * lease))
         connection.batch([("DEL", key), ("SADD", keys.dead, worker_id), ("EXPIRE", keys.dead, forget)])
@@ -251,9 +251,9 @@ def give_back(leases: DeviceLeases, devices: Sequence[str], pid: int, pidfd: int
     while not has_ended(pid, pidfd, END_SECONDS):
         if time.monotonic() - renewed > lease / 3:
             renewed = time.monotonic()
-            with suppress(BrokerError):
+            with suppress(RunError):
                 leases.renew(devices)
-    with suppress(BrokerError):
+    with suppress(RunError):
         leases.release(devices)
 
 

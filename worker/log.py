@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import TextIO
 
 from common.broker.work import WorkQueue
-from common.errors import BrokerError
+from common.errors import RunError
 from common.forks import in_children
 from common.printable import PrintableFormatter
 from worker.printed import BYTES_A_SECOND, LINES_A_SECOND, LONGEST_TEXT, Allowance
@@ -78,7 +78,7 @@ class LogShipper(logging.Handler):
             return
         try:
             pushed_out = queue.report(lines)
-        except BrokerError:
+        except RunError:
             with self._guard:
                 later, self._lines, self._bytes = self._lines, deque(), 0
             self._keep([*lines, *later])

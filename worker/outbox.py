@@ -7,8 +7,8 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
-from common.broker.connection import BrokerFull, Disconnected
 from common.broker.work import Done, WorkQueue
+from common.errors import BrokerFull, Disconnected
 from common.settings import Settings
 
 TOGETHER = 32

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from itertools import zip_longest
 from typing import Any
 
-from common.errors import RowError
+from common.errors import RowError, StepFailed
 from common.steps.base import BaseStep, Row
 from common.steps.metadata import METADATA
 
@@ -54,14 +54,6 @@ class Outcome:
             return [row for _, made in self.pieces for row in made]
         whole: list[Row | None] = [row for _, made in self.pieces for row in made if row is not None]
         return [*whole, *[None] * sum(row is None for _, made in self.pieces for row in made)]
-
-
-class Interrupted(Exception):
-    """The worker was told to stop while rows waited for a retry: they are handed back, not given up."""
-
-
-class StepFailed(Exception):
-    """The batch fails the run: `on_error: fail`, or a step that may not leave rows out."""
 
 
 class RoutingFailed(StepFailed):

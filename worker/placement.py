@@ -8,10 +8,10 @@ import sys
 import threading
 from collections.abc import Callable, Mapping, Sequence
 
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import Connection
 from common.broker.devices import DeviceHolder, DeviceLeases
 from common.cuda import DevicesWanted
-from common.errors import CannotServe
+from common.errors import CannotServe, Disconnected
 from common.keys import device_key
 from common.settings import Settings
 from worker.devices import HostDevices

@@ -12,14 +12,13 @@ from contextlib import suppress
 from dataclasses import dataclass
 
 from common.broker.work import Done, WorkQueue
-from common.errors import EXIT_TIMEOUT, BrokerError
+from common.errors import EXIT_TIMEOUT, BrokerError, Interrupted, RunError
 from common.settings import Settings
 from common.steps.base import BaseStep
 from worker.complaints import Complaints
 from worker.first_batch import FirstBatch
 from worker.intake import Intake
 from worker.outbox import Outbox
-from worker.outcome import Interrupted
 from worker.payload_reader import PayloadReader
 from worker.watchdog import LAST_SECONDS, Watchdog
 from worker.work import Packer, Work
@@ -159,7 +158,7 @@ class Runner(ABC):
         )
 
         def in_good_order() -> None:
-            with suppress(BrokerError):
+            with suppress(RunError):
                 self.note_late(why)
                 self.intake.stop()
                 self.hand_back(self.left_over())

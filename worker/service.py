@@ -12,10 +12,9 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import replace
 
-from common.broker.connection import BrokerFull, Connection, Disconnected, ForeignData, RunGone
+from common.broker.connection import Connection
 from common.broker.runs import RunRecord, RunRegistry
 from common.broker.work import WorkQueue
-from common.build import StepNotHere
 from common.cuda import DevicesWanted, devices_wanted
 from common.descriptor import step_digest
 from common.errors import (
@@ -23,12 +22,16 @@ from common.errors import (
     EXIT_COMPLETE,
     EXIT_FAILED,
     EXIT_NO_COORDINATOR,
-    BrokerError,
+    BrokerFull,
+    Disconnected,
     PenstockError,
+    RunError,
+    RunGone,
+    SpecFault,
+    StepNotHere,
     UsageError,
     WireError,
 )
-from common.faults import SpecFault
 from common.settings import Settings
 from common.steps.base import BaseStep
 from worker.absence import Absence
@@ -89,7 +92,7 @@ class Worker:
         """Finish the batch in hand, hand the rest back, leave. While the step is loaded there is nothing in hand."""
         self._stopping.set()
         if self._loading:
-            with suppress(BrokerError):
+            with suppress(RunError):
                 self._queue.leave()
             with self._load_ends:
                 # One that has just been loaded is unloaded as well.
@@ -191,7 +194,7 @@ class Worker:
     def _exit_code(self) -> int:
         """A worker that has lost its devices leaves room for another one, which waits for some."""
         if self._misled is not None:  # who would find the same again has no successor
-            return EXIT_CANNOT_SERVE if isinstance(self._misled, WireError | ForeignData) else self._misled.exit_code
+            return EXIT_CANNOT_SERVE if isinstance(self._misled, WireError) else self._misled.exit_code
         if self._abandoned:
             return EXIT_NO_COORDINATOR
         return EXIT_FAILED if self._lost_devices else EXIT_COMPLETE
@@ -227,7 +230,7 @@ class Worker:
 
         def say(waits: str) -> None:
             logger.info("worker %s of step '%s' %s", self.worker_id, self._step_name, waits)
-            with suppress(BrokerError):
+            with suppress(RunError):
                 self._queue.tell({**facts, "waits": waits})
 
         if not placement.take(self._stopping, say):
@@ -262,10 +265,10 @@ class Worker:
         """What went wrong stays readable for the coordinator, which decides what it means."""
         try:
             self._queue.leave()
-        except BrokerError as error:
+        except RunError as error:
             logger.warning("this worker's lease will run out by itself: %s", error)
         if "load_error" in facts or "refused" in facts:
-            with suppress(BrokerError):
+            with suppress(RunError):
                 self._queue.tell(facts)
 
     def _watch(self, shipper: LogShipper, keeper: Keeper) -> None:

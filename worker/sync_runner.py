@@ -6,10 +6,11 @@ import time
 
 from common.batch import Batch
 from common.broker.work import Done
+from common.errors import Interrupted, StepFailed
 from common.steps.base import Row, Step
 from worker.attempts import Attempts
 from worker.isolation import Isolation
-from worker.outcome import Interrupted, Outcome, StepFailed
+from worker.outcome import Outcome
 from worker.runner import Bench, Runner
 from worker.work import Work
 

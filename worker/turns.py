@@ -12,7 +12,7 @@ from contextlib import suppress
 from common.broker.connection import Connection
 from common.broker.runs import RunRecord, RunRegistry, WorkerRecord
 from common.broker.work import EXIT_SECONDS
-from common.errors import BrokerError
+from common.errors import RunError
 from worker.lease import process_state
 
 LOOK_SECONDS = 0.1
@@ -54,7 +54,7 @@ class Turns:
     def look(self) -> int:
         """The stage that the run is in, from 0; the one seen last while the broker cannot be asked."""
         if self.several:
-            with suppress(BrokerError):
+            with suppress(RunError):
                 if not self._known and (record := self._registry.read(self._run_id)) is not None:
                     self._learn(record)
                 self._stage = self._registry.stage(self._run_id)
@@ -95,7 +95,7 @@ class Turns:
         try:
             there = [record for record in self._registry.workers(self._run_id) if record.alive]
             left = self._registry.left_workers(self._run_id)
-        except BrokerError:
+        except RunError:
             return "the broker"
         self._ending.update((record.pid, now) for record in there if self._blocks(record, mine))
         for record in left:

@@ -10,13 +10,13 @@ from common.batch import Batch, Chunk, DeadLetter, Failure, Result
 from common.broker.work import Done, Taken
 from common.codec import check_row, encode_rows
 from common.columns import promised_columns
-from common.errors import RowError, RowTooLarge, RunError, describe
+from common.errors import RowError, RowTooLarge, RunError, StepFailed, describe
 from common.legible import legible
 from common.payloads import FileStore
 from common.settings import Settings
 from common.steps.base import BaseStep, Row
 from worker.holes import WholeRows, put_back
-from worker.outcome import FailedRow, Outcome, StepFailed, failed_output
+from worker.outcome import FailedRow, Outcome, failed_output
 from worker.row_routing import RowRouting
 
 

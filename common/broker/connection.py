@@ -31,7 +31,16 @@ from common.broker.server_facts import ServerFacts, which_life
 from common.broker.shown_url import redact
 from common.broker.tls import check_options, handshake_fault
 from common.broker.url import SentinelUrl, parse_broker_url, what_is_wrong
-from common.errors import BrokerError, UsageError
+from common.errors import (
+    BrokerError,
+    BrokerFull,
+    Disconnected,
+    ForeignData,
+    NotPermitted,
+    RunError,
+    RunGone,
+    UsageError,
+)
 from common.forks import keep_private
 from common.keys import Keys
 
@@ -54,50 +63,6 @@ NO_KEY = Keys("no-run").worker("none")
 """A key that every user who writes may touch: the lease of a worker that never was."""
 Argument = str | bytes | int | float
 T = TypeVar("T")
-
-
-class Disconnected(BrokerError):
-    """The broker cannot be reached, is starting, or is not the primary: try again."""
-
-
-class Forgotten(Disconnected):
-    """The broker has lost its last writes. What was read of it does not hold: take over again, and read anew."""
-
-
-class BrokerFull(BrokerError):
-    """The broker has reached its `maxmemory` and takes no new data."""
-
-
-class NotPermitted(BrokerError):
-    """The broker does not let this user in, or not do this; nothing changes by waiting."""
-
-
-class ForeignData(BrokerError):
-    """A key of ours holds what something else has written; nothing changes by trying again.
-
-    Args:
-        answer: what the broker says of which key.
-    """
-
-    def __init__(self, answer: str) -> None:
-        self.answer = answer
-        super().__init__(
-            f"{answer}; something else than Penstock has written there: keep it out, and start over with --fresh"
-        )
-
-
-class RunGone(BrokerError):
-    """The broker holds nothing of the run any more; there is nothing for a worker of it to do.
-
-    Args:
-        broker: its URL, without password.
-    """
-
-    def __init__(self, broker: str) -> None:
-        super().__init__(
-            f"the broker at {broker} holds nothing of this run any more: it has lost its data, or the run was removed; "
-            "start this worker again when the run goes on"
-        )
 
 
 KEYS_SHOWN = 8
@@ -193,7 +158,7 @@ class Connection:
         """Sends one command.
 
         Raises:
-            Disconnected, BrokerFull, BrokerError
+            Disconnected, BrokerFull, BrokerError, ForeignData
         """
         try:
             return self._client.execute_command(*args)
@@ -214,7 +179,7 @@ class Connection:
     def call(self, script: str, keys: Sequence[str | bytes], *args: Argument) -> Any:
         """Runs one script; see `command` for what it raises."""
         (outcome,) = self.batch([Call(script, keys, args)])
-        if isinstance(outcome, BrokerError):
+        if isinstance(outcome, RunError):
             raise outcome
         return outcome
 
@@ -222,7 +187,7 @@ class Connection:
         """Sends script calls and commands in one round trip; each stands alone.
 
         Returns:
-            A reply per call; a BrokerError in the place of one that failed.
+            A reply per call; a BrokerError or ForeignData in the place of one that failed.
 
         Raises:
             Disconnected: the replies are lost; any of the calls may have run.
@@ -347,7 +312,7 @@ class Connection:
         who = f"none of the sentinels {self._sentinels.hosts} names a healthy master '{self._sentinels.service}'"
         return f"{who}{f' ({reasons})' if reasons else ''}"
 
-    def _translate(self, error: Exception, call: Call | Sequence[Argument] = ()) -> BrokerError:
+    def _translate(self, error: Exception, call: Call | Sequence[Argument] = ()) -> BrokerError | ForeignData:
         text = str(error)
         if _is_refusal(error):
             return NotPermitted(

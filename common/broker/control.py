@@ -12,10 +12,10 @@ from itertools import chain
 from typing import Any
 
 from common.batch import Batch, DeadLetter, Entry, PartWritten, Payload
-from common.broker.connection import Argument, BrokerFull, Call, Connection, Forgotten
+from common.broker.connection import Argument, Call, Connection
 from common.broker.held import holders
 from common.broker.runs import said_of_holder
-from common.errors import BrokerError, Fenced, RunError, WireError
+from common.errors import BrokerFull, Fenced, Forgotten, RunError, WireError
 from common.fields import json_object, number
 from common.keys import GROUP, HANDED_BACK, KEYS_PER_CALL, Keys
 from common.wire import (
@@ -148,7 +148,7 @@ class Control:
             ]
         )
         for reply in replies:
-            if isinstance(reply, BrokerError) and "BUSYGROUP" not in str(reply):
+            if isinstance(reply, RunError) and "BUSYGROUP" not in str(reply):
                 raise reply
 
     def marks(self, steps: Sequence[str]) -> tuple[int, int, dict[str, int]]:
@@ -331,7 +331,7 @@ class Control:
         for call, reply in zip(calls, self._connection.batch(calls), strict=True):
             if isinstance(reply, BrokerFull):
                 full = True
-            elif isinstance(reply, BrokerError):
+            elif isinstance(reply, RunError):
                 raise reply
             elif call.script == "dispatch":
                 step = str(call.args[1]).removeprefix("sent:")

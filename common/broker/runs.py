@@ -8,10 +8,9 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, cast, get_args
 
-from common.broker.connection import Connection, ForeignData
+from common.broker.connection import Connection
 from common.broker.run_json import check_run_json
-from common.errors import BrokerError, Fenced, OtherProtocol, RunError, WireError
-from common.faults import SpecFault
+from common.errors import BrokerError, Fenced, OtherProtocol, RunError, SpecFault, WireError
 from common.fields import json_object, number
 from common.keys import KEYS_PER_CALL, RUNS, Keys
 from common.wire import PROTOCOL
@@ -146,9 +145,9 @@ class RunRegistry:
         for run_id in self.run_ids():
             try:
                 record = self.read(run_id)
+            except BrokerError:
+                raise
             except RunError as error:
-                if isinstance(error, BrokerError) and not isinstance(error, ForeignData):
-                    raise
                 complain(str(error))
                 continue
             if record is not None:

@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from common.batch import Batch, DeadLetter, Failure, Payload, Result
-from common.broker.connection import Argument, Call, Connection, RunGone
+from common.broker.connection import Argument, Call, Connection
 from common.broker.generator_state import GeneratorState
 from common.broker.held import holders
 from common.broker.reports import LOG_BYTES, LOG_LENGTH
 from common.broker.runs import RunRegistry
-from common.errors import BrokerError, PayloadMissing, WireError
+from common.errors import PayloadMissing, RunError, RunGone, WireError
 from common.keys import GROUP, HANDED_BACK, KEYS_PER_CALL, Keys
 from common.wire import decode_batch, decode_pointer, encode_entry, encode_letters, is_pointer, message_of
 
@@ -226,10 +226,10 @@ class WorkQueue:
             return Taken(entry, decode_batch(self.step, message), deliveries)
         batch = decode_pointer(self.step, message)
         manifest = self.keys.manifest(self.step, batch.seq, batch.attempt)
-        stored = self.connection.command("GET", manifest)
-        if stored is None:  # lost, or done by another worker by now: a commit will show which
-            return Taken(entry, batch, deliveries, PayloadMissing(manifest))
         try:
+            stored = self.connection.command("GET", manifest)
+            if stored is None:  # lost, or done by another worker by now: a commit will show which
+                return Taken(entry, batch, deliveries, PayloadMissing(manifest))
             found = decode_batch(self.step, stored)
             if (found.seq, found.attempt) != (batch.seq, batch.attempt):
                 raise WireError(f"it is of batch {found.seq}, attempt {found.attempt}")
@@ -395,5 +395,5 @@ class WorkQueue:
 
 
 def _raise_first(replies: Sequence[Any]) -> None:
-    for error in (reply for reply in replies if isinstance(reply, BrokerError)):
+    for error in (reply for reply in replies if isinstance(reply, RunError)):
         raise error

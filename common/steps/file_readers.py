@@ -14,12 +14,12 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
-from common.errors import BadData, RunError, UsageError
+from common.errors import BadData, RunError, TwoOfOneName, UsageError
 from common.faults import hint
 from common.steps.arrow_columns import Maps, problem_of, rows_of
 from common.steps.base import GeneratorStepOutput, Row
 from common.steps.file_sources import FileSource
-from common.steps.json_values import TOO_DEEP, JsonValues, RowTooLong, TwoOfOneName, decoder
+from common.steps.json_values import TOO_DEEP, JsonValues, RowTooLong, decoder
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,7 +9,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from common.errors import BadData, UsageError
+from common.errors import BadData, TwoOfOneName, UsageError
 
 _CHUNK_CHARACTERS = 1 << 16
 _NOT_BLANK = re.compile(r"\S")
@@ -27,10 +27,6 @@ class RowTooLong(UsageError):
         super().__init__(
             f"{where}: {what} of more than {limit:,} bytes; if that is meant, set max_row_bytes of the loader"
         )
-
-
-class TwoOfOneName(ValueError):
-    """An object has a name twice: one of the two values would be lost."""
 
 
 def decoder() -> json.JSONDecoder:

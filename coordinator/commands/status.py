@@ -28,8 +28,8 @@ NAME_WIDTH = 11
 @cache_option
 def status(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
     """Shows how RUN is doing: its state, its steps and their workers, its rows, and where it is."""
-    from common.broker.connection import Disconnected
     from common.broker.runs import RunRegistry
+    from common.errors import Disconnected
     from coordinator.lookup import broker_of, coordinator_of, find_run
 
     found = find_run(run_id, cache_dir, broker)

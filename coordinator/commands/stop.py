@@ -25,9 +25,8 @@ def stop(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
 
     The same run command goes on with it later.
     """
-    from common.broker.connection import Disconnected
     from common.broker.runs import RunRegistry
-    from common.errors import UsageError
+    from common.errors import Disconnected, UsageError
     from coordinator.lookup import broker_of, coordinator_of, find_run
 
     found = find_run(run_id, cache_dir, broker)

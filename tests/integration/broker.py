@@ -10,10 +10,11 @@ from typing import Any
 import pytest
 
 from common.batch import Batch, DeadLetter, Entry, Failure, Input, PartWritten, Payload, Result, Slice
-from common.broker.connection import Connection, Disconnected, script_text
+from common.broker.connection import Connection, script_text
 from common.broker.control import Control, Tick
 from common.broker.reports import Reports
 from common.broker.work import Done, Taken, WorkQueue
+from common.errors import Disconnected
 from common.keys import GROUP, HANDED_BACK, Keys
 from tests.proxy import Proxy
 

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 import redis
 
-from common.broker.connection import Connection, Disconnected, NotPermitted
-from common.errors import BrokerError
+from common.broker.connection import Connection
+from common.errors import BrokerError, Disconnected, NotPermitted
 from common.keys import RUNS, Keys
 from tests.integration.broker import Run
 from tests.integration.harness import REPOSITORY

@@ -8,10 +8,10 @@ from collections.abc import Callable, Iterator
 import pytest
 
 from common.batch import Payload, Reopened
-from common.broker.connection import BrokerFull, Connection, Disconnected
+from common.broker.connection import Connection
 from common.broker.control import Tick
 from common.broker.runs import RunRegistry
-from common.errors import RunError
+from common.errors import BrokerFull, Disconnected, RunError
 from common.wire import PROTOCOL
 from tests.integration.broker import (
     Run,

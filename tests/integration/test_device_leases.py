@@ -7,8 +7,9 @@ from dataclasses import dataclass
 
 import pytest
 
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import Connection
 from common.broker.devices import DeviceHolder, DeviceLeases
+from common.errors import Disconnected
 from common.keys import device_key
 from tests.proxy import Proxy
 from tests.redis_server import RedisServer

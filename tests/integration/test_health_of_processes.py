@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from common.broker.connection import Connection, Disconnected
+from common.broker.connection import Connection
+from common.errors import Disconnected
 from common.health import Process, faults, processes
 from common.keys import Keys
 from tests.integration.harness import Command, Harness, harnesses, wait_for

@@ -9,9 +9,10 @@ import pytest
 from click.testing import CliRunner
 
 from common.batch import Batch, Payload
-from common.broker.connection import Connection, RunGone
+from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
 from common.broker.work import Taken
+from common.errors import RunGone
 from common.keys import Keys
 from coordinator.cli import group
 from coordinator.run_directory import RunDirectory

@@ -11,7 +11,7 @@ from common.batch import Batch, Payload, Reopened, Result, Routed
 from common.broker.control import Control, Tick
 from common.broker.runs import RunRegistry
 from common.broker.work import EXIT_SECONDS, Taken
-from common.errors import Fenced, PayloadMissing, RunError
+from common.errors import Fenced, PayloadMissing, RunError, WireError
 from coordinator.replay import replay
 from tests.integration.broker import (
     Run,
@@ -128,6 +128,15 @@ def test_a_batch_whose_inputs_are_gone_is_given_with_what_is_missing(run: Run) -
     assert isinstance(taken.broken, PayloadMissing)
     assert taken.broken.name == run.keys.manifest("a", 0, 0)
     assert (taken.batch.step, taken.batch.seq, taken.batch.inputs) == ("a", 0, ())
+
+
+def test_a_batch_whose_inputs_something_else_has_overwritten_is_given_and_not_dropped(run: Run) -> None:
+    run.dispatch(batch(0, slices=1_500))
+    run.connection.command("DEL", run.keys.manifest("a", 0, 0))
+    run.connection.command("RPUSH", run.keys.manifest("a", 0, 0), "x")
+    (taken,) = take(run.worker("w1"))
+    assert isinstance(taken.broken, WireError)
+    assert "WRONGTYPE" in str(taken.broken)
 
 
 # the journal

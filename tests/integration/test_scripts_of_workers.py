@@ -8,9 +8,9 @@ from itertools import pairwise
 import pytest
 
 from common.batch import Failure, Payload, Result
-from common.broker.connection import Disconnected
 from common.broker.runs import RunRegistry
 from common.broker.work import EXIT_SECONDS, Done, Taken, WorkQueue
+from common.errors import Disconnected
 from common.keys import GROUP
 from tests.integration.broker import (
     Run,

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from common.broker.connection import Connection, Disconnected
-from common.errors import BrokerError, UsageError
+from common.broker.connection import Connection
+from common.errors import BrokerError, Disconnected, UsageError
 from common.keys import Keys
 from tests.integration.broker import Run, batch, done, take
 from tests.integration.harness import Harness, harnesses, wait_for

@@ -17,8 +17,8 @@ from pathlib import Path
 
 import pytest
 
-from common.broker.connection import Connection, Disconnected
-from common.errors import BrokerError, UsageError
+from common.broker.connection import Connection
+from common.errors import BrokerError, Disconnected, UsageError
 from coordinator.server_binary import find_server
 from tests.certificates import OPENSSL, Authority, Pair
 from tests.integration.harness import Harness, harnesses

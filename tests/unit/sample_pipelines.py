@@ -9,7 +9,7 @@ import pytest
 
 from common.build import build_steps
 from common.build_routing import build_routing
-from common.faults import SpecFault
+from common.errors import SpecFault
 from common.spec import PipelineSpec
 from coordinator.dag import build_plan
 from coordinator.plan import Plan

@@ -9,8 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.artifacts import METADATA, ArtifactStore, collect_artifacts
-from common.errors import RunError, UsageError
-from common.faults import SpecFault
+from common.errors import RunError, SpecFault, UsageError
 from common.steps import KeepColumns
 from coordinator.dataset_place import DatasetPlace
 from tests.unit.sample_pipelines import LOAD, fault

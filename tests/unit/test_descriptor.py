@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from common.descriptor import SIZE_LIMIT, StepDescriptor, describe_step, step_digest
-from common.errors import WireError
-from common.faults import SpecFault
+from common.errors import SpecFault, WireError
 from common.llms import EchoLLM
 from common.stand_in import stand_in
 from common.steps import TextGeneration

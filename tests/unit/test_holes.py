@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.errors import describe
+from common.errors import StepFailed, describe
 from common.steps.base import Step, StepInput, StepOutput
 from worker.holes import put_back, take_whole
-from worker.outcome import FailedRow, Outcome, StepFailed, failed_output, give_up
+from worker.outcome import FailedRow, Outcome, failed_output, give_up
 
 MaybeRow = dict[str, Any] | None
 columns = st.lists(st.booleans(), max_size=8)  # True: a row, False: a hole

@@ -9,8 +9,7 @@ from typing import Any
 import pytest
 
 from common.build import build_steps
-from common.errors import RowError
-from common.faults import SpecFault
+from common.errors import RowError, SpecFault
 from common.llms import LLM, ChatMessage, Generation
 from common.spec import PipelineSpec
 from common.steps import CombineOutputs, GroupColumns, TextGeneration

@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UsageError
-from common.registry import LLMS, STEPS, UnknownType, check_shadowing, resolve_llm, resolve_step
+from common.errors import UnknownType, UsageError
+from common.registry import LLMS, STEPS, check_shadowing, resolve_llm, resolve_step
 from common.source import Sources
 from common.steps.base import Step
 from common.steps.columns import GroupColumns, KeepColumns

@@ -6,8 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import UsageError
-from common.faults import SpecFault
+from common.errors import SpecFault, UsageError
 from common.requirements import check_requirements
 from common.signature import run_signature
 from common.spec import PipelineSpec

@@ -7,13 +7,12 @@ from pathlib import Path
 
 import pytest
 
-from common.errors import RowError, RunError, UsageError
+from common.errors import RowError, RunError, StepFailed, UsageError
 from common.llms import EchoLLM
 from common.steps import LoadDataFromFile, Step, StepInput, StepOutput, TextGeneration
 from common.steps.base import BaseStep
 from worker.attempts import Attempts
 from worker.complaints import Complaints
-from worker.outcome import StepFailed
 from worker.retry import Retry, final_errors
 
 

@@ -11,8 +11,7 @@ import pytest
 
 from common.build_routing import build_routing_function
 from common.codec import Row
-from common.errors import RunError, UsageError
-from common.faults import SpecFault
+from common.errors import RunError, SpecFault, UsageError
 from common.routing import RoutingBatchFunction, choose_successors, routing_batch_function, sample_n_steps
 from common.spec import RoutingSpec
 from tests.unit import sample_routing

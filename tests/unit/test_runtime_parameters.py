@@ -11,8 +11,7 @@ from click.testing import CliRunner
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
 from common.dump import dump_parameters
-from common.errors import SpecError
-from common.faults import SpecFault
+from common.errors import SpecError, SpecFault
 from common.llms import LLM, ChatMessage, Generation
 from common.runtime_parameters import (
     check_runtime_parameters,

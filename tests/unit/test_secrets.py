@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from pydantic import model_validator
 
-from common.errors import SpecError
-from common.faults import SpecFault, shown
+from common.errors import SpecError, SpecFault
+from common.faults import shown
 from common.secrets import hide_given, refuse_secrets
 from common.spec import PipelineSpec
 from common.steps.base import Step, StepInput

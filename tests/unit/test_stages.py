@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.faults import SpecFault
+from common.errors import SpecFault
 from coordinator.plan import Plan
 from coordinator.stages import SEQUENTIAL, Stages, find_stages, load_stages
 from tests.unit.fold_words import generator, global_step, step

@@ -11,9 +11,8 @@ from typing import Any
 import pytest
 
 from common.build import build_steps
-from common.errors import UsageError
-from common.faults import SpecFault
-from common.registry import UnknownType, resolve_step, spec_type
+from common.errors import SpecFault, UnknownType, UsageError
+from common.registry import resolve_step, spec_type
 from common.spec import PipelineSpec
 from common.steps import (
     AsyncStep,
