@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 import shutil
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,8 +21,7 @@ from common.errors import (
     UsageError,
 )
 from common.settings import Settings
-from common.shown_command import shown_command
-from coordinator.card import PIPELINE, CardFacts, collect_citations
+from coordinator.card import CardFacts, collect_citations
 from coordinator.dataset import DatasetSummary, build_dataset, copy_dataset
 from coordinator.dataset_place import DatasetPlace
 from coordinator.embedded import end_leftover
@@ -32,6 +30,7 @@ from coordinator.load import Prepared
 from coordinator.partial import remove_partial, write_partial
 from coordinator.pipeline_file import spec_text
 from coordinator.request import RunRequest
+from coordinator.run_command import recipe, resume_command
 from coordinator.run_directory import DATASET, RunDirectory, RunRecord
 from coordinator.service import Coordinator, Halted
 from coordinator.session import Session
@@ -126,7 +125,7 @@ class Ending:
             run_id=self._run_id,
             signature=self._signature,
             spec=self._spec_text(),
-            command=self.recipe,
+            command=recipe(self._request),
             versions={package: version(package) for package in PACKAGES},
             failed=failed,
             citations=collect_citations(self.prepared.steps.values()),
@@ -224,7 +223,8 @@ class Ending:
         partial = None
         with suppress(OSError):
             if session is not None:
-                partial = write_partial(self._directory.path, self._directory.parts, parts, reason, self.command)
+                command = resume_command(self._request)
+                partial = write_partial(self._directory.path, self._directory.parts, parts, reason, command)
         with suppress(RunError, Fenced):
             control.finish(status, list(self.prepared.plan.steps))
         rows = {leaf: sum(part.rows for part in written) for leaf, written in parts.items()}
@@ -249,44 +249,6 @@ class Ending:
             elapsed=time.monotonic() - self._started,
             run_directory=self._directory.path,
         )
-
-    @property
-    def command(self) -> str:
-        """What a user types to go on with the run, or to make its dataset again."""
-        request = self._request
-        if request.command:
-            return request.command
-        words = ["pipeline-coordinator", "run", str(request.spec)]
-        for override in request.overrides:
-            words += ["--set", override]
-        if request.broker is not None:
-            words += ["--broker", request.broker]
-        if request.limit is not None:
-            words += ["--limit", str(request.limit)]
-        if request.workers == "external":
-            words += ["--workers", "external"]
-        options = (("--run-id", request.run_id), ("--cache-dir", request.cache_dir), ("--output", request.output))
-        for option, value in options:
-            words += [option, str(value)] if value is not None else []
-        words += ["--overwrite"] if request.overwrite else []
-        words += ["--standby"] if request.standby else []
-        for module in request.allow:
-            words += ["--allow", module]
-        if request.payloads is not None:
-            words += ["--payloads", request.payloads]
-        if request.push_to_hub is not None:
-            words += ["--push-to-hub", request.push_to_hub, *(["--private"] if request.private else [])]
-        return shown_command(words)
-
-    @property
-    def recipe(self) -> str:
-        """What somebody who has the dataset types to make it anew, from the spec that is in it."""
-        words = ["pipeline-coordinator", "run", PIPELINE]
-        if self._request.limit is not None:
-            words += ["--limit", str(self._request.limit)]
-        for module in self._request.allow:
-            words += ["--allow", module]
-        return shlex.join(words)
 
     def _spec_text(self) -> str:
         """As it was written, unless the command line has changed it."""
