@@ -12,14 +12,14 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
 from common.broker.work import Done
-from common.errors import Interrupted, RowError, StepFailed, UsageError, describe
+from common.errors import Interrupted, RowError, StepFailed
 from common.forks import keep_private
 from common.raised import StepCode
 from common.steps.base import AsyncStep, Row
 from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
 from worker.isolation import Isolation
 from worker.outcome import FailedRow, Outcome, columns_of, give_up
-from worker.retry import Retry, final_errors
+from worker.retry import Again, Halts, Retry, RetryPolicy
 from worker.runner import Bench, Runner
 from worker.watchdog import LAST_SECONDS
 from worker.work import Work
@@ -52,7 +52,7 @@ class AsyncRunner(Runner):
     def __init__(self, step: AsyncStep, bench: Bench) -> None:
         super().__init__(step, bench)
         self._step = step
-        self._final = final_errors(step)
+        self._policy = RetryPolicy.of(step)
         routes = bench.packer.routing is not None
         self._isolation = Isolation(step, bench.queue, self._run_one_row, bench.settings.patience, routes=routes)
         self._events = asyncio.Runner()
@@ -227,7 +227,7 @@ class AsyncRunner(Runner):
 
     async def _attempt(self, row: Row, place: int) -> RowMade:
         """The row and its retries. A step may change what it is given, so each attempt gets a copy."""
-        retry = Retry(self._step, self._final)
+        retry = Retry(self._policy)
         while True:
             try:
                 mapped, aside = apply_input_mappings_to_row(self._step, copy.deepcopy(row))
@@ -236,14 +236,15 @@ class AsyncRunner(Runner):
                     if not isinstance(one, dict):
                         raise RowError(f"process_row of step '{self._step.name}' returned a {type(one).__name__}")
                 return [apply_output_mappings_to_row(self._step, one, aside) for one in rows]
-            except UsageError as error:
-                return FailedRow(place, describe(error), retry.tries + 1, row, ends_run=True)
             except Exception as error:
-                delay = retry.after(error)
-                if delay is None:
-                    self.complaints.note("a row", error)
-                    return FailedRow(place, describe(error), retry.tries, row, columns_of(error))
-            await self._pause(delay)
+                verdict = retry.after(error)
+            if isinstance(verdict, Again):
+                await self._pause(verdict.seconds)
+            elif isinstance(verdict, Halts):
+                return FailedRow(place, verdict.error, retry.tries, row, ends_run=True)
+            else:
+                self.complaints.note("a row", verdict.cause)
+                return FailedRow(place, verdict.error, retry.tries, row, columns_of(verdict.cause))
 
     async def _in_time(self, row: Row) -> list[Row]:
         """Calls the step; a row that takes too long is cancelled, and has failed.

@@ -6,13 +6,13 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
-from common.errors import RowError, StepFailed, UsageError, describe
+from common.errors import RowError, StepFailed, UsageError
 from common.raised import StepCode
 from common.steps.base import BaseStep, GlobalStep, Row, Step
 from common.steps.mappings import apply_input_mappings, apply_output_mappings
 from worker.complaints import Complaints
 from worker.outcome import FailedRow, Outcome, columns_of, give_up, give_up_batch
-from worker.retry import Retry, final_errors
+from worker.retry import Again, GivenUp, Halts, Retry, RetryPolicy
 
 Inputs = Sequence[list[Row]]
 Pause = Callable[[float], None]
@@ -71,7 +71,7 @@ class Attempts:
         watch: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._step = step
-        self._final = final_errors(step)
+        self._policy = RetryPolicy.of(step)
         self._watch = watch
         self._pause = pause
         self._complaints = complaints
@@ -89,36 +89,36 @@ class Attempts:
         inputs = fresh()
         taken = max((len(rows) for rows in inputs), default=0)
         outcome = Outcome(taken)
-        retry = Retry(self._step, self._final)
-        made, error = self._try(inputs, fresh, retry)
-        if error is None:
+        retry = Retry(self._policy)
+        made = self._try(f"a batch of {taken} rows", inputs, fresh, retry)
+        if not isinstance(made, GivenUp):
             outcome.pieces.append((taken, made))
             return outcome
-        self._complaints.note(f"a batch of {taken} rows", error)
         if isinstance(self._step, GlobalStep):
-            raise StepFailed(describe(error)) from error
+            raise StepFailed(made.error) from made.cause
         whole = fresh()
         if self._splittable(whole) and taken > 1:
             self._bisect(whole, taken, outcome)
         else:
-            give_up_batch(self._step, outcome, whole, describe(error), retry.tries)
+            give_up_batch(self._step, outcome, whole, made.error, retry.tries)
         return outcome
 
-    def _try(
-        self, inputs: Inputs, fresh: Callable[[], Inputs], retry: Retry
-    ) -> tuple[list[Row | None], Exception | None]:
+    def _try(self, what: str, inputs: Inputs, fresh: Callable[[], Inputs], retry: Retry) -> list[Row | None] | GivenUp:
         """The rows, and their retries."""
         while True:
             try:
-                return self._call(inputs), None
-            except UsageError as raised:
-                raise StepFailed(describe(raised)) from raised
-            except Exception as raised:
-                error = raised
-            if (delay := retry.after(error)) is None:
-                return [], error
-            self._pause(delay)
-            inputs = fresh()
+                return self._call(inputs)
+            except Exception as error:
+                verdict = retry.after(error)
+            match verdict:
+                case Again(seconds):
+                    self._pause(seconds)
+                    inputs = fresh()
+                case Halts(cause):
+                    raise StepFailed(verdict.error) from cause
+                case GivenUp(cause):
+                    self._complaints.note(what, cause)
+                    return verdict
 
     def _call(self, inputs: Inputs) -> list[Row | None]:
         with self._watch(), StepCode():
@@ -151,9 +151,9 @@ class Attempts:
                 try:
                     outcome.pieces.append((last - first, self._call(_copies(whole, first, last))))
                     failed_alone = 0
-                except UsageError as raised:
-                    raise StepFailed(describe(raised)) from raised
-                except Exception:
+                except Exception as error:
+                    if isinstance(verdict := Retry(self._policy).after(error), Halts):
+                        raise StepFailed(verdict.error) from error
                     waiting += _halves(first, last)
 
     def _run_alone(self, whole: Inputs, place: int, outcome: Outcome) -> bool:
@@ -162,13 +162,12 @@ class Attempts:
         def take() -> Inputs:
             return _copies(whole, place, place + 1)
 
-        retry = Retry(self._step, self._final)
-        made, error = self._try(take(), take, retry)
-        if error is None:
+        retry = Retry(self._policy)
+        made = self._try("a row", take(), take, retry)
+        if not isinstance(made, GivenUp):
             outcome.pieces.append((1, made))
             return True
-        self._complaints.note("a row", error)
-        failure = FailedRow(place, describe(error), retry.tries, whole[0][place], columns_of(error))
+        failure = FailedRow(place, made.error, retry.tries, whole[0][place], columns_of(made.cause))
         give_up(self._step, outcome, [failure])
         return False
 

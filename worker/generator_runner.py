@@ -12,7 +12,7 @@ from common.batch import Batch, Failure, Result
 from common.broker.digests import note_digests
 from common.broker.generator_state import GeneratorState
 from common.broker.work import Done, Taken
-from common.errors import FileChanged, Interrupted, RowError, RunError, StepFailed, StoreError, UsageError, describe
+from common.errors import RowError, RunError, StepFailed, UsageError
 from common.raised import StepCode
 from common.steps.base import GeneratorStep, Row
 from common.steps.file_loader import FileLoader
@@ -20,8 +20,8 @@ from common.steps.mappings import apply_output_mappings
 from worker.attempts import no_yield
 from worker.holes import WholeRows
 from worker.intake import LONGEST_BLOCK
-from worker.outcome import FailedRow, RoutingFailed, died
-from worker.retry import Retry, final_errors
+from worker.outcome import FailedRow, died
+from worker.retry import Again, GivenUp, Retry, RetryPolicy
 from worker.runner import Bench, Runner
 from worker.work import Work
 
@@ -45,7 +45,8 @@ class GeneratorRunner(Runner):
     def __init__(self, step: GeneratorStep, bench: Bench) -> None:
         super().__init__(step, bench)
         self._generator = step
-        self._final = final_errors(step)
+        self._policy = RetryPolicy.of(step)
+        self._retry = Retry(self._policy)
         self._owns = False
         self._careful = 0
         self._offset = 0
@@ -88,6 +89,7 @@ class GeneratorRunner(Runner):
 
     def _serve(self, state: GeneratorState) -> None:
         """Makes a batch for each ticket, until a commit shows that the broker knows better where the generator is."""
+        self._retry = Retry(self._policy)
         while not self.stopping.is_set():
             self._wait_for_tickets()
             if self.stopping.is_set() or not self._tickets:
@@ -96,12 +98,14 @@ class GeneratorRunner(Runner):
                 if not self._void():
                     return
                 continue
-            made = self._make_together(state)
-            if not made:
-                continue
-            if not self._commit(made) or isinstance(made[-1].done.result, Failure):
-                return
-            state = made[-1].state
+            made, again = self._make_together(state)
+            if made:
+                if not self._commit(made) or isinstance(made[-1].done.result, Failure):
+                    return
+                state = made[-1].state
+            if again is not None:
+                self.stopping.wait(again.seconds)
+                self._source = chunks(self._generator, state.offset, self.bench)
 
     def _wait_for_tickets(self) -> None:
         if not self._tickets:
@@ -122,74 +126,64 @@ class GeneratorRunner(Runner):
             self.intake.compare()
         return has_ended
 
-    def _make_together(self, state: GeneratorState) -> list[Made]:
+    def _make_together(self, state: GeneratorState) -> tuple[list[Made], Again | None]:
+        """Batches for some of the tickets, and, if the generator raised behind them, when it is called again."""
         made: list[Made] = []
         deadline = time.monotonic() + (0 if self._careful else TOGETHER_SECONDS)
         self._careful = max(0, self._careful - 1)
         while self._tickets and (not made or time.monotonic() < deadline):
-            ticket = self._tickets.popleft()
-            try:
-                made.append(self._make_or_fail(ticket.taken, state, alone=not made))
-            except Interrupted:
-                self._tickets.appendleft(ticket)
+            one = self._make(self._tickets[0].taken, state)
+            if isinstance(one, Again):
+                return made, one  # those before it do not wait
+            self._tickets.popleft()
+            made.append(one)
+            state = one.state
+            if isinstance(one.done.result, Failure) or state.ended or self.stopping.is_set():
                 break
-            state = made[-1].state
-            if isinstance(made[-1].done.result, Failure) or state.ended or self.stopping.is_set():
-                break
-        return made
+        return made, None
 
-    def _make_or_fail(self, ticket: Taken, state: GeneratorState, *, alone: bool) -> Made:
+    def _make(self, ticket: Taken, state: GeneratorState) -> Made | Again:
         """A generator that raises is reopened `retries` times, then the run fails.
 
-        Args:
-            alone: no batch made before this one waits to be committed.
-
         Raises:
-            Interrupted: the ticket is to be served later: batches before it must not wait for its retries.
+            StoreError: the payload store does not take the rows.
         """
-        batch = Batch(self._generator.name, state.seq, state.attempt)
-        ticket = replace(ticket, batch=batch)
+        ticket = replace(ticket, batch=Batch(self._generator.name, state.seq, state.attempt))
+        packer = self.bench.packer
         if state.deaths >= self._generator.max_deliveries:
             error = f"{died(self._generator, state.deaths)} while they made rows from row {state.offset} on"
-            return Made(self.bench.packer.failure(ticket, error), state)
-        retry = Retry(self._generator, self._final)
-        while True:
-            try:
-                return self._make(ticket, state)
-            except StoreError:
-                raise  # it is not the generator that raises
-            except Exception as error:
-                if not alone:
-                    self._source = chunks(self._generator, state.offset, self.bench)
-                    raise Interrupted from error
-                delay = retry.after(error)
-                self.complaints.note(f"the batch at row {state.offset}", error)
-                if isinstance(error, RoutingFailed | FileChanged):
-                    return Made(self.bench.packer.failure(ticket, str(error)), state)
-                if delay is None or isinstance(error, StepFailed | UsageError):
-                    raised = f"the generator raised at row {state.offset}: {describe(error)}"
-                    return Made(self.bench.packer.failure(ticket, raised), state)
-                self.pause(delay)
-                self._source = chunks(self._generator, state.offset, self.bench)
-
-    def _make(self, ticket: Taken, state: GeneratorState) -> Made:
+            return Made(packer.failure(ticket, error), state)
         started = time.perf_counter()
         self._offset = state.offset
-        with self.watchdog.watch(), StepCode():
-            rows, last = next(self._source)
-        seconds = time.perf_counter() - started
-        taken = len(rows)
+        try:
+            with self.watchdog.watch(), StepCode():
+                rows, last = next(self._source)
+            made: list[Row | None] = list(apply_output_mappings(self._generator, rows, None))
+        except Exception as error:
+            self.complaints.note(f"the batch at row {state.offset}", error)
+            verdict = self._retry.after(error)
+            if isinstance(verdict, Again):
+                return verdict
+            where = f"the generator raised at row {state.offset}: " if isinstance(verdict, GivenUp) else ""
+            return Made(packer.failure(ticket, where + verdict.error), state)
+        self._retry = Retry(self._policy)
+        try:
+            done = self._pack(ticket, made, time.perf_counter() - started, last=last)
+        except StepFailed as error:
+            return Made(packer.failure(ticket, str(error)), state)
+        return Made(done, GeneratorState(state.seq + 1, state.offset + len(rows), 0, last))
+
+    def _pack(self, ticket: Taken, made: list[Row | None], seconds: float, *, last: bool) -> Done:
+        batch, packer, taken = ticket.batch, self.bench.packer, len(made)
         failed: list[FailedRow] = []
         whole = WholeRows((), tuple(range(taken)), taken, 0)
-        packer = self.bench.packer
-        made: list[Row | None] = list(apply_output_mappings(self._generator, rows, None))
         data = packer.encode(made, whole, failed, lambda: whole)
-        routed = packer.choose(state.seq, made, data)
-        stored, payload = packer.store(state.seq, state.attempt, made, data)
+        routed = packer.choose(batch.seq, made, data)
+        stored, payload = packer.store(batch.seq, batch.attempt, made, data)
         result = Result(
-            self._generator.name,
-            state.seq,
-            state.attempt,
+            batch.step,
+            batch.seq,
+            batch.attempt,
             stored,
             taken=taken,
             failed=len(failed),
@@ -199,11 +193,7 @@ class GeneratorRunner(Runner):
             worker=self.bench.queue.worker_id,
             seconds=seconds,
         )
-        letters = tuple(packer.letter(ticket.batch, whole, failure) for failure in failed)
-        return Made(
-            Done(ticket, result, payload, letters),
-            GeneratorState(state.seq + 1, state.offset + taken, 0, last),
-        )
+        return Done(ticket, result, payload, tuple(packer.letter(batch, whole, failure) for failure in failed))
 
     def _commit(self, made: list[Made]) -> bool:
         queue = self.bench.queue

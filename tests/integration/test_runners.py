@@ -6,21 +6,33 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from common.batch import Failure, Payload, Result
+from common.batch import Batch, Failure, Payload, Result
 from common.broker.connection import script_text
 from common.broker.work import WorkQueue
 from common.codec import encode_rows
+from common.errors import UsageError
 from common.settings import Settings
-from common.steps.base import AsyncStep, GlobalStep, Step, StepInput, StepOutput
+from common.steps.base import (
+    AsyncStep,
+    BaseStep,
+    GeneratorStep,
+    GeneratorStepOutput,
+    GlobalStep,
+    Step,
+    StepInput,
+    StepOutput,
+)
 from tests.integration.broker import Run, batch, done, take
 from tests.integration.failing_steps import Fragile, FragileAsync, calls
 from tests.integration.steps import Double, Gated, Reverse
 from tests.proxy import Proxy
 from tests.redis_server import RedisServer
 from worker.async_runner import AsyncRunner
+from worker.generator_runner import GeneratorRunner
 from worker.global_runner import GlobalRunner
 from worker.payload_reader import PayloadReader
 from worker.runner import Bench, Runner
@@ -31,6 +43,26 @@ ROWS = [{"n": n} for n in range(10)]
 SETTINGS = Settings(worker_lease=60.0, patience=20.0)
 
 
+class RunsOut(GeneratorStep):
+    """Raises behind its first rows, and counts how often."""
+
+    good: int = 3
+    usage: bool = False
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["n"]
+
+    def process(self, offset: int = 0) -> GeneratorStepOutput:
+        for n in range(offset, self.good):
+            yield [{"n": n}], False
+        RAISED.append(self.good)
+        raise UsageError("no such file") if self.usage else RuntimeError("no answer")
+
+
+RAISED: list[int] = []
+
+
 class EndsBadly(GlobalStep):
     """The last row cannot be stored."""
 
@@ -38,7 +70,7 @@ class EndsBadly(GlobalStep):
         yield [*inputs, {"n": object()}]
 
 
-def bench(queue: WorkQueue, step: Step | AsyncStep, settings: Settings = SETTINGS) -> Bench:
+def bench(queue: WorkQueue, step: BaseStep, settings: Settings = SETTINGS) -> Bench:
     return Bench(queue, PayloadReader(queue, None), Packer(step, queue.worker_id, settings, None), settings)
 
 
@@ -227,3 +259,37 @@ def test_a_payload_of_a_global_step_that_another_worker_has_now_is_left_alone(ru
     assert second.payloads([payload]) == [b"second"]
     second.unstage(claimed, [payload])
     assert second.payloads([payload]) == [None]
+
+
+# generators
+
+
+def ran_out(run: Run, wait_until: Callable[..., None], **parameters: Any) -> tuple[list[str], int]:
+    """The errors in the journal, behind three results, and how often the generator raised."""
+    RAISED.clear()
+    step = RunsOut(name="g", backoff=(0, 0), **parameters)
+    run.dispatch(*(Batch("g", seq) for seq in range(8)))
+    runner = GeneratorRunner(step, bench(run.worker("w1", "g"), step))
+    with running(runner):
+        wait_until(lambda: len(run.journal()) >= 4, 60)
+    assert runner.error is None
+    *made, failure = run.journal()
+    assert [(one.seq, one.rows) for one in made if isinstance(one, Result)] == [(0, 1), (1, 1), (2, 1)]
+    return [failure.error] if isinstance(failure, Failure) else [], len(RAISED)
+
+
+def test_a_generator_whose_set_up_is_wrong_halts_the_run_at_once_also_behind_batches_that_wait_for_their_commit(
+    run: Run, wait_until: Callable[..., None]
+) -> None:
+    ((error,), raised) = ran_out(run, wait_until, usage=True, retries=5)
+    assert "UsageError: no such file" in error
+    assert raised == 1
+
+
+@pytest.mark.parametrize("retries", [0, 1, 2])
+def test_a_generator_is_opened_again_as_often_as_it_says_also_behind_batches_that_wait_for_their_commit(
+    run: Run, wait_until: Callable[..., None], retries: int
+) -> None:
+    ((error,), raised) = ran_out(run, wait_until, retries=retries)
+    assert "the generator raised at row 3: RuntimeError: no answer" in error
+    assert raised == 1 + retries

@@ -21,7 +21,7 @@ from common.steps.base import StepResources
 from coordinator.card import collect_citations
 from coordinator.host_check import check_host
 from coordinator.load import prepare
-from worker.retry import final_errors
+from worker.retry import RetryPolicy
 
 T = TypeVar("T")
 
@@ -87,7 +87,7 @@ def test_a_model_is_found_wherever_it_is_in_a_step_by_everyone_who_asks(
     assert Member in component_classes(step)
     assert "member" in model_identities(step)
     assert "http://member" in endpoints({"ask": step})["ask"]
-    assert final_errors(step) == (RowError,)
+    assert RetryPolicy.of(step).final == (RowError,)
     assert collect_citations([step]) == ("@misc{member}",)
     assert devices_wanted(step) == 1
 

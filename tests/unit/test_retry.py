@@ -6,18 +6,20 @@ import json
 from pathlib import Path
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from common.errors import RowError, RunError, StepFailed, UsageError
+from common.errors import FileChanged, RowError, RunError, SpecError, StepFailed, UsageError
 from common.llms import EchoLLM
 from common.steps import LoadDataFromFile, Step, StepInput, StepOutput, TextGeneration
 from common.steps.base import BaseStep
 from worker.attempts import Attempts
 from worker.complaints import Complaints
-from worker.retry import Retry, final_errors
+from worker.retry import Again, GivenUp, Halts, Retry, RetryPolicy, Verdict
 
 
 def retry_of(step: BaseStep) -> Retry:
-    return Retry(step, final_errors(step))
+    return Retry(RetryPolicy.of(step))
 
 
 class Picky(Step):
@@ -43,9 +45,80 @@ CALLS: list[list[int]] = []
 def tries(*errors: Exception, retries: int = 2) -> int:
     retry = retry_of(Picky(name="picky", retries=retries, backoff=(0, 0)))
     for error in errors:
-        if retry.after(error) is None:
+        if not isinstance(retry.after(error), Again):
             break
     return retry.tries
+
+
+ERRORS = st.builds(
+    lambda kind, words: kind(words),
+    st.sampled_from([RuntimeError, ValueError, KeyError, OSError, RowError, RunError, TimeoutError]),
+    st.sampled_from(["a", "b"]),
+)
+POLICIES = st.builds(
+    RetryPolicy,
+    st.integers(0, 6),
+    st.tuples(st.floats(0, 5), st.floats(0, 20)),
+    st.sampled_from([(), (RowError,), (RunError, OSError)]),
+)
+
+
+def verdicts(policy: RetryPolicy, errors: list[Exception]) -> list[Verdict]:
+    """What follows from each error, up to the one that ends it."""
+    retry, found = Retry(policy), []
+    for error in errors:
+        found.append(retry.after(error))
+        if not isinstance(found[-1], Again):
+            break
+    return found
+
+
+@given(POLICIES, st.lists(ERRORS, min_size=8, max_size=8))
+def test_a_call_is_made_again_at_most_as_often_as_the_step_says_and_then_given_up(
+    policy: RetryPolicy, errors: list[Exception]
+) -> None:
+    *again, last = verdicts(policy, errors)
+    assert len(again) <= policy.retries
+    assert all(isinstance(one, Again) for one in again)
+    assert last == GivenUp(errors[len(again)]), "of the last error, and not of the first one"
+    assert not any(isinstance(error, policy.final) for error in errors[: len(again)])
+
+
+@given(POLICIES, st.lists(ERRORS, min_size=8, max_size=8))
+def test_no_wait_is_longer_than_the_step_says_nor_shorter_than_half_of_it(
+    policy: RetryPolicy, errors: list[Exception]
+) -> None:
+    first, most = policy.backoff
+    for number, one in enumerate(verdicts(policy, errors)[:-1]):
+        assert isinstance(one, Again)
+        full = min(most, first * 2**number)
+        assert full / 2 <= one.seconds <= full
+
+
+@given(
+    POLICIES,
+    st.lists(ERRORS, max_size=8),
+    st.sampled_from([UsageError("wrong"), SpecError("wrong"), FileChanged("rows.jsonl", "it is longer")]),
+)
+def test_a_wrong_set_up_halts_the_run_whichever_try_finds_it(
+    policy: RetryPolicy, before: list[Exception], wrong: Exception
+) -> None:
+    *_, last = verdicts(policy, [*before, wrong])
+    if isinstance(last, GivenUp):  # before it came to that
+        assert last.cause in before
+    else:
+        assert last == Halts(wrong)
+
+
+def test_a_halt_is_said_with_the_kind_of_error_but_for_a_file_that_has_changed() -> None:
+    assert Halts(UsageError("no such model")).error == "UsageError: no such model"
+    assert Halts(FileChanged("rows.jsonl", "it is longer")).error.startswith("the file rows.jsonl has changed")
+
+
+def test_jitter_spreads_the_waits() -> None:
+    policy = RetryPolicy(3, (1.0, 3.0))
+    retry = Retry(policy, lambda least, _most: least)
+    assert [retry.after(RuntimeError("busy")) for _ in range(3)] == [Again(0.5), Again(1.0), Again(1.5)]
 
 
 def test_an_error_is_tried_again_as_often_as_the_step_says() -> None:
@@ -79,7 +152,7 @@ class Chosen(EchoLLM):
 @pytest.mark.parametrize(("llm", "expected"), [(Chosen(), 1), (EchoLLM(), 3)])
 def test_an_error_that_the_llm_of_a_step_calls_final_is_not_tried_again(llm: EchoLLM, expected: int) -> None:
     retry = retry_of(TextGeneration(llm=llm, backoff=(0, 0)))
-    while retry.after(RowError("the prompt is too long")) is not None:
+    while isinstance(retry.after(RowError("the prompt is too long")), Again):
         pass
     assert retry.tries == expected
 
@@ -97,7 +170,7 @@ def test_a_file_that_is_wrong_is_not_read_again_and_one_that_cannot_be_read_is(
             list(loader.process())
         return caught.value
 
-    assert retry_of(loader).after(failure()) is None
+    assert isinstance(retry_of(loader).after(failure()), GivenUp)
 
     def gone(*_: object, **__: object) -> None:
         raise OSError("the network is away")
@@ -105,7 +178,7 @@ def test_a_file_that_is_wrong_is_not_read_again_and_one_that_cannot_be_read_is(
     monkeypatch.setattr("common.steps.file_sources.FileSource.open", gone)
     error = failure()
     assert "the network is away" in str(error)
-    assert retry_of(loader).after(error) is not None
+    assert isinstance(retry_of(loader).after(error), Again)
 
 
 def run(step: Step, rows: int) -> tuple[list[int], list[str]]:
