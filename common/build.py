@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ValidationError
+from pydantic import ValidationError
 
+from common.catalogue import STEP_KINDS
+from common.constructors import nested_fields
 from common.errors import Loc, PenstockError, SpecFault, StepNotHere, UnknownType, describe
 from common.faults import known_fields, validation_faults
-from common.registry import NotHere, resolve_llm, resolve_step
-from common.runtime_parameters import field_model
-from common.spec import PipelineSpec, StepSpec
+from common.registry import Namespace, NotHere
+from common.spec import PipelineSpec, StepSpec, absolute_path
 from common.steps.base import BaseStep
+
+STEP_NAMES: Namespace[BaseStep] = Namespace(
+    "step",
+    BaseStep,
+    "Step, GeneratorStep, GlobalStep or AsyncStep",
+    STEP_KINDS,
+    "penstock.steps",
+)
+
+
+def resolve_step(type_name: str, allow: Sequence[str] = ()) -> type[BaseStep]:
+    """The step class that a spec calls `type_name`; see `Namespace.resolve`."""
+    return STEP_NAMES.resolve(type_name, allow)
 
 
 def build_steps(spec: PipelineSpec, *, allow: Sequence[str] = (), base_dir: Path) -> dict[str, BaseStep]:
@@ -32,7 +45,7 @@ def build_step(
     """Makes one step; nothing of it is loaded yet.
 
     Args:
-        allow: modules whose classes may be imported, see `registry.resolve_step`; validators of the step find it in
+        allow: modules whose classes may be imported, see `Namespace.resolve`; validators of the step find it in
             their context, as `info.context["allow"]`.
         base_dir: absolute; relative paths in the parameters that the class names in `path_fields` start here.
         enable_metadata: what the pipeline says; a task adds its column only then.
@@ -75,29 +88,3 @@ def build_step(
 def _with_paths(cls: type[BaseStep], params: dict[str, Any], base_dir: Path) -> dict[str, Any]:
     fields: Iterable[str] = getattr(cls, "path_fields", ())
     return params | {field: absolute_path(params[field], base_dir) for field in fields if field in params}
-
-
-def absolute_path(value: Any, base_dir: Path) -> Any:
-    """A path, or a list of paths, that starts at `base_dir` where it is relative; URLs stay as they are."""
-    if isinstance(value, list):
-        return [absolute_path(item, base_dir) for item in value]
-    if not isinstance(value, str) or not value or "://" in value:
-        return value
-    return str(base_dir / os.path.expanduser(value))
-
-
-def nested_fields(cls: type[BaseModel], params: dict[str, Any], allow: Sequence[str]) -> dict[Loc, set[str]]:
-    """The names that a mapping with a model behind it knows: `llm` by its `type`, the others by their annotation."""
-    found: dict[Loc, set[str]] = {}
-    for name, field in cls.model_fields.items():
-        key = field.alias if field.alias in params else name
-        value, model, more = params.get(key), field_model(field), set[str]()
-        if isinstance(value, dict) and isinstance(type_name := value.get("type"), str):
-            try:
-                model, more = resolve_llm(type_name, allow), {"type"}
-            except UnknownType:
-                continue
-        if isinstance(value, dict) and model is not None:
-            found[(key,)] = known_fields(model) | more
-            found |= {(key, *loc): names for loc, names in nested_fields(model, value, allow).items()}
-    return found

@@ -8,10 +8,11 @@ from dataclasses import replace
 from inspect import Parameter
 from typing import Any
 
+from common.catalogue import paths
 from common.errors import Loc, SpecFault, UnknownType, UsageError, describe
 from common.faults import hint, shown
 from common.registry import resolve_function
-from common.routing import BUILT_IN, RoutingBatchFunction, is_factory
+from common.routing import RoutingBatchFunction, is_factory
 from common.spec import PipelineSpec, RoutingSpec
 
 
@@ -34,14 +35,15 @@ def build_routing_function(name: str, routing: RoutingSpec, *, allow: Sequence[s
             ("routing", name).
     """
     loc: Loc = ("routing", name)
-    if ":" not in routing.function and routing.function not in BUILT_IN:
+    built_in = paths("routing function")
+    if ":" not in routing.function and routing.function not in built_in:
         raise SpecFault(
             f"routing of '{name}': there is no function '{routing.function}'"
-            f"{hint(routing.function, BUILT_IN, 'there is')} (one of your own is written module:function)",
+            f"{hint(routing.function, built_in, 'there is')} (one of your own is written module:function)",
             (*loc, "function"),
         )
     try:
-        found: Any = BUILT_IN.get(routing.function) or resolve_function(routing.function, allow)
+        found: Any = resolve_function(routing.function, allow)
         if isinstance(found, RoutingBatchFunction):
             made = found.bind(**routing.params)
         elif is_factory(found):

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
+from common.errors import Loc, UnknownType
 from common.faults import dotted, hint, known_fields
+from common.registry import NamedByType
+from common.runtime_parameters import field_model
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass
@@ -28,10 +32,28 @@ class ExplainedType(ModelMetaclass):
             raise _explained(cls, error, given) from None  # type: ignore[arg-type]
 
 
-def _explained(cls: type[BaseModel], error: ValidationError, given: dict[str, Any]) -> ValidationError:
-    from common.build import nested_fields
+def nested_fields(
+    cls: type[BaseModel], params: Mapping[str, Any], allow: Sequence[str] = ("*",)
+) -> dict[Loc, set[str]]:
+    """The names that a mapping with a model behind it knows: `llm` by its `type`, the others by their annotation."""
+    found: dict[Loc, set[str]] = {}
+    for name, field in cls.model_fields.items():
+        key = field.alias if field.alias is not None and field.alias in params else name
+        value, model, more = params.get(key), field_model(field), set[str]()
+        if not isinstance(value, dict) or model is None:
+            continue
+        if issubclass(model, NamedByType) and isinstance(type_name := value.get("type"), str):
+            try:
+                model, more = model._namespace().resolve(type_name, allow), {"type"}
+            except UnknownType:
+                continue
+        found[(key,)] = known_fields(model) | more
+        found |= {(key, *loc): names for loc, names in nested_fields(model, value, allow).items()}
+    return found
 
-    fields = {(): known_fields(cls), **nested_fields(cls, given, ("*",))}
+
+def _explained(cls: type[BaseModel], error: ValidationError, given: dict[str, Any]) -> ValidationError:
+    fields = {(): known_fields(cls), **nested_fields(cls, given)}
     found: list[InitErrorDetails] = []
     for detail in error.errors(include_url=False):
         loc = detail["loc"]

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from common.catalogue import STEP_KINDS, Kind, paths
 from common.errors import Loc, SpecFault
 from common.faults import nearest
-from common.registry import LLMS, STEPS
 
 _NOT_PARAMETERS = frozenset(
     {"type_info", "runtime_parameters_info", "use_cache", "jobs_ids", "name", "is_distiset", "keep_in_memory"}
@@ -47,7 +47,7 @@ def from_distilabel(data: dict[str, Any]) -> tuple[dict[str, Any], dict[Loc, Loc
         for index, entry in enumerate(pipeline["steps"]):
             name, loc = str(entry["name"]), ("pipeline", "steps", index, "step")
             moved["steps", name] = loc
-            steps[name] = _parameters(entry["step"], loc, STEPS, unknown)
+            steps[name] = _parameters(entry["step"], loc, STEP_KINDS, unknown)
         _connect(pipeline.get("connections") or [], steps)
         routing = dict(_routing(pipeline.get("routing_batch_functions") or [], moved))
     except (KeyError, TypeError, AttributeError) as error:
@@ -62,13 +62,13 @@ def from_distilabel(data: dict[str, Any]) -> tuple[dict[str, Any], dict[Loc, Loc
     return found | ({"routing": routing} if routing else {}), moved
 
 
-def _parameters(given: dict[str, Any], loc: Loc, names: Mapping[str, str], unknown: dict[str, Loc]) -> dict[str, Any]:
-    found: dict[str, Any] = {"type": _type_name(given["type_info"], (*loc, "type_info"), names, unknown)}
+def _parameters(given: dict[str, Any], loc: Loc, kinds: tuple[Kind, ...], unknown: dict[str, Loc]) -> dict[str, Any]:
+    found: dict[str, Any] = {"type": _type_name(given["type_info"], (*loc, "type_info"), kinds, unknown)}
     for key, value in given.items():
         if key in _NOT_PARAMETERS or value is None or (key in _DISTILABEL_ONLY and value == _DISTILABEL_ONLY[key]):
             continue
         if isinstance(value, dict) and "type_info" in value:
-            found[key] = _parameters(value, (*loc, key), LLMS, unknown)
+            found[key] = _parameters(value, (*loc, key), ("LLM",), unknown)
         elif key in ("resources", "input_mappings", "output_mappings", "generation_kwargs"):
             if kept := {inner: other for inner, other in value.items() if other is not None}:
                 found[key] = kept
@@ -77,11 +77,11 @@ def _parameters(given: dict[str, Any], loc: Loc, names: Mapping[str, str], unkno
     return found
 
 
-def _type_name(type_info: dict[str, Any], loc: Loc, names: Mapping[str, str], unknown: dict[str, Loc]) -> str:
+def _type_name(type_info: dict[str, Any], loc: Loc, kinds: tuple[Kind, ...], unknown: dict[str, Loc]) -> str:
     module, name = str(type_info["module"]), str(type_info["name"])
     if module.partition(".")[0] not in ("distilabel", "__main__"):
         return f"{module}:{name}"  # a class of the user's, which may have been ported to our contract
-    if name not in names or module == "__main__":
+    if name not in paths(*kinds) or module == "__main__":
         unknown.setdefault(f"{module}.{name}", loc)
     return name
 
@@ -111,7 +111,7 @@ def _unknown_types(unknown: dict[str, Loc]) -> SpecFault:
         module, _, name = path.rpartition(".")
         if module == "__main__":
             parts.append(f"{path} (a class of a script: move it into a module)")
-        elif close := nearest(name, [*STEPS, *LLMS]):
+        elif close := nearest(name, paths(*STEP_KINDS, "LLM")):
             parts.append(f"{path} (the nearest is {close})")
         else:
             parts.append(path)

@@ -1,18 +1,18 @@
-"""From a step to its spec: the inverse of `common.build`."""
+"""From a step, or a routing function, to its spec: the inverse of `common.build` and `common.build_routing`."""
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, SecretStr
-from pydantic_core import PydanticSerializationError, to_jsonable_python
+from pydantic import BaseModel
 
-from common.build import absolute_path
 from common.errors import UsageError
+from common.plain_data import dump_fields, dump_value
 from common.registry import spec_type
+from common.routing import RoutingBatchFunction
+from common.spec import absolute_path
 from common.steps.base import BaseStep
 
 
@@ -36,49 +36,26 @@ def dump_step(step: BaseStep, after: Sequence[str] = (), *, base_dir: Path | Non
 
 
 def dump_parameters(model: BaseModel) -> dict[str, Any]:
-    """Plain data: the fields of a step or an LLM that are not at their defaults."""
-    found = {}
-    for name, field in type(model).model_fields.items():
-        value = getattr(model, name)
-        if field.exclude or (name == "name" and isinstance(model, BaseStep)) or isinstance(value, SecretStr):
-            continue
-        if not field.is_required() and value == field.get_default(call_default_factory=True):
+    """Plain data: the fields of a step or an LLM that are not at their defaults. The name of a step is none of them."""
+    return dump_fields(model, without=("name",) if isinstance(model, BaseStep) else ())
+
+
+def dump_routing(function: RoutingBatchFunction) -> dict[str, Any]:
+    """The entry of a function below `routing` in a spec: `function`, and the options that are not at their defaults.
+
+    Raises:
+        UsageError: no other process can import it, or an option is nothing that a file could hold.
+    """
+    defaults = function.defaults
+    found: dict[str, Any] = {"function": function.import_name}
+    for name, value in function.options.items():
+        if name in defaults and defaults[name] == value:
             continue
         try:
-            plain = dump_value(value)
-        except (PydanticSerializationError, ValueError) as error:
-            held = f"{type(model).__name__}: the parameter '{name}' holds a {type(value).__name__}"
+            found[name] = dump_value(value)
+        except ValueError as error:
             raise UsageError(
-                f"{held}, which no spec can hold ({error}); a worker builds the step from its spec, so give it as "
-                "text, numbers, lists or mappings"
+                f"the routing function '{function.name}': the option '{name}' holds a {type(value).__name__}, which no "
+                f"spec can hold ({error}): give it text, numbers, lists or mappings"
             ) from None
-        found[field.alias or name] = plain
     return found
-
-
-def dump_value(value: Any) -> Any:
-    """One value as plain data; a model as the mapping that it is built from, an LLM with its type."""
-    if _is_plain(value):
-        return value
-    from common.llms.base import LLM
-
-    if isinstance(value, LLM):
-        return {"type": spec_type(type(value)), **dump_parameters(value)}
-    if isinstance(value, BaseModel):
-        return dump_parameters(value)
-    if isinstance(value, dict):
-        return {str(key): dump_value(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        items = sorted(value) if isinstance(value, set | frozenset) else value
-        return [dump_value(item) for item in items]
-    plain = to_jsonable_python(value)
-    json.dumps(plain, allow_nan=False)
-    return plain
-
-
-def _is_plain(value: Any) -> bool:
-    """As most cells of rows are, of which there may be many."""
-    kind = type(value)
-    if kind is str:
-        return value.isascii()  # type: ignore[no-any-return]
-    return value is None or kind is bool or (kind is int and value.bit_length() < 64)

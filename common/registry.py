@@ -9,53 +9,22 @@ A name is one of
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from importlib.metadata import entry_points
 from importlib.util import find_spec
 from pathlib import Path
-from types import MappingProxyType, ModuleType
-from typing import TYPE_CHECKING, Any, TypeVar
+from types import ModuleType
+from typing import Any, Generic, TypeVar
 
 import common
+from common.catalogue import Kind, built_in_name, paths
 from common.errors import PenstockError, UnknownType, UsageError
 from common.faults import nearest
 from common.import_names import import_by_name, import_name
 from common.location import OUR_PACKAGES, place_of
-from common.steps.base import BaseStep
-
-if TYPE_CHECKING:
-    from common.llms.base import LLM
 
 T = TypeVar("T")
-
-STEPS: Mapping[str, str] = MappingProxyType(
-    {
-        "LoadDataFromDicts": "common.steps.data:LoadDataFromDicts",
-        "LoadDataFromFile": "common.steps.files:LoadDataFromFile",
-        "LoadDataFromDisk": "common.steps.disk:LoadDataFromDisk",
-        "LoadDataFromHub": "common.steps.hub:LoadDataFromHub",
-        "DataSampler": "common.steps.data_sampler:DataSampler",
-        "KeepColumns": "common.steps.columns:KeepColumns",
-        "ExpandColumns": "common.steps.columns:ExpandColumns",
-        "MergeColumns": "common.steps.columns:MergeColumns",
-        "GroupColumns": "common.steps.columns:GroupColumns",
-        "CombineOutputs": "common.steps.columns:CombineOutputs",
-        "TruncateTextColumn": "common.steps.truncate:TruncateTextColumn",
-        "MinHashDedup": "common.steps.minhash:MinHashDedup",
-        "PushToHub": "common.steps.hub:PushToHub",
-        "ConversationTemplate": "common.steps.conversations:ConversationTemplate",
-        "FormatTextGenerationSFT": "common.steps.conversations:FormatTextGenerationSFT",
-        "FormatChatGenerationSFT": "common.steps.conversations:FormatChatGenerationSFT",
-        "FormatTextGenerationDPO": "common.steps.preferences:FormatTextGenerationDPO",
-        "FormatChatGenerationDPO": "common.steps.preferences:FormatChatGenerationDPO",
-        "TextGeneration": "common.steps.tasks.text_generation:TextGeneration",
-    }
-)
-LLMS: Mapping[str, str] = MappingProxyType(
-    {"OpenAILLM": "common.llms.openai:OpenAILLM", "EchoLLM": "common.llms.echo:EchoLLM"}
-)
-STEPS_GROUP = "penstock.steps"
-LLMS_GROUP = "penstock.llms"
 
 
 class NotHere(UnknownType):
@@ -70,33 +39,114 @@ class NotHere(UnknownType):
         super().__init__(message, type_name)
 
 
-def resolve_step(type_name: str, allow: Sequence[str] = ()) -> type[BaseStep]:
-    """The step class that a spec calls `type_name`.
+@dataclass(frozen=True, slots=True)
+class Namespace(Generic[T]):
+    """The type names of one kind of class.
 
     Args:
-        allow: modules whose classes may be used by `module:Class`; "pkg" admits "pkg" and all below it, "*" everything.
-
-    Raises:
-        UnknownType: no such name, module or class; not allowed; cannot be imported; not a step.
-        NotHere: what is wrong may be this host, not the name: the module, or what it needs, is missing or not allowed.
+        what: a class of it in words, such as "step".
+        base: what the classes inherit from.
+        bases: the same in words.
+        kinds: of what is built in.
+        group: of the entry points of installed packages.
     """
-    return _resolve(type_name, allow, "step", BaseStep, STEPS, STEPS_GROUP)
+
+    what: str
+    base: type[T]
+    bases: str
+    kinds: tuple[Kind, ...]
+    group: str
+
+    def resolve(self, type_name: str, allow: Sequence[str] = ()) -> type[T]:
+        """The class that a spec calls `type_name`.
+
+        Args:
+            allow: modules whose classes may be used by `module:Class`; "pkg" admits "pkg" and all below it, "*"
+                everything.
+
+        Raises:
+            UnknownType: no such name, module or class; not allowed; cannot be imported; not of this kind.
+            NotHere: what is wrong may be this host, not the name: the module, or what it needs, is missing or not
+                allowed.
+        """
+        if target := paths(*self.kinds).get(type_name):
+            module_name, _, class_name = target.partition(":")
+            return self._class(module_name, class_name, type_name)
+        module_name, separator, class_name = type_name.partition(":")
+        if not separator:
+            module_name, separator, class_name = type_name.rpartition(".")
+        if not separator:
+            return self._from_entry_point(type_name)
+        if not module_name or not class_name:
+            raise UnknownType(f"'{type_name}' is not a type name; write module:Class", type_name)
+        _admit(type_name, module_name, class_name, allow)
+        return self._class(module_name, class_name, type_name)
+
+    def _class(self, module_name: str, class_name: str, type_name: str) -> type[T]:
+        module = _import(module_name, type_name)
+        if (found := _find(module, class_name)) is not None:
+            return self._as_kind(found, type_name)
+        classes = [
+            name
+            for name, value in vars(module).items()
+            if isinstance(value, type) and issubclass(value, self.base) and value.__module__ == module.__name__
+        ]
+        raise _not_in(module, class_name, type_name, "class", classes)
+
+    def _from_entry_point(self, type_name: str) -> type[T]:
+        offered = entry_points(group=self.group)
+        for entry in offered.select(name=type_name):
+            try:
+                return self._as_kind(entry.load(), type_name)
+            except UnknownType:
+                raise
+            except Exception as error:  # any error of the package's own code
+                package = entry.dist.name if entry.dist else entry.value
+                raise UnknownType(
+                    f"'{type_name}' of the package {package} cannot be imported: {type(error).__name__}: {error}",
+                    type_name,
+                ) from error
+        names = [*paths(*self.kinds), *offered.names]
+        close = nearest(type_name, names)
+        if close:
+            meant = f"did you mean '{close}'?"
+        else:
+            meant = f"there are {', '.join(sorted(names))}; a class of your own is written module:{type_name}"
+        raise UnknownType(f"no {self.what} has the type '{type_name}'; {meant}", type_name, close)
+
+    def _as_kind(self, found: Any, type_name: str) -> type[T]:
+        if not isinstance(found, type) or not issubclass(found, self.base):
+            raise UnknownType(
+                f"'{type_name}' is not the class of a{'n' if self.what == 'LLM' else ''} {self.what}; it must inherit "
+                f"from {self.bases}",
+                type_name,
+            )
+        if missing := getattr(found, "__abstractmethods__", None):
+            raise UnknownType(
+                f"'{type_name}' cannot be used as it is: it does not define {', '.join(sorted(missing))}", type_name
+            )
+        return found
 
 
-def resolve_llm(type_name: str, allow: Sequence[str] = ()) -> type[LLM]:
-    """The LLM class that a spec calls `type_name`; like `resolve_step`."""
-    from common.llms.base import LLM
+class NamedByType:
+    """A model that a spec has as a mapping with its `type`, such as an LLM."""
 
-    base: type[LLM] = LLM  # type: ignore[type-abstract]
-    return _resolve(type_name, allow, "LLM", base, LLMS, LLMS_GROUP)
+    @classmethod
+    def _namespace(cls) -> Namespace[Any]:
+        """Of the types that may stand there."""
+        raise NotImplementedError
 
 
 def resolve_function(name: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
-    """The function that a spec calls `module:function`; what may be imported is as with classes.
+    """The function that a spec calls `module:function`, or by a built-in name; what may be imported is as with classes.
 
     Raises:
         UnknownType: not such a name; not allowed; cannot be imported; no such function.
     """
+    if target := paths("routing function").get(name):
+        module_name, _, path = target.partition(":")
+        function: Callable[..., Any] = getattr(_import(module_name, name), path)
+        return function
     module_name, _, path = name.partition(":")
     if not module_name or not path:
         raise UnknownType(f"'{name}' is not the name of a function; write module:function", name)
@@ -116,7 +166,7 @@ def spec_type(cls: type) -> str:
         UsageError: no worker could import it.
     """
     name = import_name(cls)
-    return next((short for short, target in {**STEPS, **LLMS}.items() if target == name), name)
+    return built_in_name(name) or name
 
 
 def folder_modules(folder: Path) -> tuple[str, ...]:
@@ -144,23 +194,6 @@ def check_shadowing(folder: Path) -> None:
             )
 
 
-def _resolve(
-    type_name: str, allow: Sequence[str], what: str, base: type[T], built_in: Mapping[str, str], group: str
-) -> type[T]:
-    if target := built_in.get(type_name):
-        module_name, _, class_name = target.partition(":")
-        return _as_kind(_attribute(_import(module_name, type_name), class_name, type_name, base), type_name, base, what)
-    module_name, separator, class_name = type_name.partition(":")
-    if not separator:
-        module_name, separator, class_name = type_name.rpartition(".")
-    if not separator:
-        return _from_entry_point(type_name, base, what, built_in, group)
-    if not module_name or not class_name:
-        raise UnknownType(f"'{type_name}' is not a type name; write module:Class", type_name)
-    _admit(type_name, module_name, class_name, allow)
-    return _as_kind(_attribute(_import(module_name, type_name), class_name, type_name, base), type_name, base, what)
-
-
 def _admit(name: str, module_name: str, inside: str, allow: Sequence[str]) -> None:
     if not _allowed(module_name, allow):
         close = nearest(module_name, allow)
@@ -184,28 +217,6 @@ def _is_there(module_name: str) -> bool:
         return find_spec(module_name.partition(".")[0]) is not None
     except ValueError:  # a module in memory that came from nowhere, such as a script
         return True
-
-
-def _from_entry_point(type_name: str, base: type[T], what: str, built_in: Mapping[str, str], group: str) -> type[T]:
-    offered = entry_points(group=group)
-    for entry in offered.select(name=type_name):
-        try:
-            return _as_kind(entry.load(), type_name, base, what)
-        except UnknownType:
-            raise
-        except Exception as error:  # any error of the package's own code
-            raise UnknownType(
-                f"'{type_name}' of the package {entry.dist.name if entry.dist else entry.value} cannot be imported: "
-                f"{type(error).__name__}: {error}",
-                type_name,
-            ) from error
-    names = [*built_in, *offered.names]
-    close = nearest(type_name, names)
-    if close:
-        meant = f"did you mean '{close}'?"
-    else:
-        meant = f"there are {', '.join(sorted(names))}; a class of your own is written module:{type_name}"
-    raise UnknownType(f"no {what} has the type '{type_name}'; {meant}", type_name, close)
 
 
 def _import(module_name: str, type_name: str) -> ModuleType:
@@ -238,17 +249,6 @@ def _import_failed(module_name: str, type_name: str, error: Exception) -> str:
     )
 
 
-def _attribute(module: ModuleType, class_name: str, type_name: str, base: type) -> object:
-    if (found := _find(module, class_name)) is not None:
-        return found
-    classes = [
-        name
-        for name, value in vars(module).items()
-        if isinstance(value, type) and issubclass(value, base) and value.__module__ == module.__name__
-    ]
-    raise _not_in(module, class_name, type_name, "class", classes)
-
-
 def _find(module: ModuleType, path: str) -> object:
     """What a qualified name leads to in a module; None if to nothing."""
     found: object = module
@@ -263,17 +263,3 @@ def _not_in(module: ModuleType, path: str, name: str, what: str, known: Sequence
     place = f" ({module.__file__})" if module.__file__ else ""
     message = f"the module '{module.__name__}'{place} has no {what} '{path}'{meant}"
     return UnknownType(message, name, close and f"{module.__name__}:{close}")
-
-
-def _as_kind(found: Any, type_name: str, base: type[T], what: str) -> type[T]:
-    if not isinstance(found, type) or not issubclass(found, base):
-        kinds = "Step, GeneratorStep, GlobalStep or AsyncStep" if what == "step" else base.__name__
-        raise UnknownType(
-            f"'{type_name}' is not the class of a{'n' if what == 'LLM' else ''} {what}; it must inherit from {kinds}",
-            type_name,
-        )
-    if missing := getattr(found, "__abstractmethods__", None):
-        raise UnknownType(
-            f"'{type_name}' cannot be used as it is: it does not define {', '.join(sorted(missing))}", type_name
-        )
-    return found

@@ -3,42 +3,14 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING
 
 from common.errors import UsageError
-from common.steps.base import BaseStep
 
 if TYPE_CHECKING:
     from packaging.requirements import Requirement
-
-Class = TypeVar("Class", bound=type[BaseStep])
-
-
-def requirements(needed: Sequence[str]) -> Callable[[Class], Class]:
-    """Says which packages a step needs; what its base classes need comes on top.
-
-    Args:
-        needed: as `pip install` takes them: `["faiss-cpu>=1.8", "datasketch"]`.
-
-    Raises:
-        UsageError: one of them is no requirement.
-
-    Example:
-        >>> @requirements(["datasketch>=1.6"])
-        ... class Deduplicate(Step): ...
-    """
-    if isinstance(needed, str):
-        raise UsageError(f"@requirements takes a list: @requirements([{needed!r}])")
-    for text in needed:
-        parse_requirement(text)
-
-    def with_requirements(cls: Class) -> Class:
-        cls.requirements = list(dict.fromkeys([*cls.requirements, *needed]))
-        return cls
-
-    return with_requirements
 
 
 def parse_requirement(text: str) -> Requirement:

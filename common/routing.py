@@ -21,8 +21,10 @@ from inspect import Parameter
 from types import FrameType
 from typing import Any, Never
 
+from common.catalogue import built_in_name
 from common.codec import Row
 from common.errors import RunError, UsageError, describe
+from common.faults import hint
 from common.import_names import import_name
 from common.source import Sources
 
@@ -85,8 +87,6 @@ class RoutingBatchFunction:
         Raises:
             UsageError: it has no such option.
         """
-        from common.faults import hint
-
         if self.factory and options:
             raise UsageError(f"'{self.name}' has its options already: call it with others")
         for name in options:
@@ -115,29 +115,6 @@ class RoutingBatchFunction:
                 )
                 raise UsageError(f"'{self.name}' needs its option '{name}'{reads}")
 
-    def spec(self) -> dict[str, Any]:
-        """Its entry below `routing` in a spec: `function`, and the options that are not at their defaults.
-
-        Raises:
-            UsageError: no other process can import it, or an option is nothing that a file could hold.
-        """
-        from common.dump import dump_value
-
-        maker = self.factory or self.function
-        defaults = {one.name: one.default for one in _parameters(maker)}
-        found: dict[str, Any] = {"function": self._import_name()}
-        for name, value in self.options.items():
-            if name in defaults and defaults[name] == value:
-                continue
-            try:
-                found[name] = dump_value(value)
-            except ValueError as error:
-                raise UsageError(
-                    f"the routing function '{self.name}': the option '{name}' holds a {type(value).__name__}, which no "
-                    f"spec can hold ({error}): give it text, numbers, lists or mappings"
-                ) from None
-        return found
-
     def digest(self, sources: Sources | None = None) -> str:
         """Identifies its code, see `common.source`: 16 hex digits; empty for a built-in one.
 
@@ -145,13 +122,18 @@ class RoutingBatchFunction:
             sources: where code has been looked at already.
         """
         maker = inspect.unwrap(self.factory or self.function)
-        return "" if maker in BUILT_IN.values() else (sources or Sources()).of_function(maker)
+        return "" if _built_in(maker) else (sources or Sources()).of_function(maker)
 
-    def _import_name(self) -> str:
+    @property
+    def import_name(self) -> str:
+        """By which a spec has it: that of a built-in one, else `module:function`.
+
+        Raises:
+            UsageError: no other process can import it.
+        """
         maker = self.factory or self.function
-        for name, built_in in BUILT_IN.items():
-            if maker is built_in:
-                return name
+        if (name := _built_in(maker)) is not None:
+            return name
         try:
             return import_name(maker)
         except UsageError as error:
@@ -162,6 +144,11 @@ class RoutingBatchFunction:
             made_by = self.name.partition(".<locals>")[0]
             says = f"a function that makes routing functions says so: def {made_by}(...) -> RoutingBatchFunction"
             raise UsageError(f"{error}; {says}") from None
+
+    @property
+    def defaults(self) -> dict[str, Any]:
+        """Those of the parameters of the function, or of its factory."""
+        return {one.name: one.default for one in _parameters(self.factory or self.function)}
 
     @property
     def _options(self) -> dict[str, Parameter]:
@@ -226,10 +213,6 @@ def sample_n_steps(n: int, seed: int = 0) -> RoutingBatchFunction:
     return sample
 
 
-BUILT_IN: Mapping[str, Callable[..., RoutingBatchFunction]] = {"sample_n_steps": sample_n_steps}
-"""Factories that a spec names without a module."""
-
-
 def choose_successors(
     step: str, function: RoutingBatchFunction, successors: Sequence[str], seq: int, rows: list[Row] | None = None
 ) -> tuple[str, ...]:
@@ -258,6 +241,11 @@ def is_factory(function: Callable[..., Any]) -> bool:
     """Does it say that it returns a routing function? Only then may it be called to find out which."""
     returned = getattr(function, "__annotations__", {}).get("return")
     return returned is RoutingBatchFunction or str(returned).rpartition(".")[2].strip("'\"") == "RoutingBatchFunction"
+
+
+def _built_in(maker: Callable[..., Any]) -> str | None:
+    """The name that a spec has for a function that is built in."""
+    return built_in_name(f"{getattr(maker, '__module__', '')}:{getattr(maker, '__qualname__', '')}")
 
 
 def _parameters(function: Callable[..., Any]) -> list[Parameter]:

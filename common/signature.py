@@ -10,7 +10,7 @@ from typing import Any
 
 from common.data_files import data_files
 from common.descriptor import component_classes, model_identities
-from common.dump import dump_parameters
+from common.dump import dump_parameters, dump_routing
 from common.errors import UsageError
 from common.llms.base import LLM
 from common.registry import spec_type
@@ -66,7 +66,8 @@ class Identity:
             whole={
                 "pipeline": spec.name,
                 "routing": {
-                    name: {**function.spec(), "source": function.digest(sources)} for name, function in routing.items()
+                    name: {**dump_routing(function), "source": function.digest(sources)}
+                    for name, function in routing.items()
                 },
                 "load_groups": spec.load_groups,
                 "enable_metadata": spec.enable_metadata,

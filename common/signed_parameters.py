@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
+from common.catalogue import paths
 from common.components import Holds, held_by
 from common.cuda import CudaDevicePlacementMixin
 from common.llms.base import LLM
-from common.registry import LLMS
 from common.steps.base import BaseStep
 
 _PLACEMENT = frozenset({"cuda_devices", "disable_cuda_device_placement"})
@@ -80,6 +80,6 @@ def _as_written(value: Any, *, alone: bool = False) -> Any:
     if not isinstance(value, dict):
         return value
     kind = value.get("type")
-    is_llm = isinstance(kind, str) and (alone or kind in LLMS or ":" in kind)
+    is_llm = isinstance(kind, str) and (alone or kind in paths("LLM") or ":" in kind)
     left_out = _OF_AN_LLM if is_llm else frozenset()
     return {name: _as_written(item, alone=is_llm) for name, item in value.items() if name not in left_out}

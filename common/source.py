@@ -19,7 +19,14 @@ from common.import_names import importable_module
 from common.location import OUR_PACKAGES
 
 _CONTRACTS = frozenset(
-    {"common.cuda", "common.llms.base", "common.runtime_parameters", "common.steps.base", "common.steps.graph"}
+    {
+        "common.cuda",
+        "common.llms.base",
+        "common.registry",
+        "common.runtime_parameters",
+        "common.steps.base",
+        "common.steps.graph",
+    }
 )
 _FOREIGN = sys.stdlib_module_names | {"pydantic", "pydantic_core"}
 

@@ -5,6 +5,7 @@ Reading keeps the place of everything, so that whoever finds a fault later (a cl
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,11 +13,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
+from common.catalogue import STEP_KINDS, paths
 from common.distilabel_format import from_distilabel, is_distilabel
 from common.errors import Loc, SpecError, SpecFault, UsageError
 from common.faults import hint, known_fields, shown, validation_faults
 from common.overrides import apply_override
 from common.redaction import hide_to_the_end
+from common.requirements import parse_requirement
 from common.secrets import hide_given, refuse_secrets
 from common.yaml_source import MOST_TEXT, YamlSource
 
@@ -30,8 +33,6 @@ def _as_list(value: Any) -> Any:
 
 
 def _is_requirement(text: str) -> str:
-    from common.requirements import parse_requirement
-
     try:
         parse_requirement(text)
     except UsageError as error:
@@ -53,7 +54,11 @@ class _Open(BaseModel):
 class StepSpec(_Open):
     """A step: its type, the steps that it comes after, and, beside them, the parameters of its class."""
 
-    type: str = Field(min_length=1, description="A built-in name such as TextGeneration, or module:Class.")
+    type: str = Field(
+        min_length=1,
+        description="A built-in name such as TextGeneration, or module:Class.",
+        examples=[*paths(*STEP_KINDS)],
+    )
     after: Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str] | None)] = Field(
         default_factory=list,
         description="The step, or the list of steps, whose rows this one takes. A generator step has none.",
@@ -63,7 +68,11 @@ class StepSpec(_Open):
 class RoutingSpec(_Open):
     """Which successors get a batch of a step: a routing batch function and, beside it, its parameters."""
 
-    function: str = Field(min_length=1, description="sample_n_steps, or module:function.")
+    function: str = Field(
+        min_length=1,
+        description="A built-in name such as sample_n_steps, or module:function.",
+        examples=[*paths("routing function")],
+    )
 
 
 class Writer(BaseModel):
@@ -220,6 +229,15 @@ def parse_spec(
     except SpecFault as fault:
         raise source.error(fault) from None
     return LoadedSpec(spec, source, folder, text)
+
+
+def absolute_path(value: Any, base_dir: Path) -> Any:
+    """A path, or a list of paths, that starts at `base_dir` where it is relative; URLs stay as they are."""
+    if isinstance(value, list):
+        return [absolute_path(item, base_dir) for item in value]
+    if not isinstance(value, str) or not value or "://" in value:
+        return value
+    return str(base_dir / os.path.expanduser(value))
 
 
 def _first_fault(error: ValidationError, data: Mapping[str, Any]) -> SpecFault:

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from common.dump import dump_step
+from common.dump import dump_routing, dump_step
 from common.errors import UsageError
 from common.routing import RoutingBatchFunction
 from common.signature import run_signature
@@ -72,7 +72,7 @@ class Pipeline:
         self._steps: dict[str, BaseStep] = {}
         self._after: dict[str, list[str]] = {}
         self._routing: dict[str, RoutingBatchFunction] = {}
-        self._entered: list[Token[StepGraph | None]] = []
+        self._entered: list[Token[StepGraph[Any] | None]] = []
 
     # writing it
 
@@ -169,7 +169,7 @@ class Pipeline:
             "steps": {
                 name: dump_step(step, self._after[name], base_dir=Path.cwd()) for name, step in self._steps.items()
             },
-            "routing": {name: function.spec() for name, function in self._routing.items()},
+            "routing": {name: dump_routing(function) for name, function in self._routing.items()},
             "enable_metadata": self.enable_metadata,
             "requirements": self.requirements,
             "load_groups": _group_names(load_groups or self.load_groups),

@@ -16,11 +16,11 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from common.dump import dump_parameters
+from common.dump import dump_parameters, dump_routing
 from common.errors import UsageError
 from common.import_names import import_name, importable_module
 from common.registry import spec_type
-from common.routing import BUILT_IN, RoutingBatchFunction
+from common.routing import RoutingBatchFunction, sample_n_steps
 from common.stand_in import Undescribed
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
 from common.steps.file_sources import FileSource
@@ -49,7 +49,14 @@ _SOURCES = {
     "common.llms.openai:OpenAILLM": "b71134aadea1125f",
     "common.llms.echo:EchoLLM": "501c023fe8532970",
 }
-_CONTRACTS = {"common.cuda", "common.llms.base", "common.runtime_parameters", "common.steps.base", "common.steps.graph"}
+_CONTRACTS = {
+    "common.cuda",
+    "common.llms.base",
+    "common.registry",
+    "common.runtime_parameters",
+    "common.steps.base",
+    "common.steps.graph",
+}
 _FOREIGN = sys.stdlib_module_names | {"pydantic", "pydantic_core"}
 _PLACEMENT = {"cuda_devices", "disable_cuda_device_placement"}
 _OUTSIDE = {"resources", "concurrency", "retries", "backoff", "max_deliveries", "batch_timeout"} | _PLACEMENT
@@ -66,7 +73,8 @@ def signature_0_1(prepared: Prepared, options: Mapping[str, Any]) -> str | None:
             "pipeline": spec.name,
             "steps": {name: _step(prepared, name, step) for name, step in prepared.steps.items()},
             "routing": {
-                name: {**function.spec(), "source": _routing(function)} for name, function in prepared.routing.items()
+                name: {**dump_routing(function), "source": _routing(function)}
+                for name, function in prepared.routing.items()
             },
             "load_groups": spec.load_groups,
             "enable_metadata": spec.enable_metadata,
@@ -139,7 +147,7 @@ def _source(cls: type) -> str:
 
 def _routing(function: RoutingBatchFunction) -> str:
     maker = inspect.unwrap(function.factory or function.function)
-    if maker in BUILT_IN.values():
+    if maker is sample_n_steps:
         return ""
     return hashlib.blake2b(_file_of(maker, function.name), digest_size=8).hexdigest()
 

@@ -1,4 +1,5 @@
-"""Writes steps.md, the reference of the built-in steps, from their classes.
+"""Writes what the catalogue of built-in classes leads to: steps.md from the classes, the list of types in spec.md, and
+what type checkers read of `common.steps` and `common.llms`.
 
 python docs/make_steps_page.py
 """
@@ -15,7 +16,12 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from common.registry import LLMS, STEPS, resolve_llm, resolve_step
+import common.llms
+import common.steps.tasks
+from common.build import resolve_step
+from common.catalogue import STEP_KINDS, Kind, entries, paths
+from common.lazy_names import LazyNames
+from common.llms.base import resolve_llm
 from common.runtime_parameters import is_runtime_parameter
 from common.steps.base import (
     AsyncStep,
@@ -26,7 +32,9 @@ from common.steps.base import (
     StepResources,
 )
 
-PAGE = Path(__file__).with_name("steps.md")
+DOCS = Path(__file__).parent
+BEGIN, END = "<!-- Written by docs/make_steps_page.py from common/catalogue.py. -->\n", "<!-- End. -->\n"
+FACES = (common.steps, common.steps.tasks, common.llms)
 KINDS: dict[type[BaseStep], str] = {
     GeneratorStep: "generator step",
     GlobalStep: "global step",
@@ -47,10 +55,40 @@ SPEC` shows the same for the steps of a spec, those of your own among them.
 COLUMNS = "| parameter | type | default | what it is |\n|---|---|---|---|"
 
 
+def written() -> dict[Path, str]:
+    """File -> what is in it."""
+    stubs = {Path(str(face.__file__)).with_suffix(".pyi"): stub(face._NAMES) for face in FACES}
+    return {DOCS / "steps.md": steps_page(), DOCS / "spec.md": spec_page(), **stubs}
+
+
+def spec_page() -> str:
+    """The page as it is, with the types that there are."""
+    before, begin, rest = (DOCS / "spec.md").read_text(encoding="utf-8").partition(BEGIN)
+    _, end, after = rest.partition(END)
+    return f"{before}{begin}{types()}\n{end}{after}"
+
+
+def types() -> str:
+    """A table of the built-in types."""
+    lines = ["| type | is a | what it does |", "|---|---|---|"]
+    kinds: tuple[Kind, ...] = (*STEP_KINDS, "LLM", "routing function")
+    for entry in entries(*kinds):
+        needs = f"; needs `penstock[{entry.extra}]`" if entry.extra else ""
+        lines.append(f"| `{entry.name}` | {entry.kind} | {entry.about}{needs} |")
+    return "\n".join(lines)
+
+
+def stub(names: LazyNames) -> str:
+    """What type checkers read of a package: each of its names is imported from where it stands."""
+    places = sorted((module, not name.isupper(), name) for name, module in names.modules.items())
+    lines = [f"from {module} import {name} as {name}" for module, _, name in places]
+    return "\n".join(["# Written by docs/make_steps_page.py from common/catalogue.py.", "", *lines, ""])
+
+
 def steps_page() -> str:
     """The whole page."""
     parts = [HEAD]
-    for name in STEPS:
+    for name in paths(*STEP_KINDS):
         cls = resolve_step(name)
         kind = next(word for base, word in KINDS.items() if issubclass(cls, base))
         parts.append(f"## {name}\n\n_{kind.capitalize()}._ {_prose(cls)}\n")
@@ -59,7 +97,7 @@ def steps_page() -> str:
     parts += ["`resources` is a mapping:\n", _table(StepResources)]
     parts += ["These depend on the kind of the step:\n", _kinds()]
     parts += ["## Language models\n", "What `llm` of a `TextGeneration` takes, beside `type`.\n"]
-    for name in LLMS:
+    for name in paths("LLM"):
         parts += [f"### {name}\n\n{_prose(resolve_llm(name))}\n", _table(resolve_llm(name))]
     return "\n".join(parts)
 
@@ -119,4 +157,5 @@ def _code(text: str) -> str:
 
 
 if __name__ == "__main__":
-    PAGE.write_text(steps_page(), encoding="utf-8")
+    for path, text in written().items():
+        path.write_text(text, encoding="utf-8")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, isabstract, signature
 from typing import Any, ClassVar, Literal, Self, TypedDict
@@ -11,8 +11,11 @@ from typing import Any, ClassVar, Literal, Self, TypedDict
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, core_schema
 
+from common.catalogue import paths
 from common.constructors import ExplainedType
 from common.faults import hint
+from common.plain_data import dump_value
+from common.registry import NamedByType, Namespace
 from common.runtime_parameters import RuntimeOption, RuntimeParametersMixin
 
 
@@ -46,8 +49,6 @@ def _from_type(value: Any, info: ValidationInfo) -> Any:
         raise ValueError(_as_mapping(value))
     if not isinstance(value, dict):
         return value
-    from common.registry import resolve_llm
-
     if not isinstance(type_name := value.get("type"), str):
         raise ValueError("llm needs a type, such as {type: OpenAILLM, model: ...} or {type: EchoLLM}")
     llm_class = resolve_llm(type_name, allow=(info.context or {}).get("allow", ()))
@@ -57,22 +58,18 @@ def _from_type(value: Any, info: ValidationInfo) -> Any:
 
 def _as_mapping(name: str) -> str:
     """What to write in place of the name of a model, or of a client."""
-    from common.registry import LLMS
-
-    if name in LLMS or ":" in name:
+    if name in paths("LLM") or ":" in name:
         options = ", model: ..." if name == "OpenAILLM" else ""
         return f"an LLM is a mapping with its type: {{type: '{name}'{options}}}"
     return f"an LLM is a mapping with its type: {{type: OpenAILLM, model: '{name}'}}"
 
 
 def _with_type(llm: LLM) -> dict[str, Any]:
-    from common.dump import dump_value
-
     dumped: dict[str, Any] = dump_value(llm)
     return dumped
 
 
-class LLM(RuntimeParametersMixin, ABC, metaclass=ExplainedType):
+class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
     """A client of a language model.
 
     A worker calls `load`, then on its event loop `aload`, many `agenerate` at once, and `aunload`, then `unload`.
@@ -107,6 +104,10 @@ class LLM(RuntimeParametersMixin, ABC, metaclass=ExplainedType):
             if name not in known:
                 raise ValueError(f"generation_kwargs has '{name}', which is no option{hint(name, known, 'there are')}")
         return self
+
+    @classmethod
+    def _namespace(cls) -> Namespace[LLM]:
+        return LLM_NAMES
 
     @classmethod
     def runtime_parameter_keys(cls, parameter: str) -> Mapping[str, bool]:
@@ -160,6 +161,14 @@ class LLM(RuntimeParametersMixin, ABC, metaclass=ExplainedType):
 
     def unload(self) -> None:
         """Called once on an orderly end of the worker."""
+
+
+LLM_NAMES: Namespace[LLM] = Namespace("LLM", LLM, "LLM", ("LLM",), "penstock.llms")  # type: ignore[type-abstract]
+
+
+def resolve_llm(type_name: str, allow: Sequence[str] = ()) -> type[LLM]:
+    """The LLM class that a spec calls `type_name`; see `Namespace.resolve`."""
+    return LLM_NAMES.resolve(type_name, allow)
 
 
 def _options(cls: type[LLM]) -> tuple[dict[str, bool], bool]:

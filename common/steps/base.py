@@ -107,7 +107,7 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     """What this step raises for rows that cannot succeed: they fail without a retry."""
 
     _logger: logging.Logger = PrivateAttr(default_factory=lambda: logging.getLogger("penstock.step"))
-    _graph: StepGraph | None = PrivateAttr(default=None)
+    _graph: StepGraph[Any] | None = PrivateAttr(default=None)
     _artifacts: ArtifactStore | None = PrivateAttr(default=None)
     _enable_metadata: bool = PrivateAttr(default=False)
 
@@ -125,7 +125,7 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
         self._logger = logging.getLogger(f"penstock.step.{self.name}")
 
     @property
-    def graph(self) -> StepGraph | None:
+    def graph(self) -> StepGraph[Any] | None:
         return self._graph
 
     @property

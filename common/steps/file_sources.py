@@ -10,18 +10,26 @@ from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import PurePosixPath
-from typing import TYPE_CHECKING, Any, BinaryIO, cast
+from typing import TYPE_CHECKING, Any, BinaryIO, Protocol, cast
 
 from common.errors import UsageError
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem
 
-    from common.steps.file_watch import FileWatch
-
 COMPRESSIONS = (".gz", ".zst")
 _ZSTD_BYTES = 1 << 10
 """Compressed bytes at a time: few, since there is no limit on what comes out of them."""
+
+
+class Watch(Protocol):
+    """Compares a file, while it is read, with what it was before."""
+
+    def reading(self, source: FileSource) -> AbstractContextManager[None]:
+        """Around the reading of a file. Raises FileChanged: it is not as it was."""
+
+    def tap(self, raw: BinaryIO) -> BinaryIO:
+        """The stream of the file that is being read, looked at as it passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,7 +44,7 @@ class FileSource:
 
     filesystem: AbstractFileSystem
     path: str
-    watch: FileWatch | None = field(default=None, compare=False)
+    watch: Watch | None = field(default=None, compare=False)
 
     @property
     def shown(self) -> str:

@@ -5,32 +5,33 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Protocol, overload
+from typing import Any, Protocol, Self, TypeVar, overload
 
 from common.errors import UsageError
+from common.routing import RoutingBatchFunction
 
-if TYPE_CHECKING:
-    from common.routing import RoutingBatchFunction
-    from common.steps.base import BaseStep
+OfGraph = TypeVar("OfGraph", contravariant=True)
+"""What a pipeline takes for a step."""
+Target = TypeVar("Target", bound="Connectable")
 
 
-class StepGraph(Protocol):
+class StepGraph(Protocol[OfGraph]):
     """A pipeline that is being written."""
 
     def unused_name(self, base: str) -> str:
         """A name that no step has yet, made from that of a class."""
 
-    def add_step(self, step: BaseStep) -> None:
+    def add_step(self, step: OfGraph) -> None:
         """Raises UsageError: another step has the name."""
 
-    def add_edge(self, source: BaseStep, target: BaseStep) -> None:
+    def add_edge(self, source: OfGraph, target: OfGraph) -> None:
         """Raises UsageError: a step of another pipeline, a second edge, a cycle."""
 
-    def add_routing(self, source: BaseStep, function: RoutingBatchFunction) -> None:
+    def add_routing(self, source: OfGraph, function: RoutingBatchFunction) -> None:
         """Raises UsageError: the step has a routing function already."""
 
 
-current_graph: ContextVar[StepGraph | None] = ContextVar("pipeline", default=None)
+current_graph: ContextVar[StepGraph[Any] | None] = ContextVar("pipeline", default=None)
 """The pipeline whose `with` block is running: new steps belong to it."""
 
 
@@ -38,11 +39,11 @@ class Connectable:
     """The operators of a step."""
 
     @property
-    def graph(self) -> StepGraph | None:
+    def graph(self) -> StepGraph[Any] | None:
         """The pipeline that the step belongs to."""
         raise NotImplementedError
 
-    def connect(self, *targets: BaseStep, routing_batch_function: RoutingBatchFunction | None = None) -> None:
+    def connect(self, *targets: Connectable, routing_batch_function: RoutingBatchFunction | None = None) -> None:
         """Makes `targets` successors of this step; with a function, each of its batches goes to some of them only.
 
         Raises:
@@ -51,30 +52,28 @@ class Connectable:
         """
         graph = _graph_of(self)
         for target in targets:
-            graph.add_edge(self, target)  # type: ignore[arg-type]
+            graph.add_edge(self, target)
         if routing_batch_function is not None:
-            graph.add_routing(self, routing_batch_function)  # type: ignore[arg-type]
+            graph.add_routing(self, routing_batch_function)
 
     @overload
-    def __rshift__(self, other: BaseStep) -> BaseStep: ...
+    def __rshift__(self, other: Target) -> Target: ...
     @overload
-    def __rshift__(self, other: Sequence[BaseStep]) -> Sequence[BaseStep]: ...
+    def __rshift__(self, other: Sequence[Target]) -> Sequence[Target]: ...
     @overload
     def __rshift__(self, other: RoutingBatchFunction) -> RoutedStep: ...
     def __rshift__(self, other: Any) -> Any:
         """Connects this step to a step or to each one of a list, which it returns; a routing function waits for one."""
-        from common.routing import RoutingBatchFunction
-
         if isinstance(other, RoutingBatchFunction):
             return RoutedStep(self, other)
         self.connect(*_steps(other))
         return other
 
-    def __rrshift__(self, others: Sequence[BaseStep]) -> BaseStep:
+    def __rrshift__(self, others: Sequence[Connectable]) -> Self:
         """Connects each step of a list to this one."""
         for other in _steps(others):
             other.connect(self)
-        return self  # type: ignore[return-value]
+        return self
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +83,7 @@ class RoutedStep:
     step: Connectable
     function: RoutingBatchFunction
 
-    def __rshift__(self, targets: Sequence[BaseStep]) -> Sequence[BaseStep]:
+    def __rshift__(self, targets: Sequence[Target]) -> Sequence[Target]:
         """Connects the step to the list, and has its batches routed.
 
         Raises:
@@ -109,7 +108,7 @@ def _steps(value: object) -> Sequence[Any]:
     )
 
 
-def _graph_of(step: Connectable) -> StepGraph:
+def _graph_of(step: Connectable) -> StepGraph[Any]:
     if (graph := step.graph) is None:
         raise UsageError(
             f"{_shown(step)} belongs to no pipeline: make it inside of 'with Pipeline(...):', or give it to "

@@ -10,8 +10,11 @@ from pathlib import Path
 
 import pytest
 
+from common.build import resolve_step
+from common.catalogue import STEP_KINDS, paths
 from common.errors import UnknownType, UsageError
-from common.registry import LLMS, STEPS, check_shadowing, resolve_llm, resolve_step
+from common.llms.base import resolve_llm
+from common.registry import check_shadowing
 from common.source import Sources
 from common.steps.base import Step
 from common.steps.columns import GroupColumns, KeepColumns
@@ -40,18 +43,18 @@ def refusal(type_name: str, allow: tuple[str, ...] = ("*",)) -> str:
     return str(caught.value)
 
 
-@pytest.mark.parametrize("name", STEPS)
+@pytest.mark.parametrize("name", paths(*STEP_KINDS))
 def test_each_built_in_step_is_found_without_being_allowed(name: str) -> None:
     assert resolve_step(name).__name__ == name
 
 
-@pytest.mark.parametrize("name", LLMS)
+@pytest.mark.parametrize("name", paths("LLM"))
 def test_each_built_in_llm_is_found_without_being_allowed(name: str) -> None:
     assert resolve_llm(name).__name__ == name
 
 
 def test_asking_for_one_built_in_imports_no_other() -> None:
-    code = "import sys; from common.registry import resolve_step as r; r('KeepColumns'); print(*sys.modules, sep='\\n')"
+    code = "import sys; from common.build import resolve_step as r; r('KeepColumns'); print(*sys.modules, sep='\\n')"
     imported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert "common.steps.columns" in imported
     assert not {"common.steps.files", "common.llms.openai", "openai", "datasets", "pyarrow", "jinja2"} & set(imported)
@@ -89,8 +92,9 @@ def test_a_misspelt_name_gets_the_nearest_right_one() -> None:
 
 
 def test_a_name_like_no_other_gets_all_of_them_and_the_way_to_name_an_own_class() -> None:
+    names = ", ".join(sorted(paths(*STEP_KINDS)))
     assert refusal("Zzz") == (
-        f"no step has the type 'Zzz'; there are {', '.join(sorted(STEPS))}; a class of your own is written module:Zzz"
+        f"no step has the type 'Zzz'; there are {names}; a class of your own is written module:Zzz"
     )
 
 

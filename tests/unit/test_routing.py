@@ -11,6 +11,7 @@ import pytest
 
 from common.build_routing import build_routing_function
 from common.codec import Row
+from common.dump import dump_routing
 from common.errors import RunError, SpecFault, UsageError
 from common.routing import RoutingBatchFunction, choose_successors, routing_batch_function, sample_n_steps
 from common.spec import RoutingSpec
@@ -86,9 +87,9 @@ def test_sample_n_steps_takes_numbers(arguments: dict[str, Any], words: str) -> 
 def test_a_function_is_written_into_a_spec_and_found_by_it(
     function: RoutingBatchFunction, spec: dict[str, Any]
 ) -> None:
-    assert function.spec() == spec
+    assert dump_routing(function) == spec
     again = built(**spec)
-    assert (again.spec(), again.reads_rows) == (spec, function.reads_rows)
+    assert (dump_routing(again), again.reads_rows) == (spec, function.reads_rows)
     rows = [{"title": "a title of more than nine letters"} | {"text": "short"}]
     steps = ["a", "b", "c", "d"]
     assert again(steps, rows, seq=5) == function(steps, rows, seq=5)
@@ -97,19 +98,19 @@ def test_a_function_is_written_into_a_spec_and_found_by_it(
 def test_a_function_without_the_decorator_takes_the_options_of_the_spec() -> None:
     assert built(f"{MODULE}:plain")(["a", "b"]) == ["a"]
     assert built(f"{MODULE}:plain", last=True)(["a", "b"]) == ["b"]
-    assert built(f"{MODULE}:plain", last=True).spec() == {"function": f"{MODULE}:plain", "last": True}
+    assert dump_routing(built(f"{MODULE}:plain", last=True)) == {"function": f"{MODULE}:plain", "last": True}
 
 
 @pytest.mark.parametrize(("name", "options"), [("nameless", {}), ("made_here", {})])
 def test_a_spec_may_name_any_function_that_a_module_has(name: str, options: dict[str, Any]) -> None:
     found = built(f"{MODULE}:{name}", **options)
     assert found.function is getattr(sample_routing, name).function
-    assert found.spec()["function"].startswith(MODULE)
+    assert dump_routing(found)["function"].startswith(MODULE)
 
 
 def test_where_options_are_at_their_defaults_does_not_matter_to_the_spec() -> None:
-    assert built("sample_n_steps", n=1, seed=0).spec() == built("sample_n_steps", n=1).spec()
-    assert built(f"{MODULE}:by_topic", column="topic").spec() == by_topic.spec()
+    assert dump_routing(built("sample_n_steps", n=1, seed=0)) == dump_routing(built("sample_n_steps", n=1))
+    assert dump_routing(built(f"{MODULE}:by_topic", column="topic")) == dump_routing(by_topic)
 
 
 def test_the_code_of_a_function_of_the_users_is_identified_and_that_of_a_built_in_one_is_not() -> None:
@@ -146,14 +147,14 @@ def test_a_function_that_no_worker_can_import_says_so() -> None:
     with pytest.raises(
         UsageError, match="is defined inside of a function, where no worker can import it: define it at"
     ):
-        inside.spec()
+        dump_routing(inside)
     with pytest.raises(UsageError, match="is a lambda, where no worker can import it: define it at the top level"):
-        nameless.spec()
+        dump_routing(nameless)
     for made in (sample_routing.first_or("b"), sample_routing.silent_factory(1)):
         with pytest.raises(
             UsageError, match=r"<locals>.choose' is defined inside .* says so: def \w+\(\.\.\.\) -> Rout"
         ):
-            made.spec()
+            dump_routing(made)
 
 
 def test_a_function_typed_at_a_prompt_says_so(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -168,12 +169,12 @@ def test_a_function_typed_at_a_prompt_says_so(monkeypatch: pytest.MonkeyPatch) -
     with pytest.raises(
         UsageError, match="'typed' is defined in a notebook or at a prompt, where no worker can import it"
     ):
-        routing_batch_function()(typed).spec()
+        dump_routing(routing_batch_function()(typed))
 
 
 def test_an_option_that_no_file_can_hold_says_so() -> None:
     with pytest.raises(UsageError, match=r"'every': the option 'n' holds a object, which no spec can hold"):
-        every.bind(n=object()).spec()
+        dump_routing(every.bind(n=object()))
 
 
 # what is no routing function

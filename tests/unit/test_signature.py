@@ -17,10 +17,10 @@ from pydantic import BaseModel, Field
 
 from common.broker.runs import RunRecord
 from common.descriptor import step_digest
-from common.dump import dump_value
 from common.errors import CannotServe
 from common.llms import EchoLLM
 from common.llms.base import LLM
+from common.plain_data import dump_value
 from common.settings import Settings
 from common.signature import Identity, run_signature
 from common.source import Sources

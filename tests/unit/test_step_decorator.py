@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from common.build import build_steps
+from common.build import build_steps, resolve_step
 from common.errors import SpecFault, UnknownType, UsageError
-from common.registry import resolve_step, spec_type
+from common.registry import spec_type
 from common.spec import PipelineSpec
 from common.steps import (
     AsyncStep,

@@ -1,18 +1,14 @@
-"""Steps that ask a language model."""
+"""Steps that ask a language model, each loaded when it is first asked for.
+
+Type checkers read `__init__.pyi`, which is written from this.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from common.catalogue import modules
+from common.lazy_names import LazyNames
 
-if TYPE_CHECKING:
-    from common.steps.tasks.text_generation import TextGeneration
-
-__all__ = ["TextGeneration"]
-
-
-def __getattr__(name: str) -> Any:
-    if name not in __all__:
-        raise AttributeError(f"module 'common.steps.tasks' has no attribute '{name}'")
-    from common.steps.tasks import text_generation
-
-    return getattr(text_generation, name)
+_NAMES = LazyNames(__name__, modules("task"))
+__all__ = _NAMES.names()
+__getattr__ = _NAMES.find
+__dir__ = _NAMES.names
