@@ -22,7 +22,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_YET = {
     "common.broker.control.Control",
-    "common.broker.work.WorkQueue",
     "coordinator.batch_manager.BatchManager",
     "coordinator.commands.clean.gc",
     "coordinator.execution.Execution",

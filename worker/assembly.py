@@ -11,8 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.artifacts import ArtifactStore
+from common.broker.consumer import Consumer
+from common.broker.payloads import BrokerPayloads
 from common.broker.runs import RunRecord
-from common.broker.work import WorkQueue
 from common.build import build_step
 from common.data_files import check_data_files
 from common.descriptor import model_identities, step_digest
@@ -117,7 +118,7 @@ class Assembly:
         return step
 
     def runner(
-        self, step: BaseStep, queue: WorkQueue, stopping: threading.Event, last_words: Callable[[], None]
+        self, step: BaseStep, consumer: Consumer, stopping: threading.Event, last_words: Callable[[], None]
     ) -> Runner:
         """What runs the step.
 
@@ -133,15 +134,15 @@ class Assembly:
         waits_long = self.step in options.get("spill", ())
         packer = Packer(
             step,
-            queue.worker_id,
+            consumer.worker_id,
             self.settings,
             store if waits_long or options.get("payloads_of_size") else None,
             self._routing(),
             above=0 if waits_long else self.settings.payload_threshold,
         )
         bench = Bench(
-            queue,
-            PayloadReader(queue, store),
+            consumer,
+            PayloadReader(BrokerPayloads(consumer.connection, consumer.run_id), store),
             packer,
             self.settings,
             options.get("limit"),

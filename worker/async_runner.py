@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass, field
 
-from common.broker.work import Done
+from common.broker.commits import Done
 from common.errors import Interrupted, RowError, StepFailed
 from common.forks import keep_private
 from common.raised import StepCode
@@ -54,7 +54,7 @@ class AsyncRunner(Runner):
         self._step = step
         self._policy = RetryPolicy.of(step)
         routes = bench.packer.routing is not None
-        self._isolation = Isolation(step, bench.queue, self._run_one_row, bench.settings.patience, routes=routes)
+        self._isolation = Isolation(step, bench.consumer, self._run_one_row, bench.settings.patience, routes=routes)
         self._events = asyncio.Runner()
         self._context = contextvars.copy_context()
         self._loop: asyncio.AbstractEventLoop | None = None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 
-from common.broker.work import WorkQueue
+from common.broker.step_notes import StepNotes
 from common.columns import column_remedy, declared_columns, needed_column
 from common.errors import RunError
 from common.steps.base import BaseStep
@@ -17,9 +17,9 @@ class FirstBatch:
     From then on a column that is missing is a matter of the rows that lack it, which fail one by one.
     """
 
-    def __init__(self, step: BaseStep, queue: WorkQueue) -> None:
+    def __init__(self, step: BaseStep, notes: StepNotes) -> None:
         self._step = step
-        self._queue = queue
+        self._notes = notes
         self._passed = False
 
     def complaint(self, work: Work) -> str | None:
@@ -32,7 +32,7 @@ class FirstBatch:
         if missing is None:
             self._passed = True
             with suppress(RunError):  # then another worker will say it
-                self._queue.note_columns()
+                self._notes.note_columns()
             return None
         if self._seen_elsewhere():
             self._passed = True
@@ -51,6 +51,6 @@ class FirstBatch:
 
     def _seen_elsewhere(self) -> bool:
         try:
-            return self._queue.columns_noted()
+            return self._notes.columns_noted()
         except RunError:  # the rows will show it
             return True

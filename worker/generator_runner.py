@@ -4,14 +4,17 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from common.batch import Batch, Failure, Result
+from common.broker.commits import Done
 from common.broker.digests import note_digests
 from common.broker.generator_state import GeneratorState
-from common.broker.work import Done, Taken
+from common.broker.generators import GeneratorOwnership
+from common.broker.inbox import Taken
 from common.errors import RowError, RunError, StepFailed, UsageError
 from common.raised import StepCode
 from common.steps.base import GeneratorStep, Row
@@ -25,6 +28,7 @@ from worker.retry import Again, GivenUp, Retry, RetryPolicy
 from worker.runner import Bench, Runner
 from worker.work import Work
 
+T = TypeVar("T")
 TICKETS = 32
 """Tickets held at once."""
 TOGETHER_SECONDS = 0.02
@@ -45,6 +49,7 @@ class GeneratorRunner(Runner):
     def __init__(self, step: GeneratorStep, bench: Bench) -> None:
         super().__init__(step, bench)
         self._generator = step
+        self._ownership = GeneratorOwnership(bench.consumer, bench.settings.worker_lease)
         self._policy = RetryPolicy.of(step)
         self._retry = Retry(self._policy)
         self._owns = False
@@ -82,8 +87,7 @@ class GeneratorRunner(Runner):
         return f"the rows from row {self._offset} on"
 
     def _own(self) -> GeneratorState | None:
-        queue = self.bench.queue
-        state = queue.connection.insist(queue.own_generator, self.bench.settings.patience)
+        state = self._insist(self._ownership.own)
         self._owns = state is not None
         return state
 
@@ -119,8 +123,7 @@ class GeneratorRunner(Runner):
         """The tickets that are left are void; returns False where the broker has forgotten that it was the end."""
         entries = [ticket.taken.entry for ticket in self._tickets]
         self._tickets.clear()
-        queue = self.bench.queue
-        has_ended = queue.connection.insist(lambda: queue.void(entries), self.bench.settings.patience)
+        has_ended = self._insist(lambda: self._ownership.void(entries))
         self.intake.forget(entries)
         if not has_ended:
             self.intake.compare()
@@ -190,15 +193,14 @@ class GeneratorRunner(Runner):
             holes=len(failed) and made.count(None),
             last=last,
             routed=routed,
-            worker=self.bench.queue.worker_id,
+            worker=self.bench.consumer.worker_id,
             seconds=seconds,
         )
         return Done(ticket, result, payload, tuple(packer.letter(batch, whole, failure) for failure in failed))
 
     def _commit(self, made: list[Made]) -> bool:
-        queue = self.bench.queue
         ready = [(one.done, one.state.offset) for one in made]
-        landed = queue.connection.insist(lambda: queue.commit_generated(ready), self.bench.settings.patience)
+        landed = self._insist(lambda: self._ownership.commit(ready))
         self.intake.forget([one.done.taken.entry for one in made])
         if not all(landed):
             self.intake.compare()
@@ -206,12 +208,15 @@ class GeneratorRunner(Runner):
             self._note_digests(self._generator)
         return all(landed)
 
+    def _insist(self, act: Callable[[], T]) -> T:
+        return self.bench.consumer.connection.insist(act, self.bench.settings.patience)
+
     def _note_digests(self, loader: FileLoader) -> None:
         """So that the same data are known again, whatever time their files have."""
         digests = loader.digests()
         if any(digests):
             with suppress(RunError):  # they are not needed for this run
-                note_digests(self.bench.queue.connection, self.bench.queue.keys, loader.name, digests)
+                note_digests(self.bench.consumer.connection, self.bench.consumer.keys, loader.name, digests)
 
 
 def chunks(step: GeneratorStep, offset: int, bench: Bench) -> Iterator[tuple[list[Row], bool]]:

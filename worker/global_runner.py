@@ -6,7 +6,9 @@ import logging
 from collections.abc import Callable
 
 from common.batch import Chunk, Payload, Result
-from common.broker.work import Done, Taken
+from common.broker.commits import Done
+from common.broker.inbox import Taken
+from common.broker.staging import Staging
 from common.errors import BrokerFull, StepFailed, StoreError
 from worker.holes import put_back
 from worker.outcome import FailedRow, Outcome
@@ -29,11 +31,11 @@ class GlobalRunner(SyncRunner):
         try:
             return self._pack(work, outcome, seconds, staged)
         except (StepFailed, StoreError):
-            self._insist(lambda: self.bench.queue.unstage(work.taken, staged))
+            self._insist(lambda: Staging(self.bench.consumer).unstage(work.taken, staged))
             raise
 
     def _insist(self, act: Callable[[], None]) -> None:
-        self.bench.queue.connection.insist(act, self.bench.settings.patience, logger.warning)
+        self.bench.consumer.connection.insist(act, self.bench.settings.patience, logger.warning)
 
     def _stage(self, taken: Taken, payload: Payload, data: bytes) -> None:
         """Other branches of the graph may make room in a broker that is full; this step's input stays until the commit.
@@ -42,7 +44,7 @@ class GlobalRunner(SyncRunner):
             StepFailed: none has come for all the patience.
         """
         try:
-            self._insist(lambda: self.bench.queue.stage(taken, payload, data))
+            self._insist(lambda: Staging(self.bench.consumer).stage(taken, payload, data))
         except BrokerFull as error:
             raise StepFailed(
                 f"{error}: it has no room for what step '{self._step.name}' gave. Give it more memory, or keep such "
@@ -79,7 +81,7 @@ class GlobalRunner(SyncRunner):
             lost=work.whole.lost,
             holes=holes,
             routed=tuple(routed) if packer.routing else None,
-            worker=self.bench.queue.worker_id,
+            worker=self.bench.consumer.worker_id,
             seconds=seconds,
         )
         return Done(work.taken, result, letters=tuple(packer.letter(batch, work.whole, one) for one in failed))

@@ -7,7 +7,8 @@ import threading
 import time
 from collections.abc import Callable, Sequence
 
-from common.broker.work import Taken, WorkQueue
+from common.broker.consumer import Consumer
+from common.broker.inbox import Inbox, Taken
 from common.errors import Disconnected, RunError, StepFailed, WireError
 from common.settings import Settings
 from worker.holes import WholeRows, take_whole
@@ -32,14 +33,15 @@ class Intake:
 
     def __init__(
         self,
-        queue: WorkQueue,
+        consumer: Consumer,
         reader: PayloadReader,
         settings: Settings,
         room: Callable[[], int],
         deliver: Callable[[Work], None],
         fail: Callable[[BaseException], None],
     ) -> None:
-        self._queue = queue
+        self._consumer = consumer
+        self._inbox = Inbox(consumer)
         self._reader = reader
         self._settings = settings
         self._room = room
@@ -108,7 +110,7 @@ class Intake:
     def _reconnect(self, error: Disconnected) -> None:
         """A lost reply may have left entries pending for this worker: nobody else may take them, so it must look."""
         logger.warning("%s; trying again for up to %.0f s", error, self._settings.patience)
-        self._queue.connection.wait_until_reachable(self._settings.patience)
+        self._consumer.connection.wait_until_reachable(self._settings.patience)
         self._reader.forget()
         self._compare = True
 
@@ -116,14 +118,14 @@ class Intake:
         if self._compare:
             with self._lock:
                 held = set(self._held)  # before it asks: what is committed meanwhile is in the answer, and finished
-            unfinished = self._queue.pending(held)
+            unfinished = self._inbox.pending(held)
             self._compare = len(unfinished) > room
             if unfinished:
                 return self._hold(unfinished[:room])
         if left := self._claim_handed_back(room) or self._claim(self._find_dead(), room):
             return self._hold(left)
         block = min(LONGEST_BLOCK, self._settings.worker_lease / 4)
-        return self._hold(self._queue.read(room, block))
+        return self._hold(self._inbox.read(room, block))
 
     def _hold(self, taken: list[Taken]) -> list[Taken]:
         with self._lock:
@@ -134,7 +136,7 @@ class Intake:
         now = time.monotonic()
         if now - self._claimed < LONGEST_BLOCK:
             return []
-        found = self._queue.claim_handed_back(room)
+        found = self._inbox.claim_handed_back(room)
         if len(found) < room:  # else there may be more, which must not wait behind new ones
             self._claimed = now
         return found
@@ -145,11 +147,11 @@ class Intake:
         if now - self._looked < LONGEST_BLOCK:
             return set()
         self._looked = now
-        dead = self._queue.dead_workers() - self._buried
+        dead = self._consumer.dead_workers() - self._buried
         long_look = now - self._looked_long >= self._settings.worker_lease / 2
         if not dead and not long_look:
             return set()
-        silent = {worker for worker, entries in self._queue.silent_workers().items() if entries}
+        silent = {worker for worker, entries in self._inbox.silent_workers().items() if entries}
         self._buried |= dead - silent
         dead &= silent
         if long_look:
@@ -162,7 +164,7 @@ class Intake:
     def _claim(self, dead: set[str], room: int) -> list[Taken]:
         claimed: list[Taken] = []
         for worker in sorted(dead):
-            if len(claimed) < room and (found := self._queue.claim(worker, room - len(claimed))):
+            if len(claimed) < room and (found := self._inbox.claim(worker, room - len(claimed))):
                 logger.warning("took over %d batches of worker %s, which is dead", len(found), worker)
                 claimed += found
         return claimed
@@ -171,7 +173,7 @@ class Intake:
         if not taken:
             return
         try:
-            if not self._queue.is_of_this_run():
+            if not self._consumer.is_of_this_run():
                 self._give_back(taken)
                 return
             read = self._read(taken)
@@ -201,13 +203,13 @@ class Intake:
 
         The worker is about to find out, and to leave.
         """
-        self._queue.hand_back(taken)
+        self._inbox.hand_back(taken)
         self.forget([one.entry for one in taken])
         self._stopping.set()
 
     def _reading_again(self, taken: Taken) -> Callable[[], WholeRows]:
         def again() -> WholeRows:
-            connection, patience = self._queue.connection, self._settings.patience
+            connection, patience = self._consumer.connection, self._settings.patience
             try:
                 (inputs,) = connection.insist(lambda: self._reader.read([taken.batch]), patience)
             except WireError as error:

@@ -10,9 +10,9 @@ import threading
 from collections.abc import Callable
 from typing import TypeVar
 
-from common.broker.connection import Connection
+from common.broker.consumer import Consumer
 from common.broker.runs import RunRecord, RunRegistry
-from common.broker.work import WorkQueue
+from common.broker.step_notes import StepNotes
 from common.descriptor import StepDescriptor, describe_step
 from common.errors import CannotServe, PenstockError, describe
 from common.settings import Settings
@@ -28,10 +28,10 @@ logger = logging.getLogger("penstock.worker")
 class Introduction:
     """A worker's part in it."""
 
-    def __init__(self, connection: Connection, record: RunRecord, queue: WorkQueue, settings: Settings) -> None:
-        self._connection = connection
+    def __init__(self, consumer: Consumer, record: RunRecord, settings: Settings) -> None:
+        self._connection = consumer.connection
         self._record = record
-        self._queue = queue
+        self._notes = StepNotes(consumer)
         self._settings = settings
 
     def make(self, step: BaseStep, stopping: threading.Event, sources: Sources) -> RunRecord | None:
@@ -77,7 +77,7 @@ class Introduction:
 
     def _compare(self, step: BaseStep, own: StepDescriptor) -> StepDescriptor | None:
         """What the run takes the step to be; None where it does not ask, because it is over."""
-        said = self._insist(lambda: self._queue.describe(own.encode()))
+        said = self._insist(lambda: self._notes.describe(own.encode()))
         if said is None:
             return None
         first = StepDescriptor.decode(step.name, said)

@@ -11,8 +11,11 @@ from collections.abc import Callable, Sequence
 
 import msgpack
 
+from common.broker.commits import Done
 from common.broker.connection import Argument
-from common.broker.work import Done, Taken, WorkQueue
+from common.broker.consumer import Consumer
+from common.broker.inbox import Taken
+from common.broker.isolation import IsolationNotes
 from common.codec import decode_rows, encode_rows
 from common.errors import Interrupted, RowError, StepFailed, StoreError, WireError
 from common.steps.base import AsyncStep, Row, Step
@@ -37,10 +40,11 @@ class Isolation:
     """
 
     def __init__(
-        self, step: Step | AsyncStep, queue: WorkQueue, run_rows: RunRows, patience: float, *, routes: bool = False
+        self, step: Step | AsyncStep, consumer: Consumer, run_rows: RunRows, patience: float, *, routes: bool = False
     ) -> None:
         self._step = step
-        self._queue = queue
+        self._connection = consumer.connection
+        self._notes = IsolationNotes(consumer)
         self._run_rows = run_rows
         self._patience = patience
         self._routes = routes
@@ -49,7 +53,7 @@ class Isolation:
     def note_late(self, why: str) -> None:
         """The row that runs takes too long, and ends the worker."""
         if self._running is not None:
-            self._queue.note(self._running, why=why)
+            self._notes.note(self._running, why=why)
 
     def run(self, work: Work, pack: Callable[[Outcome], Done]) -> Done | None:
         """Returns what is to be committed for the batch, or None when another worker has it now.
@@ -77,7 +81,7 @@ class Isolation:
 
     def _mark_routing(self, work: Work) -> bool:
         """Notes that the rows are through and are about to be routed; returns whether the batch is still ours."""
-        begun = _number(self._notes(work).get("routing")) or 0
+        begun = _number(self._read_notes(work).get("routing")) or 0
         if begun >= KILLS:
             raise StepFailed(
                 f"the worker died each of {KILLS} times that the routing function of step '{self._step.name}' had the "
@@ -95,7 +99,7 @@ class Isolation:
             batch.step,
             work.taken.deliveries - 1,
         )
-        notes = self._notes(work)
+        notes = self._read_notes(work)
         kills = {place: _number(notes.get(f"kills{place}")) or 0 for place in range(whole.count)}
         fatal = _number(notes.get("running"))
         if fatal in kills:
@@ -129,11 +133,11 @@ class Isolation:
                 _unpack(noted, place, outcome)
         return outcome
 
-    def _notes(self, work: Work) -> dict[str, bytes]:
-        return self._queue.connection.insist(lambda: self._queue.isolated(work.taken.batch), self._patience)
+    def _read_notes(self, work: Work) -> dict[str, bytes]:
+        return self._connection.insist(lambda: self._notes.read(work.taken.batch), self._patience)
 
     def _note(self, work: Work, **fields: Argument) -> bool:
-        return self._queue.connection.insist(lambda: self._queue.note(work.taken, **fields), self._patience)
+        return self._connection.insist(lambda: self._notes.note(work.taken, **fields), self._patience)
 
     def _one_row(self, work: Work, place: int) -> Callable[[], Sequence[list[Row]]]:
         return lambda: [rows[place : place + 1] for rows in work.again().inputs]

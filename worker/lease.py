@@ -26,8 +26,9 @@ from pathlib import Path
 from typing import Any
 
 from common.broker.connection import Connection
+from common.broker.consumer import Consumer
 from common.broker.devices import DeviceLeases
-from common.broker.work import WorkQueue
+from common.broker.reports import LogLines
 from common.errors import NotPermitted, RunError
 from common.forks import keep_private
 from common.keys import Keys
@@ -230,8 +231,8 @@ def listen(url: str, run_id: str, worker_id: str, lease: float, step: str, echo:
     shipper = LogShipper(step, worker_id)
     collect_records(shipper, echo=sys.stderr if echo else None)
     # A connection of its own, so that nothing that it waits for holds up the lease.
-    queue = WorkQueue(Connection(url, timeout=max(1.0, lease / 3)), run_id, step, worker_id, lease)
-    return Listener(pipes, logging.getLogger(f"penstock.step.{step}"), shipper, queue)
+    log = LogLines(Consumer(Connection(url, timeout=max(1.0, lease / 3)), run_id, step, worker_id))
+    return Listener(pipes, logging.getLogger(f"penstock.step.{step}"), shipper, log)
 
 
 def answer_to(flush: int) -> bytes:

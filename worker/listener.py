@@ -13,7 +13,7 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 
-from common.broker.work import WorkQueue
+from common.broker.reports import LogLines
 from worker.log import LogShipper, end_of_worker
 from worker.printed import PrintedLines
 from worker.standard_streams import OUTPUTS
@@ -34,14 +34,14 @@ class Listener:
         shipper: takes those.
     """
 
-    def __init__(self, pipes: Sequence[int], logger: logging.Logger, shipper: LogShipper, queue: WorkQueue) -> None:
+    def __init__(self, pipes: Sequence[int], logger: logging.Logger, shipper: LogShipper, log: LogLines) -> None:
         self._lines = {
             pipe: PrintedLines(logger, level, pipe, of_threads=False)
             for pipe, (_, level) in zip(pipes, OUTPUTS, strict=True)
         }
         self._open = set(pipes)
         self._shipper = shipper
-        self._queue = queue
+        self._log = log
         self._reading = threading.Lock()
         self._shipping = threading.Lock()
         self._has_news = threading.Event()
@@ -91,7 +91,7 @@ class Listener:
 
     def _ship(self) -> None:
         with self._shipping:
-            self._shipper.ship(self._queue)
+            self._shipper.ship(self._log)
 
     def _end_lines(self) -> None:
         for lines in self._lines.values():

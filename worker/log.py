@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TextIO
 
-from common.broker.work import WorkQueue
+from common.broker.reports import LogLines
 from common.errors import RunError
 from common.forks import in_children
 from common.printable import PrintableFormatter
@@ -67,7 +67,7 @@ class LogShipper(logging.Handler):
         }
         self._keep([json.dumps(line).encode()])
 
-    def ship(self, queue: WorkQueue) -> None:
+    def ship(self, log: LogLines) -> None:
         """Sends what has been collected; keeps it when the broker cannot take it now."""
         for say in self.say_first:
             say()
@@ -77,7 +77,7 @@ class LogShipper(logging.Handler):
         if not lines:
             return
         try:
-            pushed_out = queue.report(lines)
+            pushed_out = log.send(lines)
         except RunError:
             with self._guard:
                 later, self._lines, self._bytes = self._lines, deque(), 0

@@ -7,7 +7,8 @@ import queue
 import threading
 from collections.abc import Callable, Sequence
 
-from common.broker.work import Done, WorkQueue
+from common.broker.commits import Commits, Done
+from common.broker.connection import Connection
 from common.errors import BrokerFull, Disconnected
 from common.settings import Settings
 
@@ -28,12 +29,14 @@ class Outbox:
 
     def __init__(
         self,
-        work_queue: WorkQueue,
+        commits: Commits,
+        connection: Connection,
         settings: Settings,
         settled: Callable[[Sequence[str]], None],
         fail: Callable[[BaseException], None],
     ) -> None:
-        self._work_queue = work_queue
+        self._commits = commits
+        self._connection = connection
         self._settings = settings
         self._settled = settled
         self._fail = fail
@@ -74,11 +77,11 @@ class Outbox:
         """A commit whose reply was lost is sent again: the script writes nothing the second time."""
         while True:
             try:
-                landed = self._work_queue.commit(done)
+                landed = self._commits.commit(done)
                 break
             except (Disconnected, BrokerFull) as error:
                 logger.warning("%s; %d results wait to be committed", error, len(done))
-                self._work_queue.connection.wait_until_reachable(self._settings.patience)
+                self._connection.wait_until_reachable(self._settings.patience)
                 self._full.wait(1.0 if isinstance(error, BrokerFull) else 0.0)
         for one, landing in zip(done, landed, strict=True):
             if not landing:

@@ -7,7 +7,7 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from common.batch import Batch, Payload, Slice
-from common.broker.work import WorkQueue
+from common.broker.payloads import BrokerPayloads
 from common.codec import Row, decode_rows
 from common.errors import PayloadLost, PayloadMissing, WireError
 from common.payloads import FileStore
@@ -26,8 +26,8 @@ class PayloadReader:
     since a step may change what it is given.
     """
 
-    def __init__(self, queue: WorkQueue, files: FileStore | None) -> None:
-        self._queue = queue
+    def __init__(self, inside: BrokerPayloads, files: FileStore | None) -> None:
+        self._inside = inside
         self._files = files
         self._rests: OrderedDict[Payload, dict[int, Row | None]] = OrderedDict()
         self._rest_rows = 0
@@ -79,7 +79,7 @@ class PayloadReader:
     def _fetch(self, payloads: Sequence[Payload]) -> dict[Payload, Rows | PayloadLost]:
         wanted = list(dict.fromkeys(payloads))
         inside = [payload for payload in wanted if payload.external is None]
-        stored: dict[Payload, bytes | PayloadLost | None] = dict(zip(inside, self._queue.payloads(inside), strict=True))
+        stored: dict[Payload, bytes | PayloadLost | None] = dict(zip(inside, self._inside.read(inside), strict=True))
         if self._files is not None:
             outside = [payload for payload in wanted if payload.external is not None]
             stored |= zip(outside, self._files.read_all(outside), strict=True)
@@ -91,7 +91,7 @@ class PayloadReader:
         }
 
     def _name(self, payload: Payload) -> str:
-        return payload.external or self._queue.keys.payload(payload.step, payload.seq, payload.attempt)
+        return payload.external or self._inside.name(payload)
 
     def _in_rest(self, piece: Slice) -> bool:
         rest = self._rests.get(piece.payload)

@@ -11,7 +11,10 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 
-from common.broker.work import Done, WorkQueue
+from common.broker.commits import Commits, Done
+from common.broker.consumer import Consumer
+from common.broker.inbox import Inbox
+from common.broker.step_notes import StepNotes
 from common.errors import EXIT_TIMEOUT, BrokerError, Interrupted, RunError
 from common.settings import Settings
 from common.steps.base import BaseStep
@@ -37,7 +40,7 @@ class Bench:
         last_words: called before the worker leaves in the midst of a batch, to send what it has logged.
     """
 
-    queue: WorkQueue
+    consumer: Consumer
     reader: PayloadReader
     packer: Packer
     settings: Settings
@@ -60,10 +63,11 @@ class Runner(ABC):
         self.stopping = threading.Event()
         self.error: BaseException | None = None
         self.complaints = Complaints(step.name)
-        self._first_batch = FirstBatch(step, bench.queue)
+        self._first_batch = FirstBatch(step, StepNotes(bench.consumer))
         self.inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self.intake = Intake(bench.queue, bench.reader, bench.settings, self.room, self.deliver, self.fail)
-        self.outbox = Outbox(bench.queue, bench.settings, self.intake.forget, self.fail)
+        self.intake = Intake(bench.consumer, bench.reader, bench.settings, self.room, self.deliver, self.fail)
+        commits = Commits(bench.consumer)
+        self.outbox = Outbox(commits, bench.consumer.connection, bench.settings, self.intake.forget, self.fail)
         self.watchdog = Watchdog(step.batch_timeout, self._leave_late)
 
     def load(self) -> None:
@@ -127,9 +131,10 @@ class Runner(ABC):
 
     def hand_back(self, left: Sequence[Work]) -> None:
         """Gives batches to whoever reads next, as soon as the broker is there."""
-        queue, taken = self.bench.queue, [work.taken for work in left]
+        taken = [work.taken for work in left]
         if left and self.error is None:
-            queue.connection.insist(lambda: queue.hand_back(taken), self.bench.settings.patience)
+            consumer = self.bench.consumer
+            consumer.connection.insist(lambda: Inbox(consumer).hand_back(taken), self.bench.settings.patience)
             self.intake.forget([one.entry for one in taken])
 
     def refuse(self, work: Work) -> Done | None:

@@ -13,8 +13,11 @@ from contextlib import suppress
 from dataclasses import replace
 
 from common.broker.connection import Connection
+from common.broker.consumer import Consumer
+from common.broker.membership import Membership
+from common.broker.reports import LogLines
 from common.broker.runs import RunRecord, RunRegistry
-from common.broker.work import WorkQueue
+from common.broker.step_notes import StepNotes
 from common.cuda import DevicesWanted, devices_wanted
 from common.descriptor import step_digest
 from common.errors import (
@@ -75,7 +78,9 @@ class Worker:
         self._step_name = step
         self._settings = settings
         self._place = place
-        self._queue = WorkQueue(connection, record.run_id, step, self.worker_id, settings.worker_lease, record.begun)
+        self._consumer = Consumer(connection, record.run_id, step, self.worker_id, record.begun)
+        self._membership = Membership(self._consumer, settings.worker_lease)
+        self._log_lines = LogLines(self._consumer)
         self._runner: Runner | None = None
         self._placement: Placement | None = None
         self._lost_devices = False
@@ -93,7 +98,7 @@ class Worker:
         self._stopping.set()
         if self._loading:
             with suppress(RunError):
-                self._queue.leave()
+                self._membership.leave()
             with self._load_ends:
                 # One that has just been loaded is unloaded as well.
                 if not self._load_ends.wait_for(lambda: not self._loading, LOADED_SECONDS):
@@ -142,7 +147,7 @@ class Worker:
                 lines.end_lines()
             streams.restore()
             keeper.flush()
-            shipper.ship(self._queue)
+            shipper.ship(self._log_lines)
             self._leave(facts)
             keeper.stop()
 
@@ -153,13 +158,13 @@ class Worker:
         step = assembly.build()
         facts["digest"] = step_digest(step, assembly.sources)
         logging.getLogger(type(step).__module__.partition(".")[0]).setLevel(logging.INFO)
-        introduction = Introduction(self._connection, self._record, self._queue, self._settings)
+        introduction = Introduction(self._consumer, self._record, self._settings)
         record = introduction.make(step, self._stopping, assembly.sources)
         if record is None:
             return self._exit_code
         self._record, self._turns = record, Turns(self._connection, record)
         assembly = replace(assembly, record=record)
-        runner = assembly.runner(step, self._queue, self._stopping, lambda: shipper.ship(self._queue))
+        runner = assembly.runner(step, self._consumer, self._stopping, lambda: shipper.ship(self._log_lines))
         self._has_turn = self._turns.wait(self._step_name, self._stopping.wait)
         if not self._has_turn:
             self.is_out_of_turn = not self._stopping.is_set()
@@ -180,7 +185,7 @@ class Worker:
                 self._loading = False
                 self._load_ends.notify_all()
         self._join({**facts, "loaded": True})
-        self._connection.insist(self._queue.note_loaded, self._settings.patience)
+        self._connection.insist(StepNotes(self._consumer).note_loaded, self._settings.patience)
         logger.info("step '%s' loaded by worker %s on %s", self._step_name, self.worker_id, facts["host"])
         try:
             self._runner = runner
@@ -231,7 +236,7 @@ class Worker:
         def say(waits: str) -> None:
             logger.info("worker %s of step '%s' %s", self.worker_id, self._step_name, waits)
             with suppress(RunError):
-                self._queue.tell({**facts, "waits": waits})
+                self._membership.tell({**facts, "waits": waits})
 
         if not placement.take(self._stopping, say):
             return False
@@ -253,7 +258,7 @@ class Worker:
             self.stop()
 
     def _join(self, facts: Mapping[str, object]) -> None:
-        self._connection.insist(lambda: self._queue.join(facts), self._settings.patience, logger.warning)
+        self._connection.insist(lambda: self._membership.join(facts), self._settings.patience, logger.warning)
 
     def _unload(self, runner: Runner) -> None:
         try:
@@ -264,29 +269,29 @@ class Worker:
     def _leave(self, facts: dict[str, object]) -> None:
         """What went wrong stays readable for the coordinator, which decides what it means."""
         try:
-            self._queue.leave()
+            self._membership.leave()
         except RunError as error:
             logger.warning("this worker's lease will run out by itself: %s", error)
         if "load_error" in facts or "refused" in facts:
             with suppress(RunError):
-                self._queue.tell(facts)
+                self._membership.tell(facts)
 
     def _watch(self, shipper: LogShipper, keeper: Keeper) -> None:
         registry = RunRegistry(self._connection)
         while not self._stopping.wait(LOOK_SECONDS if self._turns.several else WATCH_SECONDS):
             try:
-                shipper.ship(self._queue)
+                shipper.ship(self._log_lines)
                 if not self._is_local:
                     self._absence.look()
                 status, want = registry.status(self._record.run_id)
                 self._check_devices()
                 if not status:
                     raise RunGone(self._connection.shown_url)
-                if not self._queue.is_of_this_run():
+                if not self._consumer.is_of_this_run():
                     logger.info("run '%s' was begun anew (--fresh): this worker leaves", self._record.run_id)
                     self.stop()
                     continue
-                self._queue.stay_known()
+                self._membership.stay_known()
                 if status in ENDED or want == "stop":
                     self.stop()
                 elif self._absence.is_too_long():
@@ -309,6 +314,6 @@ class Worker:
         if stage != mine:
             why = f"{turns.name(mine)} is over" if stage > mine else f"the run has gone back to {turns.name(stage)}"
             logger.info("%s: step '%s' leaves", why, self._step_name)
-            shipper.ship(self._queue)
+            shipper.ship(self._log_lines)
             self.is_out_of_turn = True
             self.stop()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from common.batch import Batch
-from common.broker.work import Done
+from common.broker.commits import Done
 from common.errors import Interrupted, StepFailed
 from common.steps.base import Row, Step
 from worker.attempts import Attempts
@@ -28,7 +28,7 @@ class SyncRunner(Runner):
         self._step = step
         self._attempts = Attempts(step, self.pause, self.complaints, self.watchdog.watch)
         routes = bench.packer.routing is not None
-        self._isolation = Isolation(step, bench.queue, self._attempts.run, bench.settings.patience, routes=routes)
+        self._isolation = Isolation(step, bench.consumer, self._attempts.run, bench.settings.patience, routes=routes)
         self._batch_seconds = AHEAD_SECONDS
         self._batch: Batch | None = None
 

@@ -10,8 +10,8 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 
 from common.broker.connection import Connection
+from common.broker.membership import EXIT_SECONDS
 from common.broker.runs import RunRecord, RunRegistry, WorkerRecord
-from common.broker.work import EXIT_SECONDS
 from common.errors import RunError
 from worker.lease import process_state
 

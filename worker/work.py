@@ -7,7 +7,8 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from common.batch import Batch, Chunk, DeadLetter, Failure, Result
-from common.broker.work import Done, Taken
+from common.broker.commits import Done
+from common.broker.inbox import Taken
 from common.codec import check_row, encode_rows
 from common.columns import promised_columns
 from common.errors import RowError, RowTooLarge, RunError, StepFailed, describe

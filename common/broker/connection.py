@@ -347,6 +347,12 @@ class Connection:
         return BrokerError(answer)
 
 
+def raise_first(replies: Sequence[Any]) -> None:
+    """Raises what the first call of a batch that failed was answered."""
+    for error in (reply for reply in replies if isinstance(reply, RunError)):
+        raise error
+
+
 def _is_refusal(error: Exception) -> bool:
     """By an ACL; of a script's commands each version says it in words of its own."""
     refusals = redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError

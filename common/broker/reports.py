@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 
 from common.batch import DeadLetter
 from common.broker.connection import Connection
+from common.broker.consumer import Consumer
 from common.errors import WireError
 from common.keys import Keys
 from common.wire import decode_letters, message_of
@@ -59,3 +60,14 @@ class Reports:
         self._at_once[stream] = max(1, min(AT_ONCE, 8 * count, fitting))
         self.more = len(entries) == count
         return [(entry.decode(), fields) for entry, fields in entries]
+
+
+class LogLines:
+    """One worker's way to the log of the run."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._consumer = consumer
+
+    def send(self, lines: Sequence[bytes]) -> int:
+        """Sends log records on their way to the run directory; returns how many older ones were dropped for them."""
+        return self._consumer.write("report", [self._consumer.keys.log], LOG_LENGTH, LOG_BYTES, *lines) - 1

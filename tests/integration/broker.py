@@ -10,10 +10,18 @@ from typing import Any
 import pytest
 
 from common.batch import Batch, DeadLetter, Entry, Failure, Input, PartWritten, Payload, Result, Slice
+from common.broker.commits import Commits, Done
 from common.broker.connection import Connection, script_text
+from common.broker.consumer import Consumer
 from common.broker.control import Control, Tick
-from common.broker.reports import Reports
-from common.broker.work import Done, Taken, WorkQueue
+from common.broker.generators import GeneratorOwnership
+from common.broker.inbox import Inbox, Taken
+from common.broker.isolation import IsolationNotes
+from common.broker.membership import Membership
+from common.broker.payloads import BrokerPayloads
+from common.broker.reports import LogLines, Reports
+from common.broker.staging import Staging
+from common.broker.step_notes import StepNotes
 from common.errors import Disconnected
 from common.keys import GROUP, HANDED_BACK, Keys
 from tests.proxy import Proxy
@@ -57,6 +65,23 @@ def part(first: int = 0, last: int = 0, step: str = "a") -> PartWritten:
     return PartWritten(step, first, last, f"{step}-{first}.parquet", 10, 0, "digest", b"schema", 100)
 
 
+class Worker:
+    """All that one worker of a step does to the broker."""
+
+    def __init__(self, consumer: Consumer, lease: float = LEASE) -> None:
+        self.consumer = consumer
+        self.worker_id = consumer.worker_id
+        self.membership = Membership(consumer, lease)
+        self.notes = StepNotes(consumer)
+        self.inbox = Inbox(consumer)
+        self.commits = Commits(consumer)
+        self.staging = Staging(consumer)
+        self.generator = GeneratorOwnership(consumer, lease)
+        self.isolation = IsolationNotes(consumer)
+        self.payloads = BrokerPayloads(consumer.connection, consumer.run_id)
+        self.log = LogLines(consumer)
+
+
 @dataclass
 class Run:
     """A run with the steps `a` and `b` and the generator `g`, its coordinator alive."""
@@ -78,18 +103,18 @@ class Run:
         """Another coordinator, that has taken nothing over yet."""
         return Control(Connection(url or self.url), self.run_id, holder(token), lease)
 
-    def worker(self, name: str, step: str = "a", url: str = "") -> WorkQueue:
+    def worker(self, name: str, step: str = "a", url: str = "") -> Worker:
         """A worker with a lease."""
-        queue = WorkQueue(Connection(url or self.url), self.run_id, step, name, LEASE)
-        queue.join({"step": step, "host": "here", "pid": 1})
-        return queue
+        worker = Worker(Consumer(Connection(url or self.url), self.run_id, step, name))
+        worker.membership.join({"step": step, "host": "here", "pid": 1})
+        return worker
 
-    def die(self, worker: WorkQueue) -> None:
+    def die(self, worker: Worker) -> None:
         """As the worker's keeper says it, which has seen it end."""
         self.fall_silent(worker)
         self.connection.command("SADD", self.keys.dead, worker.worker_id)
 
-    def fall_silent(self, worker: WorkQueue) -> None:
+    def fall_silent(self, worker: Worker) -> None:
         """As if the worker's lease had run out."""
         self.connection.command("DEL", self.keys.worker(worker.worker_id))
 
@@ -147,8 +172,8 @@ def done(entry: Taken, payload: bytes | None = b"rows", letters: tuple[DeadLette
     return Done(entry, Result(batch.step, batch.seq, batch.attempt, worker="w", **facts), payload, letters)
 
 
-def take(worker: WorkQueue, count: int = 1) -> list[Taken]:
-    taken = worker.read(count, 0)
+def take(worker: Worker, count: int = 1) -> list[Taken]:
+    taken = worker.inbox.read(count, 0)
     assert len(taken) == count
     return taken
 
@@ -181,7 +206,7 @@ def failed(taken: Taken, seq: int, offset: int, attempt: int = 0) -> tuple[Done,
     return Done(taken, Failure("g", seq, attempt, "no")), offset
 
 
-def tickets(run: Run, worker: WorkQueue, count: int) -> list[Taken]:
+def tickets(run: Run, worker: Worker, count: int) -> list[Taken]:
     sent = run.control.marks(["g"])[2]["g"]
     run.dispatch(*(Batch("g", seq) for seq in range(sent, sent + count)))
     return take(worker, count)

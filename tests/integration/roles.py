@@ -10,15 +10,15 @@ import redis
 
 from common.batch import Payload, Reopened
 from common.broker.connection import NO_KEY, Connection
+from common.broker.consumer import Consumer
 from common.broker.control import Tick
 from common.broker.devices import DeviceHolder, DeviceLeases
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
-from common.broker.work import WorkQueue
 from common.keys import RUNS, device_key
 from common.wire import PROTOCOL
 from coordinator.removal import old_at_broker
-from tests.integration.broker import LEASE, Run, batch, done, letter, made, part, take, tickets
+from tests.integration.broker import LEASE, Run, Worker, batch, done, letter, made, part, take, tickets
 from tests.integration.harness import REPOSITORY
 
 FILE = REPOSITORY / "examples" / "acl" / "users.acl"
@@ -99,45 +99,45 @@ def do_worker(admin: Run, url: str) -> None:
     registry.status(admin.run_id), registry.stage(admin.run_id)
     assert registry.is_coordinated(admin.run_id)
     one, two, generator = worker(admin, connection, "a"), worker(admin, connection, "a"), worker(admin, connection, "g")
-    assert one.describe(b"what it is") == b"what it is"
+    assert one.notes.describe(b"what it is") == b"what it is"
     registry.workers(admin.run_id)
-    one.tell({"step": "a"}), one.note_loaded(), one.note_columns(), one.columns_noted()
-    one.report([b"line"])
-    assert one.is_of_this_run()
+    one.membership.tell({"step": "a"}), one.notes.note_loaded(), one.notes.note_columns(), one.notes.columns_noted()
+    one.log.send([b"line"])
+    assert one.consumer.is_of_this_run()
     admin.dispatch(*(batch(seq) for seq in range(5)))
     admin.dispatch(batch(5, slices=1_500))
     first, second, third, fourth = take(one, 4)
-    one.stage(first, Payload("a", 99), b"rows")
-    one.payloads([Payload("a", 99)])
-    one.unstage(first, [Payload("a", 99)])
-    one.note(first, running=1), one.isolated(first.batch)
-    one.commit([done(first, b"rows", (letter(),))])
-    one.hand_back([second])
-    two.silent_workers(), two.dead_workers(), one.pending()
+    one.staging.stage(first, Payload("a", 99), b"rows")
+    one.payloads.read([Payload("a", 99)])
+    one.staging.unstage(first, [Payload("a", 99)])
+    one.isolation.note(first, running=1), one.isolation.read(first.batch)
+    one.commits.commit([done(first, b"rows", (letter(),))])
+    one.inbox.hand_back([second])
+    two.inbox.silent_workers(), two.consumer.dead_workers(), one.inbox.pending()
     admin.connection.command("XADD", admin.keys.inputs("a"), "*", "m", b"no batch")
-    two.read(10, 0.001)
+    two.inbox.read(10, 0.001)
     ticket, other, void = tickets(admin, generator, 3)
-    generator.own_generator()
-    generator.commit_generated([made(ticket, 0, 5)])
-    generator.commit_generated([made(other, 1, 9, last=True)])
-    generator.void([void.entry])
+    generator.generator.own()
+    generator.generator.commit([made(ticket, 0, 5)])
+    generator.generator.commit([made(other, 1, 9, last=True)])
+    generator.generator.void([void.entry])
     keep(connection, admin, one)
-    assert [taken.entry for taken in two.claim(one.worker_id, 5)] == [third.entry, fourth.entry]
-    two.hand_back(two.pending())
-    two.leave(), generator.leave()
+    assert [taken.entry for taken in two.inbox.claim(one.worker_id, 5)] == [third.entry, fourth.entry]
+    two.inbox.hand_back(two.inbox.pending())
+    two.membership.leave(), generator.membership.leave()
     leases = DeviceLeases(connection, DeviceHolder("r", "a", "w", 1, 1).dump(), LEASE)
     taken, _ = leases.take(DEVICES)
     leases.renew(DEVICES), leases.others(DEVICES), leases.release(taken)
 
 
-def worker(admin: Run, connection: Connection, step: str) -> WorkQueue:
+def worker(admin: Run, connection: Connection, step: str) -> Worker:
     number = admin.connection.command("HINCRBY", "penstock:test:numbers", "worker", 1)
-    queue = WorkQueue(connection, admin.run_id, step, f"w{number}", LEASE)
-    queue.join({"step": step, "host": "here", "pid": 1})
-    return queue
+    made = Worker(Consumer(connection, admin.run_id, step, f"w{number}"))
+    made.membership.join({"step": step, "host": "here", "pid": 1})
+    return made
 
 
-def keep(connection: Connection, admin: Run, of: WorkQueue) -> None:
+def keep(connection: Connection, admin: Run, of: Worker) -> None:
     """As the keeper of a worker's lease does (`worker/lease.py`), until the worker is dead."""
     key = admin.keys.worker(of.worker_id)
     connection.command("PEXPIRE", key, 1000)
@@ -167,7 +167,7 @@ def do_coordinator(admin: Run, url: str) -> None:
     do_dashboard(run, url)
     dead = worker(run, run.connection, "a")
     run.dispatch(*(batch(seq) for seq in range(6, 8)))
-    dead.read(1, 0)
+    dead.inbox.read(1, 0)
     run.control.in_hand(run.steps)
     assert run.control.reclaim(run.steps) == 1
     run.die(dead)

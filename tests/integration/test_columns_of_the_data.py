@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from common.batch import Batch, Failure
-from common.broker.work import Taken
+from common.broker.inbox import Taken
 from tests.integration.broker import Run
 from tests.integration.harness import Harness, harnesses
 from tests.integration.sight import Sight
@@ -118,7 +118,7 @@ def test_rows_without_a_column_that_others_have_fail_one_by_one(harness: Harness
 def test_what_one_worker_has_seen_holds_for_all(run: Run) -> None:
     """A worker that comes late may begin with rows that lack what others have."""
     step = Upper(name="a", input_mappings={"text": "body"})
-    early, late, other = (FirstBatch(step, run.worker(name)) for name in ("w1", "w2", "w3"))
+    early, late, other = (FirstBatch(step, run.worker(name).notes) for name in ("w1", "w2", "w3"))
     assert early.complaint(work([])) is None, "no rows show nothing"
     assert "needs column 'body' (as 'text'), which none of the 2 rows" in str(early.complaint(work([{"n": 1}, {}])))
     assert early.complaint(work([{"n": 1}, {"body": "x"}])) is None

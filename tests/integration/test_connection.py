@@ -49,22 +49,22 @@ def test_what_finishes_work_goes_through_on_a_full_broker(full_broker: FullBroke
     orphans = take(dead, 2)
     run.die(dead)
     one, two = take(worker, 2)
-    generator.own_generator()
+    generator.generator.own()
     ticket, spare = tickets(run, generator, 2)
     run.store(Payload("a", 7), Payload("a", 8))
     fill()
     with pytest.raises(BrokerFull):
         run.connection.command("SET", "x", "y")
-    assert worker.commit([done(one, b"rows" * 1_000, (letter(),))]) == [True]
-    assert generator.commit_generated([made(ticket, 0, 5, last=True)]) == [True]
-    generator.void([spare.entry])
+    assert worker.commits.commit([done(one, b"rows" * 1_000, (letter(),))]) == [True]
+    assert generator.generator.commit([made(ticket, 0, 5, last=True)]) == [True]
+    generator.generator.void([spare.entry])
     run.control.part_written(part(), [Payload("a", 7)], [letter()])
     assert run.control.tick(Tick(release=[Payload("a", 8)], cursor=3)) == ({}, False)
     assert run.stored(Payload("a", 2), Payload("g", 0), Payload("a", 7), Payload("a", 8)) == [True, True, False, False]
-    assert [one.entry for one in worker.claim("w3", 5)] == [one.entry for one in orphans]
-    worker.hand_back([two])
-    assert [one.batch for one in worker.claim_handed_back(10)] == [two.batch]
-    worker.leave()
+    assert [one.entry for one in worker.inbox.claim("w3", 5)] == [one.entry for one in orphans]
+    worker.inbox.hand_back([two])
+    assert [one.batch for one in worker.inbox.claim_handed_back(10)] == [two.batch]
+    worker.membership.leave()
     assert len(run.journal()) == 3
     assert len(run.reports.letters()[0]) == 2
 
@@ -143,7 +143,7 @@ def test_scripts_that_the_broker_has_forgotten_are_sent_again(run: Run) -> None:
     worker = run.worker("w1")
     taken = take(worker, 2)
     run.connection.command("SCRIPT", "FLUSH")
-    assert worker.commit([done(one) for one in taken]) == [True, True]
+    assert worker.commits.commit([done(one) for one in taken]) == [True, True]
     run.connection.command("SCRIPT", "FLUSH")
     tick = Tick(dispatch={"a": [batch(2)]}, redo=[batch(0, 1)], release=[Payload("a", 0)], cursor=2)
     assert run.control.tick(tick) == ({"a": 3}, False)

@@ -19,9 +19,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from common.batch import Batch, Payload, Result
+from common.broker.consumer import Consumer
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
-from common.broker.work import WorkQueue
 from common.codec import decode_rows
 from common.errors import PenstockError
 from common.keys import GROUP, Keys
@@ -33,7 +33,7 @@ from coordinator.failures import FailureLog
 from coordinator.logfile import PipelineLog
 from coordinator.program import LoggingReporter
 from coordinator.removal import old_at_broker
-from tests.integration.broker import LEASE, Run, batch, letter, part
+from tests.integration.broker import Run, Worker, batch, letter, part
 from worker.finder import Finder
 from worker.turns import Turns
 
@@ -122,9 +122,9 @@ def begun(url: str) -> Run:
     RunRegistry(run.connection).add(run.run_id)
     run.dispatch(*(batch(seq) for seq in range(3)))
     run.dispatch(*(Batch("g", seq) for seq in range(3)))
-    run.worker("w").read(1, 0)
-    run.worker("h", "g").own_generator()
-    run.worker("w").report([b'{"text": "x"}'])
+    run.worker("w").inbox.read(1, 0)
+    run.worker("h", "g").generator.own()
+    run.worker("w").log.send([b'{"text": "x"}'])
     return run
 
 
@@ -180,29 +180,29 @@ def read_as_worker(run: Run) -> None:
             for read in (turns.look, lambda: turns.of("a"), lambda: turns.wait("a", lambda _: True)):
                 endures(read)
     for step in ("a", "g"):
-        queue = WorkQueue(run.connection, run.run_id, step, "late", LEASE)
+        worker = Worker(Consumer(run.connection, run.run_id, step, "late"))
         for read in (
-            partial(queue.join, {"step": step}),
-            partial(queue.describe, b"x"),
-            queue.columns_noted,
-            partial(claim_all, queue),
-            partial(queue.read, 10, 0),
-            queue.pending,
-            queue.own_generator,
-            partial(queue.isolated, Batch(step, 0)),
-            partial(rows_of, queue),
-            queue.leave,
+            partial(worker.membership.join, {"step": step}),
+            partial(worker.notes.describe, b"x"),
+            worker.notes.columns_noted,
+            partial(claim_all, worker),
+            partial(worker.inbox.read, 10, 0),
+            worker.inbox.pending,
+            worker.generator.own,
+            partial(worker.isolation.read, Batch(step, 0)),
+            partial(rows_of, worker),
+            worker.membership.leave,
         ):
             endures(read)
 
 
-def claim_all(queue: WorkQueue) -> None:
-    for worker in queue.dead_workers() | queue.silent_workers().keys():
-        queue.claim(worker, 5)
+def claim_all(worker: Worker) -> None:
+    for other in worker.consumer.dead_workers() | worker.inbox.silent_workers().keys():
+        worker.inbox.claim(other, 5)
 
 
-def rows_of(queue: WorkQueue) -> None:
-    for data in queue.payloads([Payload("g", 0)]):
+def rows_of(worker: Worker) -> None:
+    for data in worker.payloads.read([Payload("g", 0)]):
         decode_rows(data or b"")
 
 

@@ -9,10 +9,11 @@ import pytest
 
 from common.batch import Payload
 from common.broker.connection import Connection
-from common.broker.work import WorkQueue
+from common.broker.consumer import Consumer
+from common.broker.payloads import BrokerPayloads
 from common.codec import encode_rows
 from common.settings import Settings
-from tests.integration.broker import LEASE, Run, batch
+from tests.integration.broker import Run, batch
 from tests.integration.harness import wait_for
 from tests.proxy import Proxy
 from worker.intake import Intake
@@ -30,11 +31,11 @@ def delivered() -> queue.SimpleQueue[Work | BaseException]:
 @pytest.fixture
 def intake(run: Run, proxy: Proxy, delivered: queue.SimpleQueue[Work | BaseException]) -> Iterator[Intake]:
     """Of a worker whose way to the broker loses replies."""
-    work_queue = run.worker("w1", url=proxy.url)
+    worker = run.worker("w1", url=proxy.url)
     settings = Settings(worker_lease=1.0, patience=20.0)
     taking = Intake(
-        work_queue,
-        PayloadReader(work_queue, None),
+        worker.consumer,
+        PayloadReader(worker.payloads, None),
         settings,
         room=lambda: 1 - taking.held,
         deliver=delivered.put,
@@ -64,12 +65,13 @@ def test_a_batch_of_a_run_that_was_begun_anew_is_handed_back(
     run.store(Payload("g", 0), data=encode_rows(ROWS))
     run.dispatch(batch(0))
     run.control.update(begun="now")
-    of_the_run_before = WorkQueue(Connection(run.url), run.run_id, "a", "w1", LEASE, "before")
-    reader, settings = PayloadReader(of_the_run_before, None), Settings(worker_lease=1.0, patience=20.0)
+    of_the_run_before = Consumer(Connection(run.url), run.run_id, "a", "w1", "before")
+    reader = PayloadReader(BrokerPayloads(of_the_run_before.connection, run.run_id), None)
+    settings = Settings(worker_lease=1.0, patience=20.0)
     taking = Intake(of_the_run_before, reader, settings, lambda: 1, delivered.put, delivered.put)
     taking.start()
     other = run.worker("w2")
-    (again,) = wait_for(lambda: other.claim_handed_back(5), what="the batch")
+    (again,) = wait_for(lambda: other.inbox.claim_handed_back(5), what="the batch")
     taking.stop()
     assert (delivered.empty(), taking.held) == (True, 0)
     assert (again.batch, again.deliveries) == (batch(0), 1)

@@ -10,10 +10,11 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
 from common.batch import Payload, Result
+from common.broker.commits import Done
 from common.broker.control import Tick
-from common.broker.work import Done, Taken, WorkQueue
+from common.broker.inbox import Taken
 from common.wire import decode_batch
-from tests.integration.broker import Run, batch, done
+from tests.integration.broker import Run, Worker, batch, done
 
 WORKERS = ("w0", "w1", "w2")
 names = st.sampled_from(WORKERS)
@@ -28,7 +29,7 @@ class Protocol(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.run = Run(self.url)
-        self.workers: dict[str, WorkQueue] = {name: self.run.worker(name) for name in WORKERS}
+        self.workers: dict[str, Worker] = {name: self.run.worker(name) for name in WORKERS}
         self.alive = set(WORKERS)
         self.sent = 0
         self.attempts: Counter[int] = Counter()
@@ -54,11 +55,11 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(name=names, count=counts)
     def read(self, name: str, count: int) -> None:
-        self.hold(name, self.workers[name].read(count, 0))
+        self.hold(name, self.workers[name].inbox.read(count, 0))
 
     @rule(name=names, of=names, count=counts)
     def claim(self, name: str, of: str, count: int) -> None:
-        claimed = self.workers[name].claim(of, count)
+        claimed = self.workers[name].inbox.claim(of, count)
         assert not claimed or of not in self.alive
         self.hold(name, claimed)
 
@@ -73,14 +74,14 @@ class Protocol(RuleBasedStateMachine):
     def look(self, name: str) -> None:
         """A reply may have been lost: what the broker says is pending is what this worker has."""
         mine = {entry for entry, owner in self.owner.items() if owner == name}
-        found = self.workers[name].pending()
+        found = self.workers[name].inbox.pending()
         assert {one.entry for one in found} == mine
         assert all(one.deliveries == self.deliveries[identity(one)] for one in found)
         self.hands[name] = {one.entry: one for one in found}
 
     @rule(name=names, count=counts)
     def claim_handed_back(self, name: str, count: int) -> None:
-        self.hold(name, self.workers[name].claim_handed_back(count))
+        self.hold(name, self.workers[name].inbox.claim_handed_back(count))
 
     @rule(name=names, data=st.data())
     def commit(self, name: str, data: st.DataObject) -> None:
@@ -88,7 +89,7 @@ class Protocol(RuleBasedStateMachine):
             return
         some = data.draw(st.lists(st.sampled_from(sorted(self.hands[name])), min_size=1, max_size=3))
         ready = [done(self.hands[name][entry], name.encode()) for entry in some]
-        for entry, one, landed in zip(some, ready, self.workers[name].commit(ready), strict=True):
+        for entry, one, landed in zip(some, ready, self.workers[name].commits.commit(ready), strict=True):
             assert landed == (self.owner.get(entry) == name)
             if landed:
                 del self.owner[entry]
@@ -99,7 +100,7 @@ class Protocol(RuleBasedStateMachine):
     def commit_again(self, data: st.DataObject) -> None:
         name, one = data.draw(st.sampled_from(self.committed))
         if self.owner.get(one.taken.entry) != name:
-            assert self.workers[name].commit([one]) == [False]
+            assert self.workers[name].commits.commit([one]) == [False]
 
     @rule(name=names, data=st.data(), times=st.integers(1, 2))
     def hand_back(self, name: str, data: st.DataObject, times: int) -> None:
@@ -108,7 +109,7 @@ class Protocol(RuleBasedStateMachine):
         some = data.draw(st.sets(st.sampled_from(sorted(self.hands[name])), min_size=1))
         taken = [self.hands[name].pop(entry) for entry in some]
         for _ in range(times):
-            self.workers[name].hand_back(taken)
+            self.workers[name].inbox.hand_back(taken)
         for one in taken:
             if self.owner.get(one.entry) == name:
                 del self.owner[one.entry]
@@ -122,12 +123,12 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(name=names)
     def come_back(self, name: str) -> None:
-        self.workers[name].join({"step": "a"})
+        self.workers[name].membership.join({"step": "a"})
         self.alive.add(name)
 
     @rule(name=names)
     def leave(self, name: str) -> None:
-        self.workers[name].leave()
+        self.workers[name].membership.leave()
         self.alive.discard(name)
 
     @rule()

@@ -10,8 +10,8 @@ from click.testing import CliRunner
 
 from common.batch import Batch, Payload
 from common.broker.connection import Connection
+from common.broker.inbox import Taken
 from common.broker.runs import RunRegistry
-from common.broker.work import Taken
 from common.errors import RunGone
 from common.keys import Keys
 from coordinator.cli import group
@@ -154,19 +154,19 @@ def test_a_worker_writes_nothing_of_a_run_that_was_removed(redis_url: str) -> No
     worker = run.worker("w1")
     RunRegistry(run.connection).delete(run.run_id)
     writes: list[Callable[[], object]] = [
-        lambda: worker.join({"step": "a"}),
-        worker.stay_known,
-        lambda: worker.tell({"step": "a", "refused": "no"}),
-        worker.note_loaded,
-        worker.note_columns,
-        lambda: worker.report([b"a line"]),
-        lambda: worker.stage(Taken("1-0", Batch("a", 0), 1), Payload("a", 0), b"rows"),
-        worker.own_generator,
-        lambda: worker.read(1, 0),
+        lambda: worker.membership.join({"step": "a"}),
+        worker.membership.stay_known,
+        lambda: worker.membership.tell({"step": "a", "refused": "no"}),
+        worker.notes.note_loaded,
+        worker.notes.note_columns,
+        lambda: worker.log.send([b"a line"]),
+        lambda: worker.staging.stage(Taken("1-0", Batch("a", 0), 1), Payload("a", 0), b"rows"),
+        worker.generator.own,
+        lambda: worker.inbox.read(1, 0),
     ]
     for write in writes:
         with pytest.raises(RunGone, match="it has lost its data, or the run was removed"):
             write()
-    assert worker.describe(b"what it is") is None
-    worker.leave()
+    assert worker.notes.describe(b"what it is") is None
+    worker.membership.leave()
     assert run.everything() == {}

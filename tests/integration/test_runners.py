@@ -12,7 +12,6 @@ import pytest
 
 from common.batch import Batch, Failure, Payload, Result
 from common.broker.connection import script_text
-from common.broker.work import WorkQueue
 from common.codec import encode_rows
 from common.errors import UsageError
 from common.settings import Settings
@@ -26,7 +25,7 @@ from common.steps.base import (
     StepInput,
     StepOutput,
 )
-from tests.integration.broker import Run, batch, done, take
+from tests.integration.broker import Run, Worker, batch, done, take
 from tests.integration.failing_steps import Fragile, FragileAsync, calls
 from tests.integration.steps import Double, Gated, Reverse
 from tests.proxy import Proxy
@@ -70,8 +69,9 @@ class EndsBadly(GlobalStep):
         yield [*inputs, {"n": object()}]
 
 
-def bench(queue: WorkQueue, step: BaseStep, settings: Settings = SETTINGS) -> Bench:
-    return Bench(queue, PayloadReader(queue, None), Packer(step, queue.worker_id, settings, None), settings)
+def bench(worker: Worker, step: BaseStep, settings: Settings = SETTINGS) -> Bench:
+    packer = Packer(step, worker.worker_id, settings, None)
+    return Bench(worker.consumer, PayloadReader(worker.payloads, None), packer, settings)
 
 
 @contextmanager
@@ -125,8 +125,8 @@ def test_a_stop_while_a_row_that_runs_alone_waits_for_its_retry_counts_as_no_kil
     worker = run.worker("w1")
     with running(runs(step, bench(worker, step))):
         wait_until(lambda: calls(str(notes)), 60)
-        assert worker.isolated(batch(0))["running"] == b"0"
-    assert worker.isolated(batch(0))["running"] == b""
+        assert worker.isolation.read(batch(0))["running"] == b"0"
+    assert worker.isolation.read(batch(0))["running"] == b""
     assert (run.pending(), run.waiting()) == ({}, 1), "handed back"
 
 
@@ -150,8 +150,8 @@ def test_what_was_handed_back_is_done_before_what_is_new(run: Run, wait_until: C
     dispatch(run, 100)
     first, step = run.worker("w1"), Double(name="a")
     taken = take(first, 80)  # more than a worker has room for
-    first.commit([done(one) for one in taken[:5]])
-    first.hand_back(taken[5:])
+    first.commits.commit([done(one) for one in taken[:5]])
+    first.inbox.hand_back(taken[5:])
     runner = SyncRunner(step, bench(run.worker("w2"), step))
     with running(runner):
         wait_until(lambda: len(run.journal()) == 100, 60)
@@ -250,15 +250,15 @@ def test_a_payload_of_a_global_step_that_another_worker_has_now_is_left_alone(ru
     run.dispatch(batch(0))
     first, second, payload = run.worker("w1"), run.worker("w2"), Payload("a", 0)
     (taken,) = take(first)
-    first.stage(taken, payload, b"first")
+    first.staging.stage(taken, payload, b"first")
     run.die(first)
-    (claimed,) = second.claim("w1", 1)
-    second.stage(claimed, payload, b"second")
-    first.stage(taken, payload, b"late")
-    first.unstage(taken, [payload])
-    assert second.payloads([payload]) == [b"second"]
-    second.unstage(claimed, [payload])
-    assert second.payloads([payload]) == [None]
+    (claimed,) = second.inbox.claim("w1", 1)
+    second.staging.stage(claimed, payload, b"second")
+    first.staging.stage(taken, payload, b"late")
+    first.staging.unstage(taken, [payload])
+    assert second.payloads.read([payload]) == [b"second"]
+    second.staging.unstage(claimed, [payload])
+    assert second.payloads.read([payload]) == [None]
 
 
 # generators

@@ -9,8 +9,9 @@ import pytest
 
 from common.batch import Batch, Payload, Reopened, Result, Routed
 from common.broker.control import Control, Tick
+from common.broker.inbox import Taken
+from common.broker.membership import EXIT_SECONDS
 from common.broker.runs import RunRegistry
-from common.broker.work import EXIT_SECONDS, Taken
 from common.errors import Fenced, PayloadMissing, RunError, WireError
 from coordinator.replay import replay
 from tests.integration.broker import (
@@ -42,7 +43,7 @@ def test_what_was_dispatched_is_not_sent_again(run: Run) -> None:
     assert run.dispatch(batch(0), batch(1)) == ({"a": 2}, False)
     assert run.dispatch(batch(1), batch(2)) == ({"a": 3}, False)
     worker = run.worker("w1")
-    worker.commit([done(taken) for taken in take(worker, 3)])
+    worker.commits.commit([done(taken) for taken in take(worker, 3)])
     assert run.dispatch(batch(0)) == ({"a": 3}, False)
     assert run.waiting() == 0
 
@@ -103,7 +104,7 @@ def test_the_inputs_of_a_large_batch_are_there_when_it_is_read(run: Run) -> None
     large = batch(0, slices=1_500)
     worker = run.worker("w1")
     found: list[Taken] = []
-    reader = threading.Thread(target=lambda: found.extend(worker.read(1, 20)))
+    reader = threading.Thread(target=lambda: found.extend(worker.inbox.read(1, 20)))
     reader.start()
     run.dispatch(large)
     reader.join()
@@ -116,9 +117,9 @@ def test_large_batches_of_one_step_do_not_share_their_inputs(run: Run) -> None:
     worker = run.worker("w1")
     taken = take(worker, 3)
     assert [one.batch for one in taken] == large
-    worker.commit([done(taken[0])])
-    worker.hand_back(taken[1:])
-    assert [one.batch for one in worker.claim_handed_back(10)] == large[1:]
+    worker.commits.commit([done(taken[0])])
+    worker.inbox.hand_back(taken[1:])
+    assert [one.batch for one in worker.inbox.claim_handed_back(10)] == large[1:]
 
 
 def test_a_batch_whose_inputs_are_gone_is_given_with_what_is_missing(run: Run) -> None:
@@ -148,14 +149,14 @@ def test_positions_are_dense_whoever_appends(run: Run) -> None:
 
     def work(name: str) -> None:
         worker = run.worker(name)
-        while taken := worker.read(3, 0):
-            worker.commit([done(one) for one in taken])
+        while taken := worker.inbox.read(3, 0):
+            worker.commits.commit([done(one) for one in taken])
 
     def generate() -> None:
         worker = run.worker("gen", "g")
-        assert worker.own_generator() is not None
+        assert worker.generator.own() is not None
         for seq, taken in enumerate(take(worker, 10)):
-            assert worker.commit_generated([(done(taken, rows_of(seq)), seq)]) == [True]
+            assert worker.generator.commit([(done(taken, rows_of(seq)), seq)]) == [True]
 
     def decide() -> None:
         for seq in range(20):
@@ -314,15 +315,15 @@ def test_a_takeover_whose_reply_was_lost_is_done_again(run: Run, proxy: Proxy) -
 def test_a_finished_run_expires_with_all_its_keys_and_a_stopped_one_never(run: Run) -> None:
     run.dispatch(batch(0))
     worker = run.worker("w1")
-    worker.commit([done(*take(worker), letters=(letter(),))])
-    worker.report([b"a line"])
+    worker.commits.commit([done(*take(worker), letters=(letter(),))])
+    worker.log.send([b"a line"])
     run.control.update(want="stop")
     run.control.finish("stopped", run.steps)
     assert [key for key, ttl in ttls(run).items() if ttl != -1] == [run.keys.worker("w1")]
     assert (run.field("status"), run.field("want")) == ("stopped", "")
     assert not run.connection.command("EXISTS", run.keys.lease)
     run.control.update(status="running")
-    worker.leave()
+    worker.membership.leave()
     run.control.tick(Tick(release=[Payload("a", 0)]))
     run.control.finish("complete", run.steps, keep=100)
     left = ttls(run)
@@ -339,9 +340,9 @@ def test_nothing_waits_in_the_streams_of_a_run_that_is_complete(run: Run) -> Non
     assert run.waiting() == 2
     run.control.finish("complete", run.steps)
     assert run.waiting() == 0
-    assert worker.pending() == []
-    assert worker.claim("w2", 5) == []
-    assert worker.commit([done(taken)]) == [True]
+    assert worker.inbox.pending() == []
+    assert worker.inbox.claim("w2", 5) == []
+    assert worker.commits.commit([done(taken)]) == [True]
     assert run.waiting() == 0
 
 
@@ -358,7 +359,7 @@ def ttls(run: Run) -> dict[str, int]:
 
 
 def test_only_dead_workers_are_forgotten_by_the_next_coordinator(run: Run) -> None:
-    run.worker("alive").tell({"step": "a", "loaded": True})
+    run.worker("alive").membership.tell({"step": "a", "loaded": True})
     run.die(run.worker("dead"))
     run.control.forget_workers()
     assert [record.worker_id for record in RunRegistry(run.connection).workers(run.run_id)] == ["alive"]

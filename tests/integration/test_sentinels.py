@@ -122,8 +122,8 @@ def test_a_server_that_was_demoted_is_left_for_the_master(setup: Sentinels) -> N
     before = setup.master
     setup.failover()
     wait_for(lambda: role(before) == b"slave", what="the demotion")
-    wait_for(lambda: _is_reached(worker.connection), what="the master")
-    assert worker.commit([done(taken)]) == [True]
+    wait_for(lambda: _is_reached(worker.consumer.connection), what="the master")
+    assert worker.commits.commit([done(taken)]) == [True]
     assert len(run.journal()) == 1
 
 

@@ -34,9 +34,9 @@ def test_a_step_waits_for_the_process_of_a_worker_of_the_stage_before_that_has_l
     run: Run, process: subprocess.Popen[bytes], host: str, waits: bool
 ) -> None:
     before = run.worker("w1")
-    before.join({"step": "a", "host": host, "pid": process.pid, "loaded": True})
+    before.membership.join({"step": "a", "host": host, "pid": process.pid, "loaded": True})
     run.connection.command("HSET", run.keys.run, "stage", 1)
-    before.leave()
+    before.membership.leave()
     paused: list[float] = []
 
     def pause(seconds: float) -> bool:

@@ -1,0 +1,74 @@
+"""What a worker has done becomes part of the run: its rows and its result, together and once."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.batch import DeadLetter, Failure, Result
+from common.broker.connection import Argument, Call, raise_first
+from common.broker.consumer import Consumer
+from common.broker.inbox import Taken
+from common.keys import GROUP
+from common.wire import encode_entry, encode_letters
+
+
+@dataclass(frozen=True, slots=True)
+class Done:
+    """What is to be committed for an entry.
+
+    Args:
+        payload: encoded rows for the broker; None without rows, or where they are in the file store.
+        letters: rows that failed.
+    """
+
+    taken: Taken
+    result: Result | Failure
+    payload: bytes | None = None
+    letters: tuple[DeadLetter, ...] = ()
+
+
+class Commits:
+    """One worker's: only who owns an entry commits its result."""
+
+    def __init__(self, consumer: Consumer) -> None:
+        self._connection = consumer.connection
+        self._keys = consumer.keys
+        self._stream = consumer.stream
+        self._step = consumer.step
+        self._worker_id = consumer.worker_id
+
+    def commit(self, done: Sequence[Done]) -> list[bool]:
+        """Commits results in one round trip, each by one script of its own.
+
+        Returns:
+            For each, whether it landed; False where the entry was no longer this worker's, and nothing was written.
+
+        Raises:
+            Disconnected: any of them may have landed; to commit again is safe.
+            BrokerError: one of them was refused.
+        """
+        replies = self._connection.batch([self._commit_call(one) for one in done])
+        raise_first(replies)
+        return [bool(reply) for reply in replies]
+
+    def _commit_call(self, done: Done) -> Call:
+        batch = done.taken.batch
+        keys = [
+            self._stream,
+            self._keys.progress,
+            self._keys.journal,
+            self._keys.failed,
+            self._keys.isolation(self._step, batch.seq, batch.attempt),
+            self._keys.manifest(self._step, batch.seq, batch.attempt),
+        ]
+        if done.payload is not None:
+            keys.append(self._keys.payload(self._step, batch.seq, batch.attempt))
+        args: list[Argument] = [
+            GROUP,
+            self._worker_id,
+            done.taken.entry,
+            encode_entry(done.result),
+            done.payload or b"",
+        ]
+        return Call("commit", keys, [*args, *encode_letters(done.letters)])

@@ -1,0 +1,55 @@
+"""Who a worker is to the broker: a consumer, as Redis calls it, of the stream of its step."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.broker.connection import Argument, Connection
+from common.broker.runs import RunRegistry
+from common.errors import RunGone
+from common.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Consumer:
+    """One worker of one step of a run: what it does to the broker, it does in this name.
+
+    Args:
+        worker_id: random per process.
+        begun: when the run was begun that it works for.
+    """
+
+    connection: Connection
+    run_id: str
+    step: str
+    worker_id: str
+    begun: str = ""
+
+    @property
+    def keys(self) -> Keys:
+        """Of the run."""
+        return Keys(self.run_id)
+
+    @property
+    def stream(self) -> str:
+        """Where the batches of the step come in."""
+        return self.keys.inputs(self.step)
+
+    def write(self, script: str, keys: Sequence[str], *args: Argument) -> int:
+        """Calls a script that writes nothing where the run is gone: nobody would ever remove it.
+
+        Raises:
+            RunGone: there is no such run.
+        """
+        if not (reply := self.connection.call(script, [self.keys.progress, *keys], *args)):
+            raise RunGone(self.connection.shown_url)
+        return int(reply)
+
+    def is_of_this_run(self) -> bool:
+        """Is the run still the one that the worker joined? `--fresh` begins another one of the same id."""
+        return RunRegistry(self.connection).begun(self.run_id) == self.begun
+
+    def dead_workers(self) -> set[str]:
+        """Workers whose keeper saw them end."""
+        return {worker.decode(errors="replace") for worker in self.connection.command("SMEMBERS", self.keys.dead)}

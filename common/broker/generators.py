@@ -1,0 +1,104 @@
+"""A generator at the broker: which worker serves it, where it stands, and what it has made."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import replace
+
+from common.batch import Failure
+from common.broker.commits import Done
+from common.broker.connection import Argument, Call, raise_first
+from common.broker.consumer import Consumer
+from common.broker.generator_state import GeneratorState
+from common.errors import RunGone
+from common.keys import GROUP
+from common.wire import encode_entry, encode_letters
+
+
+class GeneratorOwnership:
+    """One worker's side of it: one worker at a time owns the generator, and commits what it makes.
+
+    Args:
+        lease: seconds that a worker is taken to be alive after each renewal.
+    """
+
+    def __init__(self, consumer: Consumer, lease: float) -> None:
+        self._consumer = consumer
+        self._connection = consumer.connection
+        self._keys = consumer.keys
+        self._stream = consumer.stream
+        self._step = consumer.step
+        self._worker_id = consumer.worker_id
+        self._lease = lease
+        self._silent_since: dict[str, float] = {}
+
+    def own(self) -> GeneratorState | None:
+        """Becomes the one worker that serves the generator, or stays it.
+
+        Returns:
+            None while another one is alive, or has been silent for less than half a lease, as everyone is where the
+            broker was away; and after a failure until the run goes on.
+
+        Raises:
+            WireError: what the broker holds of the generator is not what this version writes.
+        """
+        hash_key = self._keys.generator(self._step)
+        owner = (self._connection.command("HGET", hash_key, "owner") or b"").decode(errors="replace")
+        if owner not in ("", self._worker_id) and not self._is_dead(owner):
+            return None
+        keys = [hash_key, self._keys.worker(owner)]
+        reply = self._connection.call("own_generator", keys, self._worker_id, owner, self._epoch())
+        if not reply[0]:
+            return None
+        state = GeneratorState.parse(reply[1:], hash_key)
+        others = [self._keys.worker(owner) for owner in state.silent if owner != self._worker_id]
+        leases = self._connection.batch([("EXISTS", lease) for lease in others])
+        return replace(state, deaths=leases.count(0))
+
+    def commit(self, made: Sequence[tuple[Done, int]]) -> list[bool]:
+        """Commits what a generator made, in order; each with the rows yielded up to then, its own included.
+
+        Returns:
+            For each, whether it landed. Where one did not, those after it did not either.
+        """
+        replies = self._connection.batch([self._call(done, offset) for done, offset in made])
+        raise_first(replies)
+        return [bool(reply) for reply in replies]
+
+    def void(self, entries: Sequence[str]) -> bool:
+        """Takes tickets of a generator that has ended out of the stream; returns whether it has ended."""
+        keys = [self._stream, self._keys.generator(self._step)]
+        return int(self._connection.call("void_ticket", keys, GROUP, self._worker_id, *entries)) >= 0
+
+    def _call(self, done: Done, offset: int) -> Call:
+        entry = done.result
+        outcome = "failed" if isinstance(entry, Failure) else "last" if entry.last else "made"
+        keys = [
+            self._stream,
+            self._keys.progress,
+            self._keys.journal,
+            self._keys.failed,
+            self._keys.generator(self._step),
+        ]
+        if done.payload is not None:
+            keys.append(self._keys.payload(self._step, entry.seq, entry.attempt))
+        args: list[Argument] = [GROUP, self._worker_id, done.taken.entry, encode_entry(entry), done.payload or b""]
+        args += [entry.seq, entry.attempt, offset, outcome, self._epoch() if outcome == "failed" else ""]
+        return Call("commit_generator", keys, [*args, *encode_letters(done.letters)])
+
+    def _is_dead(self, owner: str) -> bool:
+        """Has its keeper seen it end, or is its lease gone, as it was half a lease ago?"""
+        if owner in self._consumer.dead_workers():
+            return True
+        if self._connection.command("EXISTS", self._keys.worker(owner)):
+            self._silent_since.clear()
+            return False
+        now = time.monotonic()
+        return now - self._silent_since.setdefault(owner, now) >= self._lease / 2
+
+    def _epoch(self) -> bytes:
+        """Of the coordinator that the run has, which changes when a halted run goes on."""
+        if epoch := self._connection.command("HGET", self._keys.run, "epoch"):
+            return bytes(epoch)
+        raise RunGone(self._connection.shown_url)

@@ -1,0 +1,26 @@
+"""Payloads that the broker itself keeps, in keys."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from common.batch import Payload
+from common.broker.connection import Connection
+from common.keys import Keys
+
+
+@dataclass(frozen=True, slots=True)
+class BrokerPayloads:
+    """Those of one run, for whoever reads them."""
+
+    connection: Connection
+    run_id: str
+
+    def name(self, payload: Payload) -> str:
+        """Its key."""
+        return Keys(self.run_id).payload(payload.step, payload.seq, payload.attempt)
+
+    def read(self, payloads: Sequence[Payload]) -> list[bytes | None]:
+        """Bytes of payloads, in one round trip; None for one that is missing."""
+        return list(self.connection.command("MGET", *map(self.name, payloads))) if payloads else []
