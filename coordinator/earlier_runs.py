@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from datetime import datetime
 from typing import Any
 
 from common.descriptor import model_identities
@@ -79,11 +80,17 @@ class NewRun:
     asking: frozenset[str]
 
     def what_is_done_again(self) -> str | None:
-        """One line about the nearest of the earlier runs; None where none has a step that is as in this one."""
-        found = max(self._earlier(), key=lambda run: (len(self._same(run)), run.updated), default=None)
-        if found is None or not (same := self._same(found)):
+        """One line about the nearest of the earlier runs; None where none has a step that is as in this one, or that
+        differs from it in its source alone.
+        """
+        found = max(self._earlier(), key=self._nearness, default=None)
+        if found is None or not any(self._nearness(found)[:2]):
             return None
-        alike = f"{_named(same)} {'are' if len(same) > 1 else 'is'} as in run {found.run}"
+        same = self._same(found)
+        alike = (
+            f"{_named(same)} {'are' if len(same) > 1 else 'is'} as" if same else "the parameters of all steps are as"
+        )
+        alike += f" in run {found.run}"
         return f"{alike}; this is another run, since {self._changes(found)}: {self._price(found)}"
 
     def _earlier(self) -> Iterator[RunRecord]:
@@ -93,6 +100,10 @@ class NewRun:
                     record = RunDirectory(path).read()
                     if record is not None and record.identity:
                         yield record
+
+    def _nearness(self, run: RunRecord) -> tuple[int, bool, datetime]:
+        """How many steps are the same; is nothing but source code another; when it was last heard of."""
+        return len(self._same(run)), _differ_in_source(run.identity, self.identity), run.updated
 
     def _same(self, run: RunRecord) -> list[str]:
         """Steps that give the same rows in both: they are alike, and so is all that is before them."""
@@ -116,6 +127,14 @@ class NewRun:
             return f"{count(answers, 'answer')} will be asked for again"
         rows = sum(run.rows.values())
         return f"{count(rows, 'row')} will be made again" if rows else "what that one has done is done again"
+
+
+def _differ_in_source(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> bool:
+    without = [
+        {step: {name: value for name, value in aspects.items() if name != "source"} for step, aspects in each.items()}
+        for each in (before, now)
+    ]
+    return without[0] == without[1]
 
 
 def _changes(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> Iterator[str]:

@@ -18,44 +18,38 @@ from pydantic import BaseModel
 
 from common.dump import dump_parameters, dump_routing
 from common.errors import UsageError
-from common.import_names import import_name, importable_module
+from common.import_names import importable_module
+from common.location import OUR_PACKAGES
 from common.registry import spec_type
 from common.routing import RoutingBatchFunction, sample_n_steps
+from common.source import declared_version
 from common.stand_in import Undescribed
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
 from common.steps.file_sources import FileSource
 from coordinator.load import Prepared
 
 _SOURCES = {
-    "common.steps.data:LoadDataFromDicts": "08c37f9c155fd83d",
-    "common.steps.files:LoadDataFromFile": "de10f8b924a6ae23",
-    "common.steps.disk:LoadDataFromDisk": "ac3bbeac46188725",
-    "common.steps.hub:LoadDataFromHub": "f5b88c235cba9d24",
-    "common.steps.data_sampler:DataSampler": "b8ef80a95f844367",
-    "common.steps.columns:KeepColumns": "c6b2f48bec709afb",
-    "common.steps.columns:ExpandColumns": "10be1a6f9e017621",
-    "common.steps.columns:MergeColumns": "206e7db183d3102f",
-    "common.steps.columns:GroupColumns": "f0642255c98a9156",
-    "common.steps.columns:CombineOutputs": "63f1cadb2a4e88e5",
-    "common.steps.truncate:TruncateTextColumn": "4e4a84287dab1781",
-    "common.steps.minhash:MinHashDedup": "204c1705ad235809",
-    "common.steps.hub:PushToHub": "a4b314cb9d86e99c",
-    "common.steps.conversations:ConversationTemplate": "e7406b18fe4c448c",
-    "common.steps.conversations:FormatTextGenerationSFT": "c8d99aba6951dd3e",
-    "common.steps.conversations:FormatChatGenerationSFT": "445ee1a19f014ef3",
-    "common.steps.preferences:FormatTextGenerationDPO": "11c3c00091e38839",
-    "common.steps.preferences:FormatChatGenerationDPO": "ba52731a4d5daebe",
-    "common.steps.tasks.text_generation:TextGeneration": "b6a38af600f2eb00",
-    "common.llms.openai:OpenAILLM": "b71134aadea1125f",
-    "common.llms.echo:EchoLLM": "501c023fe8532970",
-}
-_CONTRACTS = {
-    "common.cuda",
-    "common.llms.base",
-    "common.registry",
-    "common.runtime_parameters",
-    "common.steps.base",
-    "common.steps.graph",
+    "LoadDataFromDicts": "08c37f9c155fd83d",
+    "LoadDataFromFile": "de10f8b924a6ae23",
+    "LoadDataFromDisk": "ac3bbeac46188725",
+    "LoadDataFromHub": "f5b88c235cba9d24",
+    "DataSampler": "b8ef80a95f844367",
+    "KeepColumns": "c6b2f48bec709afb",
+    "ExpandColumns": "10be1a6f9e017621",
+    "MergeColumns": "206e7db183d3102f",
+    "GroupColumns": "f0642255c98a9156",
+    "CombineOutputs": "63f1cadb2a4e88e5",
+    "TruncateTextColumn": "4e4a84287dab1781",
+    "MinHashDedup": "204c1705ad235809",
+    "PushToHub": "a4b314cb9d86e99c",
+    "ConversationTemplate": "e7406b18fe4c448c",
+    "FormatTextGenerationSFT": "c8d99aba6951dd3e",
+    "FormatChatGenerationSFT": "445ee1a19f014ef3",
+    "FormatTextGenerationDPO": "11c3c00091e38839",
+    "FormatChatGenerationDPO": "ba52731a4d5daebe",
+    "TextGeneration": "b6a38af600f2eb00",
+    "OpenAILLM": "b71134aadea1125f",
+    "EchoLLM": "501c023fe8532970",
 }
 _FOREIGN = sys.stdlib_module_names | {"pydantic", "pydantic_core"}
 _PLACEMENT = {"cuda_devices", "disable_cuda_device_placement"}
@@ -132,14 +126,14 @@ def _classes(model: BaseModel) -> Iterator[type]:
 
 
 def _source(cls: type) -> str:
-    if known := _SOURCES.get(import_name(cls)):
+    if known := _SOURCES.get(spec_type(cls)):
         return known
     digest = hashlib.blake2b(digest_size=8)
     for base in cls.__mro__:
-        if base.__module__ in _CONTRACTS or base.__module__.partition(".")[0] in _FOREIGN:
-            continue
-        if base.__module__.startswith("common."):
+        if declared_version(base) is not None:
             raise _Unknown
+        if base.__module__.partition(".")[0] in {*OUR_PACKAGES, *_FOREIGN}:
+            continue
         digest.update(f"{importable_module(base.__module__, base.__qualname__)}:{base.__qualname__}\0".encode())
         digest.update(_file_of(base, base.__qualname__))
     return digest.hexdigest()
@@ -162,7 +156,7 @@ def _file_of(target: Any, name: str) -> bytes:
 def _fingerprint(step: GeneratorStep) -> str:
     """Of files 0.1 took the time as well."""
     files = getattr(step, "_files", None)
-    if import_name(type(step)) not in _SOURCES or files is None:
+    if spec_type(type(step)) not in _SOURCES or files is None:
         return step.fingerprint()
     lines = "\n".join(map(_file_line, files()))
     return hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field
 
@@ -20,6 +20,8 @@ class EchoLLM(LLM):
     The answer depends on the last message alone, so that a pipeline that is tried out with it gives the same dataset
     each time; `generation_kwargs` are taken and ignored, and several generations for one prompt are all the same.
     """
+
+    _version: ClassVar[int] = 1
 
     prefix: str = Field(default="", description="Begins every answer.")
     latency: float = Field(default=0.0, ge=0, description="Seconds that each answer takes.")

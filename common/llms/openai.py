@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 from base64 import b64encode
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
 from pydantic import Field, PrivateAttr, SecretStr, field_validator
@@ -49,6 +49,8 @@ class OpenAILLM(LLM):
     OpenAI's may need none. The client itself waits and asks again, `max_retries` times, where the endpoint is busy or
     away (429, 5xx, no connection; it respects Retry-After); the step's `retries` come on top of that.
     """
+
+    _version: ClassVar[int] = 1
 
     model: str = Field(min_length=1, description="The model's name at the endpoint.")
     base_url: RuntimeParameter[str] = Field(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
@@ -16,6 +16,8 @@ from common.steps.metadata import join_metadata
 
 class KeepColumns(Step):
     """Keeps `columns`, in that order, and drops the others. A row without one of them fails."""
+
+    _version: ClassVar[int] = 1
 
     final_errors = (RowError,)
 
@@ -42,6 +44,8 @@ class ExpandColumns(Step):
     Several columns are expanded together, element by element, so their lists must be equally long in each row. An empty
     list leaves no row. With a new name for the elements, the list itself stays where it was.
     """
+
+    _version: ClassVar[int] = 1
 
     final_errors = (RowError,)
 
@@ -110,6 +114,8 @@ class MergeColumns(Step):
     A list is joined element by element; any other value, None too, becomes one element.
     """
 
+    _version: ClassVar[int] = 1
+
     final_errors = (RowError,)
 
     columns: list[str] = Field(min_length=1, description="The columns to join, each once.")
@@ -153,6 +159,8 @@ class GroupColumns(Step):
 
     Any other column keeps the value of the first predecessor that has it; `distilabel_metadata` keeps what all say.
     """
+
+    _version: ClassVar[int] = 1
 
     final_errors = (RowError,)
 
@@ -211,6 +219,8 @@ class CombineOutputs(Step):
 
     What each predecessor says in `distilabel_metadata` is kept.
     """
+
+    _version: ClassVar[int] = 1
 
     final_errors = (RowError,)
 

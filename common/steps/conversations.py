@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from typing import Any
+from typing import Any, ClassVar
 
 from common.errors import RowError
 from common.steps.base import Row, Step, StepColumns, StepInput, StepOutput
@@ -18,6 +18,8 @@ class ConversationTemplate(Step):
 
     A row without words in one of them fails.
     """
+
+    _version: ClassVar[int] = 1
 
     final_errors = (RowError,)
 
@@ -42,6 +44,8 @@ class FormatTextGenerationSFT(Step):
     A `system_prompt` that is not empty is its first message. `prompt` is the instruction, `prompt_id` its SHA-256. A
     row without words in `instruction` or `generation` fails.
     """
+
+    _version: ClassVar[int] = 1
 
     final_errors = (RowError,)
 
@@ -70,6 +74,8 @@ class FormatChatGenerationSFT(Step):
     `prompt` is the first message of the user, `prompt_id` its SHA-256. A row without such a message, or without words
     in `generation` or a message, fails.
     """
+
+    _version: ClassVar[int] = 1
 
     final_errors = (RowError,)
 

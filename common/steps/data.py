@@ -17,6 +17,8 @@ from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
 class LoadDataFromDicts(GeneratorStep):
     """Yields the rows of `data`, in order."""
 
+    _version: ClassVar[int] = 1
+
     outputs_of_the_data: ClassVar[bool] = True
 
     data: list[Row] = Field(description="The rows; each a mapping of column to value.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from typing import Self
+from typing import ClassVar, Self
 
 from pydantic import Field, model_validator
 
@@ -19,6 +19,8 @@ class DataSampler(GeneratorStep):
     them lacks the column. With a `samples` as large as another generator's data, `CombineOutputs` gives each of its
     rows some examples. Which rows are drawn depends on `seed` and on the number of the row alone.
     """
+
+    _version: ClassVar[int] = 1
 
     data: list[Row] = Field(min_length=1, description="The rows to draw from; each a mapping of column to value.")
     size: int = Field(default=2, ge=1, description="Rows of the data in each row that is yielded.")

@@ -27,6 +27,8 @@ class LoadDataFromDisk(FileLoader):
     another run.
     """
 
+    _version: ClassVar[int] = 1
+
     path_fields: ClassVar[tuple[str, ...]] = ("dataset_path",)
 
     dataset_path: RuntimeParameter[str] = Field(description="Folder, or fsspec URL of a folder, of the dataset.")

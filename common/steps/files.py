@@ -34,6 +34,8 @@ class LoadDataFromFile(FileLoader):
     are another run.
     """
 
+    _version: ClassVar[int] = 1
+
     path_fields: ClassVar[tuple[str, ...]] = ("path",)
 
     path: str | list[str] = Field(description="File, pattern (*, ?, **) or fsspec URL, or a list of them.")

@@ -42,6 +42,8 @@ class LoadDataFromHub(GeneratorStep):
     another run. The token for a private one comes from `HF_TOKEN`, or from a login.
     """
 
+    _version: ClassVar[int] = 1
+
     outputs_of_the_data: ClassVar[bool] = True
     final_errors = (BadData,)
 
@@ -149,6 +151,8 @@ class PushToHub(GlobalStep):
     done so far. To push the dataset of a whole run with its card, use `pipeline-coordinator run --push-to-hub`, or
     `Distiset.push_to_hub`. The token comes from `HF_TOKEN`, or from a login.
     """
+
+    _version: ClassVar[int] = 1
 
     repo_id: RuntimeParameter[RepoId] = Field(description="The dataset, such as me/quotes; made if it is not there.")
     config: RuntimeOption[str] = Field(default="default", description="Config that the rows become.")

@@ -8,7 +8,7 @@ import sqlite3
 from collections.abc import Iterable
 from contextlib import closing
 from itertools import islice
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
@@ -35,6 +35,8 @@ class MinHashDedup(GlobalStep):
     several workers would each remember some of the rows, and one that is started again after a crash would remember
     none. Needs the package datasketch: `pip install "penstock[dedup]"`.
     """
+
+    _version: ClassVar[int] = 1
 
     num_perm: int = Field(default=128, ge=2, description="Permutations: more of them estimate better, and take longer.")
     seed: int = Field(default=1, ge=0, description="Seed of the permutations.")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from typing import Any
+from typing import Any, ClassVar
 
 from common.errors import RowError
 from common.steps.base import Row, Step, StepInput, StepOutput
@@ -62,6 +62,8 @@ class FormatTextGenerationDPO(_FormatDPO):
     generation, or a generation without words.
     """
 
+    _version: ClassVar[int] = 1
+
     @property
     def inputs(self) -> dict[str, bool]:
         needed = dict.fromkeys(("instruction", "generations", "ratings"), True)
@@ -77,6 +79,8 @@ class FormatChatGenerationDPO(_FormatDPO):
     `chosen` is the conversation with the generation that has the highest of `ratings`, `rejected` with that of the
     lowest; `prompt` is the first message of the user. All else is as in `FormatTextGenerationDPO`.
     """
+
+    _version: ClassVar[int] = 1
 
     @property
     def inputs(self) -> dict[str, bool]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from itertools import islice
-from typing import Any
+from typing import Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
@@ -21,6 +21,8 @@ class TruncateTextColumn(Step):
     What is left is as it was, spaces included; None stays None. Words are what white space parts. Tokens are those of a
     tokenizer of the package `transformers`, special tokens not counted; a worker needs that package installed.
     """
+
+    _version: ClassVar[int] = 1
 
     final_errors = (RowError,)
 

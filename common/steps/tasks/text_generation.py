@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
@@ -45,6 +45,8 @@ class TextGeneration(AsyncStep):
     In a pipeline with `enable_metadata`, what the model was sent, what it answered and how many tokens that took go to
     the column `distilabel_metadata`, beside what earlier tasks put there.
     """
+
+    _version: ClassVar[int] = 1
 
     final_errors = (PromptError,)
 
