@@ -10,6 +10,8 @@ GROUP = "workers"
 """The consumer group of every step's stream."""
 HANDED_BACK = "handed-back"
 """The consumer, which is no worker, that holds what workers have given back."""
+HISTORIES = {1: 300, 10: 360}
+"""Seconds between two entries of a history of a run -> entries that it keeps: five minutes, and an hour."""
 KEYS_PER_CALL = 1_000
 """Lua takes some thousand arguments at most."""
 
@@ -72,6 +74,20 @@ class Keys:
     def failed(self) -> str:
         """Stream: dead letters on their way to the run directory."""
         return self._key("failed")
+
+    @property
+    def view(self) -> str:
+        """Hash: what the run looks like (`m`), and when that was (`at`, in ms by the broker's clock)."""
+        return self._key("view")
+
+    def history(self, resolution: int) -> str:
+        """Bounded stream: what it looked like, so many seconds apart; see `HISTORIES`."""
+        return self._key("history", resolution)
+
+    @property
+    def seen(self) -> tuple[str, ...]:
+        """All that is published for whoever looks at the run."""
+        return (self.view, *map(self.history, HISTORIES))
 
     def inputs(self, step: str) -> str:
         """Stream of the step's input batches."""

@@ -292,6 +292,7 @@ class Execution:
                         local_worker_arguments(self._prepared, self.run_id), environment, self._directory.log
                     )
                 outcome = self._ending.after(coordinator, control, reporter.say)
+                coordinator.publish_end(outcome)
                 keep_digests(self._data, connection, control.keys, self._directory.path)
                 if outcome.status == "complete":
                     coordinator.dismiss()
@@ -302,6 +303,7 @@ class Execution:
 
     def _run_facts(self) -> RunFacts:
         return RunFacts(
+            pipeline=self._prepared.spec.name,
             plan=self._prepared.plan,
             windows={
                 name: ASYNC_WINDOW if isinstance(step, AsyncStep) else WINDOW

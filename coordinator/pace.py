@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, replace
 
 from coordinator.view import RunView
 
@@ -15,19 +14,6 @@ TREND_SECONDS = 60.0
 SAMPLE_SECONDS = 0.9
 LEAST_SECONDS = 3.0
 """No rate is told before this much time has been seen."""
-
-
-@dataclass(frozen=True, slots=True)
-class Speed:
-    """How fast a run goes now.
-
-    Args:
-        rows_per_second: per step; empty while too little time has been seen.
-        seconds_left: until the slowest step is done; None where a step's number of batches, or its speed, is unknown.
-    """
-
-    rows_per_second: Mapping[str, float] = field(default_factory=dict)
-    seconds_left: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +29,8 @@ class Pace:
     def __init__(self) -> None:
         self._samples: deque[_Sample] = deque()
 
-    def see(self, view: RunView) -> Speed:
-        """The speed at `view`, which is later than every view before."""
+    def see(self, view: RunView) -> RunView:
+        """`view`, which is later than every view before, with the speed of its steps and the time that is left."""
         now = _Sample(
             view.elapsed,
             {step.name: step.rows_out for step in view.steps},
@@ -54,7 +40,9 @@ class Pace:
             self._samples.append(now)
         while len(self._samples) > 1 and self._samples[0].elapsed < now.elapsed - TREND_SECONDS:
             self._samples.popleft()
-        return Speed(self._rates(now), self._seconds_left(now, view))
+        rates = self._rates(now)
+        steps = tuple(replace(step, rows_per_second=rates.get(step.name)) for step in view.steps)
+        return replace(view, steps=steps, seconds_left=self._seconds_left(now, view))
 
     def _rates(self, now: _Sample) -> dict[str, float]:
         first = self._since(now.elapsed - NOW_SECONDS, now)

@@ -12,9 +12,8 @@ from rich.live import Live
 from rich.text import Text
 
 from common.printable import printable
-from coordinator.pace import Pace, Speed
 from coordinator.printable import Printable
-from coordinator.progress_table import batches, is_active, is_done, progress_table
+from coordinator.progress_table import batches, progress_table
 from coordinator.summary import summary
 from coordinator.view import Outcome, RunView, StepView
 from coordinator.wording import count
@@ -79,13 +78,12 @@ class LiveReporter(ConsoleReporter):
 
     def __init__(self, console: Console, command: str = "") -> None:
         super().__init__(console, command)
-        self._pace = Pace()
-        self._shown: tuple[RunView, Speed] | None = None
+        self._shown: RunView | None = None
         self._live: Live | None = None
 
     def update(self, view: RunView) -> None:
         """Notes the run; a thread of its own draws it, at most 4 times per second."""
-        self._shown = view, self._pace.see(view)
+        self._shown = view
         if self._live is None:
             self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=REDRAWS_PER_SECOND)
             self._live.start()
@@ -101,7 +99,7 @@ class LiveReporter(ConsoleReporter):
     def _table(self) -> RenderableType:
         if self._shown is None:
             return Text()
-        return Printable(progress_table(*self._shown, self._console.width, self._console.height))
+        return Printable(progress_table(self._shown, self._console.width, self._console.height))
 
 
 class PlainReporter(ConsoleReporter):
@@ -144,6 +142,6 @@ def _telling(steps: Sequence[StepView]) -> tuple[Sequence[StepView], str]:
     """The steps to name in a line, and the others in words."""
     if len(steps) <= STEPS_IN_A_LINE:
         return steps, ""
-    active = [step for step in steps if is_active(step)][:STEPS_IN_A_LINE]
-    done = sum(is_done(step) for step in steps)
+    active = [step for step in steps if step.is_active][:STEPS_IN_A_LINE]
+    done = sum(step.is_done for step in steps)
     return active, f"{done} of {count(len(steps), 'step')} done"

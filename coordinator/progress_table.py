@@ -10,7 +10,6 @@ from rich.table import Table
 from rich.text import Text
 
 from common.printable import one_line
-from coordinator.pace import Speed
 from coordinator.view import RunView, StepView
 from coordinator.wording import about, count, duration, size
 
@@ -27,23 +26,23 @@ class _Column:
 
     title: str
     width: int
-    cell: Callable[[StepView, Speed], str]
+    cell: Callable[[StepView], str]
     spare: int | None = None
 
 
 _COLUMNS = (
-    _Column("kind", 9, lambda step, _: step.kind, 5),
-    _Column("batches", 11, lambda step, _: batches(step)),
-    _Column("rows out", 9, lambda step, _: f"{step.rows_out:,}"),
-    _Column("rows/s", 6, lambda step, speed: _rate(step, speed), 1),
-    _Column("failed", 6, lambda step, _: _number(step.rows_failed)),
-    _Column("in flight", 9, lambda step, _: _number(step.in_flight), 3),
-    _Column("waiting", 7, lambda step, _: _number(step.waiting), 4),
-    _Column("workers", 7, lambda step, _: workers(step), 2),
+    _Column("kind", 9, lambda step: step.kind, 5),
+    _Column("batches", 11, lambda step: batches(step)),
+    _Column("rows out", 9, lambda step: f"{step.rows_out:,}"),
+    _Column("rows/s", 6, lambda step: rate(step), 1),
+    _Column("failed", 6, lambda step: number(step.rows_failed)),
+    _Column("in flight", 9, lambda step: number(step.in_flight), 3),
+    _Column("waiting", 7, lambda step: number(step.waiting), 4),
+    _Column("workers", 7, lambda step: workers(step), 2),
 )
 
 
-def progress_table(view: RunView, speed: Speed, width: int, height: int) -> Group:
+def progress_table(view: RunView, width: int, height: int) -> Group:
     """The run in at most `height` lines of at most `width` characters, though at least three steps are shown."""
     shown, hidden = _chosen(view.steps, max(height - LINES_AROUND, FEWEST_STEPS))
     columns, room = _fitting(width, max((len(step.name) for step in view.steps), default=0))
@@ -53,11 +52,11 @@ def progress_table(view: RunView, speed: Speed, width: int, height: int) -> Grou
         table.add_column(column.title, justify="left" if column.title == "kind" else "right", no_wrap=True)
     for step in shown:
         cells = [
-            Text(column.cell(step, speed), "red" if column.title == "failed" and step.rows_failed else "")
+            Text(column.cell(step), "red" if column.title == "failed" and step.rows_failed else "")
             for column in columns
         ]
-        table.add_row(Text(step.name), *cells, style="dim" if is_done(step) else "")
-    lines: list[RenderableType] = [_header(view, speed, width), Text(), table]
+        table.add_row(Text(step.name), *cells, style="dim" if step.is_done else "")
+    lines: list[RenderableType] = [_header(view, width), Text(), table]
     if hidden:
         lines.append(Text(one_line(_left_out(hidden), width), "dim"))
     lines.append(Text(one_line(_footer(view), width), "dim"))
@@ -87,29 +86,21 @@ def workers(step: StepView) -> str:
     return f"{step.workers}+{step.loading}" if step.loading else f"{step.workers}"
 
 
-def is_done(step: StepView) -> bool:
-    """Will nothing more come of this step?"""
-    return step.batches_total is not None and step.batches_done >= step.batches_total
+def number(many: int) -> str:
+    """`1,200`; a dash for none."""
+    return f"{many:,}" if many else "-"
 
 
-def is_active(step: StepView) -> bool:
-    """Is it at work, or about to be?"""
-    return not is_done(step) and bool(step.in_flight or step.waiting)
-
-
-def _number(number: int) -> str:
-    return f"{number:,}" if number else "-"
-
-
-def _rate(step: StepView, speed: Speed) -> str:
-    rate = 0.0 if is_done(step) else speed.rows_per_second.get(step.name, 0.0)
-    if not rate:
+def rate(step: StepView) -> str:
+    """Rows per second: `4.2`, `1,200`; a dash where nothing comes."""
+    rows = 0.0 if step.is_done else step.rows_per_second or 0.0
+    if not rows:
         return "-"
-    return f"{rate:,.1f}" if rate < 10 else f"{rate:,.0f}"
+    return f"{rows:,.1f}" if rows < 10 else f"{rows:,.0f}"
 
 
-def _header(view: RunView, speed: Speed, width: int) -> Text:
-    left = f"about {about(speed.seconds_left)} left" if speed.seconds_left else ""
+def _header(view: RunView, width: int) -> Text:
+    left = f"about {about(view.seconds_left)} left" if view.seconds_left else ""
     parts = [f"   {part}" for part in (view.state, duration(view.elapsed), left) if part]
     rest = "".join(parts)
     while parts and len(rest) + SHORTEST_NAME > width:
@@ -130,7 +121,7 @@ def _chosen(steps: Sequence[StepView], room: int) -> tuple[list[StepView], list[
 
     def urgency(index: int) -> tuple[int, int]:
         step = steps[index]
-        rank = 0 if is_active(step) else 2 if not is_done(step) else 1 if step.rows_failed else 3
+        rank = 0 if step.is_active else 2 if not step.is_done else 1 if step.rows_failed else 3
         return rank, index
 
     chosen = set(sorted(range(len(steps)), key=urgency)[:room])
@@ -139,8 +130,8 @@ def _chosen(steps: Sequence[StepView], room: int) -> tuple[list[StepView], list[
 
 
 def _left_out(hidden: Sequence[StepView]) -> str:
-    done = sum(is_done(step) for step in hidden)
-    active = sum(is_active(step) for step in hidden)
+    done = sum(step.is_done for step in hidden)
+    active = sum(step.is_active for step in hidden)
     groups = ((active, "at work"), (len(hidden) - done - active, "not at work yet"), (done, "done"))
     said = ", ".join(f"{number} {what}" for number, what in groups if number)
     return f"and {len(hidden)} more step{'s' if len(hidden) > 1 else ''}: {said}"

@@ -12,13 +12,15 @@ from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
+from common.broker.server_facts import ServerFacts
 from common.errors import BrokerError, BrokerFull, Disconnected, Fenced, RunError, Stopped, StoreAway
 from common.printable import one_line
 from common.settings import Settings
 from coordinator.crew import Crew, collect_reports
 from coordinator.logfile import PipelineLog
+from coordinator.publisher import Situation, ViewPublisher
 from coordinator.session import RunFacts, Session
-from coordinator.view import Reporter, RunView, StepView
+from coordinator.view import Outcome, Reporter
 
 WATCH_SECONDS = 0.25
 BLOCK_SECONDS = 0.1
@@ -87,12 +89,12 @@ class Coordinator:
         self._stop_workers = stop_workers
         self._steps = list(facts.plan.steps)
         self._stop_asked = threading.Event()
-        self._started = time.monotonic()
         self._watched = 0.0
         self._crew = Crew(self._registry, control.keys.run_id, settings, reporter, start_command)
+        self._publisher = ViewPublisher(connection, control, facts.pipeline, self._crew, reporter)
         self._stopping = False
         self._waits_for = ""
-        self._start_rows = True
+        self._broker = ServerFacts.parse({})
         self._disk_full = False
         self._waiting_since = 0.0
         self._fenced: Fenced | None = None
@@ -223,23 +225,12 @@ class Coordinator:
                 f"waited {self._settings.patience:.0f} s for {what}; run the command again when it is mended"
             )
 
-    def _state(self, session: Session) -> str:
-        if self._stopping:
-            return "stopping: finishing the batches in hand"
-        if self._waits_for:
-            return f"waiting for {self._waits_for}"
-        stage, stages = session.flow.stage, self._facts.plan.stages
-        steps = stages[stage]
-        ready = sum(1 for step in steps if self._crew.alive(step, loaded=True) or self._is_over(session, step))
-        state = "running" if ready == len(steps) else f"loading steps {ready}/{len(steps)}"
-        return state if len(stages) == 1 else f"stage {stage + 1}/{len(stages)}: {state}"
-
     # stopping
 
     def _wind_down(self, session: Session) -> None:
         """Nothing new starts; batches in hand are finished within the grace, or handed back."""
         self._stopping = True
-        self._reporter.update(self.view(session))
+        self._look(session, force=True)
         self._control.update(want="stop")
         deadline = time.monotonic() + self._settings.grace
         if self._stop_workers is not None:
@@ -283,16 +274,27 @@ class Coordinator:
         session.look_for_lost()
         if self._control.want() == "stop" and not self._stopping:
             self._stop_asked.set()
-        facts = self._connection.facts()
-        self._start_rows = not facts.maxmemory or facts.used_memory < FULL_SHARE * facts.maxmemory
+        self._broker = self._connection.facts()
         self._crew.look(self._steps)
         if not self._stopping:
             self._check_workers(session)
-        self._reporter.update(self.view(session))
+        self._look(session, force=force)
+
+    @property
+    def _start_rows(self) -> bool:
+        return not self._broker.maxmemory or self._broker.used_memory < FULL_SHARE * self._broker.maxmemory
+
+    def _look(self, session: Session, *, force: bool) -> None:
+        situation = Situation(self._stopping, self._waits_for, self._start_rows, self._broker)
+        self._publisher.look(session, situation, force=force)
+
+    def publish_end(self, outcome: Outcome) -> None:
+        """Lets whoever looks later see how the run ended."""
+        self._publisher.end(outcome, self._settings.keep_finished)
 
     def _check_workers(self, session: Session) -> None:
         """Local workers come with their stage; others may be started at any time and wait for theirs."""
-        needed = [step for step in self._steps if not self._is_over(session, step)]
+        needed = [step for step in self._steps if not session.manager.steps[step].is_over]
         due = self._facts.plan.stages[session.flow.stage] if self._poll_workers is not None else needed
         self._crew.check(needed, due)
         if self._poll_workers is not None:
@@ -300,39 +302,3 @@ class Coordinator:
 
     def _collect_reports(self) -> None:
         collect_reports(self._reports, self._log, self._facts.failures)
-
-    def _is_over(self, session: Session, step: str) -> bool:
-        state = session.manager.steps[step]
-        return state.input_ended and not state.in_flight
-
-    def view(self, session: Session) -> RunView:
-        """The run as it is now."""
-        return RunView(
-            run_id=self._control.keys.run_id,
-            state=self._state(session),
-            elapsed=time.monotonic() - self._started,
-            payload_bytes=session.manager.payload_bytes,
-            rows_written=session.sink.rows,
-            steps=[self._step_view(session, step) for step in self._steps],
-        )
-
-    def _step_view(self, session: Session, step: str) -> StepView:
-        state = session.manager.steps[step]
-        counts = state.counts
-        loaded = self._crew.alive(step, loaded=True)
-        return StepView(
-            name=step,
-            kind=state.plan.kind,
-            batches_done=counts.done,
-            batches=counts.batches,
-            batches_total=counts.batches if state.input_ended else None,
-            rows_in=counts.taken,
-            rows_out=counts.out,
-            rows_failed=state.rows_failed,
-            rows_lost=counts.lost,
-            in_flight=session.flow.in_flight(step),
-            waiting=session.flow.waiting(step),
-            workers=loaded,
-            loading=self._crew.alive(step) - loaded,
-            seconds=counts.seconds,
-        )

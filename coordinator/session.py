@@ -46,12 +46,14 @@ class RunFacts:
     """What a session needs to know of a run.
 
     Args:
+        pipeline: its name.
         windows: per step, batches that one worker has in hand at once.
         files: the store of payloads outside the broker, where there is one.
         file_delay: seconds that a file stays there after its release.
         texts: a column of values of several types becomes text.
     """
 
+    pipeline: str
     plan: Plan
     windows: Mapping[str, int]
     parts: Path

@@ -129,6 +129,11 @@ class StepState:
         """Batches cut whose result is not in: neither held by the breaker nor failed."""
         return len(self.open) - len(self.breaker.held) - len(self.errors)
 
+    @property
+    def is_over(self) -> bool:
+        """Is the result of every batch in that there will be?"""
+        return self.input_ended and not self.in_flight
+
     def awaits(self, seq: int, attempt: int) -> bool:
         """Is a result of this batch and attempt the first one? A generator's next batch has one attempt per failure."""
         if self.plan.kind == "generator":

@@ -1,8 +1,8 @@
-"""What a run looks like from outside: the facts that progress, status and the summary show."""
+"""What a run looks like from outside: the one record of it that progress, `status` and whatever else looks show."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Literal, Protocol
@@ -22,8 +22,10 @@ class StepView:
         batches_total: how many there will be, once the input has ended; None before.
         rows_out: whole rows put out; `rows_failed` dead letters; `rows_lost` lost at a join.
         in_flight: batches sent and not done; `waiting` those planned and not sent.
-        workers: live workers that have loaded it; `loading` those that have not.
+        workers: live workers that have loaded it, `busy` of them with a batch in hand; `loading` those that have not.
         seconds: time that workers spent in it.
+        rows_per_second: put out in the last seconds; None while too little time has been seen.
+        waits_for: why nothing of it is in flight although it has not ended; empty where something is, or it has.
     """
 
     name: str
@@ -40,17 +42,56 @@ class StepView:
     workers: int
     loading: int
     seconds: float
+    busy: int = 0
+    rows_per_second: float | None = None
+    waits_for: str = ""
+
+    @property
+    def is_done(self) -> bool:
+        """Will nothing more come of it?"""
+        return self.batches_total is not None and self.batches_done >= self.batches_total
+
+    @property
+    def is_active(self) -> bool:
+        """Is it at work, or about to be?"""
+        return not self.is_done and bool(self.in_flight or self.waiting)
+
+
+@dataclass(frozen=True, slots=True)
+class WorkerView:
+    """A worker that has joined and not left.
+
+    Args:
+        in_hand: batches, or tickets, that it has taken and not committed.
+        says: what it waits for, or why it cannot serve its step; empty where all is well.
+    """
+
+    worker_id: str
+    step: str
+    host: str
+    alive: bool
+    loaded: bool
+    in_hand: int = 0
+    says: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run, now.
+    """A run, now, as its coordinator sees it.
 
     Args:
+        status: as in the run hash: "running", and in the end "complete", "stopped", "halted" or "failed".
         state: a few words: "loading steps 2/3", "running", "stopping", "waiting for the disk"...
-        elapsed: seconds since this coordinator began.
-        payload_bytes: in the broker.
+        reason: why it ended, where it is not complete.
+        epoch, host, pid: of the coordinator.
+        started: when this coordinator began, in seconds since 1970 by its clock; `elapsed` seconds since then.
+        position: entries of the journal that are folded.
+        payload_bytes: in the broker; `store_bytes` in the payload store.
+        memory: bytes that the broker uses; `memory_limit` those that it may use, 0 where there is no limit.
         rows_written: per leaf, on disk.
+        stage: of the stages, from 0.
+        seconds_left: until the slowest step is done; None where that is unknown.
+        steps: in the order of the pipeline; so many more are left out, and workers too.
     """
 
     run_id: str
@@ -58,7 +99,50 @@ class RunView:
     elapsed: float
     payload_bytes: int
     rows_written: Mapping[str, int]
-    steps: Sequence[StepView]
+    steps: tuple[StepView, ...]
+    pipeline: str = ""
+    status: str = "running"
+    reason: str = ""
+    epoch: str = ""
+    host: str = ""
+    pid: int = 0
+    started: float = 0.0
+    position: int = 0
+    store_bytes: int = 0
+    memory: int = 0
+    memory_limit: int = 0
+    stage: int = 0
+    stages: int = 1
+    seconds_left: float | None = None
+    workers: tuple[WorkerView, ...] = ()
+    more_steps: int = 0
+    more_workers: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class StepPoint:
+    """What the history keeps of a step; as in `StepView`."""
+
+    rows_out: int
+    rows_failed: int
+    in_flight: int
+    workers: int
+    busy: int
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """What the history keeps of a view: numbers that make a curve. Steps are in the order of the view."""
+
+    payload_bytes: int
+    memory: int
+    steps: tuple[StepPoint, ...]
+
+    @classmethod
+    def of(cls, view: RunView) -> Point:
+        """Of a moment."""
+        steps = (StepPoint(one.rows_out, one.rows_failed, one.in_flight, one.workers, one.busy) for one in view.steps)
+        return cls(view.payload_bytes, view.memory, tuple(steps))
 
 
 @dataclass(frozen=True, slots=True)

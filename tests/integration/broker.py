@@ -39,7 +39,19 @@ SCRIPTS = (
         "forget_descriptors",
         "hand_back",
     ),
-    *("isolate", "join", "journal", "leave", "note", "own_generator", "part_written", "redo", "release", "remove"),
+    *(
+        "isolate",
+        "join",
+        "journal",
+        "leave",
+        "note",
+        "own_generator",
+        "part_written",
+        "publish_view",
+        "redo",
+        "release",
+        "remove",
+    ),
     *("renew_lease", "report", "stage", "store", "take_over", "unstage", "update_run", "void_ticket"),
 )
 

@@ -15,6 +15,7 @@ from common.broker.control import Tick
 from common.broker.devices import DeviceHolder, DeviceLeases
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
+from common.broker.views import Views
 from common.keys import RUNS, device_key
 from common.wire import PROTOCOL
 from coordinator.removal import old_at_broker
@@ -160,6 +161,7 @@ def do_coordinator(admin: Run, url: str) -> None:
     run.control.read(0, 10, 0.001), run.control.journal([Reopened()])
     run.control.part_written(part(), [Payload("a", 0)], [letter()])
     run.control.tick(Tick(redo=[batch(0, 1)], release=[Payload("a", 1)], cursor=1))
+    Views(run.connection, run.run_id).publish(run.control.epoch, b"view", b"point", [1, 10], expires=60)
     letters = run.reports.letters()[1]
     run.reports.drop(run.keys.failed, letters)
     run.control.payloads([Payload("a", 0)]), run.control.want()
@@ -192,6 +194,8 @@ def do_dashboard(admin: Run, url: str) -> None:
     registry.workers(admin.run_id)
     list(old_at_broker(url, 0, unfinished=True, here=()))
     control = admin.coordinator(url=url)
+    views = Views(connection, admin.run_id)
+    views.read(), views.history(1)
     control.read(0, 10), Reports(connection, admin.run_id).log(), control.in_hand(admin.steps)
 
 

@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from common.broker.connection import Connection
+from common.broker.views import Views
 from common.errors import BrokerError, Disconnected, NotPermitted
 from common.keys import RUNS, Keys
 from tests.integration.broker import Run
@@ -109,9 +110,10 @@ def test_a_worker_does_not_write_what_a_coordinator_decides(roles: Roles, comman
     assert refused(roles.url_of("worker"), *command)
 
 
-@pytest.mark.parametrize("script", ["take_over", "update_run", "finish", "renew_lease", "journal"])
+@pytest.mark.parametrize("script", ["take_over", "update_run", "finish", "renew_lease", "journal", "publish_view"])
 def test_a_worker_runs_no_script_of_the_coordinator(roles: Roles, script: str) -> None:
     run = Run(roles.url)
+    as_worker_connection = Connection(roles.url_of("worker"))
     as_worker = run.coordinator(url=roles.url_of("worker"))
     as_worker.epoch = run.control.epoch
     before = run.everything()
@@ -123,6 +125,7 @@ def test_a_worker_runs_no_script_of_the_coordinator(roles: Roles, script: str) -
         "finish": lambda: as_worker.finish("complete", ["a"]),
         "renew_lease": as_worker.renew,
         "journal": lambda: as_worker.journal([]),
+        "publish_view": lambda: Views(as_worker_connection, run.run_id).publish(as_worker.epoch, b"v", b"p", [1]),
     }
     with pytest.raises(NotPermitted, match=f"the script {script} on penstock"):
         acts[script]()

@@ -1,0 +1,81 @@
+"""What a run looks like, as its coordinator publishes it: the view of now, and a history of two resolutions."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from common.broker.connection import Connection
+from common.broker.held import holders
+from common.fields import number
+from common.keys import GROUP, HISTORIES, Keys
+
+
+@dataclass(frozen=True, slots=True)
+class Published:
+    """A message of a coordinator.
+
+    Args:
+        age: seconds since it was published, by the broker's clock.
+    """
+
+    message: bytes
+    age: float
+
+
+class Views:
+    """Publishes and reads what a run looks like. Messages are bytes here; `coordinator/view_codec.py` knows them."""
+
+    def __init__(self, connection: Connection, run_id: str) -> None:
+        self.keys = Keys(run_id)
+        self._connection = connection
+
+    def publish(self, epoch: str, view: bytes, point: bytes, resolutions: Sequence[int], expires: float = 0.0) -> bool:
+        """Replaces the view, and adds the point to histories.
+
+        Args:
+            resolutions: of the histories that it is to be added to, see `HISTORIES`; one at least.
+            expires: seconds after which all of it goes, where the run is complete; 0 for never.
+
+        Returns:
+            False where another coordinator has the run; nothing is written then.
+        """
+        histories = [self.keys.history(resolution) for resolution in resolutions]
+        lengths = [HISTORIES[resolution] for resolution in resolutions]
+        keys = [self.keys.run, self.keys.view, *histories]
+        return bool(self._connection.call("publish_view", keys, epoch, view, point, round(expires * 1000), *lengths))
+
+    def read(self) -> Published | None:
+        """The last view; None where there is none: the run has not begun, or is one of an older version."""
+        view, now = self._connection.batch([("HMGET", self.keys.view, "m", "at"), ("TIME",)])
+        if isinstance(view, Exception):
+            raise view
+        message, at = view
+        return None if message is None else Published(message, _age(now, number(at, "at")))
+
+    def history(self, resolution: int) -> list[Published]:
+        """What was published before, oldest first.
+
+        Args:
+            resolution: seconds between two entries, see `HISTORIES`.
+        """
+        entries, now = self._connection.batch([("XRANGE", self.keys.history(resolution), "-", "+"), ("TIME",)])
+        if isinstance(entries, Exception):
+            raise entries
+        return [Published(fields.get(b"m", b""), _age(now, int(entry.partition(b"-")[0]))) for entry, fields in entries]
+
+    def in_hand(self, steps: Sequence[str]) -> Mapping[str, int]:
+        """Entries per worker that it has taken and not committed; those without any are left out."""
+        replies = self._connection.batch([("XPENDING", self.keys.inputs(step), GROUP) for step in steps])
+        return {
+            worker: entries
+            for reply in replies
+            if isinstance(reply, dict)
+            for worker, entries in holders(reply).items()
+        }
+
+
+def _age(now: tuple[int, int], at: int) -> float:
+    """A clock that was set back, or a replica's, may be behind."""
+    seconds, micros = now
+    return max(0.0, seconds + micros / 1e6 - at / 1000)

@@ -1,0 +1,196 @@
+"""Views of runs <-> bytes. Pure; the only place that knows how a view is written.
+
+A message is a msgpack array of the version and a mapping of the fields by name. A reader passes over fields that it
+does not know, and takes the default where one with a default is missing, so that only what changes its meaning takes
+another version. Whatever else it meets is a `WireError`.
+
+What is written is bounded, whatever workers and brokers say: at most 500 steps and 1,000 workers, texts cut, so less
+than 1 MB. With 200 steps and 1,000 workers it is less than 600 KB, and about 150 KB with names of usual length.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping
+from dataclasses import MISSING, fields, replace
+from typing import Any, TypeVar
+
+import msgpack
+
+from common.errors import WireError
+from common.wire import GREATEST_COUNT
+from coordinator.view import Point, RunView, StepPoint, StepView, WorkerView
+
+VIEW_VERSION = 1
+VIEW_LIMIT = 1 << 20
+"""Bytes of a view that are read."""
+MOST_STEPS, MOST_WORKERS = 500, 1_000
+NAME_BYTES, SAYS_BYTES, REASON_BYTES = 64, 160, 2_000
+SHOWN = 80
+
+T = TypeVar("T")
+Check = Callable[[Any], Any]
+
+
+def encode_view(view: RunView) -> bytes:
+    """Steps and workers that find no room are counted in `more_steps` and `more_workers`."""
+    kept = replace(
+        view,
+        steps=view.steps[:MOST_STEPS],
+        workers=view.workers[:MOST_WORKERS],
+        rows_written=dict(list(view.rows_written.items())[:MOST_STEPS]),
+        more_steps=len(view.steps[MOST_STEPS:]),
+        more_workers=len(view.workers[MOST_WORKERS:]),
+    )
+    written: dict[str, Any] = _fields_out(kept)
+    written["steps"] = [_fields_out(step) for step in kept.steps]
+    written["workers"] = [_fields_out(worker) for worker in kept.workers]
+    written["rows_written"] = {_cut(leaf, NAME_BYTES): rows for leaf, rows in kept.rows_written.items()}
+    return _pack([VIEW_VERSION, written])
+
+
+def decode_view(data: bytes) -> RunView:
+    """Raises WireError for anything that `encode_view` of this version does not write."""
+    return _read(data, lambda said: _fields_in(RunView, _RUN, said), "the view of the run")
+
+
+def encode_point(view: RunView) -> bytes:
+    """What the history keeps of a view, in some 15 bytes a step."""
+    point = Point.of(replace(view, steps=view.steps[:MOST_STEPS]))
+    steps = [[getattr(step, each.name) for each in fields(step)] for step in point.steps]
+    return _pack([VIEW_VERSION, [point.payload_bytes, point.memory, steps]])
+
+
+def decode_point(data: bytes) -> Point:
+    """Raises WireError for anything that `encode_point` of this version does not write; more at the end is ignored."""
+
+    def point(said: Any) -> Point:
+        payload_bytes, memory, steps = _list(said)[:3]
+        width = len(fields(StepPoint))
+        return Point(
+            _count(payload_bytes),
+            _count(memory),
+            tuple(StepPoint(*map(_count, _list(step)[:width])) for step in _list(steps)),
+        )
+
+    return _read(data, point, "an entry of the run's history")
+
+
+def _read(data: bytes, parse: Callable[[Any], T], what: str) -> T:
+    try:
+        if len(data) > VIEW_LIMIT:
+            raise ValueError(f"it has {len(data):,} bytes")
+        message = msgpack.unpackb(data)
+        if type(message) is not list or len(message) < 2:
+            raise ValueError("it is no message")
+        if message[0] != VIEW_VERSION:
+            version = message[0] if type(message[0]) is int else "?"
+            raise WireError(
+                f"{what} is written in version {version}, and this version of Penstock reads {VIEW_VERSION}: look "
+                "at it with the version that coordinates it"
+            )
+        return parse(message[1])
+    except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
+        raise WireError(f"{what} is not what a coordinator writes: {str(error)[: 4 * SHOWN]}") from None
+
+
+def _pack(message: list[Any]) -> bytes:
+    packed: bytes = msgpack.packb(message)
+    return packed
+
+
+def _fields_out(record: RunView | StepView | WorkerView) -> dict[str, Any]:
+    return {each.name: _value_out(each.name, getattr(record, each.name)) for each in fields(record)}
+
+
+def _value_out(name: str, value: Any) -> Any:
+    if isinstance(value, str):
+        return _cut(value, _BYTES.get(name, NAME_BYTES))
+    return min(max(value, 0), GREATEST_COUNT) if type(value) is int else value
+
+
+def _cut(text: str, most: int) -> str:
+    return text.encode(errors="backslashreplace")[:most].decode(errors="ignore")
+
+
+def _fields_in(cls: type[T], checks: Mapping[str, Check], said: Any) -> T:
+    if type(said) is not dict:
+        raise ValueError(f"{type(said).__name__} is not a mapping of fields")
+    known: dict[str, Any] = {}
+    for each in fields(cls):  # type: ignore[arg-type]
+        if each.name in said:
+            known[each.name] = checks[each.name](said[each.name])
+        elif each.default is MISSING:
+            raise ValueError(f"it has no '{each.name}'")
+    return cls(**known)
+
+
+def _count(value: Any) -> int:
+    if type(value) is not int or not 0 <= value <= GREATEST_COUNT:
+        raise ValueError(f"{repr(value)[:SHOWN]} is not a count")
+    return value
+
+
+def _amount(value: Any) -> float:
+    if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
+        raise ValueError(f"{repr(value)[:SHOWN]} is not an amount")
+    return float(value)
+
+
+def _text(value: Any) -> str:
+    if type(value) is not str:
+        raise ValueError(f"{type(value).__name__} is not text")
+    return value
+
+
+def _truth(value: Any) -> bool:
+    if type(value) is not bool:
+        raise ValueError(f"{repr(value)[:SHOWN]} is not a truth value")
+    return value
+
+
+def _list(value: Any) -> list[Any]:
+    if type(value) is not list:
+        raise ValueError(f"{type(value).__name__} is not a list")
+    return value
+
+
+def _or_none(check: Check) -> Check:
+    return lambda value: None if value is None else check(value)
+
+
+def _each(cls: type[Any], checks: Mapping[str, Check]) -> Check:
+    return lambda value: tuple(_fields_in(cls, checks, one) for one in _list(value))
+
+
+def _counts(value: Any) -> dict[str, int]:
+    if type(value) is not dict:
+        raise ValueError(f"{type(value).__name__} is not a mapping of counts")
+    return {_text(name): _count(number) for name, number in value.items()}
+
+
+_BYTES = {"waits_for": SAYS_BYTES, "says": SAYS_BYTES, "state": SAYS_BYTES * 4, "reason": REASON_BYTES}
+_BYTES |= {"run_id": 255, "epoch": 255, "pipeline": 255}
+_COUNTS_OF_A_STEP = ("batches_done", "batches", "rows_in", "rows_out", "rows_failed", "rows_lost", "in_flight")
+_COUNTS_OF_A_RUN = ("payload_bytes", "store_bytes", "memory", "memory_limit", "position", "pid", "stage", "stages")
+_STEP: Mapping[str, Check] = {
+    **dict.fromkeys(("name", "kind", "waits_for"), _text),
+    **dict.fromkeys((*_COUNTS_OF_A_STEP, "waiting", "workers", "loading", "busy"), _count),
+    "batches_total": _or_none(_count),
+    "seconds": _amount,
+    "rows_per_second": _or_none(_amount),
+}
+_WORKER: Mapping[str, Check] = {
+    **dict.fromkeys(("worker_id", "step", "host", "says"), _text),
+    **dict.fromkeys(("alive", "loaded"), _truth),
+    "in_hand": _count,
+}
+_RUN: Mapping[str, Check] = {
+    **dict.fromkeys(("run_id", "state", "pipeline", "status", "reason", "epoch", "host"), _text),
+    **dict.fromkeys((*_COUNTS_OF_A_RUN, "more_steps", "more_workers"), _count),
+    **dict.fromkeys(("elapsed", "started"), _amount),
+    "seconds_left": _or_none(_amount),
+    "rows_written": _counts,
+    "steps": _each(StepView, _STEP),
+    "workers": _each(WorkerView, _WORKER),
+}
