@@ -22,6 +22,7 @@ RUN python requirements.py pyproject.toml "${EXTRAS}" > requirements.txt \
 COPY README.md LICENSE ./
 COPY common common
 COPY coordinator coordinator
+COPY penstock penstock
 COPY worker worker
 RUN pip install --quiet --no-deps . && pip check
 

@@ -6,7 +6,7 @@ import asyncio
 
 from pydantic import PrivateAttr
 
-from common.steps import AsyncStep, GeneratorStep, GeneratorStepOutput, Row
+from penstock.steps import AsyncStep, GeneratorStep, GeneratorStepOutput, Row
 
 
 class LightClient:

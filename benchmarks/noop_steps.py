@@ -7,7 +7,7 @@ from pathlib import Path
 
 from bare_loop import make_rows
 
-from common.steps import GeneratorStep, GeneratorStepOutput, Step, StepInput, StepOutput
+from penstock.steps import GeneratorStep, GeneratorStepOutput, Step, StepInput, StepOutput
 
 
 class MakeRows(GeneratorStep):

@@ -9,7 +9,7 @@ from enum import IntEnum
 from functools import lru_cache
 from pathlib import Path
 
-OUR_PACKAGES = ("common", "coordinator", "worker")
+OUR_PACKAGES = ("common", "coordinator", "penstock", "worker")
 INSTALLED = ("site-packages", "dist-packages")
 """Folders that installed packages are in."""
 _OURS = tuple(os.path.join(Path(__file__).resolve().parent.parent, name, "") for name in OUR_PACKAGES)

@@ -34,7 +34,14 @@ from common.steps.base import (
 
 DOCS = Path(__file__).parent
 BEGIN, END = "<!-- Written by docs/make_steps_page.py from common/catalogue.py. -->\n", "<!-- End. -->\n"
-FACES = (common.steps, common.steps.tasks, common.llms)
+FACES: dict[str, LazyNames] = {
+    "common/steps/__init__.pyi": common.steps._NAMES,
+    "common/steps/tasks/__init__.pyi": common.steps.tasks._NAMES,
+    "common/llms/__init__.pyi": common.llms._NAMES,
+    "penstock/steps/__init__.pyi": common.steps._NAMES,
+    "penstock/steps/tasks.pyi": common.steps.tasks._NAMES,
+    "penstock/llms.pyi": common.llms._NAMES,
+}
 KINDS: dict[type[BaseStep], str] = {
     GeneratorStep: "generator step",
     GlobalStep: "global step",
@@ -57,7 +64,7 @@ COLUMNS = "| parameter | type | default | what it is |\n|---|---|---|---|"
 
 def written() -> dict[Path, str]:
     """File -> what is in it."""
-    stubs = {Path(str(face.__file__)).with_suffix(".pyi"): stub(face._NAMES) for face in FACES}
+    stubs = {DOCS.parent / path: stub(names) for path, names in FACES.items()}
     return {DOCS / "steps.md": steps_page(), DOCS / "spec.md": spec_page(), **stubs}
 
 

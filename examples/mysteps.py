@@ -7,7 +7,7 @@ import unicodedata
 
 from pydantic import Field
 
-from common.steps import GlobalStep, Row, Step, StepInput, StepOutput
+from penstock.steps import GlobalStep, Row, Step, StepInput, StepOutput
 
 SINGLE, DOUBLE = "\u2018\u2019\u201a\u201b", "\u201c\u201d\u201e\u201f"
 STRAIGHT = dict.fromkeys(map(ord, SINGLE), "'") | dict.fromkeys(map(ord, DOUBLE), '"')

@@ -13,6 +13,7 @@ from pathlib import Path
 from common.cuda import devices_wanted
 from common.errors import UsageError
 from common.faults import hint
+from common.location import OUR_PACKAGES
 from common.registry import folder_modules
 from common.settings import ENVIRONMENT_PREFIX, Settings
 from common.spec import StepSpec
@@ -174,5 +175,5 @@ def _sources(folder: Path) -> Iterator[tuple[str, str]]:
     paths = {Path(file).resolve() for file in files if file and file.endswith(".py")}
     ours = Path(__file__).resolve().parents[2]
     for path in sorted(path for path in paths if path.is_relative_to(folder)):
-        if not any(path.is_relative_to(ours / package) for package in ("common", "coordinator", "worker")):
+        if not any(path.is_relative_to(ours / package) for package in OUR_PACKAGES):
             yield path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")

@@ -126,7 +126,7 @@ def test_a_step_class_with_a_syntax_error_is_said_with_its_place(harness: Harnes
     assert "line 2" in message or "mysteps.py:2" in message
 
 
-@pytest.mark.parametrize("name", ["common", "worker", "coordinator"])
+@pytest.mark.parametrize("name", ["common", "worker", "coordinator", "penstock"])
 @pytest.mark.parametrize("form", ["folder", "file"])
 def test_a_module_of_the_users_own_with_the_name_of_ours_is_said(harness: Harness, name: str, form: str) -> None:
     spec = harness.write_spec(GOOD)

@@ -46,7 +46,7 @@ from common.build import build_steps
 from common.llms import ShoutLLM
 from common.spec import PipelineSpec
 from common.steps import Shout
-from common.steps.tasks import ShoutAt
+from penstock.steps.tasks import ShoutAt
 
 steps = {
     "load": {"type": "LoadDataFromDicts", "data": [{"text": "a"}]},
@@ -87,7 +87,7 @@ def test_the_schema_of_a_spec_has_the_names_for_editors() -> None:
 
 
 def test_a_built_in_class_is_added_by_one_file_and_one_line(tmp_path: Path) -> None:
-    for folder in ("common", "docs"):
+    for folder in ("common", "coordinator", "docs", "penstock"):
         shutil.copytree(REPOSITORY / folder, tmp_path / folder, ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "common" / "steps" / "shout.py").write_text(ADDED_STEP)
     (tmp_path / "common" / "steps" / "tasks" / "shout_at.py").write_text(
@@ -120,3 +120,4 @@ def test_a_built_in_class_is_added_by_one_file_and_one_line(tmp_path: Path) -> N
     assert "| `ShoutLLM` | LLM | answers aloud; needs `penstock[loud]` |\n" in spec
     stubs = (tmp_path / "common" / "steps" / "__init__.pyi").read_text()
     assert "from common.steps.shout import Shout as Shout\n" in stubs
+    assert stubs == (tmp_path / "penstock" / "steps" / "__init__.pyi").read_text()

@@ -146,9 +146,13 @@ def test_an_edit_that_keeps_size_and_time_is_seen_by_the_next_start_of_a_process
 
 def test_environments_and_our_own_packages_are_left_out(tmp_path: Path) -> None:
     left_out = {"env/pyvenv.cfg": "", "env/low.py": "", "common/spec.py": "", "common/__init__.py": ""}
-    write(tmp_path, {"main_of_test.py": f"import env.low\nimport common.spec\n{MAIN}", **left_out})
+    left_out |= {"penstock/__init__.py": "", "penstock/steps.py": ""}
+    write(
+        tmp_path,
+        {"main_of_test.py": f"import env.low\nimport common.spec\nfrom penstock.steps import Step\n{MAIN}", **left_out},
+    )
     before = digests(tmp_path)
-    for name in ("env/low.py", "common/spec.py"):
+    for name in ("env/low.py", "common/spec.py", "penstock/steps.py"):
         (tmp_path / name).write_text("# changed\n")
     assert not changes(before, digests(tmp_path))
 

@@ -1,0 +1,15 @@
+"""Clients of language models: what `common.llms` has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.own_packages import own_attribute
+
+
+def __getattr__(name: str) -> Any:
+    return own_attribute("common.llms", name)
+
+
+def __dir__() -> list[str]:
+    return list(own_attribute("common.llms", "__all__"))

@@ -1,0 +1,8 @@
+# Written by docs/make_steps_page.py from common/catalogue.py.
+
+from common.cuda import CudaDevicePlacementMixin as CudaDevicePlacementMixin
+from common.llms.base import LLM as LLM
+from common.llms.base import ChatMessage as ChatMessage
+from common.llms.base import Generation as Generation
+from common.llms.echo import EchoLLM as EchoLLM
+from common.llms.openai import OpenAILLM as OpenAILLM

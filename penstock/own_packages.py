@@ -1,0 +1,41 @@
+"""Whose packages `common`, `coordinator` and `worker` are: others have these names, and the first on the path wins."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+OURS = Path(__file__).resolve().parent.parent
+
+
+def foreign_package(*names: str) -> str | None:
+    """What to say where one of our packages would be imported from elsewhere; None where all are ours.
+
+    Nothing is imported for it.
+    """
+    for name in names:
+        found = find_spec(name)
+        if found is None or found.origin is None or Path(found.origin).resolve().parent.parent != OURS:
+            where = found.origin if found is not None and found.origin else "nowhere"
+            return (
+                f"the package '{name}' would be imported from {where}, not from {OURS}: a file or a folder of your own "
+                "that is named common, worker or coordinator comes first on the path; rename it, or take it out of "
+                "PYTHONPATH"
+            )
+    return None
+
+
+def own_attribute(module: str, name: str) -> Any:
+    """A name of a module of ours, for a module that offers it as well.
+
+    Raises:
+        AttributeError: there is no such name.
+        ImportError: the packages that would be imported are not ours.
+    """
+    if name.startswith("__") and name != "__all__":  # such as __path__, by which the files would be imported once more
+        raise AttributeError(f"module '{module}' has no attribute '{name}'")
+    if problem := foreign_package("common", "coordinator"):
+        raise ImportError(problem)
+    return getattr(import_module(module), name)

@@ -1,0 +1,15 @@
+"""The kinds of steps and the built-in ones: what `common.steps` has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.own_packages import own_attribute
+
+
+def __getattr__(name: str) -> Any:
+    return own_attribute("common.steps", name)
+
+
+def __dir__() -> list[str]:
+    return list(own_attribute("common.steps", "__all__"))

@@ -1,0 +1,15 @@
+"""Steps that ask a language model: what `common.steps.tasks` has."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from penstock.own_packages import own_attribute
+
+
+def __getattr__(name: str) -> Any:
+    return own_attribute("common.steps.tasks", name)
+
+
+def __dir__() -> list[str]:
+    return list(own_attribute("common.steps.tasks", "__all__"))

@@ -1,0 +1,3 @@
+# Written by docs/make_steps_page.py from common/catalogue.py.
+
+from common.steps.tasks.text_generation import TextGeneration as TextGeneration
