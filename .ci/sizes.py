@@ -21,7 +21,6 @@ RECORDS = {"BaseModel", "NamedTuple", "TypedDict", "Protocol", "Enum", "StrEnum"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_YET = {
-    "common.broker.control.Control",
     "coordinator.batch_manager.BatchManager",
     "coordinator.commands.clean.gc",
     "coordinator.execution.Execution",

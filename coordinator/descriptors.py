@@ -130,5 +130,5 @@ class DescriptorWait:
     def _forget(self) -> None:
         """A run that has not begun may begin with another source of the step."""
         with suppress(RunError, Fenced):
-            if not self._control.marks(())[0]:
+            if not self._control.journal.position():
                 self._control.forget_descriptors(self._prepared.undescribed)

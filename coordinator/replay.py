@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from common.broker.control import Control, Journaled
+from common.broker.journal import Journal, Journaled
 from common.errors import RunError
 
 REPLAYED_AT_ONCE = 1_000
 
 
-def replay(control: Control, end: int) -> Iterator[list[Journaled]]:
+def replay(journal: Journal, end: int) -> Iterator[list[Journaled]]:
     """The entries up to position `end`, and any that have come since, many at a time.
 
     Raises:
@@ -19,10 +19,10 @@ def replay(control: Control, end: int) -> Iterator[list[Journaled]]:
     """
     position = 0
     while position < end:
-        entries = control.read(position, REPLAYED_AT_ONCE)
+        entries = journal.read(position, REPLAYED_AT_ONCE)
         if not entries:
             raise RunError(
-                f"the journal of run '{control.keys.run_id}' ends with entry {position} in place of {end}: the broker "
+                f"the journal of run '{journal.run_id}' ends with entry {position} in place of {end}: the broker "
                 "lost data; start over with --fresh"
             )
         position = entries[-1].position

@@ -124,7 +124,7 @@ class Coordinator:
                 self._control.update(status="running", stage=session.flow.stage)
                 if session.manager.halted is not None and not self._reopened:
                     self._reporter.say(f"going on after: {session.manager.halted.reason}")
-                    self._control.journal([Reopened()])
+                    self._control.append([Reopened()])
                     session.advance(0, {}, start_work=False, start_rows=False)
                 self._reopened = True
                 self._loop_or_unload(session)

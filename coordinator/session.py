@@ -12,7 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.batch import Batch, DeadLetter, Failure, PartWritten, Payload, Routed
-from common.broker.control import Control, Journaled, Tick
+from common.broker.control import Control, Tick
+from common.broker.journal import Journaled
 from common.payloads import FileStore
 from common.settings import Settings
 from coordinator.batch_manager import (
@@ -73,7 +74,7 @@ class Session:
         self._control = control
         self._facts = facts
         steps = list(facts.plan.steps)
-        end, self._cursor, sent = control.marks(steps)
+        end, self._cursor, sent = control.journal.marks(steps)
         self.flow = FlowControl(self.manager, facts.windows, facts.settings, sent)
         token = control.epoch.replace(":", "-")
         self.sink = Sink(control, facts.plan.leaves, facts.parts, token, facts.files, facts.settings, texts=facts.texts)
@@ -84,7 +85,7 @@ class Session:
         self._file_keeper = FileKeeper(facts.files, facts.file_delay, self.manager) if facts.files else None
         self._routes: dict[tuple[str, int], Route] = {}
         self._redo: list[Batch] = []
-        for entries in replay(control, end):
+        for entries in replay(control.journal, end):
             self._fold(entries)
         self._redo = [batch for batch in self._redo if self._is_current(batch)]
         self.sink.open()
@@ -104,7 +105,7 @@ class Session:
         Raises:
             Disconnected, Fenced, OSError (full disk), StoreAway, PayloadLost
         """
-        entries = self._control.read(self.position, ENTRIES_AT_ONCE, block)
+        entries = self._control.journal.read(self.position, ENTRIES_AT_ONCE, block)
         self._fold(entries)
         now = time.monotonic()
         while self.sink.take_in(now):
@@ -152,7 +153,7 @@ class Session:
                 if (batch.seq, batch.attempt) not in there[name] and self._is_current(batch)
             ]
         if lost:
-            self._control.journal(lost)
+            self._control.append(lost)
 
     def _only_sink_left(self) -> bool:
         states = self.manager.steps
@@ -160,14 +161,14 @@ class Session:
 
     def catch_up(self) -> None:
         """Reads the journal to its end."""
-        while entries := self._control.read(self.position, ENTRIES_AT_ONCE):
+        while entries := self._control.journal.read(self.position, ENTRIES_AT_ONCE):
             self._fold(entries)
 
     def _fold(self, entries: list[Journaled]) -> None:
         for journaled in entries:
             entry = journaled.entry
             if problem := what_is_foreign(entry, self._facts.plan):
-                raise self._control.foreign_entry(journaled.position, problem)
+                raise self._control.journal.foreign_entry(journaled.position, problem)
             if isinstance(entry, Failure):
                 self._keep_why(entry)  # first, since a full disk has the entry read again
             self.position = journaled.position
@@ -209,7 +210,7 @@ class Session:
             Routed(route.step, route.seq, self._facts.choose_successors(route.step, route.seq, route.rows))
             for route in self._routes.values()
         ]
-        self._control.journal(choices)
+        self._control.append(choices)
         self._routes.clear()
 
     def _is_current(self, batch: Batch) -> bool:

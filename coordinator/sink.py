@@ -146,7 +146,7 @@ class Sink:
     def _read(self, emits: Sequence[Emit]) -> list[bytes]:
         inside = [emit.payload for emit in emits if emit.payload.external is None]
         found: dict[Payload, bytes | PayloadLost | None] = dict(
-            zip(inside, self._control.payloads(inside), strict=True)
+            zip(inside, self._control.payloads.read(inside), strict=True)
         )
         if self._files is not None:
             outside = [emit.payload for emit in emits if emit.payload.external is not None]
@@ -158,13 +158,13 @@ class Sink:
             if isinstance(stored, PayloadLost):
                 raise stored
             if stored is None:
-                raise PayloadMissing(self._control.keys.payload(payload.step, payload.seq, payload.attempt))
+                raise PayloadMissing(self._control.payloads.name(payload))
             data.append(stored)
         return data
 
     def _miscounted(self, emit: Emit, rows: int) -> WireError:
         payload = emit.payload
-        name = payload.external or self._control.keys.payload(payload.step, payload.seq, payload.attempt)
+        name = payload.external or self._control.payloads.name(payload)
         return WireError(
             f"payload {name} has {rows:,} rows, and the journal says {emit.rows:,}: something else than its worker has "
             "written to it; none of them is in the dataset: start over with --fresh"

@@ -10,7 +10,7 @@ from typing import Any
 
 from common.batch import PartWritten
 from common.broker.connection import Connection
-from common.broker.control import Control
+from common.broker.journal import Journal
 from common.broker.runs import RunRegistry
 from common.errors import EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED, Disconnected, Fenced, RunError
 from common.settings import Settings
@@ -168,10 +168,10 @@ class Standby:
 
     def _check_parts(self) -> None:
         """Before anything is written: without the parts, this process could only end the run."""
-        control = Control(self._connection, self._run_id, {"token": ""}, self._settings.coordinator_lease)
+        journal = Journal(self._connection, self._run_id)
         parts = [
             Part.journaled(one.entry)
-            for entries in replay(control, control.marks(())[0])
+            for entries in replay(journal, journal.position())
             for one in entries
             if isinstance(one.entry, PartWritten)
         ]

@@ -14,13 +14,14 @@ from typing import Any
 from common.batch import Batch, DeadLetter, Entry, PartWritten, Payload
 from common.broker.connection import Argument, Call, Connection
 from common.broker.held import holders
+from common.broker.journal import Journal
+from common.broker.payloads import BrokerPayloads
 from common.broker.runs import said_of_holder
 from common.errors import BrokerFull, Fenced, Forgotten, RunError, WireError
 from common.fields import json_object, number
 from common.keys import GROUP, HANDED_BACK, KEYS_PER_CALL, Keys
 from common.wire import (
     decode_batch,
-    decode_entry,
     decode_pointer,
     encode_batch,
     encode_entry,
@@ -32,14 +33,6 @@ from common.wire import (
 )
 
 RETRY_SECONDS = 0.25
-
-
-@dataclass(frozen=True, slots=True)
-class Journaled:
-    """An entry of the journal and its position, dense from 1."""
-
-    position: int
-    entry: Entry
 
 
 @dataclass(slots=True)
@@ -71,6 +64,8 @@ class Control:
 
     def __init__(self, connection: Connection, run_id: str, holder: Mapping[str, Any], lease: float) -> None:
         self.keys = Keys(run_id)
+        self.journal = Journal(connection, run_id)
+        self.payloads = BrokerPayloads(connection, run_id)
         self.token = str(holder["token"])
         self.lease = lease
         self.epoch = ""
@@ -151,16 +146,6 @@ class Control:
             if isinstance(reply, RunError) and "BUSYGROUP" not in str(reply):
                 raise reply
 
-    def marks(self, steps: Sequence[str]) -> tuple[int, int, dict[str, int]]:
-        """Position of the journal, cursor, and batches sent per step: what effects need not be done again."""
-        position = self._connection.command("HGET", self.keys.progress, "position")
-        cursor, *sent = self._connection.command("HMGET", self.keys.run, "cursor", *(f"sent:{step}" for step in steps))
-        return (
-            number(position, "position"),
-            number(cursor, "cursor"),
-            {step: number(held, f"sent:{step}") for step, held in zip(steps, sent, strict=True)},
-        )
-
     def descriptors(self, steps: Collection[str]) -> dict[str, bytes]:
         """What workers have said of steps that the coordinator cannot import; steps without a word are left out."""
         if not steps:
@@ -240,41 +225,8 @@ class Control:
         if dead:
             self._connection.command("HDEL", self.keys.workers, *dead)
 
-    # the journal
-
-    def read(self, after: int, count: int, block: float = 0.0) -> list[Journaled]:
-        """Entries behind position `after`; waits up to `block` seconds for the first one.
-
-        Raises:
-            RunError: the journal has a gap, so the broker lost data.
-            WireError: it has an entry that Penstock has not written.
-        """
-        waiting: list[Argument] = ["BLOCK", max(1, round(block * 1000))] if block else []
-        reply = self._connection.command("XREAD", "COUNT", count, *waiting, "STREAMS", self.keys.journal, f"{after}-0")
-        read = []
-        for entry_id, fields in reply[0][1] if reply else []:
-            after += 1
-            try:
-                entry = decode_entry(message_of(fields))
-            except WireError as error:
-                raise self.foreign_entry(entry_id.decode(), str(error)) from None
-            if entry_id != b"%d-0" % after:
-                raise RunError(
-                    f"the journal of run '{self.keys.run_id}' goes on with entry {entry_id.decode()} and has no entry "
-                    f"{after}: the broker lost data; start over with --fresh"
-                )
-            read.append(Journaled(after, entry))
-        return read
-
-    def foreign_entry(self, entry: int | str, problem: str) -> WireError:
-        """What is said of an entry of the journal that Penstock has not written: nothing behind it can be trusted."""
-        return WireError(
-            f"entry {entry} of the journal {self.keys.journal} is not what this version of Penstock writes: {problem}. "
-            "Something else has written to the broker; keep it out, and start over with --fresh"
-        )
-
-    def journal(self, entries: Sequence[Entry]) -> int:
-        """Appends decisions and returns the position of the last one."""
+    def append(self, entries: Sequence[Entry]) -> int:
+        """Appends decisions to the journal and returns the position of the last one."""
         messages = [encode_entry(entry) for entry in entries]
         keys = [self.keys.run, self.keys.journal, self.keys.progress]
         return self._fence(self._connection.call("journal", keys, self.epoch, *messages))
@@ -363,11 +315,6 @@ class Control:
             for payload in payloads
             if payload.external is None
         ]
-
-    def payloads(self, payloads: Sequence[Payload]) -> list[bytes | None]:
-        """Bytes of payloads in the broker, in one round trip; None for one that is missing."""
-        keys = self._payload_keys(payloads)
-        return list(self._connection.command("MGET", *keys)) if keys else []
 
     def _fence(self, reply: int) -> int:
         if not reply:

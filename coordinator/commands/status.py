@@ -99,7 +99,7 @@ def _show_facts(facts: list[tuple[str, str]]) -> None:
 
 
 def _show_steps(connection: Connection, record: RunRecord) -> None:
-    from common.broker.control import Control
+    from common.broker.journal import Journal
     from common.broker.runs import RunRegistry
     from common.printable import one_line, printable
 
@@ -107,7 +107,7 @@ def _show_steps(connection: Connection, record: RunRecord) -> None:
     workers = registry.workers(record.run_id)
     waiting = registry.waiting(record.run_id, steps)
     # Reads only; whoever calls itself a coordinator but does not take over changes nothing.
-    position, _, sent = Control(connection, record.run_id, {"token": ""}, 1.0).marks(steps)
+    position, _, sent = Journal(connection, record.run_id).marks(steps)
     say(f"{'journal':<{NAME_WIDTH}}{position:,} entries")
     if len(stages := record.options.get("stages", ())) > 1:
         stage = min(registry.stage(record.run_id), len(stages) - 1)

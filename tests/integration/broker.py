@@ -148,7 +148,7 @@ class Run:
 
     def journal(self) -> list[Entry]:
         """All of it; positions that are not dense raise."""
-        return [journaled.entry for journaled in self.control.read(0, 10_000)]
+        return [journaled.entry for journaled in self.control.journal.read(0, 10_000)]
 
     def waiting(self, step: str = "a") -> int:
         """Entries in the step's stream, taken or not."""
@@ -219,6 +219,6 @@ def failed(taken: Taken, seq: int, offset: int, attempt: int = 0) -> tuple[Done,
 
 
 def tickets(run: Run, worker: Worker, count: int) -> list[Taken]:
-    sent = run.control.marks(["g"])[2]["g"]
+    sent = run.control.journal.marks(["g"])[2]["g"]
     run.dispatch(*(Batch("g", seq) for seq in range(sent, sent + count)))
     return take(worker, count)

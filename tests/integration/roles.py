@@ -155,16 +155,16 @@ def do_coordinator(admin: Run, url: str) -> None:
     registry = RunRegistry(run.connection)
     run.control.update(spec='{"steps": {}}', protocol=PROTOCOL, pipeline="p")
     registry.add(run.run_id), registry.add(run.run_id)
-    run.control.renew(), run.control.marks(run.steps), run.control.descriptors(["a"])
+    run.control.renew(), run.control.journal.marks(run.steps), run.control.descriptors(["a"])
     run.control.forget_descriptors(["a"])
     do_worker(run, url)
-    run.control.read(0, 10, 0.001), run.control.journal([Reopened()])
+    run.control.journal.read(0, 10, 0.001), run.control.append([Reopened()])
     run.control.part_written(part(), [Payload("a", 0)], [letter()])
     run.control.tick(Tick(redo=[batch(0, 1)], release=[Payload("a", 1)], cursor=1))
     Views(run.connection, run.run_id).publish(run.control.epoch, b"view", b"point", [1, 10], expires=60)
     letters = run.reports.letters()[1]
     run.reports.drop(run.keys.failed, letters)
-    run.control.payloads([Payload("a", 0)]), run.control.want()
+    run.control.payloads.read([Payload("a", 0)]), run.control.want()
     registry.ask_to_stop(run.run_id)
     do_dashboard(run, url)
     dead = worker(run, run.connection, "a")
@@ -196,7 +196,7 @@ def do_dashboard(admin: Run, url: str) -> None:
     control = admin.coordinator(url=url)
     views = Views(connection, admin.run_id)
     views.read(), views.history(1)
-    control.read(0, 10), Reports(connection, admin.run_id).log(), control.in_hand(admin.steps)
+    control.journal.read(0, 10), Reports(connection, admin.run_id).log(), control.in_hand(admin.steps)
 
 
 DOINGS: dict[str, Callable[[Run, str], None]] = {

@@ -124,7 +124,7 @@ def test_a_worker_runs_no_script_of_the_coordinator(roles: Roles, script: str) -
         "update_run": lambda: as_worker.update(spec="{}"),
         "finish": lambda: as_worker.finish("complete", ["a"]),
         "renew_lease": as_worker.renew,
-        "journal": lambda: as_worker.journal([]),
+        "journal": lambda: as_worker.append([]),
         "publish_view": lambda: Views(as_worker_connection, run.run_id).publish(as_worker.epoch, b"v", b"p", [1]),
     }
     with pytest.raises(NotPermitted, match=f"the script {script} on penstock"):

@@ -85,15 +85,15 @@ def test_what_starts_work_writes_nothing_on_a_full_broker(full_broker: FullBroke
     assert run.dispatch(batch(1, slices=1_500)) == ({}, True)
     assert run.control.tick(Tick(redo=[batch(0, 1)])) == ({}, True)
     with pytest.raises(BrokerFull, match="is full"):
-        run.control.journal([Reopened()])
+        run.control.append([Reopened()])
     after = run.everything()
     changed = {key for key in before | after if before.get(key) != after.get(key)}
     assert changed <= {run.keys.run}  # a tick also notes its cursor
-    assert run.control.marks(run.steps) == (0, 0, {"g": 0, "a": 1, "b": 0})
+    assert run.control.journal.marks(run.steps) == (0, 0, {"g": 0, "a": 1, "b": 0})
     run.connection.command("CONFIG", "SET", "maxmemory", "0")
     assert run.dispatch(batch(1)) == ({"a": 2}, False)
     assert run.control.tick(Tick(redo=[batch(0, 1)])) == ({}, False)
-    assert run.control.journal([Reopened()]) == 1
+    assert run.control.append([Reopened()]) == 1
 
 
 def test_one_tick_frees_though_there_is_no_room_to_send(full_broker: FullBroker) -> None:
@@ -104,7 +104,7 @@ def test_one_tick_frees_though_there_is_no_room_to_send(full_broker: FullBroker)
     tick = Tick(dispatch={"a": [batch(0)], "b": [large]}, redo=[batch(0, 1)], release=[Payload("g", 0)], cursor=1)
     assert run.control.tick(tick) == ({}, True)
     assert run.stored(Payload("g", 0)) == [False]
-    assert run.control.marks([])[1] == 1
+    assert run.control.journal.marks([])[1] == 1
     assert (run.waiting("a"), run.waiting("b")) == (0, 0)
 
 
@@ -147,7 +147,7 @@ def test_scripts_that_the_broker_has_forgotten_are_sent_again(run: Run) -> None:
     run.connection.command("SCRIPT", "FLUSH")
     tick = Tick(dispatch={"a": [batch(2)]}, redo=[batch(0, 1)], release=[Payload("a", 0)], cursor=2)
     assert run.control.tick(tick) == ({"a": 3}, False)
-    assert (run.waiting(), run.control.marks([])[1]) == (2, 2)
+    assert (run.waiting(), run.control.journal.marks([])[1]) == (2, 2)
 
 
 def test_a_broker_that_ended_is_disconnected_and_is_back_with_its_data(wait_until: Callable[..., None]) -> None:

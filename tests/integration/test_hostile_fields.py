@@ -142,13 +142,13 @@ def read_as_coordinator(run: Run, folder: Path) -> None:
     registry, control, steps = RunRegistry(run.connection), run.control, list(run.steps)
     crew = Crew(registry, run.run_id, Settings(), LoggingReporter(), str)
     for read in (
-        lambda: control.marks(steps),
+        lambda: control.journal.marks(steps),
         lambda: control.descriptors(steps),
         control.want,
         control.discarded,
         lambda: control.in_hand(steps),
         lambda: [control.sent_batches(step) for step in steps],
-        lambda: control.read(0, 100),
+        lambda: control.journal.read(0, 100),
         lambda: crew.look(steps),
         lambda: crew.check(steps, steps),
         lambda: collect(run.reports, folder),
@@ -156,7 +156,7 @@ def read_as_coordinator(run: Run, folder: Path) -> None:
         lambda: control.reclaim(steps),
         lambda: control.take_over(),
         control.renew,
-        lambda: control.journal([]),
+        lambda: control.append([]),
         lambda: control.forget_descriptors(steps),
     ):
         endures(read)

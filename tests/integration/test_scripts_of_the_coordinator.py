@@ -35,7 +35,7 @@ def test_dispatch_sends_in_order_and_counts(run: Run) -> None:
     assert run.dispatch(batch(0), batch(1)) == ({"a": 2}, False)
     assert run.dispatch(batch(2)) == ({"a": 3}, False)
     assert [taken.batch for taken in take(run.worker("w1"), 3)] == [batch(0), batch(1), batch(2)]
-    assert run.control.marks(run.steps)[2] == {"g": 0, "a": 3, "b": 0}
+    assert run.control.journal.marks(run.steps)[2] == {"g": 0, "a": 3, "b": 0}
 
 
 def test_what_was_dispatched_is_not_sent_again(run: Run) -> None:
@@ -90,9 +90,9 @@ def test_release_frees_payloads_and_notes_the_cursor(run: Run) -> None:
     assert run.control.tick(Tick(release=payloads, cursor=7)) == ({}, False)
     assert not any(run.stored(*payloads[:3], payloads[1_500], payloads[-1]))
     assert run.stored(Payload("g", 9_999)) == [True]
-    assert run.control.marks([])[1] == 7
+    assert run.control.journal.marks([])[1] == 7
     run.control.tick(Tick(release=payloads[:2], cursor=8))
-    assert run.control.marks([])[1] == 8
+    assert run.control.journal.marks([])[1] == 8
 
 
 # inputs that are too many for a message
@@ -160,7 +160,7 @@ def test_positions_are_dense_whoever_appends(run: Run) -> None:
 
     def decide() -> None:
         for seq in range(20):
-            run.control.journal([Routed("g", seq, ("a",)), Reopened()])
+            run.control.append([Routed("g", seq, ("a",)), Reopened()])
             run.control.part_written(part(seq, seq), [], [])
 
     calls: list[Callable[[], None]] = [generate, decide, *(lambda name=f"w{n}": work(name) for n in range(3))]  # type: ignore[misc]
@@ -169,35 +169,35 @@ def test_positions_are_dense_whoever_appends(run: Run) -> None:
         thread.start()
     for thread in threads:
         thread.join()
-    journal = run.control.read(0, 10_000)
+    journal = run.control.journal.read(0, 10_000)
     assert [one.position for one in journal] == list(range(1, 40 + 10 + 60 + 1))
-    assert run.control.marks([])[0] == len(journal)
+    assert run.control.journal.marks([])[0] == len(journal)
     seqs = [one.entry.seq for one in journal if isinstance(one.entry, Result) and one.entry.step == "a"]
     assert sorted(seqs) == list(range(40))
 
 
 def test_the_journal_is_read_from_any_position_in_pieces(run: Run) -> None:
-    run.control.journal([Routed("g", seq, ()) for seq in range(5)])
-    assert [one.position for one in run.control.read(0, 2)] == [1, 2]
-    assert [one.position for one in run.control.read(2, 10)] == [3, 4, 5]
-    assert run.control.read(5, 10) == []
-    assert run.control.read(5, 10, block=0.01) == []
+    run.control.append([Routed("g", seq, ()) for seq in range(5)])
+    assert [one.position for one in run.control.journal.read(0, 2)] == [1, 2]
+    assert [one.position for one in run.control.journal.read(2, 10)] == [3, 4, 5]
+    assert run.control.journal.read(5, 10) == []
+    assert run.control.journal.read(5, 10, block=0.01) == []
 
 
 def test_a_journal_with_a_gap_is_lost_data_in_words(run: Run) -> None:
-    run.control.journal([Routed("g", seq, ()) for seq in range(5)])
+    run.control.append([Routed("g", seq, ()) for seq in range(5)])
     run.connection.command("XDEL", run.keys.journal, "3-0")
-    assert len(run.control.read(0, 2)) == 2
+    assert len(run.control.journal.read(0, 2)) == 2
     with pytest.raises(RunError, match=r"has no entry 3: the broker lost data; start over with --fresh"):
-        run.control.read(2, 10)
+        run.control.journal.read(2, 10)
 
 
 def test_a_journal_that_is_shorter_than_it_was_is_lost_data_in_words(run: Run) -> None:
-    end = run.control.journal([Routed("g", seq, ()) for seq in range(5)])
-    assert [one.position for entries in replay(run.control, end) for one in entries] == [1, 2, 3, 4, 5]
+    end = run.control.append([Routed("g", seq, ()) for seq in range(5)])
+    assert [one.position for entries in replay(run.control.journal, end) for one in entries] == [1, 2, 3, 4, 5]
     run.connection.command("XDEL", run.keys.journal, "4-0", "5-0")
     with pytest.raises(RunError, match=r"ends with entry 3 in place of 5: the broker lost data; start over with"):
-        list(replay(run.control, end))
+        list(replay(run.control.journal, end))
 
 
 def test_a_part_is_journaled_and_its_payloads_are_freed_together(run: Run) -> None:
@@ -268,7 +268,7 @@ def test_a_coordinator_that_was_replaced_changes_nothing_any_more(run: Run) -> N
     calls: list[Callable[[], object]] = [
         old.renew,
         lambda: old.update(status="failed"),
-        lambda: old.journal([Reopened()]),
+        lambda: old.append([Reopened()]),
         lambda: old.part_written(part(), [Payload("g", 0)], []),
         lambda: run.dispatch(batch(0), control=old),
         lambda: run.dispatch(batch(0, slices=1_500), control=old),
@@ -309,7 +309,7 @@ def test_a_takeover_whose_reply_was_lost_is_done_again(run: Run, proxy: Proxy) -
     lose(proxy, "take_over", other.take_over)
     other.take_over()
     other.renew()
-    other.journal([Reopened()])
+    other.append([Reopened()])
 
 
 def test_a_finished_run_expires_with_all_its_keys_and_a_stopped_one_never(run: Run) -> None:
