@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import secrets
 import shutil
-import socket
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from pathlib import Path
@@ -189,9 +187,7 @@ class Execution:
         self._coordinates = True
         log = PipelineLog(self._directory.log)
         reporter = LoggedReporter(self._reporter, log)
-        reporter.note(
-            f"process {os.getpid()} on {socket.gethostname()} coordinates {self.run_id} (epoch {control.epoch})"
-        )
+        reporter.note(f"{control.holder} coordinates {self.run_id} (epoch {control.epoch})")
 
         def open_run() -> None:
             connection.insist(lambda: registration.open(control, self._prepared), self._settings.patience, reporter.say)

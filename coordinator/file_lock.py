@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from common.holder import Holder
+
 LOOK_INTERVAL = 0.02
-UNKNOWN = "another process"
 _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
@@ -74,7 +75,7 @@ def _wait(path: Path, patience: float, tell: Callable[[str], None]) -> int:
             if (file := take_lock(path)) is not None:
                 return file
         except BlockingIOError:
-            holder = name_of_holder(path)
+            holder = str(holder_of_lock(path))
             if time.monotonic() >= deadline:
                 raise TimeoutError(errno.ETIMEDOUT, holder, str(path)) from None
             if not told:
@@ -83,16 +84,16 @@ def _wait(path: Path, patience: float, tell: Callable[[str], None]) -> int:
             time.sleep(LOOK_INTERVAL)
 
 
-def name_of_holder(path: Path) -> str:
-    """Who wrote itself down in a lock that is held, such as `process 4711 on gpu-2`."""
+def holder_of_lock(path: Path) -> Holder:
+    """Who wrote itself down in a lock that is held."""
     with contextlib.suppress(OSError):
-        return path.read_text(encoding="utf-8", errors="replace").strip() or UNKNOWN
-    return UNKNOWN
+        return Holder.named(path.read_text(encoding="utf-8", errors="replace"))
+    return Holder(None, "")
 
 
-def this_process() -> str:
+def this_process() -> Holder:
     """As it stands in locks."""
-    return f"process {os.getpid()} on {socket.gethostname()}"
+    return Holder(os.getpid(), socket.gethostname())
 
 
 def is_still_at(file: int, path: Path) -> bool:

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import os
-import re
 import shlex
 import socket
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
 from common.broker.shown_url import HIDDEN, redact
 from common.cache import cache_directory
 from common.errors import Disconnected, RunError, UsageError
-from common.printable import one_line
+from common.holder import Holder
 from coordinator.embedded import leftover, ping
 from coordinator.run_directory import LOCK, RECORD, RunDirectory, RunRecord
 from coordinator.run_list import condemned_runs, list_runs
 from coordinator.socket_folder import SocketFolder
 
 REPLY_SECONDS = 10.0
-LONGEST_NAME = 300
-HOLDER = re.compile(r"process (\d+) on (.+)")
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,20 +125,18 @@ def embedded_url(directory: RunDirectory) -> str | None:
     return folder.url if ping(folder.socket) else None
 
 
-def coordinator_of(found: FoundRun, lease: Mapping[str, Any] | None) -> str | None:
-    """Who coordinates the run now, such as `process 4711 on gpu-2`; None if nobody does.
+def coordinator_of(found: FoundRun, lease: Holder | None) -> Holder | None:
+    """Who coordinates the run now; None if nobody does.
 
     Args:
-        lease: what the broker says of the lease's holder.
+        lease: who has the coordinator's lease, as its broker says.
     """
     if found.directory is not None and (holder := found.directory.holder()):
         return holder
-    if lease is None or is_outlived(found, lease):
-        return None
-    return one_line(f"process {lease.get('pid')} on {lease.get('host')}", LONGEST_NAME)
+    return None if lease is None or is_outlived(found, lease) else lease
 
 
-def is_outlived(found: FoundRun, lease: Mapping[str, Any]) -> bool:
+def is_outlived(found: FoundRun, lease: Holder) -> bool:
     """Has a lease only not run out yet? Its holder would have the lock of the run directory, and nobody else has."""
     return found.directory is not None and found.directory.is_of(lease)
 
@@ -152,10 +146,10 @@ def local_coordinator(directory: RunDirectory) -> int | None:
 
     It is the process that has the lock file open, not only one that has its number by now.
     """
-    found = HOLDER.fullmatch(directory.holder() or "")
-    if found is None or found.group(2) != socket.gethostname():
+    holder = directory.holder()
+    if holder is None or holder.pid is None or holder.host != socket.gethostname():
         return None
-    pid = int(found.group(1))
+    pid = holder.pid
     lock = directory.path / LOCK
     try:
         opened = list(Path(f"/proc/{pid}/fd").iterdir())

@@ -109,12 +109,12 @@ class Registration:
 
     def _dead_token(self) -> str:
         """The lease of a coordinator that had this very run directory need not run out: this process has its lock."""
-        holder = self._registry.lease_holder(self.run_id) or {}
-        return str(holder.get("token", "")) if self.directory.is_of(holder) else ""
+        holder = self._registry.lease_holder(self.run_id)
+        return holder.token if holder is not None and self.directory.is_of(holder) else ""
 
     def _forget(self, control: Control) -> None:
         """`--fresh`: under the lease, so that no other coordinator loses its run."""
         control.take_over(self._dead_token())
-        self._registry.delete(self.run_id, control.token, control.lease, keeps_lease=True)
+        self._registry.delete(self.run_id, control.holder.token, control.lease, keeps_lease=True)
         if problem := self.stores.start_over():
             self.reporter.say(problem)

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRecord as BrokerRecord
-from common.broker.runs import RunRegistry, said_of_holder
+from common.broker.runs import RunRegistry
 from common.errors import BrokerError, Disconnected, Fenced, ForeignData, RunError, StoreError, UsageError
 from common.keys import Keys
 from common.payloads import FileStore
@@ -244,7 +244,7 @@ def refuse_alive(found: FoundRun, registry: RunRegistry) -> None:
     except ForeignData:
         return  # nobody can have it
     if lease is not None and not is_outlived(found, lease):
-        raise Fenced(said_of_holder(found.run_id, lease, found.argument))
+        raise Fenced(lease.has_run(found.run_id, found.argument))
 
 
 def delete_keys(found: FoundRun, registry: RunRegistry) -> int:
@@ -256,10 +256,10 @@ def delete_keys(found: FoundRun, registry: RunRegistry) -> int:
     remover = holder_of(found.directory)
     gone, token = 0, ""
     with suppress(ForeignData):  # nobody can coordinate what holds something else
-        lease = registry.lease_holder(found.run_id) or {}
-        dead = str(lease.get("token", "")) if is_outlived(found, lease) else ""
+        lease = registry.lease_holder(found.run_id)
+        dead = lease.token if lease is not None and is_outlived(found, lease) else ""
         gone = registry.condemn(found.run_id, remover, REMOVAL_SECONDS, dead) - (0 if lease else 1)
-        token = remover["token"]
+        token = remover.token
     return gone + registry.delete(found.run_id, token, REMOVAL_SECONDS)
 
 

@@ -7,9 +7,8 @@ import fcntl
 import os
 import secrets
 import shlex
-import socket
 import time
-from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
@@ -22,8 +21,9 @@ from common.artifacts import ARTIFACTS
 from common.broker.shown_url import redact
 from common.cache import make_private
 from common.errors import Fenced, RunError, UsageError
+from common.holder import Holder
 from coordinator.discard import discard, sweep
-from coordinator.file_lock import is_still_at, name_of_holder, take_lock, this_process
+from coordinator.file_lock import holder_of_lock, is_still_at, take_lock, this_process
 from coordinator.parts import sync_folder
 
 SIGNATURE_LENGTH = 12
@@ -126,7 +126,7 @@ class RunDirectory:
             sweep(self.path)
         except BlockingIOError:
             raise Fenced(
-                f"run directory {self.path} is in use by {self.holder() or 'another process'}; wait for its end, "
+                f"run directory {self.path} is in use by {self.holder() or Holder(None, '')}; wait for its end, "
                 f"or stop it with: pipeline-coordinator stop {shlex.quote(str(self.path))}"
             ) from None
         except OSError as error:
@@ -140,7 +140,7 @@ class RunDirectory:
             os.close(self._lock)
             self._lock = None
 
-    def take_away(self, holder: str) -> bool:
+    def take_away(self, holder: Holder) -> bool:
         """Locks it although a process has the lock, which stands still and can no longer write to its run.
 
         Args:
@@ -151,7 +151,7 @@ class RunDirectory:
         """
         with (self.path / f".{LOCK}.away").open("w") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
-            if self.holder() != holder:
+            if (now := self.holder()) is None or not now.has_name_of(holder):
                 return False
             (self.path / LOCK).unlink()
             self.acquire()
@@ -162,32 +162,24 @@ class RunDirectory:
         if self._lock is not None and not is_still_at(self._lock, self.path / LOCK):
             raise Fenced(f"another coordinator has taken over {self.path}; this one has stopped and lost nothing")
 
-    def holder(self) -> str | None:
-        """Who has the lock, such as `process 4711 on gpu-2`; None if nobody has."""
+    def holder(self) -> Holder | None:
+        """Who has the lock; None if nobody has."""
         if self._lock is not None:
             return this_process()
         try:
             with (self.path / LOCK).open() as file:
                 fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
         except BlockingIOError:
-            return name_of_holder(self.path / LOCK)
+            return holder_of_lock(self.path / LOCK)
         except OSError:
             return None
         return None
 
-    @property
-    def address(self) -> dict[str, Any]:
-        """What a coordinator's lease says of where its run directory is."""
-        inode = None
-        with contextlib.suppress(OSError):
-            inode = self.path.stat().st_ino
-        return {"host": socket.gethostname(), "directory": str(self.path.resolve()), "inode": inode}
-
-    def is_of(self, lease: Mapping[str, Any]) -> bool:
+    def is_of(self, lease: Holder) -> bool:
         """Did the holder of a lease have this very directory, and not one that was at its place then?"""
-        here = self.address
-        known = {"inode": here["inode"], **lease}  # earlier versions did not say which
-        return all(known.get(name) == here[name] for name in here)
+        here = holder_of(self)
+        known = here.inode if lease.inode is None else lease.inode  # earlier versions did not say which
+        return (lease.host, lease.directory, known) == (here.host, here.directory, here.inode)
 
     def read(self) -> RunRecord | None:
         """What is recorded of the run; None if nothing is yet.
@@ -325,7 +317,12 @@ class RunDirectory:
         self.release()
 
 
-def holder_of(directory: RunDirectory | None) -> dict[str, Any]:
+def holder_of(directory: RunDirectory | None) -> Holder:
     """Who this process says that it is, with a token of its own, when it takes the lease of a run."""
-    address = directory.address if directory is not None else {"host": socket.gethostname()}
-    return {"token": secrets.token_hex(8), "pid": os.getpid(), **address}
+    holder = replace(this_process(), token=secrets.token_hex(8))
+    if directory is None:
+        return holder
+    inode = None
+    with contextlib.suppress(OSError):
+        inode = directory.path.stat().st_ino
+    return replace(holder, directory=str(directory.path.resolve()), inode=inode)

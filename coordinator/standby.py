@@ -4,15 +4,14 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Mapping
 from contextlib import closing, suppress
-from typing import Any
 
 from common.batch import PartWritten
 from common.broker.connection import Connection
 from common.broker.journal import Journal
 from common.broker.runs import RunRegistry
 from common.errors import EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED, Disconnected, Fenced, RunError
+from common.holder import Holder
 from common.settings import Settings
 from common.signals import stop_signals
 from coordinator.part_check import check_parts_are_there
@@ -60,10 +59,10 @@ class Standby:
         self._settings = settings
         self._reporter = reporter
         self._stop_asked = threading.Event()
-        self._known: Mapping[str, Any] | None = None
+        self._known: Holder | None = None
         self._said = ""
         self._said_at = 0.0
-        self._silent = ""
+        self._silent: Holder | None = None
         self._silent_since = 0.0
         self._not_before = 0.0
 
@@ -98,21 +97,21 @@ class Standby:
 
     # how the run ended without this process
 
-    def _ended(self, known: Mapping[str, Any]) -> Outcome | None:
+    def _ended(self, known: Holder) -> Outcome | None:
         """A run that was brought to an end is not taken over."""
         status, want = self._registry.status(self._run_id)
-        directory = f"{known.get('directory')} on {known.get('host')}"
+        directory = f"{known.directory} on {known.host}"
         match status:
             case "complete":
                 return self._completed_elsewhere(directory)
             case "stopped":
-                return self._outcome("stopped", EXIT_STOPPED, f"it was stopped; {_name(known)} coordinated it")
+                return self._outcome("stopped", EXIT_STOPPED, f"it was stopped; {known} coordinated it")
             case "halted" | "failed":
                 ended: Status = "halted" if status == "halted" else "failed"
-                reason = f"it {ended} where {_name(known)} coordinated it; see pipeline.log in {directory}"
+                reason = f"it {ended} where {known} coordinated it; see pipeline.log in {directory}"
                 return self._outcome(ended, EXIT_FAILED, reason)
         if want == "stop":
-            return self._outcome("stopped", EXIT_STOPPED, f"it was asked to stop, and {_name(known)} is gone")
+            return self._outcome("stopped", EXIT_STOPPED, f"it was asked to stop, and {known} is gone")
         return None
 
     def _is_complete_here(self) -> bool:
@@ -131,10 +130,10 @@ class Standby:
 
     # whose turn it is
 
-    def _may_take_over(self, holder: Mapping[str, Any] | None) -> bool:
+    def _may_take_over(self, holder: Holder | None) -> bool:
         """Has nobody the lease, and this process the lock?"""
         if holder is not None:
-            self._silent = ""
+            self._silent = None
             self._tell(holder)
             return False
         if time.monotonic() < self._not_before:
@@ -142,10 +141,10 @@ class Standby:
         if not self._take_lock() and not self._take_lock_of_the_silent():
             return False
         if self._known is not None:
-            self._reporter.say(f"{_name(self._known)} is gone; taking over")
+            self._reporter.say(f"{self._known} is gone; taking over")
         return True
 
-    def _is_outlived(self, holder: Mapping[str, Any]) -> bool:
+    def _is_outlived(self, holder: Holder) -> bool:
         """Had it this very run directory, whose lock nobody has? Then it is dead, and its lease need not run out."""
         return self._directory.is_of(holder) and self._take_lock()
 
@@ -158,11 +157,11 @@ class Standby:
 
     def _take_lock_of_the_silent(self) -> bool:
         """A process that stands still keeps the lock; what it had to do is fenced with its lease."""
-        silent, now = self._directory.holder() or "", time.monotonic()
+        silent, now = self._directory.holder(), time.monotonic()
         if silent != self._silent:
             self._silent, self._silent_since = silent, now
-        known = self._known is not None and _name(self._known) == silent
-        if not silent or (not known and now - self._silent_since < self._settings.coordinator_lease):
+        known = silent is not None and self._known is not None and self._known.has_name_of(silent)
+        if silent is None or (not known and now - self._silent_since < self._settings.coordinator_lease):
             return False
         return self._directory.take_away(silent)
 
@@ -189,12 +188,12 @@ class Standby:
 
     # words
 
-    def _tell(self, holder: Mapping[str, Any]) -> None:
+    def _tell(self, holder: Holder) -> None:
         now = time.monotonic()
-        if self._known is None or self._known.get("token") != holder.get("token"):
+        if self._known is None or self._known.token != holder.token:
             self._known, self._said_at = holder, now
             self._reporter.say(
-                f"standing by: run '{self._run_id}' is coordinated by {_name(holder)}; this process takes over when "
+                f"standing by: run '{self._run_id}' is coordinated by {holder}; this process takes over when "
                 f"that one has been silent for {self._settings.coordinator_lease:g} s"
             )
             self._warn_if_elsewhere(holder)
@@ -205,17 +204,13 @@ class Standby:
                 self._reporter.say(line)
             self._said = line
 
-    def _warn_if_elsewhere(self, holder: Mapping[str, Any]) -> None:
+    def _warn_if_elsewhere(self, holder: Holder) -> None:
         with suppress(RunError):
             if self._directory.read() is None and self._registry.status(self._run_id)[0] == "running":
                 self._reporter.say(
-                    f"this process cannot see the run directory {holder.get('directory')} of {holder.get('host')} (it "
+                    f"this process cannot see the run directory {holder.directory} of {holder.host} (it "
                     f"looks at {self._directory.path}): it can take over only while no part is written"
                 )
 
     def _outcome(self, status: Status, exit_code: int, reason: str) -> Outcome:
         return Outcome(self._run_id, status, exit_code, reason, run_directory=self._directory.path)
-
-
-def _name(holder: Mapping[str, Any]) -> str:
-    return f"process {holder.get('pid')} on {holder.get('host')}"

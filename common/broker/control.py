@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-import json
 import threading
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
-from typing import Any
 
 from common.batch import Batch, DeadLetter, Entry, PartWritten, Payload
 from common.broker.connection import Argument, Call, Connection
 from common.broker.held import holders
 from common.broker.journal import Journal
 from common.broker.payloads import BrokerPayloads
-from common.broker.runs import said_of_holder
 from common.errors import BrokerFull, Fenced, Forgotten, RunError, WireError
-from common.fields import json_object, number
+from common.fields import number
+from common.holder import Holder
 from common.keys import GROUP, HANDED_BACK, KEYS_PER_CALL, Keys
 from common.wire import (
     decode_batch,
@@ -58,19 +56,18 @@ class Control:
     """The coordinator's side of one run.
 
     Args:
-        holder: who this coordinator is: token, host, pid; others are told so.
+        holder: who this coordinator is; others are told so.
         lease: seconds.
     """
 
-    def __init__(self, connection: Connection, run_id: str, holder: Mapping[str, Any], lease: float) -> None:
+    def __init__(self, connection: Connection, run_id: str, holder: Holder, lease: float) -> None:
         self.keys = Keys(run_id)
         self.journal = Journal(connection, run_id)
         self.payloads = BrokerPayloads(connection, run_id)
-        self.token = str(holder["token"])
+        self.holder = holder
         self.lease = lease
         self.epoch = ""
         self._connection = connection
-        self._holder = json.dumps(dict(holder))
         self._lease_ms = round(lease * 1000)
 
     # who coordinates
@@ -87,16 +84,16 @@ class Control:
         taken, answer = self._connection.call(
             "take_over",
             [self.keys.run, self.keys.lease],
-            self.token,
-            self._holder,
+            self.holder.token,
+            self.holder.dump(),
             self._lease_ms,
             dead_token,
         )
         if not taken:
-            holder = json_object(answer)
-            if "token" not in holder:
+            other = Holder.parse(answer)
+            if not other.token:
                 raise WireError(f"{self.keys.lease} is not what a coordinator writes: delete that key and try again")
-            raise Fenced(said_of_holder(self.keys.run_id, holder))
+            raise Fenced(other.has_run(self.keys.run_id))
         self.epoch = answer.decode()
 
     def regain(self, stop: threading.Event) -> None:
@@ -119,11 +116,11 @@ class Control:
     def renew(self) -> None:
         """Raises Fenced when another coordinator has the run."""
         keys = [self.keys.run, self.keys.lease]
-        self._fence(self._connection.call("renew_lease", keys, self.epoch, self._holder, self._lease_ms))
+        self._fence(self._connection.call("renew_lease", keys, self.epoch, self.holder.dump(), self._lease_ms))
 
     def resign(self) -> None:
         """Gives the lease back, so that the next coordinator need not wait."""
-        self._connection.call("renew_lease", [self.keys.run, self.keys.lease], self.epoch, self._holder, 0)
+        self._connection.call("renew_lease", [self.keys.run, self.keys.lease], self.epoch, self.holder.dump(), 0)
 
     # the run
 

@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal, cast, get_args
 
 from common.broker.connection import Connection
 from common.broker.run_json import check_run_json
 from common.errors import BrokerError, Fenced, OtherProtocol, RunError, SpecFault, WireError
 from common.fields import json_object, number
+from common.holder import Holder
 from common.keys import KEYS_PER_CALL, RUNS, Keys
 from common.wire import PROTOCOL
 
@@ -171,10 +172,10 @@ class RunRegistry:
         if self.status(run_id)[0]:
             self._connection.command("HSET", Keys(run_id).run, "want", "stop")
 
-    def lease_holder(self, run_id: str) -> dict[str, Any] | None:
+    def lease_holder(self, run_id: str) -> Holder | None:
         """Who coordinates the run now."""
-        holder = self._connection.command("GET", Keys(run_id).lease)
-        return json_object(holder) if holder else None
+        held = self._connection.command("GET", Keys(run_id).lease)
+        return Holder.parse(held) if held else None
 
     def is_coordinated(self, run_id: str) -> bool:
         """Has anybody the coordinator's lease of the run?"""
@@ -208,11 +209,11 @@ class RunRegistry:
         lengths = self._connection.batch([("XLEN", Keys(run_id).inputs(step)) for step in steps])
         return dict(zip(steps, map(int, lengths), strict=True))
 
-    def condemn(self, run_id: str, remover: Mapping[str, Any], lease: float, dead_token: str = "") -> int:
+    def condemn(self, run_id: str, remover: Holder, lease: float, dead_token: str = "") -> int:
         """Begins a removal: nobody can coordinate the run while `delete` goes on. Returns how many keys are gone.
 
         Args:
-            remover: token, host and pid of who removes it; others are told so.
+            remover: who removes it; others are told so.
             lease: seconds that they wait if it dies.
             dead_token: token of a holder of the coordinator's lease that is known to be dead.
 
@@ -223,12 +224,12 @@ class RunRegistry:
         begun, answer = self._connection.call(
             "remove",
             [keys.run, keys.progress, keys.lease],
-            json.dumps({**remover, "removes": True}),
+            replace(remover, removes=True).dump(),
             round(lease * 1000),
             dead_token,
         )
         if not begun:
-            raise Fenced(said_of_holder(run_id, json_object(answer)))
+            raise Fenced(Holder.parse(answer).has_run(run_id))
         return int(answer)
 
     def delete(self, run_id: str, token: str = "", lease: float = 0.0, *, keeps_lease: bool = False) -> int:
@@ -268,19 +269,6 @@ class RunRegistry:
         removed += unlink(keys_of.journal)
         self.forget(run_id)
         return removed + (0 if keeps_lease else unlink(keys_of.lease))
-
-
-def said_of_holder(run_id: str, lease: Mapping[str, Any], argument: str = "") -> str:
-    """What a command says that cannot have a run since somebody else has.
-
-    Args:
-        lease: what the broker says of who that is.
-        argument: names the run in commands, if its id alone does not.
-    """
-    who = f"process {lease.get('pid')} on {lease.get('host')}"
-    if lease.get("removes"):
-        return f"run '{run_id}' is being removed by {who}; try again when that is done"
-    return f"run '{run_id}' is coordinated by {who}; stop it with: pipeline-coordinator stop {argument or run_id}"
 
 
 def _worker(worker_id: str, facts: Mapping[str, Any], *, alive: bool) -> WorkerRecord:

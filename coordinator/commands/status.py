@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
     from common.broker.connection import Connection
     from common.broker.runs import RunRecord, WorkerRecord
+    from common.holder import Holder
     from coordinator.lookup import FoundRun
 
 NAME_WIDTH = 11
@@ -50,7 +51,7 @@ def status(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
         say(f"\n{error}", err=True)
 
 
-def _state(found: FoundRun, record: RunRecord | None, holder: str | None) -> str:
+def _state(found: FoundRun, record: RunRecord | None, holder: Holder | None) -> str:
     said: str = record.status if record is not None else found.record.status if found.record is not None else "unknown"
     if record is not None and record.want == "stop" and holder:
         said = "stopping"

@@ -13,6 +13,7 @@ import click
 from coordinator.commands.options import broker_option, cache_option, run_argument, say
 
 if TYPE_CHECKING:
+    from common.holder import Holder
     from coordinator.lookup import FoundRun
 
 
@@ -51,7 +52,7 @@ def stop(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
     say(f"How it goes: pipeline-coordinator status {found.argument}")
 
 
-def _interrupt(found: FoundRun, holder: str) -> None:
+def _interrupt(found: FoundRun, holder: Holder) -> None:
     """Sends SIGINT to the coordinator, where it is certain which process that is."""
     from common.errors import RunError
     from coordinator.lookup import local_coordinator

@@ -23,6 +23,7 @@ from common.broker.reports import LogLines, Reports
 from common.broker.staging import Staging
 from common.broker.step_notes import StepNotes
 from common.errors import Disconnected
+from common.holder import Holder
 from common.keys import GROUP, HANDED_BACK, Keys
 from tests.proxy import Proxy
 
@@ -56,9 +57,9 @@ SCRIPTS = (
 )
 
 
-def holder(token: str = "") -> dict[str, object]:
+def holder(token: str = "") -> Holder:
     """Who a coordinator says it is."""
-    return {"token": token or secrets.token_hex(4), "host": "here", "pid": 4711, "directory": "/run"}
+    return Holder(4711, "here", token or secrets.token_hex(4), "/run")
 
 
 def batch(seq: int, attempt: int = 0, step: str = "a", slices: int = 1) -> Batch:

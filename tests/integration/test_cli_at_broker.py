@@ -13,6 +13,7 @@ from click.testing import CliRunner, Result
 from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
+from common.holder import Holder
 from common.keys import Keys
 from common.wire import PROTOCOL
 from coordinator.cli import group
@@ -41,7 +42,7 @@ def call(*arguments: object) -> Result:
 
 def begin(connection: Connection, run_id: str) -> Control:
     """A run that a coordinator on another host has begun."""
-    control = Control(connection, run_id, {"token": "t", "host": "gpu-2", "pid": 4711}, 30.0)
+    control = Control(connection, run_id, Holder(4711, "gpu-2", "t"), 30.0)
     control.take_over()
     control.update(protocol=PROTOCOL, pipeline="demo", spec=json.dumps(SPEC), status="running")
     control.ensure_groups(list(SPEC["steps"]))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,7 +18,7 @@ from coordinator.cli import group
 from coordinator.known_run import check_copy
 from coordinator.lookup import FoundRun, find_run
 from coordinator.removal import remove_run
-from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.run_directory import RunDirectory, RunRecord, holder_of
 from coordinator.socket_folder import SocketFolder
 from tests.integration.broker import Run
 from tests.integration.harness import Harness, harnesses, wait_for
@@ -128,8 +129,8 @@ def test_a_run_directory_that_was_moved_is_the_original(stopped: StoppedRun, tmp
 
 def test_a_lease_is_that_of_the_directory_that_was_there_not_of_a_backup_in_its_place(stopped: StoppedRun) -> None:
     directory = stopped.directory
-    lease = {"token": "live", "pid": 4711, **directory.address}
-    stopped.run.connection.command("SET", stopped.run.keys.lease, json.dumps(lease))
+    lease = replace(holder_of(directory), token="live", pid=4711)
+    stopped.run.connection.command("SET", stopped.run.keys.lease, lease.dump())
     assert directory.is_of(lease)
     directory.path.rename(directory.path.with_name("live"))
     shutil.copytree(directory.path.with_name("live"), directory.path)

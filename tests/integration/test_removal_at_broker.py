@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,14 +11,15 @@ import redis
 from common.batch import Payload
 from common.broker.runs import RunRegistry
 from common.errors import Fenced
+from common.holder import Holder
 from coordinator.lookup import FoundRun
 from coordinator.removal import delete_keys, remove_run
-from coordinator.run_directory import RECORD, RunDirectory, RunRecord
+from coordinator.run_directory import RECORD, RunDirectory, RunRecord, holder_of
 from tests.integration.broker import Run
 from tests.redis_server import RedisServer
 from tests.unit.meanwhile import before_the_rename, in_a_child
 
-REMOVER = {"token": "r", "host": "there", "pid": 4712}
+REMOVER = Holder(4712, "there", "r")
 
 
 @pytest.fixture
@@ -66,7 +68,7 @@ def test_a_removal_that_stood_still_leaves_what_another_process_has_begun_meanwh
     other.take_over()
     before = stopped.everything()
     with pytest.raises(Fenced, match="was taken by another process while this one"):
-        registry.delete(stopped.run_id, REMOVER["token"], 30)
+        registry.delete(stopped.run_id, REMOVER.token, 30)
     assert stopped.everything() == before
 
 
@@ -74,7 +76,7 @@ def test_the_lease_of_a_removal_is_renewed(stopped: Run) -> None:
     registry = RunRegistry(stopped.connection)
     registry.condemn(stopped.run_id, REMOVER, 1)
     with redis.Redis.from_url(stopped.url) as client, client.monitor() as monitor:
-        registry.delete(stopped.run_id, REMOVER["token"], 30)
+        registry.delete(stopped.run_id, REMOVER.token, 30)
         commands = []
         while not commands or stopped.keys.lease not in commands[-1][1:] or commands[-1][0] != "UNLINK":
             commands.append(monitor.next_command()["command"].split())
@@ -85,7 +87,7 @@ def test_the_lease_of_a_removal_is_renewed(stopped: Run) -> None:
 
 
 def test_a_run_that_is_begun_anew_keeps_the_lease(run: Run) -> None:
-    RunRegistry(run.connection).delete(run.run_id, run.control.token, run.control.lease, keeps_lease=True)
+    RunRegistry(run.connection).delete(run.run_id, run.control.holder.token, run.control.lease, keeps_lease=True)
     assert list(run.everything()) == [run.keys.lease]
     with pytest.raises(Fenced):
         run.coordinator().take_over()
@@ -112,7 +114,7 @@ def test_whoever_has_the_run_directory_finishes_a_removal_that_was_cut_off_at_on
     found, registry = directory_of(stopped, tmp_path), RunRegistry(stopped.connection)
     assert found.directory is not None
     with found.directory:
-        registry.condemn(stopped.run_id, {**REMOVER, **found.directory.address}, 30)
+        registry.condemn(stopped.run_id, replace(holder_of(found.directory), token=REMOVER.token), 30)
         found.directory.condemn()
     remove_run(FoundRun(found.run_id, found.directory, found.record, condemned=True), None)
     assert stopped.everything() == {}

@@ -49,7 +49,7 @@ def test_a_view_of_a_clock_that_was_set_back_is_of_now(run: Run) -> None:
 def test_a_coordinator_that_was_replaced_publishes_nothing(run: Run) -> None:
     publish(run, b"mine")
     old = run.control.epoch
-    run.coordinator().take_over(dead_token=run.control.token)
+    run.coordinator().take_over(dead_token=run.control.holder.token)
     assert unchanged(run, lambda: publish(run, b"of the old one", 1, 10, epoch=old)) is False
 
 

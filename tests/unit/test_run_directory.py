@@ -89,13 +89,13 @@ def test_the_lock_is_free_as_soon_as_its_process_is_killed(
     holder.wait()
     assert directory.holder() is None
     directory.acquire()
-    assert directory.holder() == f"process {os.getpid()} on {os.uname().nodename}"
+    assert str(directory.holder()) == f"process {os.getpid()} on {os.uname().nodename}"
     directory.release()
 
 
 def test_the_holder_of_a_lock_is_known_to_others(held_elsewhere: tuple[RunDirectory, subprocess.Popen[str]]) -> None:
     directory, holder = held_elsewhere
-    assert (directory.holder() or "").startswith(f"process {holder.pid} on ")
+    assert str(directory.holder()).startswith(f"process {holder.pid} on ")
 
 
 def test_a_directory_that_others_look_at_can_still_be_locked(tmp_path: Path) -> None:
