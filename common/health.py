@@ -17,10 +17,10 @@ from pathlib import Path
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
 from common.errors import PenstockError
+from common.status import UNDER_WAY
 
 BROKER_SECONDS = 10.0
 COMMAND = re.compile(r"\S*python[\d.]*( -\w+)* (\S*/pipeline-(coordinator|worker)|(coordinator|worker)\.cli)( |$)")
-WORKABLE = ("starting", "running")
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +83,7 @@ def _leases(registry: RunRegistry) -> Mapping[int, Mapping[str, bool]]:
     """Process on this host -> its workers, and whether their leases are there. A process id may have been another's."""
     leases: dict[int, dict[str, bool]] = {}
     for record in registry.all():
-        if record.status in WORKABLE:
+        if record.status in UNDER_WAY:
             for worker in registry.workers(record.run_id):
                 if worker.host == socket.gethostname():
                     leases.setdefault(worker.pid, {})[worker.worker_id] = worker.alive

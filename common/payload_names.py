@@ -7,7 +7,9 @@ import re
 import secrets
 from dataclasses import dataclass
 
-_NAME = re.compile(r"([a-zA-Z0-9_-]{1,64})-(\d{1,16})-(\d{1,16})-[0-9a-f]{12}\.([0-9a-f]{32})")
+from common.step_name import STEP_NAME
+
+_NAME = re.compile(rf"({STEP_NAME.pattern})" r"-(\d{1,16})-(\d{1,16})-[0-9a-f]{12}\.([0-9a-f]{32})")
 
 
 @dataclass(frozen=True, slots=True)

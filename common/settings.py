@@ -54,8 +54,3 @@ class Settings(BaseModel):
     def coordinator_renewal(self) -> float:
         """Seconds between two renewals of the coordinator's lease."""
         return self.coordinator_lease / 3
-
-    @property
-    def worker_renewal(self) -> float:
-        """Seconds between two renewals of a worker's lease."""
-        return self.worker_lease / 3

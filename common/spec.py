@@ -21,9 +21,8 @@ from common.overrides import apply_override
 from common.redaction import hide_to_the_end
 from common.requirements import parse_requirement
 from common.secrets import hide_given, refuse_secrets
+from common.step_name import StepName
 from common.yaml_source import MOST_TEXT, YamlSource
-
-StepName = Annotated[str, Field(pattern=r"^[a-zA-Z0-9_-]{1,64}$")]
 
 
 def _as_list(value: Any) -> Any:

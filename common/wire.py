@@ -28,6 +28,7 @@ from common.batch import (
 )
 from common.codec import decode_rows, encode_rows
 from common.errors import RowError, WireError
+from common.step_name import STEP_NAME
 
 PROTOCOL = 3
 SLICES_IN_A_MESSAGE = 1_000
@@ -42,7 +43,6 @@ ERROR_LIMIT = 4_000
 GREATEST_COUNT = 2**53
 SHOWN = 80
 """Characters that a message shows of what is wrong."""
-STEP_NAME = re.compile(r"[a-zA-Z0-9_-]{1,64}")
 FILE_NAME = re.compile(r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]{0,254}")
 ROW_LIMIT = MESSAGE_LIMIT - (1 << 20)
 """Bytes of a row in a dead letter, at most."""

@@ -21,6 +21,7 @@ from common.errors import (
     UsageError,
 )
 from common.settings import Settings
+from common.status import EndStatus
 from coordinator.card import CardFacts, collect_citations
 from coordinator.dataset import DatasetSummary, build_dataset, copy_dataset
 from coordinator.dataset_place import DatasetPlace
@@ -35,7 +36,7 @@ from coordinator.run_directory import DATASET, RunDirectory, RunRecord
 from coordinator.service import Coordinator, Halted
 from coordinator.session import Session
 from coordinator.stores import RunStores
-from coordinator.view import Outcome, Reporter, Status
+from coordinator.view import Outcome, Reporter
 
 PACKAGES = ("penstock", "datasets", "pyarrow")
 
@@ -214,7 +215,7 @@ class Ending:
         return FailureLog(self._directory.failures).first_errors(steps)
 
     def incomplete(
-        self, session: Session | None, control: Control, status: Status, exit_code: int, reason: str
+        self, session: Session | None, control: Control, status: EndStatus, exit_code: int, reason: str
     ) -> Outcome:
         """Ends a run that is not complete; `session` shows how far it came, None where it has not begun."""
         self._directory.check_lock()

@@ -22,6 +22,7 @@ from common.broker.shown_url import redact
 from common.cache import make_private
 from common.errors import Fenced, RunError, UsageError
 from common.holder import Holder
+from common.status import EndStatus
 from coordinator.discard import discard, sweep
 from coordinator.file_lock import holder_of_lock, is_still_at, take_lock, this_process
 from coordinator.parts import sync_folder
@@ -35,7 +36,7 @@ CONDEMNED = ".removed.json"
 LOCK = "lock"
 LOCK_PATIENCE = 0.3  # seconds; `holder` takes the lock for a moment to see whether it is free
 
-RunStatus = Literal["running", "complete", "stopped", "failed", "halted"]
+RecordedStatus = Literal["running", EndStatus]
 
 
 class RunRecord(BaseModel):
@@ -46,7 +47,7 @@ class RunRecord(BaseModel):
     run: str
     pipeline: str
     signature: str
-    status: RunStatus = "running"
+    status: RecordedStatus = "running"
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
     updated: datetime = Field(default_factory=lambda: datetime.now(UTC))
     broker: str | None = Field(default=None, description="URL without password; None for the embedded broker.")

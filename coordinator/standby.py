@@ -14,11 +14,12 @@ from common.errors import EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED, Disconnected
 from common.holder import Holder
 from common.settings import Settings
 from common.signals import stop_signals
+from common.status import EndStatus
 from coordinator.part_check import check_parts_are_there
 from coordinator.parts import Part
 from coordinator.replay import replay
 from coordinator.run_directory import RunDirectory
-from coordinator.view import Outcome, Reporter, Status
+from coordinator.view import Outcome, Reporter
 
 LOOK_SECONDS = 0.25
 STATE_SECONDS = 60.0
@@ -107,7 +108,7 @@ class Standby:
             case "stopped":
                 return self._outcome("stopped", EXIT_STOPPED, f"it was stopped; {known} coordinated it")
             case "halted" | "failed":
-                ended: Status = "halted" if status == "halted" else "failed"
+                ended: EndStatus = "halted" if status == "halted" else "failed"
                 reason = f"it {ended} where {known} coordinated it; see pipeline.log in {directory}"
                 return self._outcome(ended, EXIT_FAILED, reason)
         if want == "stop":
@@ -212,5 +213,5 @@ class Standby:
                     f"looks at {self._directory.path}): it can take over only while no part is written"
                 )
 
-    def _outcome(self, status: Status, exit_code: int, reason: str) -> Outcome:
+    def _outcome(self, status: EndStatus, exit_code: int, reason: str) -> Outcome:
         return Outcome(self._run_id, status, exit_code, reason, run_directory=self._directory.path)

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Literal, Protocol
+from typing import Protocol
 
+from common.status import EndStatus
 from coordinator.run_directory import DATASET
-
-Status = Literal["complete", "stopped", "halted", "failed"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -162,7 +161,7 @@ class Outcome:
     """
 
     run_id: str
-    status: Status
+    status: EndStatus
     exit_code: int
     reason: str = ""
     dataset: Path | None = None

@@ -11,9 +11,9 @@ from common.broker.connection import Connection
 from common.broker.runs import RunRecord, RunRegistry
 from common.errors import CannotServe, Disconnected, OtherProtocol, UsageError
 from common.faults import nearest
+from common.status import UNDER_WAY
 
 POLL_SECONDS = 0.5
-WORKABLE = ("starting", "running")
 
 logger = logging.getLogger("penstock.worker")
 
@@ -77,7 +77,7 @@ class Finder:
         found = [
             record
             for record in ([self._named(self._run_id)] if self._run_id else self._registry.all(self._pass_over))
-            if record is not None and record.status in WORKABLE and self._pipeline in (None, record.pipeline)
+            if record is not None and record.status in UNDER_WAY and self._pipeline in (None, record.pipeline)
         ]
         if self._step:
             others = [record for record in found if self._step not in record.spec["steps"]]

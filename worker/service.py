@@ -36,6 +36,7 @@ from common.errors import (
     WireError,
 )
 from common.settings import Settings
+from common.status import ENDED
 from common.steps.base import BaseStep
 from worker.absence import Absence
 from worker.assembly import Assembly, Place
@@ -48,8 +49,6 @@ from worker.runner import Runner
 from worker.standard_streams import StandardStreams
 from worker.turns import LOOK_SECONDS, Turns
 
-ENDED = ("complete", "failed", "halted", "stopped")
-"""States of a run in which there is nothing for a worker to do."""
 WATCH_SECONDS = 0.5
 LOADED_SECONDS = 0.5
 """Within which a `load` that has returned is known to have, when the worker is told to stop."""

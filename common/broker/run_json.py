@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any
+from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from pydantic import BaseModel, ConfigDict, ValidationError
 
-from common.wire import STEP_NAME
-
-StepName = Annotated[str, Field(pattern=f"^{STEP_NAME.pattern}$")]
+from common.step_name import StepName
 
 
 class SpecShape(BaseModel):

@@ -19,6 +19,7 @@ from common.constructors import ExplainedType
 from common.errors import UsageError
 from common.runtime_parameters import RuntimeOption, RuntimeParametersMixin
 from common.runtime_parameters import RuntimeParameter as RuntimeParameter
+from common.step_name import STEP_NAME
 from common.steps.graph import Connectable, StepGraph, current_graph
 from common.steps.step_type import StepType
 
@@ -65,7 +66,7 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
 
     name: str = Field(
         default="",
-        pattern=r"^[a-zA-Z0-9_-]{0,64}$",
+        pattern=rf"^({STEP_NAME.pattern})?$",
         description="Unique in the pipeline; made from the class if not given.",
     )
     input_mappings: dict[str, str] = Field(

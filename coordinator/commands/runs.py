@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from common.status import UNDER_WAY
 from coordinator.commands.options import broker_option, cache_option, say, show
 
 if TYPE_CHECKING:
@@ -86,7 +87,7 @@ def _at_broker(url: str) -> Iterator[tuple[str, Listed]]:
             if record is None:
                 continue  # its keys have expired
             status: str = record.status
-            if status in ("starting", "running") and registry.lease_holder(run_id) is None:
+            if status in UNDER_WAY and registry.lease_holder(run_id) is None:
                 status = "interrupted"
             yield run_id, Listed(run_id, one_line(record.pipeline, 64), status, "-", "-", "broker")
 

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from common.status import ENDED, UNDER_WAY
 from coordinator.commands.options import broker_option, cache_option, make_console, run_argument, say, show
 
 if TYPE_CHECKING:
@@ -57,9 +58,9 @@ def _state(found: FoundRun, record: RunRecord | None, holder: Holder | None) -> 
         said = "stopping"
     if holder:
         return f"{said}, coordinated by {holder}"
-    if said in ("starting", "running"):
+    if said in UNDER_WAY:
         return "interrupted: its coordinator has ended; the same run command goes on with it"
-    if said in ("stopped", "failed", "halted"):
+    if said in ENDED - {"complete"}:
         return f"{said}: not complete; the same run command goes on with it"
     return said
 

@@ -10,7 +10,7 @@ import pytest
 
 from common.broker.connection import Connection
 from common.keys import Keys
-from coordinator.run_directory import CONDEMNED, RunDirectory, RunStatus
+from coordinator.run_directory import CONDEMNED, RecordedStatus, RunDirectory
 from tests.integration.harness import Harness, harnesses
 from tests.redis_server import RedisServer
 
@@ -34,7 +34,7 @@ def spec(harness: Harness) -> Path:
     return harness.write_spec(SPEC)
 
 
-def leave_run(harness: Harness, spec: Path, url: str, status: RunStatus = "stopped") -> RunDirectory:
+def leave_run(harness: Harness, spec: Path, url: str, status: RecordedStatus = "stopped") -> RunDirectory:
     """The directory of the run `before` at the broker, with this status, and keys of it there."""
     code, text = harness.run(spec, "--broker", url, "--run-id", BEFORE)
     assert code == 0, text

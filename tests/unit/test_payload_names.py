@@ -7,9 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.payload_names import digest_of, make_name, parse_name
+from common.step_name import STEP_NAME
 from common.wire import FILE_NAME
 
-STEPS = st.from_regex(r"[a-zA-Z0-9_-]{1,64}", fullmatch=True)
+STEPS = st.from_regex(STEP_NAME, fullmatch=True)
 COUNTS = st.integers(0, 2**53)
 
 

@@ -26,13 +26,13 @@ from common.batch import (
     Slice,
 )
 from common.errors import WireError
+from common.step_name import STEP_NAME
 from common.wire import (
     ERROR_LIMIT,
     FILE_NAME,
     GREATEST_COUNT,
     MESSAGE_LIMIT,
     PROTOCOL,
-    STEP_NAME,
     decode_batch,
     decode_entry,
     decode_letters,
