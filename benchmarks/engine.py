@@ -83,8 +83,10 @@ def _descendants(root: psutil.Process) -> list[psutil.Process]:
 def _kind(process: psutil.Process, root: psutil.Process) -> str:
     if process.pid == root.pid:
         return "coordinator"
+    if process.name() == "penstock-keeper":
+        return "keeper"
     line = " ".join(process.cmdline())
-    for kind in ("redis-server", "valkey-server", "guardian", "worker.lease", "worker.cli"):
+    for kind in ("redis-server", "valkey-server", "guardian", "worker.cli"):
         if kind in line:
             return kind
     return "other"

@@ -32,10 +32,13 @@ from common.broker.reports import LogLines
 from common.errors import NotPermitted, RunError
 from common.forks import keep_private
 from common.keys import Keys
+from worker.forked import DEAF_TO, ForkedProcess, name_process
 from worker.listener import Listener
 from worker.log import LogShipper, collect_records
 from worker.standard_streams import StandardStreams
 
+PROCESS_NAME = "penstock-keeper"
+"""What `ps -o comm` calls a keeper."""
 FLUSH_SECONDS = 5.0
 """Within which what was written to the descriptors of a worker that leaves is shipped."""
 STOP_SECONDS = 10
@@ -75,37 +78,62 @@ class Keeper:
         self._told = {"url": url, "run_id": run_id, "worker_id": worker_id, "lease": lease, "pid": os.getpid()}
         self._heard = heard
         self._devices: dict[str, object] = {"devices": [], "holder": ""}
-        self._process: subprocess.Popen[bytes] | None = None
+        self._process: subprocess.Popen[bytes] | ForkedProcess | None = None
         self._flushes = 0
         self._heard_so_far = b""
         self._guard = threading.Lock()
 
     def ensure(self) -> None:
-        """Starts a keeper where none is running."""
+        """Starts a keeper where none is running. The first time, no other thread of this process may be at work."""
         with self._guard:
+            is_first = self._process is None
             if self._process is not None:
                 if self._process.poll() is None:
                     return
                 logger.warning("the process that keeps this worker's lease is gone; starting another")
-            # -P: a folder named `worker` where the user happens to be must not be taken for ours.
-            command = [sys.executable, "-P", "-m", "worker.lease"]
-            pipes = [pipe.fileno() for pipe in self._heard.streams.pipes] if self._heard else []
-            heard = {"step": self._heard.step, "echo": self._heard.echo, "pipes": pipes} if self._heard else None
             self._heard_so_far = b""
-            with own_process() as pidfd:
-                self._process = subprocess.Popen(
-                    command,
-                    stdin=subprocess.PIPE,
-                    stdout=subprocess.PIPE,
-                    stderr=self._heard.streams.terminal if self._heard else None,
-                    start_new_session=True,
-                    pass_fds=pipes if pidfd is None else (*pipes, pidfd),
-                )
-            assert self._process.stdin is not None
-            assert self._process.stdout is not None
-            keep_private(self._process.stdin, self._process.stdout)
+            with own_process() as pidfd, self._ends() as (pipes, terminal):
+                keeps = pipes if pidfd is None else [*pipes, pidfd]
+                process: subprocess.Popen[bytes] | ForkedProcess
+                process = self._fork(keeps, terminal) if is_first else self._start(keeps, terminal)
+                self._process = process
+                heard = {"step": self._heard.step, "echo": self._heard.echo, "pipes": pipes} if self._heard else None
+            assert process.stdin is not None
+            assert process.stdout is not None
+            keep_private(process.stdin, process.stdout)
             self._say({**self._told, "pidfd": pidfd, "heard": heard})
             self._say(self._devices)
+
+    @contextmanager
+    def _ends(self) -> Iterator[tuple[list[int], int | None]]:
+        """The pipes and the terminal, as copies that a fork does not take away from the child."""
+        if self._heard is None:
+            yield [], None
+            return
+        pipes = [os.dup(pipe.fileno()) for pipe in self._heard.streams.pipes]
+        terminal = os.dup(self._heard.streams.terminal.fileno())
+        try:
+            yield pipes, terminal
+        finally:
+            for copy in (*pipes, terminal):
+                os.close(copy)
+
+    def _fork(self, keeps: list[int], terminal: int | None) -> ForkedProcess:
+        """Takes no time, and hardly any memory: what a keeper needs has been imported here."""
+        return ForkedProcess(be_keeper, terminal, keeps)
+
+    def _start(self, keeps: list[int], terminal: int | None) -> subprocess.Popen[bytes]:
+        """A fresh interpreter, since a step may have begun threads, which a fork may not outlive."""
+        # -P: a folder named `worker` where the user happens to be must not be taken for ours.
+        command = [sys.executable, "-P", "-m", "worker.lease"]
+        return subprocess.Popen(
+            command,
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=terminal,
+            start_new_session=True,
+            pass_fds=keeps,
+        )
 
     def keep_devices(self, keys: Sequence[str], holder: str) -> None:
         """From now on the keeper renews the leases of these devices as well."""
@@ -309,12 +337,18 @@ def process_state(pid: int) -> str:
     return listed.stdout.strip()[:1]
 
 
-def main() -> None:
-    """The keeper: one line on standard input says what to keep."""
-    for ignored in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(ignored, signal.SIG_IGN)
+def be_keeper() -> None:
+    """One line on standard input says what to keep."""
+    name_process(PROCESS_NAME)
     if line := read_line():
         keep(**json.loads(line))
+
+
+def main() -> None:
+    """The keeper as a program of its own."""
+    for ignored in DEAF_TO:
+        signal.signal(ignored, signal.SIG_IGN)
+    be_keeper()
 
 
 if __name__ == "__main__":

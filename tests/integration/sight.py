@@ -19,6 +19,7 @@ from common.wire import decode_entry
 from coordinator.embedded import leftover
 from coordinator.run_directory import RunDirectory
 from tests.integration.harness import Command, Harness, wait_for
+from worker.lease import PROCESS_NAME
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +121,7 @@ class Sight:
 
     def keeper(self, worker: psutil.Process) -> psutil.Process | None:
         """The process that keeps the worker's lease."""
-        return next(iter(_with("worker.lease", worker.children())), None)
+        return next((child for child in worker.children() if is_keeper(child)), None)
 
     def children(self, command: Command) -> list[psutil.Process]:
         """What a command has started itself."""
@@ -143,6 +144,14 @@ class Sight:
     def log(self) -> str:
         """The run's log."""
         return (self.harness.run_directory / "pipeline.log").read_text()
+
+
+def is_keeper(process: psutil.Process) -> bool:
+    """Is it one that keeps a worker's lease?"""
+    try:
+        return process.name() == PROCESS_NAME and process.status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _running(pid: int) -> psutil.Process | None:

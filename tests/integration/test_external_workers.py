@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import pytest
 
 from common.broker.connection import Connection
@@ -167,9 +168,10 @@ def test_all_steps_leave_together_when_told_to(harness: Harness, redis_url: str)
     run = coordinator(harness, harness.write_spec(SLOW), redis_url)
     all_steps = harness.start("pipeline-worker", "--all-steps", "--broker", redis_url, *MINE)
     Sight(harness, redis_url).wait_for_results("double", 3)
+    workers = psutil.Process(all_steps.process.pid).children(recursive=True)
     all_steps.kill(signal.SIGTERM)
     assert all_steps.wait(20) == 0, all_steps.text
-    wait_for(lambda: not [one for one in harness.processes() if "worker." in " ".join(one.cmdline())], 10, "their end")
+    assert psutil.wait_procs(workers, 10)[1] == []
     check_end(harness, run, [harness.start("pipeline-worker", "--all-steps", "--broker", redis_url, *MINE)])
     assert [row["n"] for row in harness.rows("double")] == list(range(400))
 

@@ -17,6 +17,7 @@ import pytest
 from common.broker.connection import Connection
 from common.keys import Keys
 from tests.integration.broker import Run
+from tests.integration.sight import is_keeper
 from tests.redis_server import RedisServer
 from worker.lease import Keeper
 from worker.listener import Listener
@@ -31,7 +32,7 @@ def test_a_worker_that_leaves_does_not_wait_for_ever_for_a_broker_that_stands_st
         keeper.ensure()
         connection = Connection(server.url)
         wait_until(lambda: connection.command("EXISTS", Keys("run").worker("w1")), 60)
-        processes = [one for one in psutil.Process().children() if "worker.lease" in one.cmdline()]
+        processes = [one for one in psutil.Process().children() if is_keeper(one)]
         os.kill(server.pid, signal.SIGSTOP)
         keeper.stop()
         os.kill(server.pid, signal.SIGCONT)
@@ -49,7 +50,7 @@ def test_a_late_answer_to_a_flush_is_not_taken_for_that_to_a_stop(
         keeper.ensure()
         connection = Connection(server.url)
         wait_until(lambda: connection.command("EXISTS", Keys("run").worker("w1")), 60)
-        (process,) = [one for one in psutil.Process().children() if "worker.lease" in one.cmdline()]
+        (process,) = [one for one in psutil.Process().children() if is_keeper(one)]
         process.suspend()
         keeper.flush()
         os.kill(server.pid, signal.SIGSTOP)

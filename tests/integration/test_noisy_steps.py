@@ -38,7 +38,7 @@ class Noise(Step):
         before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
         getattr(self, inputs[0]["how"])()
         grown = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before
-        (keeper,) = (one for one in psutil.Process().children() if "worker.lease" in one.cmdline())
+        (keeper,) = (one for one in psutil.Process().children() if one.name() == "penstock-keeper")
         yield [{**row, "worker": grown / 1000, "keeper": keeper.memory_info().rss / 1e6} for row in inputs]
 
     def prints(self):

@@ -13,6 +13,7 @@ from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
 from tests.integration.harness import Command, Harness, harnesses, wait_for
 from tests.integration.hosts import MINE, coordinator, run_ids, said, the_run, worker
+from tests.integration.sight import is_keeper
 from tests.integration.stages import ROWS, STAGE_NAMES, Staged
 from tests.redis_server import RedisServer
 
@@ -75,7 +76,7 @@ def test_a_process_that_is_killed_is_started_again(harness: Harness, redis_url: 
     workers = staying(harness, redis_url)
     run = coordinator(harness, write(harness, seconds=0.3), redis_url)
     said(workers[1], "step 'double' loaded")
-    (child, *_) = [one for one in psutil.Process(workers[1].process.pid).children() if "lease" not in one.cmdline()[-1]]
+    (child, *_) = [one for one in psutil.Process(workers[1].process.pid).children() if not is_keeper(one)]
     child.kill()
     said(workers[1], "worker of step 'double' died (SIGKILL); starting another")
     assert run.wait(90) == 0, run.text

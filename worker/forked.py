@@ -1,0 +1,112 @@
+"""A process that is forked from this one, with nothing of it but its memory and the descriptors that it is given."""
+
+from __future__ import annotations
+
+import gc
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import BinaryIO
+
+DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+"""Signals that a keeper does not hear."""
+
+
+class ForkedProcess:
+    """The parent's end, which looks like a `Popen` with pipes for standard input and output.
+
+    Safe only where no other thread may hold a lock that the child needs; it has the thread that forks and no other.
+
+    Args:
+        act: what the child does; it then ends with 0, or with 1 after an exception.
+        error: where its standard error leads; None for where ours does.
+        keeps: descriptors that it has as well, under the same numbers. All others lead nowhere there.
+    """
+
+    def __init__(self, act: Callable[[], None], error: int | None = None, keeps: Sequence[int] = ()) -> None:
+        hears, tells = os.pipe()
+        reads, says = os.pipe()
+        self._code: int | None = None
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF_TO)  # until the child is deaf
+        try:
+            self.pid = os.fork()
+            if self.pid == 0:
+                _be_child(act, (hears, says, 2 if error is None else error), keeps)
+        finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        os.close(hears)
+        os.close(says)
+        self.stdin: BinaryIO = os.fdopen(tells, "wb")
+        self.stdout: BinaryIO = os.fdopen(reads, "rb", buffering=0)
+
+    def poll(self) -> int | None:
+        """Its exit code (-n: ended by signal n); None while it runs."""
+        return self._reap(os.WNOHANG)
+
+    def wait(self) -> int | None:
+        """Returns its exit code when it has ended."""
+        return self._reap(0)
+
+    def kill(self) -> None:
+        """Ends it at once."""
+        if self.poll() is None:
+            os.kill(self.pid, signal.SIGKILL)
+
+    def _reap(self, options: int) -> int | None:
+        if self._code is None:
+            try:
+                pid, status = os.waitpid(self.pid, options)
+            except ChildProcessError:  # a step has waited for all of its children
+                pid, status = self.pid, 0
+            if pid:
+                self._code = os.waitstatus_to_exitcode(status)
+        return self._code
+
+
+def name_process(name: str) -> None:
+    """What `ps -o comm` and `top` call this process: up to 15 characters, on Linux."""
+    with suppress(OSError):
+        Path("/proc/self/comm").write_text(name)
+
+
+def _be_child(act: Callable[[], None], streams: Sequence[int], keeps: Sequence[int]) -> None:
+    code = 1
+    try:
+        gc.freeze()  # what came from the parent is not looked through, and stays shared with it
+        os.setsid()
+        signal.set_wakeup_fd(-1)
+        for ignored in DEAF_TO:
+            signal.signal(ignored, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, DEAF_TO)
+        for number, stream in enumerate(streams):
+            os.dup2(stream, number)
+        _lead_nowhere({0, 1, 2, *keeps})
+        # These hold what the parent has not written yet: as long as they are there, nobody writes it here.
+        _parents = [sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__]
+        for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
+            stream_of_ours = open(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
+            setattr(sys, name, stream_of_ours)
+            setattr(sys, f"__{name}__", stream_of_ours)
+        act()
+        sys.stdout.flush()
+        code = 0
+    except BaseException:
+        traceback.print_exc()
+        sys.stderr.flush()
+    finally:
+        os._exit(code)
+
+
+def _lead_nowhere(kept: set[int]) -> None:
+    """All others. Not closed: their numbers would go to files of the child, and their old owners might close those."""
+    nothing = os.open(os.devnull, os.O_RDWR)
+    for name in os.listdir("/dev/fd"):
+        if (number := int(name)) not in {nothing, *kept}:
+            with suppress(OSError):  # that of the listing itself
+                os.fstat(number)
+                os.dup2(nothing, number, inheritable=False)
+    os.close(nothing)
