@@ -9,7 +9,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
@@ -19,9 +19,9 @@ import psutil
 from common.batch import DeadLetter
 from coordinator.failures import FailureLog
 from coordinator.run_directory import RunRecord
+from tests.integration.prefork import REPOSITORY, Forked, parent
 
 T = TypeVar("T")
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
 STEPS = Path(__file__).with_name("steps.py")
 """Step classes for specs: each test gets a copy beside its spec, as the module `mysteps`."""
 FAST = {"WORKER_LEASE": "1", "COORDINATOR_LEASE": "1", "GRACE": "10", "PATIENCE": "20", "FLUSH_INTERVAL": "1"}
@@ -31,7 +31,7 @@ FAST = {"WORKER_LEASE": "1", "COORDINATOR_LEASE": "1", "GRACE": "10", "PATIENCE"
 class Command:
     """A command under way."""
 
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | Forked
     output: Path
 
     def wait(self, timeout: float = 60) -> int:
@@ -54,10 +54,12 @@ class Harness:
 
     Args:
         settings: environment settings on top of `FAST`, without the prefix.
+        fresh: each command is an interpreter of its own, not a fork of one that has imported everything (`prefork.py`).
     """
 
     folder: Path
     settings: dict[str, str] = field(default_factory=dict)
+    fresh: bool = False
     commands: list[Command] = field(default_factory=list)
 
     def write_spec(self, text: str, name: str = "spec.yaml") -> Path:
@@ -72,7 +74,11 @@ class Harness:
     def start(self, command: str, *arguments: str | Path, **settings: str) -> Command:
         """Starts `pipeline-coordinator` or `pipeline-worker` in a session of its own."""
         module = {"pipeline-coordinator": "coordinator.cli", "pipeline-worker": "worker.cli"}[command]
-        return self._start(command, ["-P", "-m", module, *map(str, arguments)], settings)
+        texts = [str(argument) for argument in arguments]
+        if self.fresh:
+            return self._start(command, ["-P", "-m", module, *texts], settings)
+        output, environment = self._output(command), self._environment(settings)
+        return self._note(parent().start(module, texts, environment, self.folder, output), output)
 
     def start_module(self, name: str, module: str, *arguments: str, **settings: str) -> Command:
         """Starts a module of the tests."""
@@ -89,23 +95,32 @@ class Harness:
         command = self.start_script(text, *arguments, **settings)
         return command.wait(timeout), command.text
 
-    def _start(self, name: str, arguments: list[str], settings: dict[str, str]) -> Command:
-        output = self.folder / f"{name}-{len(self.commands)}.out"
-        environment = {
+    def _output(self, name: str) -> Path:
+        return self.folder / f"{name}-{len(self.commands)}.out"
+
+    def _environment(self, settings: Mapping[str, str]) -> dict[str, str]:
+        return {
             **os.environ,
             **{f"PENSTOCK_{key}": value for key, value in {**FAST, **self.settings, **settings}.items()},
             "PENSTOCK_CACHE_DIR": str(self.folder / "cache"),
+            "PYTHONPATH": str(REPOSITORY),
         }
+
+    def _start(self, name: str, arguments: list[str], settings: Mapping[str, str]) -> Command:
+        output = self._output(name)
         with output.open("wb") as file:
             process = subprocess.Popen(
                 [sys.executable, *arguments],
                 stdout=file,
                 stderr=subprocess.STDOUT,
                 stdin=subprocess.DEVNULL,
-                env={**environment, "PYTHONPATH": str(REPOSITORY)},
+                env=self._environment(settings),
                 cwd=self.folder,
                 start_new_session=True,
             )
+        return self._note(process, output)
+
+    def _note(self, process: subprocess.Popen[bytes] | Forked, output: Path) -> Command:
         started = Command(process, output)
         self.commands.append(started)
         return started
@@ -172,9 +187,10 @@ class Harness:
     def _is_mine(self, process: psutil.Process) -> bool:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
-        cache = self.folder / "cache"
-        # A server that shows its state in its title has overwritten its environment: it is known by its folder.
-        return process.environ().get("PENSTOCK_CACHE_DIR") == str(cache) or Path(process.cwd()).is_relative_to(cache)
+        if process.environ().get("PENSTOCK_CACHE_DIR") == str(self.folder / "cache"):
+            return True
+        # A server that shows its state in its title has overwritten its environment, and a fork has another one's.
+        return Path(process.cwd()).is_relative_to(self.folder)
 
     def end(self) -> None:
         """Kills whatever is left, each by its own process id."""
@@ -195,9 +211,9 @@ def wait_for(condition: Callable[[], T], timeout: float = 30, what: str = "the c
     raise AssertionError(f"{what} did not come true within {timeout} s")
 
 
-def harnesses(folder: Path, **settings: str) -> Iterator[Harness]:
+def harnesses(folder: Path, *, fresh: bool = False, **settings: str) -> Iterator[Harness]:
     """For a fixture: a harness that leaves no process behind."""
-    harness = Harness(folder, settings)
+    harness = Harness(folder, settings, fresh)
     try:
         yield harness
     finally:

@@ -20,7 +20,7 @@ from tests.integration.hosts import SLOW, coordinator, said, the_run, worker
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Iterator[Harness]:
-    yield from harnesses(tmp_path)
+    yield from harnesses(tmp_path, fresh=True)
 
 
 def found(command: Command) -> list[Process]:

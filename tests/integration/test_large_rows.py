@@ -42,7 +42,7 @@ class Choosy(Step):
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Iterator[Harness]:
-    yield from harnesses(tmp_path)
+    yield from harnesses(tmp_path, fresh=True)
 
 
 def test_rows_of_60_mb_take_some_copies_of_one_of_them_at_a_time(harness: Harness) -> None:

@@ -68,7 +68,7 @@ def endpoint() -> Iterator[str]:
 def harness(tmp_path: Path, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Harness]:
     for name, secret in {"OPENAI_BASE_URL": endpoint, "HF_TOKEN": OF_HUB, "OPENAI_API_KEY": OF_KEY}.items():
         monkeypatch.setenv(name, secret)
-    yield from harnesses(tmp_path)
+    yield from harnesses(tmp_path, fresh=True)
 
 
 @pytest.fixture

@@ -58,7 +58,7 @@ steps:
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Iterator[Harness]:
-    yield from harnesses(tmp_path)
+    yield from harnesses(tmp_path, fresh=True)
 
 
 def interrupted_at_import(harness: Harness, module: str, number: signal.Signals, *command: str) -> tuple[int, str]:
