@@ -1,6 +1,6 @@
 # Everything happens in .venv, which is made here and needs nothing but Python >= 3.11 and make.
 #   make run     set up, and run the quickstart on an embedded broker
-#   make test    set up, and run the tests, files of them on TEST_JOBS processes at a time
+#   make test    set up, and run the tests, files of them on TEST_JOBS processes; TESTS says which, as pytest takes it
 #   make check   set up, and run what CI checks: format, lint, types, layers, sizes of classes and functions
 #   make chaos   set up, and play SEEDS runs in which much goes wrong, JOBS at a time; writes docs/guarantees.md (hours)
 #   make bench   set up, and run the benchmarks (minutes)
@@ -11,7 +11,8 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OUTPUT ?= output/quickstart
-TEST_JOBS ?= 2
+TEST_JOBS ?= 3
+TESTS ?=
 SEEDS ?= 200
 JOBS ?= 1
 NOTES ?= output/chaos.jsonl
@@ -28,7 +29,9 @@ run: $(VENV)/.run
 	$(BIN)/pipeline-coordinator run examples/quickstart.yaml --output $(OUTPUT)
 
 test: $(VENV)/.test
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile
+	@# Hundreds of processes import these; PYTHONDONTWRITEBYTECODE would have each of them compile them.
+	$(BIN)/python -m compileall -q common coordinator penstock worker
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(TESTS)
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .
