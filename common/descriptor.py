@@ -18,6 +18,7 @@ from common.columns import declared_columns, leaving_columns
 from common.components import components, language_models
 from common.cuda import devices_wanted
 from common.errors import WireError
+from common.fields import first_problem
 from common.llms.base import LLM
 from common.process_signature import process_parameters, takes_rows
 from common.source import Sources
@@ -101,9 +102,7 @@ class StepDescriptor:
                 raise ValueError(f"it has {len(data)} bytes")
             return _adapter().validate_json(data)
         except ValidationError as error:
-            detail = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join(map(str, detail["loc"]))
-            raise unreadable_descriptor(step, f"{where + ': ' if where else ''}{detail['msg']}") from None
+            raise unreadable_descriptor(step, first_problem(error)) from None
         except ValueError as error:
             raise unreadable_descriptor(step, str(error)) from None
 

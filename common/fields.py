@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from common.errors import WireError
+
+if TYPE_CHECKING:
+    from pydantic import ValidationError
 
 MOST_DIGITS = 18
 
@@ -34,3 +37,10 @@ def json_object(held: bytes | None) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return found if isinstance(found, dict) else {}
+
+
+def first_problem(error: ValidationError, *place: str) -> str:
+    """The first thing that is wrong with what was read at `place`: "options.stages.0: Input should be a valid list"."""
+    detail = error.errors(include_url=False, include_input=False)[0]
+    where = ".".join(map(str, (*place, *detail["loc"])))[:100]
+    return f"{where}{': ' if where else ''}{detail['msg']}"

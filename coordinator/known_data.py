@@ -206,7 +206,7 @@ def check_data_at_broker(known: BrokerRecord, now: DataRecord) -> None:
     Raises:
         UsageError: a file is, or may be, another one; names it.
     """
-    for name, snapshot in known.options.get("fingerprints", {}).items():
+    for name, snapshot in known.options.fingerprints.items():
         if name not in now.files:
             continue
         for old, new in zip(DataFiles.decode(snapshot).files, now.files[name].files, strict=False):

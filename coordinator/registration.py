@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from common.broker.connection import Connection
@@ -64,21 +64,19 @@ class Registration:
         if control.is_forgotten():
             control.regain(threading.Event())
         steps = list(prepared.plan.steps)
-        options = {
-            "base_dir": str(prepared.folder),
-            "limit": self.request.limit,
-            "dry_run": self.request.dry_run,
-            "files": self.data.of_parameters,
-            **pipeline_options(prepared, self.routing, self.sources),
-        }
-        options |= self.stores.options(options["spill"])
+        options = replace(
+            self.stores.tell(pipeline_options(prepared, self.routing, self.sources)),
+            limit=self.request.limit,
+            dry_run=self.request.dry_run,
+            files=self.data.of_parameters,
+        )
         record = self._record(prepared, self.directory.read())
         control.update(
             protocol=PROTOCOL,
             pipeline=record.pipeline,
             signature=record.signature,
             spec=json.dumps(prepared.spec.dump()),
-            options=json.dumps(options),
+            options=options.encode(),
             status="starting",
             want="",
             begun=self._registry.begun(self.run_id) or record.created.isoformat(),

@@ -196,9 +196,9 @@ def _is_of_another(found: FoundRun, known: BrokerRecord | None) -> bool:
 
 def _folders_of(known: BrokerRecord | None) -> list[str]:
     """Folders of payloads that a run has told its workers of, as far as they are not in a run directory."""
-    named = known.options.get("payloads") if known is not None else None
-    urls = [url for url in named if isinstance(url, str)] if isinstance(named, list) else []
-    return [url for url in urls if known is not None and url.rstrip("/").endswith(f"/{known.run_id}")]
+    if known is None:
+        return []
+    return [url for url in known.options.payloads if url.rstrip("/").endswith(f"/{known.run_id}")]
 
 
 def is_anothers(found: FoundRun, registry: RunRegistry) -> bool:

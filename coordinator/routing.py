@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from common.routing import choose_successors
+from common.run_options import RowRoutingOptions
 from common.source import Sources
 from coordinator.load import Prepared
 
@@ -24,14 +23,14 @@ class Routing:
         """
         return choose_successors(step, self._functions[step], self._successors[step], seq)
 
-    def for_workers(self, sources: Sources | None = None) -> dict[str, dict[str, Any]]:
+    def for_workers(self, sources: Sources | None = None) -> dict[str, RowRoutingOptions]:
         """By routing step what its workers need to know, where the function reads rows.
 
         Args:
             sources: where code has been looked at already.
         """
         return {
-            step: {"successors": list(self._successors[step]), "digest": function.digest(sources)}
+            step: RowRoutingOptions(tuple(self._successors[step]), function.digest(sources))
             for step, function in self._functions.items()
             if function.reads_rows
         }

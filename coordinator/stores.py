@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 from common.artifacts import ARTIFACTS, ArtifactStore
 from common.errors import StoreError, UsageError
 from common.folder import check_url
 from common.payloads import MARK, FileStore
+from common.run_options import ArtifactFolders, RunOptions
 from common.settings import Settings
 from coordinator.request import RunRequest
 from coordinator.run_directory import RunDirectory, RunRecord
@@ -56,27 +57,18 @@ class RunStores:
         delay = self._settings.store_delay
         return min(delay, EMBEDDED_DELAY) if self._embedded else delay
 
-    def options(self, waiting: Collection[str]) -> dict[str, object]:
-        """What workers are told.
-
-        Args:
-            waiting: steps whose payloads wait for a later stage.
-
-        Returns:
-            payloads: folders, the one in use first; empty where all is in the broker.
-            payloads_of_size: do large payloads go there as well?
-            artifacts: for workers of this host and others.
-        """
+    def tell(self, options: RunOptions) -> RunOptions:
+        """What workers are told, with these folders."""
         of_size = self._in_use is not None or self._embedded
         shared = self._shared
-        return {
-            "payloads": self._urls if of_size or waiting or len(self._urls) > 1 else [],
-            "payloads_of_size": of_size,
-            "artifacts": {
-                "local": str(self._directory.artifacts),
-                "shared": f"{shared}/{ARTIFACTS}" if shared else None,
-            },
-        }
+        return replace(
+            options,
+            payloads=tuple(self._urls) if of_size or options.spill or len(self._urls) > 1 else (),
+            payloads_of_size=of_size,
+            artifacts=ArtifactFolders(
+                local=str(self._directory.artifacts), shared=f"{shared}/{ARTIFACTS}" if shared else None
+            ),
+        )
 
     @property
     def artifacts(self) -> list[ArtifactStore]:

@@ -76,8 +76,8 @@ class Assembly:
         Raises:
             CannotServe: the source, or what the step requires, is not here.
         """
-        spec = PipelineSpec.from_dict(self.record.spec)
-        base_dir = self.place.base_dir or Path(str(self.record.options.get("base_dir", ".")))
+        spec, options = PipelineSpec.from_dict(self.record.spec), self.record.options
+        base_dir = self.place.base_dir or Path(options.base_dir)
         if self.place.base_dir is not None and str(base_dir) not in sys.path:
             check_shadowing(base_dir)
             sys.path.append(str(base_dir))
@@ -92,16 +92,15 @@ class Assembly:
             )
             check_requirements([(f"step '{self.step}'", step.requirements)])
             check_runtime_parameters({self.step: step})
-            files = self.record.options.get("files", {})
-            check_data_files(step, {name: DataFiles.decode(text) for name, text in files.items()})
+            check_data_files(step, {name: DataFiles.decode(text) for name, text in options.files.items()})
         except (UsageError, FileChanged) as error:
             raise CannotServe(f"{error} (on host {socket.gethostname()})") from error
         step._artifacts = self._artifacts()
         give_secrets(step, os.environ)
-        data = self.record.options.get("fingerprints", {}).get(self.step)
+        data = options.fingerprints.get(self.step)
         if data and isinstance(step, GeneratorStep):
             step.pin(data)
-        expected = self.record.options.get("digests", {}).get(self.step)
+        expected = options.digests.get(self.step)
         found = step_digest(step, self.sources)
         if expected and found != expected:
             raise CannotServe(
@@ -109,8 +108,8 @@ class Assembly:
                 f"coordinator had when the run began (digest {found}, not {expected}); install the same version on "
                 "both, or put back what was changed since"
             )
-        models = self.record.options.get("models", {}).get(self.step)
-        if models and (asked := model_identities(step)) != models:
+        models = options.models.get(self.step)
+        if models and (asked := tuple(model_identities(step))) != models:
             raise CannotServe(
                 f"step '{self.step}': this host would ask another model than the coordinator "
                 f"({', '.join(asked)}, not {', '.join(models)}): give both the same environment"
@@ -131,12 +130,12 @@ class Assembly:
         """
         options = self.record.options
         store = self._open_store(stopping)
-        waits_long = self.step in options.get("spill", ())
+        waits_long = self.step in options.spill
         packer = Packer(
             step,
             consumer.worker_id,
             self.settings,
-            store if waits_long or options.get("payloads_of_size") else None,
+            store if waits_long or options.payloads_of_size else None,
             self._routing(),
             above=0 if waits_long else self.settings.payload_threshold,
         )
@@ -145,9 +144,9 @@ class Assembly:
             PayloadReader(BrokerPayloads(consumer.connection, consumer.run_id), store),
             packer,
             self.settings,
-            options.get("limit"),
-            bool(options.get("dry_run")),
-            self.step in options.get("unchecked", ()),
+            options.limit,
+            options.dry_run,
+            self.step in options.unchecked,
             last_words,
         )
         match step:
@@ -168,10 +167,9 @@ class Assembly:
         Raises:
             CannotServe: this host does not reach them.
         """
-        options = self.record.options
-        if not options.get("payloads"):
+        if not self.record.options.payloads:
             return None
-        url, *earlier = options["payloads"]
+        url, *earlier = self.record.options.payloads
         store = FileStore(url, tuple(earlier), self.settings.patience, stopping)
         try:
             store.join(self.record.run_id)
@@ -181,10 +179,10 @@ class Assembly:
 
     def _artifacts(self) -> ArtifactStore | None:
         """A worker that the coordinator started uses its run directory, any other one what all hosts reach."""
-        known = self.record.options.get("artifacts", {})
-        url = known.get("shared" if self.place.echo else "local")
+        folders = self.record.options.artifacts
+        url = folders.shared if self.place.echo else folders.local
         return ArtifactStore(url) if url else None
 
     def _routing(self) -> RowRouting | None:
         spec = PipelineSpec.from_dict(self.record.spec)
-        return row_routing(self.step, spec, self.record.options, self.place.allow, self.sources)
+        return row_routing(self.step, spec, self.record.options.routing.get(self.step), self.place.allow, self.sources)

@@ -51,8 +51,8 @@ class Introduction:
         first: StepDescriptor | None = None
         said = ""
         while not stopping.is_set():
-            waits_for = record.options.get("undescribed", [])
-            if step.name in [*waits_for, *record.options.get("described", [])]:
+            waits_for = record.options.undescribed
+            if step.name in (*waits_for, *record.options.described):
                 own = own or self._describe(step, sources)
                 first = self._compare(step, own)
             if not waits_for:

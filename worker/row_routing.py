@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import logging
 import socket
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 from common.build_routing import build_routing_function
 from common.codec import decode_rows
 from common.errors import CannotServe, RunError, SpecError
 from common.routing import RoutingBatchFunction, choose_successors
+from common.run_options import RowRoutingOptions
 from common.source import Sources
 from common.spec import PipelineSpec
 from worker.outcome import RoutingFailed
@@ -50,19 +50,18 @@ class RowRouting:
 
 
 def row_routing(
-    step: str, spec: PipelineSpec, options: Mapping[str, Any], allow: Sequence[str], sources: Sources
+    step: str, spec: PipelineSpec, wanted: RowRoutingOptions | None, allow: Sequence[str], sources: Sources
 ) -> RowRouting | None:
     """The routing that a run asks of the workers of `step`, if any.
 
     Args:
-        options: of the run, as the coordinator has published them.
+        wanted: what the coordinator has published for the step.
         allow: modules that routing functions may come from.
         sources: where the code of the step has been looked at.
 
     Raises:
         CannotServe: the function cannot be imported here, or is another one than the coordinator's.
     """
-    wanted = options.get("routing", {}).get(step)
     if wanted is None:
         return None
     host = socket.gethostname()
@@ -71,9 +70,9 @@ def row_routing(
     except SpecError as error:
         raise CannotServe(f"{error} (on host {host})") from error
     digest = function.digest(sources)
-    if not function.reads_rows or digest != wanted["digest"]:
+    if not function.reads_rows or digest != wanted.digest:
         raise CannotServe(
             f"step '{step}': this host has another source of its routing function '{function.name}' than the "
-            f"coordinator (digest {digest}, not {wanted['digest']}); install the same version on both"
+            f"coordinator (digest {digest}, not {wanted.digest}); install the same version on both"
         )
-    return RowRouting(step, function, wanted["successors"])
+    return RowRouting(step, function, wanted.successors)

@@ -18,7 +18,7 @@ from common.broker.membership import Membership
 from common.broker.reports import LogLines
 from common.broker.runs import RunRecord, RunRegistry
 from common.broker.step_notes import StepNotes
-from common.cuda import DevicesWanted, devices_wanted
+from common.cuda import devices_wanted
 from common.descriptor import step_digest
 from common.errors import (
     EXIT_CANNOT_SERVE,
@@ -223,7 +223,7 @@ class Worker:
         if not wanted:
             return True
         check_untouched(self._step_name)
-        known: Mapping[str, DevicesWanted] = self._record.options.get("devices", {})
+        known = self._record.options.devices
         placement = Placement(
             self._connection,
             self._settings,

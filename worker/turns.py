@@ -37,8 +37,8 @@ class Turns:
 
     def _learn(self, record: RunRecord) -> None:
         """Where steps are still to be described, nobody knows the stages; workers of all steps are wanted for that."""
-        self._known = not record.options.get("undescribed")
-        stages: Sequence[Sequence[str]] = record.options.get("stages", ()) if self._known else ()
+        self._known = not record.options.undescribed
+        stages: Sequence[Sequence[str]] = record.options.stages if self._known else ()
         self._stages = stages or [list(record.spec["steps"])]
         self._of_step = {step: number for number, stage in enumerate(self._stages) for step in stage}
 

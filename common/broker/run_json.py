@@ -1,11 +1,12 @@
-"""The shape of what a run hash holds as JSON. Whoever can write to the broker can put anything there."""
+"""The shape of a spec that a run hash holds as JSON. Whoever can write to the broker can put anything there."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ValidationError
 
+from common.fields import first_problem
 from common.step_name import StepName
 
 
@@ -15,43 +16,9 @@ class SpecShape(BaseModel):
     steps: dict[StepName, dict[str, Any]]
 
 
-class RoutingOptions(BaseModel):
-    """What the workers of a routing step are told."""
-
-    successors: list[StepName]
-    digest: str
-
-
-class OptionsShape(BaseModel):
-    """What workers are told of a run, see `coordinator/run_options.py`."""
-
-    model_config = ConfigDict(strict=True)
-
-    base_dir: str = "."
-    limit: int | None = None
-    dry_run: bool = False
-    payloads: list[str] = []
-    payloads_of_size: bool = False
-    artifacts: dict[str, str | None] = {}
-    stages: list[list[StepName]] = []
-    spill: list[StepName] = []
-    routing: dict[StepName, RoutingOptions] = {}
-    digests: dict[StepName, str] = {}
-    models: dict[StepName, list[str]] = {}
-    described: list[StepName] = []
-    undescribed: list[StepName] = []
-    unchecked: list[StepName] = []
-    fingerprints: dict[StepName, str] = {}
-    files: dict[str, str] = {}
-    devices: dict[StepName, int | list[int]] = {}
-
-
-def check_run_json(spec: object, options: object) -> None:
-    """Raises ValueError: one of them has another shape; says where."""
-    for name, shape, found in (("spec", SpecShape, spec), ("options", OptionsShape, options)):
-        try:
-            shape.model_validate(found)
-        except ValidationError as error:
-            first = error.errors(include_url=False, include_input=False)[0]
-            where = ".".join([name, *map(str, first["loc"])])[:100]
-            raise ValueError(f"{where}: {first['msg']}") from None
+def check_spec(spec: object) -> None:
+    """Raises ValueError: it has another shape; says where."""
+    try:
+        SpecShape.model_validate(spec)
+    except ValidationError as error:
+        raise ValueError(first_problem(error, "spec")) from None

@@ -9,11 +9,12 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from common.broker.connection import Connection
-from common.broker.run_json import check_run_json
+from common.broker.run_json import check_spec
 from common.errors import BrokerError, Fenced, OtherProtocol, RunError, SpecFault, WireError
 from common.fields import json_object, number
 from common.holder import Holder
 from common.keys import KEYS_PER_CALL, RUNS, Keys
+from common.run_options import RunOptions
 from common.status import ENDED, UNDER_WAY, RunStatus
 from common.wire import PROTOCOL
 
@@ -26,7 +27,6 @@ class RunRecord:
 
     Args:
         spec: the pipeline as `PipelineSpec.dump` gave it, overrides applied.
-        options: what the command line asked for and a worker must know: base_dir, limit, dry_run, payloads, stages.
         want: "stop" when a stop was asked for.
         position: entries in the journal.
         begun: when it was begun; `--fresh` begins another run of the same id.
@@ -38,7 +38,7 @@ class RunRecord:
     status: RunStatus
     want: str
     spec: dict[str, Any]
-    options: dict[str, Any]
+    options: RunOptions
     position: int
     epoch: str
     begun: str = ""
@@ -123,8 +123,8 @@ class RunRegistry:
             ) from None
 
     def _record(self, run_id: str, fields: Mapping[str, bytes]) -> RunRecord:
-        spec, options = json.loads(fields["spec"]), json.loads(fields.get("options", b"{}"))
-        check_run_json(spec, options)
+        spec = json.loads(fields["spec"])
+        check_spec(spec)
         status = fields.get("status", b"starting").decode()
         if status not in ENDED | UNDER_WAY:
             raise ValueError(f"'{status[:20]}' is no status")
@@ -135,7 +135,7 @@ class RunRegistry:
             status=cast(RunStatus, status),
             want=fields.get("want", b"").decode(),
             spec=spec,
-            options=options,
+            options=RunOptions.decode(fields.get("options", b"{}")),
             position=number(self._connection.command("HGET", Keys(run_id).progress, "position"), "position"),
             epoch=fields.get("epoch", b"").decode(),
             begun=fields.get("begun", b"").decode(),

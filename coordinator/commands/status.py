@@ -111,7 +111,7 @@ def _show_steps(connection: Connection, record: RunRecord) -> None:
     # Reads only; whoever calls itself a coordinator but does not take over changes nothing.
     position, _, sent = Journal(connection, record.run_id).marks(steps)
     say(f"{'journal':<{NAME_WIDTH}}{position:,} entries")
-    if len(stages := record.options.get("stages", ())) > 1:
+    if len(stages := record.options.stages) > 1:
         stage = min(registry.stage(record.run_id), len(stages) - 1)
         say(f"{'stage':<{NAME_WIDTH}}{stage + 1}/{len(stages)}: {', '.join(stages[stage])}")
     click.echo()

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 import pytest
 
 from common.broker.runs import RunRecord
+from common.run_options import RunOptions
 from tests.integration.broker import Run
 from worker.turns import Turns
 
@@ -24,7 +25,7 @@ def process() -> Iterator[subprocess.Popen[bytes]]:
 
 
 def record(run: Run) -> RunRecord:
-    options = {"stages": [["g", "a"], ["b"]]}
+    options = RunOptions(stages=(("g", "a"), ("b",)))
     steps: dict[str, dict[str, str]] = {key: {} for key in "gab"}
     return RunRecord(run.run_id, "p", "s", "running", "", {"steps": steps}, options, 0, "")
 

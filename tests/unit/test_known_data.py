@@ -13,6 +13,7 @@ import pytest
 from common.broker.runs import RunRecord as BrokerRecord
 from common.data_files import check_data_files, data_files, whole_digest
 from common.errors import FileChanged, UsageError
+from common.run_options import RunOptions
 from common.steps import LoadDataFromDisk, LoadDataFromFile
 from common.steps.base import BaseStep, Step, StepInput, StepOutput
 from common.steps.file_states import DataFiles
@@ -256,7 +257,7 @@ def at_broker(data: DataFiles) -> BrokerRecord:
         status="running",
         want="",
         spec={},
-        options={"fingerprints": {"load": data.encode(), "hub": "a commit"}},
+        options=RunOptions(fingerprints={"load": data.encode(), "hub": "a commit"}),
         position=1,
         epoch="1",
         begun="",

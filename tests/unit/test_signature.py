@@ -286,7 +286,7 @@ def test_workers_are_held_to_the_code_that_the_run_was_signed_with(folder: Path)
         sources = Sources()
         Identity.of(prepared.spec, prepared.steps, prepared.routing, {}, sources=sources)
         prompts.write_text("PROMPT = 'new'")
-        assert pipeline_options(prepared, Routing(prepared), sources)["digests"]["up"] == signed
+        assert pipeline_options(prepared, Routing(prepared), sources).digests["up"] == signed
         assert step_digest(prepared.steps["up"]) != signed
     finally:
         for module in ("steps_of_start_test", "prompts_of_start_test"):
@@ -310,7 +310,7 @@ def test_what_names_the_model_is_in_the_signature_wherever_it_comes_from_and_bin
 
     def assembly() -> Assembly:
         prepared = prepare(folder / "spec.yaml", [override], allow=["tests"])
-        options = {**pipeline_options(prepared, Routing(prepared)), "base_dir": str(folder)}
+        options = pipeline_options(prepared, Routing(prepared))
         record = RunRecord("r", "demo", "", "running", "", prepared.spec.dump(), options, 0, "")
         return Assembly(record, "ask", Settings(), Place(allow=["llms_of_signature_test"]))
 

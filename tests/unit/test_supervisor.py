@@ -6,6 +6,7 @@ import signal
 import subprocess
 
 from common.broker.runs import RunRecord
+from common.run_options import RunOptions
 from common.settings import Settings
 from worker.assembly import Place
 from worker.supervisor import Supervisor
@@ -19,7 +20,7 @@ SPEC = {
 
 
 def test_a_process_that_has_just_ended_keeps_no_other_one_from_being_told_to_stop() -> None:
-    record = RunRecord("demo-1", "demo", "1", "running", "", SPEC, {}, 0, "1:t")
+    record = RunRecord("demo-1", "demo", "1", "running", "", SPEC, RunOptions(), 0, "1:t")
     supervisor = Supervisor("redis://127.0.0.1:1", record, Settings(), Place((), None, echo=True))
     ended, there = supervisor._children
     with subprocess.Popen(["sleep", "60"]) as process:
