@@ -24,8 +24,6 @@ NOT_YET = {
     "coordinator.batch_manager.BatchManager",
     "coordinator.commands.clean.gc",
     "coordinator.execution.Execution",
-    "coordinator.pipeline.Pipeline",
-    "coordinator.pipeline.Pipeline.run",
     "coordinator.rendering.compose.compose_text",
     "coordinator.service.Coordinator",
     "coordinator.session.Session",

@@ -85,7 +85,7 @@ class Ending:
             run_id=self._run_id,
             status="complete",
             exit_code=EXIT_FAILED_ROWS if record.failed_rows else EXIT_COMPLETE,
-            dataset=self._request.output or dataset,
+            dataset=self._request.output_folder or dataset,
             rows=record.rows,
             failed=record.failed,
             errors=self._first_errors(record.failed),
@@ -158,7 +158,7 @@ class Ending:
             run_id=self._run_id,
             status="complete",
             exit_code=EXIT_FAILED_ROWS if failed else EXIT_COMPLETE,
-            dataset=summary.path if self._request.dry_run else self._request.output or summary.path,
+            dataset=summary.path if self._request.dry_run else self._request.output_folder or summary.path,
             rows=summary.rows,
             failed=failed,
             errors=self._first_errors(failed),
@@ -185,7 +185,7 @@ class Ending:
         Raises:
             RunError: it cannot be written there. The run is complete all the same.
         """
-        output, dataset = self._request.output, self._directory.path / DATASET
+        output, dataset = self._request.output_folder, self._directory.path / DATASET
         if output is None or self._request.dry_run:
             return
         place = DatasetPlace(output, self.prepared.spec.name, self._request.overwrite, patience=self._settings.patience)

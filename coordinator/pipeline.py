@@ -19,11 +19,11 @@ from common.steps.base import BaseStep
 from common.steps.graph import StepGraph, current_graph
 from coordinator.load import Prepared
 from coordinator.pipeline_file import Parts, read_dict, read_file, spec_text
+from coordinator.request import LoadGroups, ProgramRequest, asked_with
 
 if TYPE_CHECKING:
     from coordinator.distiset import Distiset
 
-LoadGroups = Sequence[Sequence[str | BaseStep]] | Literal["sequential_step_execution"]
 LONGEST_NAME = 64
 
 
@@ -245,7 +245,7 @@ class Pipeline:
         """
         from coordinator.program import prepare_pipeline
 
-        return prepare_pipeline(self)
+        return prepare_pipeline(self, ProgramRequest())
 
     @property
     def signature(self) -> str:
@@ -264,7 +264,7 @@ class Pipeline:
         from coordinator.program import prepare_pipeline
         from coordinator.stages import load_stages
 
-        return load_stages(prepare_pipeline(self, load_groups=load_groups).plan)
+        return load_stages(prepare_pipeline(self, ProgramRequest(load_groups=load_groups)).plan)
 
     def draw(self, path: str | Path | None = None) -> str:
         """The graph as text; with a path, also as a picture (SVG), made without a network."""
@@ -283,67 +283,24 @@ class Pipeline:
 
     # running it
 
-    def run(
-        self,
-        parameters: Mapping[str, Mapping[str, Any]] | None = None,
-        use_cache: bool = True,
-        broker: str | None = None,
-        *,
-        load_groups: LoadGroups | None = None,
-        dataset: Any = None,
-        dataset_batch_size: int = 50,
-        workers: Literal["local", "external"] = "local",
-        output: str | Path | None = None,
-        overwrite: bool = False,
-        limit: int | None = None,
-        payloads: str | None = None,
-        progress: bool = True,
-        standby: bool = False,
-    ) -> Distiset:
-        """Runs the pipeline to its dataset, or goes on with a run of it that did not end, or returns the dataset of one
-        that did.
+    @asked_with(ProgramRequest)
+    def run(self, request: ProgramRequest) -> Distiset:
+        """Runs the pipeline to its dataset, or resumes a run of it that did not end, or returns the dataset of one that
+        did.
 
-        Args:
-            parameters: step -> parameter -> value; values may be nested mappings.
-            use_cache: False starts over.
-            broker: URL of a Redis; PENSTOCK_BROKER_URL if not given; one of its own without either.
-            load_groups: in place of the pipeline's own.
-            dataset: rows (a list of dicts, a Dataset or a DataFrame) for the steps that have no predecessor.
-            dataset_batch_size: rows that it is read in at a time.
-            workers: started here, or elsewhere with `pipeline-worker`, which needs a broker.
-            output: a folder that gets the dataset as well: new, or with an earlier dataset of this pipeline.
-            overwrite: `output` may have another pipeline's dataset, which is replaced.
-            limit: only the first rows of each generator.
-            payloads: fsspec URL that all hosts reach, for rows that are large or wait long.
-            progress: show how far it is; otherwise that is logged.
-            standby: while another process runs it, wait, and take over when that one is gone.
+        Without a broker it starts one of its own, and ends it again.
 
         Returns:
             One DatasetDict per leaf. Rows that failed are not among them; `distiset.failed` counts them per step.
 
         Raises:
             UsageError: something is wrong with the pipeline or the arguments; nothing was started.
-            RunFailed: the run did not come to its end; `report` says how far it is. The same call goes on.
+            RunFailed: the run did not come to its end; `report` says how far it is. The same call resumes it.
             RunStopped: it was asked to stop (Ctrl-C, SIGTERM, `pipeline-coordinator stop`).
             Fenced: another process is running it.
         """
-        from coordinator.program import ProgramRequest, run_pipeline
+        from coordinator.program import run_pipeline
 
-        request = ProgramRequest(
-            parameters=parameters or {},
-            fresh=not use_cache,
-            broker=broker,
-            load_groups=load_groups,
-            dataset=dataset,
-            dataset_batch_size=dataset_batch_size,
-            workers=workers,
-            output=Path(output) if output is not None else None,
-            overwrite=overwrite,
-            limit=limit,
-            payloads=payloads,
-            progress=progress,
-            standby=standby,
-        )
         return run_pipeline(self, request)
 
     def dry_run(
@@ -360,19 +317,12 @@ class Pipeline:
         Args:
             batch_size: rows that each generator makes.
         """
-        from coordinator.program import ProgramRequest, run_pipeline
+        from coordinator.program import run_pipeline
 
-        return run_pipeline(
-            self,
-            ProgramRequest(
-                parameters=parameters or {},
-                broker=broker,
-                dataset=dataset,
-                dataset_batch_size=batch_size,
-                dry_run_batch_size=batch_size,
-                progress=progress,
-            ),
+        request = ProgramRequest(
+            parameters, broker=broker, dataset=dataset, dataset_batch_size=batch_size, progress=progress
         )
+        return run_pipeline(self, request, dry_run_batch_size=batch_size)
 
 
 def _group_names(groups: Any) -> Any:

@@ -9,9 +9,9 @@ import sys
 import tempfile
 from collections.abc import Collection, Mapping
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Any
 
 from common.broker.connection import Connection
 from common.cache import cache_directory
@@ -29,13 +29,13 @@ from common.yaml_source import YamlSource
 from coordinator.execution import Execution
 from coordinator.load import Prepared, prepare_loaded
 from coordinator.pipeline_file import spec_text
-from coordinator.request import RunRequest
+from coordinator.request import ProgramRequest, RunRequest
 from coordinator.run import check_output, check_standby
 from coordinator.view import Outcome, Reporter, RunView
 
 if TYPE_CHECKING:
     from coordinator.distiset import Distiset
-    from coordinator.pipeline import LoadGroups, Pipeline
+    from coordinator.pipeline import Pipeline
 
 DATASET_STEP = "load_dataset"
 """Name of the generator step that `run(dataset=...)` puts in front."""
@@ -45,37 +45,17 @@ SECRET_LENGTH = 8
 logger = logging.getLogger("penstock")
 
 
-@dataclass(frozen=True, slots=True)
-class ProgramRequest:
-    """The arguments of `Pipeline.run` and `Pipeline.dry_run`, which say what they are.
+def run_pipeline(pipeline: Pipeline, request: ProgramRequest, dry_run_batch_size: int | None = None) -> Distiset:
+    """Runs it; see `Pipeline.run`.
 
     Args:
         dry_run_batch_size: rows that each generator makes in a dry run; None for a run.
     """
-
-    parameters: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-    fresh: bool = False
-    broker: str | None = None
-    load_groups: LoadGroups | None = None
-    dataset: Any = None
-    dataset_batch_size: int = 50
-    workers: Literal["local", "external"] = "local"
-    output: Path | None = None
-    overwrite: bool = False
-    limit: int | None = None
-    payloads: str | None = None
-    progress: bool = True
-    standby: bool = False
-    dry_run_batch_size: int | None = None
-
-
-def run_pipeline(pipeline: Pipeline, request: ProgramRequest) -> Distiset:
-    """Runs it; see `Pipeline.run`."""
     from coordinator.distiset import Distiset
 
     _refuse_while_imported()
-    dry = request.dry_run_batch_size is not None
-    prepared = prepare_pipeline(pipeline, request)
+    dry = dry_run_batch_size is not None
+    prepared = prepare_pipeline(pipeline, request, dry_run_batch_size, to_run=True)
     broker = request.broker or os.environ.get("PENSTOCK_BROKER_URL") or None
     secrets = collect_secrets(pipeline.steps.values())
     if request.workers == "external":
@@ -86,18 +66,12 @@ def run_pipeline(pipeline: Pipeline, request: ProgramRequest) -> Distiset:
         cache = cache_directory(pipeline.cache_dir)
         if dry:
             cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-dry-")))
-        run = RunRequest(
+        run = RunRequest.of(
+            request,
             broker=broker,
-            output=request.output,
-            overwrite=request.overwrite,
-            fresh=request.fresh,
-            workers=request.workers,
             dry_run=dry,
-            limit=request.limit,
-            payloads=request.payloads,
             command=_command(secrets.values()),
             environment=_environment(secrets),
-            standby=request.standby,
         )
         check_output(run, prepared.spec.name)
         check_standby(run)
@@ -114,32 +88,30 @@ def run_pipeline(pipeline: Pipeline, request: ProgramRequest) -> Distiset:
 
 
 def prepare_pipeline(
-    pipeline: Pipeline, request: ProgramRequest | None = None, *, load_groups: LoadGroups | None = None
+    pipeline: Pipeline, request: ProgramRequest, dry_run_batch_size: int | None = None, *, to_run: bool = False
 ) -> Prepared:
     """Builds and validates a pipeline, as a worker will build its steps: from the spec.
 
     Raises:
         SpecError: it cannot run; says why.
     """
-    to_run = request is not None
-    request = request or ProgramRequest(load_groups=load_groups)
     token = current_graph.set(None)  # what is built here is not to join a pipeline that is being written
     try:
-        loaded = _loaded(pipeline, request)
+        loaded = _loaded(pipeline, request, dry_run_batch_size)
         return prepare_loaded(loaded, _modules(loaded.spec.dump()), to_run=to_run)
     finally:
         current_graph.reset(token)
 
 
-def _loaded(pipeline: Pipeline, request: ProgramRequest) -> LoadedSpec:
+def _loaded(pipeline: Pipeline, request: ProgramRequest, dry_run_batch_size: int | None) -> LoadedSpec:
     data = pipeline.spec(request.load_groups).dump()
     if request.dataset is not None:
         _put_in_front(data, pipeline, request)
-    apply_parameters(data, request.parameters)
-    if request.dry_run_batch_size is not None:
+    apply_parameters(data, request.parameters or {})
+    if dry_run_batch_size is not None:
         for name, step in pipeline.steps.items():
             if step.kind == "generator":
-                data["steps"][name]["batch_size"] = request.dry_run_batch_size
+                data["steps"][name]["batch_size"] = dry_run_batch_size
     text = spec_text(data, "yaml")
     return parse_spec("", YamlSource("", data, None), _folder(), text=text)
 

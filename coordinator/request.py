@@ -1,55 +1,208 @@
-"""What is asked of a run."""
+"""What is asked of a run. Each option is one field here: its name, type, default, help and nature.
 
-from __future__ import annotations
+From the fields follow the options of `pipeline-coordinator run` (`commands/options.py`), the parameters of
+`Pipeline.run`, which are those of `ProgramRequest` (`asked_with`), the command that resumes a run (`run_command.py`)
+and what is signed. Annotations are not postponed here, since options are made of them.
+"""
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+import inspect
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import KW_ONLY, Field, dataclass, field, fields
+from functools import wraps
 from pathlib import Path
-from typing import Any, Literal
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar
+
+if TYPE_CHECKING:
+    from common.steps.base import BaseStep
+
+LoadGroups = Sequence[Sequence["str | BaseStep"]] | Literal["sequential_step_execution"]
+P = ParamSpec("P")
+T = TypeVar("T")
+Asked = TypeVar("Asked")
+Asker = TypeVar("Asker")
+Again = Literal["no", "resume", "recipe"]
 
 
 @dataclass(frozen=True, slots=True)
-class RunRequest:
-    """What the command line asks for, or a program.
+class RunOption:
+    """How an option is given, beside what its field says.
+
+    Args:
+        help: a sentence, for the command line and for `Pipeline.run`.
+        flag: of the command line; empty for what only programs give. One of a field that is True by default unsets it.
+        metavar: what the flag takes, in its help.
+        variable: of the environment, which may give it instead.
+        again: is it part of the command that resumes the run, and of the recipe that makes the dataset anew, elsewhere?
+        signed: does it change the rows? Then another value makes another run, see `common.signature.Identity`.
+    """
+
+    help: str
+    flag: str = ""
+    metavar: str | None = None
+    variable: str | None = None
+    again: Again = "resume"
+    signed: bool = False
+
+
+def option(default: T, help: str, flag: str = "", **more: Any) -> T:
+    """A field that is an option; `more` is as in `RunOption`."""
+    return field(default=default, metadata={"option": RunOption(help, flag, **more)})
+
+
+def options_of(request: Any) -> Iterator[tuple[Field[Any], RunOption]]:
+    """The options of a request, or of a class of them, in their order."""
+    for each in fields(request):
+        if (found := each.metadata.get("option")) is not None:
+            yield each, found
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramRequest:
+    """What a program may ask for: the parameters of `Pipeline.run`, most of which the command line has as well."""
+
+    parameters: Mapping[str, Mapping[str, Any]] | None = option(
+        None, "Step -> parameter -> value, in place of those in the code; values may be nested mappings."
+    )
+    use_cache: bool = option(
+        True, "Start over, and forget what an earlier run of the same pipeline has done.", "--fresh", again="no"
+    )
+    broker: str | None = option(
+        None,
+        "URL of the broker; also PENSTOCK_BROKER_URL.",
+        "--broker",
+        metavar="URL",
+        variable="PENSTOCK_BROKER_URL",
+    )
+    _: KW_ONLY
+    load_groups: LoadGroups | None = option(
+        None, "Steps that are loaded together, in place of the pipeline's own groups."
+    )
+    dataset: Any = option(
+        None, "Rows (a list of dicts, a Dataset or a DataFrame) for the steps that have no predecessor."
+    )
+    dataset_batch_size: int = option(50, "Rows that `dataset` is read in at a time.")
+    workers: Literal["local", "external"] = option(
+        "local",
+        "Start workers here, or wait for those that are started elsewhere with pipeline-worker.",
+        "--workers",
+    )
+    output: str | Path | None = option(
+        None,
+        "A folder that gets the complete dataset as well: a new one, or one with an earlier dataset of this pipeline.",
+        "--output",
+        metavar="DIR",
+    )
+    overwrite: bool = option(False, "Let the output take the place of another pipeline's dataset.", "--overwrite")
+    limit: int | None = option(
+        None, "Only the first N rows of each generator.", "--limit", metavar="N", again="recipe", signed=True
+    )
+    payloads: str | None = option(
+        None,
+        "A folder that all hosts reach (fsspec), such as s3://bucket/rows, for large rows and those that wait long.",
+        "--payloads",
+        metavar="URL",
+    )
+    progress: bool = option(True, "Show how far it is; otherwise say nothing but warnings, to the logger `penstock`.")
+    standby: bool = option(
+        False, "Wait while another process coordinates the run; take over when it dies.", "--standby"
+    )
+
+    @property
+    def output_folder(self) -> Path | None:
+        """`output` as a path."""
+        return Path(self.output) if self.output is not None else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunRequest(ProgramRequest):
+    """What a run is begun or resumed with: what only the command line may ask for, and what is known of who asks.
 
     Args:
         spec: path of the file; None for a pipeline that was written in Python.
-        broker: URL; None for the embedded broker.
-        overrides: `step.param=value`.
-        output: where the dataset goes as well; None for the run directory alone.
-        overwrite: also in the place of another pipeline's dataset.
-        fresh: forget what was done before.
-        limit: rows of each generator, at most.
-        allow: modules that steps may come from, beside the spec's folder.
-        payloads: fsspec URL that all hosts reach, for payloads that are large or wait long.
-        command: what a user types to do the same again; empty for the command line that these fields make.
+        command: what a user types to do the same again; empty for the command line that the options make.
         environment: variables for the local workers.
-        push_to_hub: repository of the hub that the complete dataset goes to, such as `me/quotes`.
-        standby: wait while another process coordinates the run, and take over when it is gone.
-        private: make that repository a private one.
-        run_id: the id of the run, in the place of the one that its signature makes.
     """
 
     spec: Path | None = None
-    broker: str | None = None
-    overrides: tuple[str, ...] = ()
-    output: Path | None = None
-    overwrite: bool = False
-    cache_dir: Path | None = None
-    fresh: bool = False
-    workers: Literal["local", "external"] = "local"
-    dry_run: bool = False
-    limit: int | None = None
-    allow: tuple[str, ...] = ()
-    payloads: str | None = None
+    overrides: tuple[str, ...] = option(
+        (),
+        "A parameter in place of the spec's, in YAML: generate.llm.model=my-model; may be given several times.",
+        "--set",
+        metavar="STEP.PARAM=VALUE",
+    )
+    run_id: str | None = option(
+        None, "The id of the run; by default the pipeline's name and its signature.", "--run-id", metavar="RUN"
+    )
+    cache_dir: Path | None = option(
+        None,
+        "Where run directories are; also PENSTOCK_CACHE_DIR. Default: penstock in your cache folder.",
+        "--cache-dir",
+        metavar="DIR",
+    )
+    dry_run: bool = option(
+        False, "Send one batch through every step and keep nothing.", "--dry-run", again="no", signed=True
+    )
+    allow: tuple[str, ...] = option(
+        (),
+        "A module that steps may be imported from, beside the spec's folder; may be given several times.",
+        "--allow",
+        metavar="MODULE",
+        again="recipe",
+    )
+    push_to_hub: str | None = option(
+        None,
+        "Put the complete dataset on the Hugging Face Hub as well, such as me/quotes; HF_TOKEN holds the token.",
+        "--push-to-hub",
+        metavar="REPO",
+    )
+    private: bool = option(False, "Make REPO a private one; a public one that is there is refused.", "--private")
     command: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
-    push_to_hub: str | None = None
-    private: bool = False
-    standby: bool = False
-    run_id: str | None = None
+
+    @classmethod
+    def of(cls, asked: ProgramRequest, **more: Any) -> Self:
+        """What a program has asked for, and `more`."""
+        return cls(**{each.name: getattr(asked, each.name) for each in fields(ProgramRequest)} | more)
+
+    @property
+    def fresh(self) -> bool:
+        """Is what was done before to be forgotten?"""
+        return not self.use_cache
 
     @property
     def signed_options(self) -> dict[str, Any]:
         """Those that change the rows, see `common.signature.Identity`."""
-        return {"limit": self.limit, "dry_run": self.dry_run}
+        return {each.name: getattr(self, each.name) for each, asked in options_of(self) if asked.signed}
+
+
+def asked_with(
+    request: Callable[P, Asked],
+) -> Callable[[Callable[[Asker, Asked], T]], Callable[Concatenate[Asker, P], T]]:
+    """For a method that takes a request: it is called with the fields of one instead.
+
+    Type checkers and editors take its parameters from the fields, `help` gets them and what their options say.
+    """
+
+    def decorate(method: Callable[[Asker, Asked], T]) -> Callable[Concatenate[Asker, P], T]:
+        @wraps(method)
+        def call(asker: Asker, /, *args: P.args, **given: P.kwargs) -> T:
+            return method(asker, request(*args, **given))
+
+        own, asked = inspect.signature(method), inspect.signature(request)
+        asker = next(iter(own.parameters.values())).replace(kind=inspect.Parameter.POSITIONAL_ONLY)
+        parameters = [asker, *asked.parameters.values()]
+        call.__signature__ = own.replace(parameters=parameters)  # type: ignore[attr-defined]
+        call.__doc__ = _with_arguments(inspect.getdoc(method) or "", request)
+        return call
+
+    return decorate
+
+
+def _with_arguments(text: str, request: Any) -> str:
+    """A docstring, with what the options say between what it does and what it returns."""
+    lines = [
+        f"    {each.name}: {'False: ' if each.default is True and asked.flag else ''}{asked.help}"
+        for each, asked in options_of(request)
+    ]
+    does, mark, returns = text.partition("\n\nReturns:")
+    return "\n".join((f"{does}\n\nArgs:", *lines)) + mark + returns

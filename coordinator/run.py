@@ -58,9 +58,9 @@ def execute(request: RunRequest, reporter: Reporter) -> Outcome:
 
 def check_output(request: RunRequest, pipeline: str) -> None:
     """Raises UsageError where the dataset may not be put where it shall go."""
-    if request.output is not None:
-        check_name(request.output)
-        DatasetPlace(request.output, pipeline, request.overwrite).check()
+    if (output := request.output_folder) is not None:
+        check_name(output)
+        DatasetPlace(output, pipeline, request.overwrite).check()
     elif request.overwrite:
         raise UsageError("--overwrite is for --output DIR, which is not given")
 

@@ -2,47 +2,42 @@
 
 from __future__ import annotations
 
+import os
 import shlex
+from collections.abc import Iterator
 
 from common.shown_command import shown_command
 from coordinator.card import PIPELINE
-from coordinator.request import RunRequest
+from coordinator.request import RunRequest, options_of
 
 WORDS = ("pipeline-coordinator", "run")
 
 
 def resume_command(request: RunRequest) -> str:
     """What a user types to resume the run, or to make its dataset again."""
-    if request.command:
-        return request.command
-    words = [*WORDS, str(request.spec)]
-    for override in request.overrides:
-        words += ["--set", override]
-    if request.broker is not None:
-        words += ["--broker", request.broker]
-    if request.limit is not None:
-        words += ["--limit", str(request.limit)]
-    if request.workers == "external":
-        words += ["--workers", "external"]
-    options = (("--run-id", request.run_id), ("--cache-dir", request.cache_dir), ("--output", request.output))
-    for option, value in options:
-        words += [option, str(value)] if value is not None else []
-    words += ["--overwrite"] if request.overwrite else []
-    words += ["--standby"] if request.standby else []
-    for module in request.allow:
-        words += ["--allow", module]
-    if request.payloads is not None:
-        words += ["--payloads", request.payloads]
-    if request.push_to_hub is not None:
-        words += ["--push-to-hub", request.push_to_hub, *(["--private"] if request.private else [])]
-    return shown_command(words)
+    return request.command or shown_command([*WORDS, str(request.spec), *option_words(request)])
 
 
 def recipe(request: RunRequest) -> str:
     """What somebody who has the dataset types to make it anew, from the spec that is in it."""
-    words = [*WORDS, PIPELINE]
-    if request.limit is not None:
-        words += ["--limit", str(request.limit)]
-    for module in request.allow:
-        words += ["--allow", module]
-    return shlex.join(words)
+    return shlex.join([*WORDS, PIPELINE, *option_words(request, only_recipe=True)])
+
+
+def option_words(request: RunRequest, *, only_recipe: bool = False) -> Iterator[str]:
+    """The options of a request, as they are typed again: without what the environment says, perhaps with a password.
+
+    Args:
+        only_recipe: those alone that make the dataset anew elsewhere.
+    """
+    for field, option in options_of(request):
+        value = getattr(request, field.name)
+        again = option.again == "recipe" or (option.again == "resume" and not only_recipe)
+        if not option.flag or not again or value in (None, field.default):
+            continue
+        if option.variable is not None and value == os.environ.get(option.variable):
+            continue
+        if isinstance(value, bool):
+            yield option.flag
+        else:
+            for word in value if isinstance(value, tuple) else (value,):
+                yield from (option.flag, str(word))

@@ -4,32 +4,24 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from types import NoneType
+from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
 
 import click
+
+from coordinator.request import RunRequest, options_of
 
 if TYPE_CHECKING:
     from rich.console import Console, RenderableType
 
 WIDTH_OF_A_FILE = 160
+F = TypeVar("F", bound=Callable[..., Any])
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 
 spec_argument = click.argument("spec", type=click.Path(path_type=Path))
 run_argument = click.argument("run_id", metavar="RUN")
-set_option = click.option(
-    "--set",
-    "overrides",
-    multiple=True,
-    metavar="STEP.PARAM=VALUE",
-    help="A parameter in place of the spec's, in YAML: generate.llm.model=my-model; may be given several times.",
-)
-allow_option = click.option(
-    "--allow",
-    multiple=True,
-    metavar="MODULE",
-    help="A module that steps may be imported from, beside the spec's folder; may be given several times.",
-)
 workers_option = click.option(
     "--workers",
     type=click.Choice(["local", "external"]),
@@ -37,15 +29,40 @@ workers_option = click.option(
     show_default=True,
     help="Where the run is to have its workers: for external ones, this host need not have the modules of all steps.",
 )
-broker_option = click.option(
-    "--broker", envvar="PENSTOCK_BROKER_URL", metavar="URL", help="URL of the broker; also PENSTOCK_BROKER_URL."
-)
-cache_option = click.option(
-    "--cache-dir",
-    type=click.Path(path_type=Path, file_okay=False),
-    metavar="DIR",
-    help="Where run directories are; also PENSTOCK_CACHE_DIR. Default: penstock in your cache folder.",
-)
+
+
+def run_option(name: str, request: type[RunRequest] = RunRequest) -> Callable[[F], F]:
+    """The option of the command line that a field of a request says."""
+    field, told = next((field, told) for field, told in options_of(request) if field.name == name)
+    kinds = [kind for kind in get_args(field.type) if kind is not NoneType] or [field.type]
+    facts: dict[str, Any] = {"help": told.help, "metavar": told.metavar, "envvar": told.variable}
+    if bool in kinds:
+        facts |= {"is_flag": True}
+    elif int in kinds:
+        facts |= {"type": click.IntRange(min=1)}
+    elif Path in kinds:
+        facts |= {"type": click.Path(path_type=Path, file_okay=False)}
+    elif get_origin(field.type) is Literal:
+        facts |= {"type": click.Choice(kinds), "default": field.default, "show_default": True}
+    elif get_origin(field.type) is tuple:
+        facts |= {"multiple": True}
+    if field.default is True:  # the flag unsets it
+        facts |= {"callback": lambda context, option, given: not given}
+    return click.option(told.flag, name, **facts)
+
+
+def run_options(command: F, request: type[RunRequest] = RunRequest) -> F:
+    """All of them, for a command that is called with the fields of a request."""
+    flags = [field.name for field, told in options_of(request) if told.flag]
+    for name in reversed(flags):
+        command = run_option(name, request)(command)
+    return command
+
+
+set_option = run_option("overrides")
+allow_option = run_option("allow")
+broker_option = run_option("broker")
+cache_option = run_option("cache_dir")
 
 
 class Age(click.ParamType[float]):
