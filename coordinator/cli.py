@@ -9,8 +9,9 @@ from typing import Any
 
 import click
 
-from coordinator.__main__ import NAME
-from coordinator.__main__ import main as main
+from penstock.launch import coordinator as main
+
+NAME = "pipeline-coordinator"
 
 COMMANDS: Mapping[str, str] = MappingProxyType(
     {

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import click
 
-from worker.__main__ import main as main
+from penstock.launch import worker as main
 
 BROKER_SECONDS = 10.0
 """How long a broker that cannot be reached is waited for before there is anything to lose."""

@@ -1,0 +1,61 @@
+"""The two commands from their first moment: whose packages these are, and signals, before what takes time is imported.
+
+Nothing of `common` is imported up here: whether it is ours is the first thing to find out.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+from penstock.own_packages import foreign_package
+
+USAGE = 2
+
+
+def coordinator() -> None:
+    """Entry point of `pipeline-coordinator`."""
+    resumes = "; the same command goes on with the run" if sys.argv[1:2] == ["run"] else ""
+    check_packages("common", "worker")
+    _launch("pipeline-coordinator", "coordinator.cli", "group", f"interrupted{resumes}")
+
+
+def worker() -> None:
+    """Entry point of `pipeline-worker`."""
+    check_packages("common")
+    _launch("pipeline-worker", "worker.cli", "command", "interrupted; it has taken no work")
+
+
+def check_packages(*names: str) -> None:
+    """Raises SystemExit: one of these packages would be imported from elsewhere."""
+    if problem := foreign_package(*names):
+        print(f"Error: {problem}", file=sys.stderr)
+        sys.exit(USAGE)
+
+
+def _launch(name: str, module: str, attribute: str, interrupted: str) -> None:
+    """An error of ours is one message and an exit code, never a traceback.
+
+    Args:
+        attribute: the command, in the module.
+        interrupted: said where a signal ends it before anything else hears signals.
+    """
+    from common.signals import interruptible
+
+    with interruptible(f"{name}: {interrupted}"):
+        import click
+
+        from common.errors import PenstockError
+        from common.last_words import say_error, say_wrong_usage
+
+        command: click.Command = getattr(import_module(module), attribute)
+        try:
+            sys.exit(command.main(prog_name=name, standalone_mode=False) or 0)
+        except PenstockError as error:
+            say_error(name, error)
+            sys.exit(error.exit_code)
+        except click.ClickException as error:
+            say_wrong_usage(error)
+            sys.exit(error.exit_code)
+        except click.Abort as error:
+            raise KeyboardInterrupt from error
