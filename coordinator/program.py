@@ -29,13 +29,13 @@ from common.yaml_source import YamlSource
 from coordinator.execution import Execution
 from coordinator.load import Prepared, prepare_loaded
 from coordinator.pipeline_file import spec_text
+from coordinator.pipeline_graph import PipelineGraph
 from coordinator.request import ProgramRequest, RunRequest
 from coordinator.run import check_output, check_standby
 from coordinator.view import Outcome, Reporter, RunView
 
 if TYPE_CHECKING:
     from coordinator.distiset import Distiset
-    from coordinator.pipeline import Pipeline
 
 DATASET_STEP = "load_dataset"
 """Name of the generator step that `run(dataset=...)` puts in front."""
@@ -45,7 +45,7 @@ SECRET_LENGTH = 8
 logger = logging.getLogger("penstock")
 
 
-def run_pipeline(pipeline: Pipeline, request: ProgramRequest, dry_run_batch_size: int | None = None) -> Distiset:
+def run_pipeline(pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch_size: int | None = None) -> Distiset:
     """Runs it; see `Pipeline.run`.
 
     Args:
@@ -88,7 +88,7 @@ def run_pipeline(pipeline: Pipeline, request: ProgramRequest, dry_run_batch_size
 
 
 def prepare_pipeline(
-    pipeline: Pipeline, request: ProgramRequest, dry_run_batch_size: int | None = None, *, to_run: bool = False
+    pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch_size: int | None = None, *, to_run: bool = False
 ) -> Prepared:
     """Builds and validates a pipeline, as a worker will build its steps: from the spec.
 
@@ -103,7 +103,7 @@ def prepare_pipeline(
         current_graph.reset(token)
 
 
-def _loaded(pipeline: Pipeline, request: ProgramRequest, dry_run_batch_size: int | None) -> LoadedSpec:
+def _loaded(pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch_size: int | None) -> LoadedSpec:
     data = pipeline.spec(request.load_groups).dump()
     if request.dataset is not None:
         _put_in_front(data, pipeline, request)
@@ -116,7 +116,7 @@ def _loaded(pipeline: Pipeline, request: ProgramRequest, dry_run_batch_size: int
     return parse_spec("", YamlSource("", data, None), _folder(), text=text)
 
 
-def _put_in_front(data: dict[str, Any], pipeline: Pipeline, request: ProgramRequest) -> None:
+def _put_in_front(data: dict[str, Any], pipeline: PipelineGraph, request: ProgramRequest) -> None:
     """Makes the rows of `dataset` the input of every step that has none."""
     from common.dump import dump_step
     from common.steps import make_generator_step
