@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import importlib
-from collections.abc import Mapping
-from types import MappingProxyType
+from importlib import import_module
 from typing import Any
 
 import click
@@ -13,22 +11,8 @@ from penstock.launch import coordinator as main
 
 NAME = "pipeline-coordinator"
 
-COMMANDS: Mapping[str, str] = MappingProxyType(
-    {
-        "run": "coordinator.commands.run:run",
-        "validate": "coordinator.commands.inspect:validate",
-        "info": "coordinator.commands.inspect:info",
-        "schema": "coordinator.commands.inspect:schema",
-        "render": "coordinator.commands.render:render",
-        "runs": "coordinator.commands.runs:runs",
-        "status": "coordinator.commands.status:status",
-        "failures": "coordinator.commands.failures:failures",
-        "stop": "coordinator.commands.stop:stop",
-        "rm": "coordinator.commands.clean:rm",
-        "gc": "coordinator.commands.clean:gc",
-    }
-)
-"""Command -> where it is, in the order of the help."""
+COMMANDS = ("run", "validate", "info", "schema", "render", "runs", "status", "failures", "stop", "rm", "gc")
+"""In the order of the help. Each is a file in `commands/`, and a function in it, of its name."""
 
 
 class Commands(click.Group):
@@ -42,8 +26,7 @@ class Commands(click.Group):
         """The command of this name, if there is one."""
         if cmd_name not in COMMANDS:
             return None
-        module, _, name = COMMANDS[cmd_name].partition(":")
-        found: click.Command = getattr(importlib.import_module(module), name)
+        found: click.Command = getattr(import_module(f"coordinator.commands.{cmd_name}"), cmd_name)
         return found
 
     def resolve_command(

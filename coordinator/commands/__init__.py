@@ -1,1 +1,1 @@
-"""The commands of `pipeline-coordinator`, a file for each group of them."""
+"""The commands of `pipeline-coordinator`, a file for each."""

@@ -105,7 +105,7 @@ def test_a_worker_that_is_interrupted_before_it_has_begun_says_so_in_a_line(
 
 
 def test_other_commands_say_no_more_than_that(harness: Harness) -> None:
-    ended = interrupted_at_import(harness, "coordinator.commands.inspect", signal.SIGINT, "coordinator", "schema")
+    ended = interrupted_at_import(harness, "coordinator.commands.schema", signal.SIGINT, "coordinator", "schema")
     assert ended == (130, "pipeline-coordinator: interrupted")
 
 

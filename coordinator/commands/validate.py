@@ -1,13 +1,12 @@
-"""`pipeline-coordinator validate`, `info` and `schema`: what a spec says, with nothing started."""
+"""`pipeline-coordinator validate`: whether a spec is right, with nothing started."""
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import click
 
-from coordinator.commands.options import allow_option, say, set_option, show, spec_argument, workers_option
+from coordinator.commands.options import allow_option, say, set_option, spec_argument, workers_option
 
 
 @click.command(short_help="Say whether a spec is right.")
@@ -37,31 +36,6 @@ def validate(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], wor
         say(f"  '{name}' can only be checked by a worker of it: {why}")
     for line in cautions(prepared):
         say(f"warning: {line}")
-
-
-@click.command(short_help="Show a pipeline: its graph, its steps, their parameters.")
-@spec_argument
-@set_option
-@allow_option
-@workers_option
-def info(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], workers: str) -> None:
-    """Shows the graph of SPEC and each step: its class, its columns, its parameters with values and defaults."""
-    from coordinator.description import describe
-    from coordinator.load import prepare
-
-    show(describe(prepare(spec, overrides, allow, to_run=False, external=workers == "external")))
-
-
-@click.command(short_help="Print the JSON Schema of a spec.")
-def schema() -> None:
-    """Prints the JSON Schema of a spec, for editors that complete and check YAML.
-
-    The parameters of a step depend on its class and are not part of it; `validate` checks them.
-    """
-    from common.spec import PipelineSpec
-
-    text = {"$schema": "https://json-schema.org/draft/2020-12/schema", **PipelineSpec.model_json_schema()}
-    click.echo(json.dumps(text, indent=2, ensure_ascii=False))
 
 
 def _listed(names: tuple[str, ...]) -> str:

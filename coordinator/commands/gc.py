@@ -1,0 +1,41 @@
+"""`pipeline-coordinator gc`: gives back what old runs take in run directories and in a broker."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from coordinator.commands.options import Age, broker_option, cache_option, say
+
+
+@click.command(short_help="Remove old runs.")
+@click.option("--older-than", type=Age(), default="7d", show_default=True, help="Unchanged for so long: 12h, 7d, 2w.")
+@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
+@click.option("--unfinished", is_flag=True, help="Also runs that are not complete. They cannot be gone on with then.")
+@broker_option
+@cache_option
+def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, cache_dir: Path | None) -> None:
+    """Removes complete runs that have not changed for a week: run directories with the datasets in them, and, with
+    --broker, keys in the broker.
+
+    Copies that `run --output` made stay. A run that is being coordinated is never removed. Where one cannot be removed,
+    the others are, and the exit code is 1.
+    """
+    from common.cache import cache_directory
+    from common.errors import EXIT_FAILED
+    from coordinator.old_runs import OldRuns
+    from coordinator.wording import count
+
+    def keep(run_id: str, why: object) -> None:
+        say(f"kept {run_id}: {why}", err=True)
+
+    old = OldRuns(older_than, unfinished, dry_run, broker, say, keep)
+    old.remove(cache_directory(cache_dir))
+    if total := old.total():
+        say(total)
+    if old.kept:
+        say(f"Kept {count(old.kept, 'old run')} that can still be gone on with; --unfinished removes those too.")
+    if old.failed:
+        sys.exit(EXIT_FAILED)

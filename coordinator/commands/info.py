@@ -1,0 +1,22 @@
+"""`pipeline-coordinator info`: what a spec says, with nothing started."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from coordinator.commands.options import allow_option, set_option, show, spec_argument, workers_option
+
+
+@click.command(short_help="Show a pipeline: its graph, its steps, their parameters.")
+@spec_argument
+@set_option
+@allow_option
+@workers_option
+def info(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], workers: str) -> None:
+    """Shows the graph of SPEC and each step: its class, its columns, its parameters with values and defaults."""
+    from coordinator.description import describe
+    from coordinator.load import prepare
+
+    show(describe(prepare(spec, overrides, allow, to_run=False, external=workers == "external")))
