@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Iterable, Sequence
 
+from common.broker.runs import RunRecord
 from common.broker.shown_url import redact
 from common.spec import StepSpec
 from common.stand_in import StandIn, Undescribed
@@ -12,14 +14,30 @@ from coordinator.load import Prepared
 
 def worker_command(prepared: Prepared, step: str, run_id: str, broker: str | None) -> str:
     """`pipeline-worker`, with the modules that the step needs; DIR and URL are for the user to fill in."""
-    words = ["pipeline-worker", "--step", step, "--run", run_id, "--broker", redact(broker) if broker else "URL"]
-    modules = step_modules(prepared, step)
+    elsewhere = isinstance(prepared.steps[step], Undescribed | StandIn)
+    folder = "DIR" if elsewhere else str(prepared.folder)
+    return _command(step, run_id, redact(broker) if broker else "URL", step_modules(prepared, step), folder)
+
+
+def local_worker_command(record: RunRecord, step: str, broker: str) -> str:
+    """The same for one more worker on the host of a run, with all that it needs, from what the broker knows of it.
+
+    Args:
+        broker: URL, which is shown as it is.
+    """
+    spec = record.spec["steps"].get(step, {})
+    inside = [value.get("type") for value in spec.values() if isinstance(value, dict)]
+    routing = record.spec.get("routing") or {}
+    chooses = [routing[step].get("function")] if step in record.options.routing and step in routing else []
+    modules = _modules(name for name in (spec.get("type"), *inside, *chooses) if isinstance(name, str))
+    return _command(step, record.run_id, broker, modules, str(record.options.base_dir))
+
+
+def _command(step: str, run_id: str, broker: str, modules: Sequence[str], folder: str) -> str:
+    words = ["pipeline-worker", "--step", step, "--run", run_id, "--broker", broker]
     for module in modules:
         words += ["--allow", module]
-    if modules:
-        elsewhere = isinstance(prepared.steps[step], Undescribed | StandIn)
-        words += ["--base-dir", "DIR" if elsewhere else str(prepared.folder)]
-    return shlex.join(words)
+    return shlex.join([*words, "--base-dir", folder] if modules else words)
 
 
 def step_modules(prepared: Prepared, step: str) -> tuple[str, ...]:
@@ -27,7 +45,11 @@ def step_modules(prepared: Prepared, step: str) -> tuple[str, ...]:
     names = list(_types(prepared.spec.steps[step]))
     if step in prepared.routing and prepared.routing[step].reads_rows:
         names.append(prepared.spec.routing[step].function)
-    return tuple(dict.fromkeys(name.partition(":")[0] for name in names if ":" in name))
+    return _modules(names)
+
+
+def _modules(types: Iterable[str]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(name.partition(":")[0] for name in types if ":" in name))
 
 
 def _types(spec: StepSpec) -> list[str]:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
@@ -14,11 +15,13 @@ from coordinator.commands.options import broker_option, cache_option, make_conso
 
 if TYPE_CHECKING:
     from rich.table import Table
+    from rich.text import Text
 
     from common.broker.connection import Connection
     from common.broker.runs import RunRecord, WorkerRecord
     from common.holder import Holder
     from coordinator.lookup import FoundRun
+    from coordinator.view import RunView
 
 NAME_WIDTH = 11
 """Of the names on the left."""
@@ -44,7 +47,8 @@ def status(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
                 [("state", _state(found, record, holder)), *_directory_facts(found), *_broker_facts(connection)]
             )
             if connection is not None and record is not None:
-                _show_steps(connection, record)
+                view = _show_steps(connection, record, is_coordinated=holder is not None)
+                _show_one_more(found, connection, record, view if holder else None)
     except Disconnected as error:
         if found.directory is None:
             raise
@@ -100,23 +104,21 @@ def _show_facts(facts: list[tuple[str, str]]) -> None:
         say(f"{name:<{NAME_WIDTH}}{words}")
 
 
-def _show_steps(connection: Connection, record: RunRecord) -> None:
-    from common.broker.journal import Journal
+def _show_steps(connection: Connection, record: RunRecord, *, is_coordinated: bool) -> RunView | None:
+    """As the coordinator sees them; where it has published nothing that can be read, as the broker has them."""
     from common.broker.runs import RunRegistry
     from common.printable import one_line, printable
 
-    registry, steps = RunRegistry(connection), list(record.spec["steps"])
+    registry = RunRegistry(connection)
     workers = registry.workers(record.run_id)
-    waiting = registry.waiting(record.run_id, steps)
-    # Reads only; whoever calls itself a coordinator but does not take over changes nothing.
-    position, _, sent = Journal(connection, record.run_id).marks(steps)
-    say(f"{'journal':<{NAME_WIDTH}}{position:,} entries")
+    say(f"{'journal':<{NAME_WIDTH}}{record.position:,} entries")
     if len(stages := record.options.stages) > 1:
         stage = min(registry.stage(record.run_id), len(stages) - 1)
         say(f"{'stage':<{NAME_WIDTH}}{stage + 1}/{len(stages)}: {', '.join(stages[stage])}")
-    click.echo()
-    rows = [(step, sent[step], waiting[step], [each for each in workers if each.step == step]) for step in steps]
-    show(_table(rows), make_console())
+    view = _show_view(connection, record, is_coordinated)
+    if view is None:
+        click.echo()
+        show(_counted(connection, record, workers), make_console())
     for worker in workers:
         if worker.waits and worker.alive:
             say(f"\nworker {one_line(worker.worker_id, 64)} of step '{worker.step}' {printable(worker.waits)}")
@@ -125,26 +127,102 @@ def _show_steps(connection: Connection, record: RunRecord) -> None:
                 last = (printable(why).strip().splitlines() or [""])[-1]
                 who = one_line(f"worker {worker.worker_id} of step '{worker.step}' on {worker.host}", 300)
                 say(f"\n{who} {what}: {last}")
+    return view
 
 
-def _table(rows: list[tuple[str, int, int, list[WorkerRecord]]]) -> Table:
+def _show_view(connection: Connection, record: RunRecord, is_coordinated: bool) -> RunView | None:
+    from common.broker.views import Views
+    from common.errors import WireError
+    from common.printable import one_line
+    from coordinator.view_codec import decode_view
+    from coordinator.wording import about, duration, size
+
+    try:
+        published = Views(connection, record.run_id).read()
+        view = decode_view(published.message) if published is not None else None
+    except WireError as error:
+        say(f"\n{error}", err=True)
+        return None
+    if published is None or view is None:
+        return None
+    left = f"about {about(view.seconds_left)} left" if view.seconds_left and is_coordinated else ""
+    facts = ", ".join(fact for fact in (view.state, f"{duration(view.elapsed)} at work", left) if fact)
+    say(f"{'seen':<{NAME_WIDTH}}{duration(published.age)} ago: {one_line(facts, 300)}")
+    limit = f" of {size(view.memory_limit)}" if view.memory_limit else ""
+    held = f"{size(view.payload_bytes)} of payloads; it uses {size(view.memory)}{limit}"
+    say(f"{'in broker':<{NAME_WIDTH}}{held}\n")
+    show(_table(view), make_console())
+    for more, what in ((view.more_steps, "steps"), (view.more_workers, "workers")):
+        if more:
+            say(f"and {more:,} more {what}")
+    return view
+
+
+def _show_one_more(found: FoundRun, connection: Connection, record: RunRecord, view: RunView | None) -> None:
+    """How one more worker is started beside those of a run that works here."""
+    from coordinator.worker_command import local_worker_command
+
+    if view is None or found.record is None or found.record.broker is not None:
+        return
+    open_steps = [step for step in view.steps if not step.is_done and step.kind == "step"]
+    if open_steps:
+        fullest = max(open_steps, key=lambda step: (step.in_flight + step.waiting, step.is_active))
+        say(f"\none more worker: {local_worker_command(record, fullest.name, connection.url)}")
+
+
+def _table(view: RunView) -> Table:
+    from rich.text import Text
+
+    from common.printable import one_line
+    from coordinator.progress_table import batches, number, rate, workers
+
+    table = _empty_table("batches", "rows out", "rows/s", "failed", "in flight", "waiting", "workers")
+    for step in view.steps:
+        numbers = (batches(step), f"{step.rows_out:,}", rate(step), number(step.rows_failed), number(step.in_flight))
+        there = [worker.host for worker in view.workers if worker.step == step.name and worker.alive]
+        table.add_row(
+            Text(one_line(step.name, 64)), *numbers, number(step.waiting), workers(step), _where(there, step.waits_for)
+        )
+    return table
+
+
+def _counted(connection: Connection, record: RunRecord, workers: list[WorkerRecord]) -> Table:
+    """What the broker itself knows, of a run that has published nothing."""
+    from rich.text import Text
+
+    from common.broker.journal import Journal
+    from common.broker.runs import RunRegistry
+
+    steps = list(record.spec["steps"])
+    waiting = RunRegistry(connection).waiting(record.run_id, steps)
+    _, _, sent = Journal(connection, record.run_id).marks(steps)
+    table = _empty_table("batches sent", "not done yet", "workers")
+    for step in steps:
+        alive = [worker for worker in workers if worker.step == step and worker.alive]
+        loading = sum(not worker.loaded for worker in alive)
+        there = f"{len(alive) - loading}+{loading} loading" if loading else f"{len(alive)}"
+        undone = f"{waiting[step]:,}" if waiting[step] else "-"
+        table.add_row(Text(step), f"{sent[step]:,}", undone, there, _where([worker.host for worker in alive]))
+    return table
+
+
+def _empty_table(*titles: str) -> Table:
     from rich.table import Table
+
+    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    table.add_column("step", overflow="fold")
+    for title in titles:
+        table.add_column(title, justify="right", no_wrap=True)
+    table.add_column("on", overflow="fold", style="dim")
+    return table
+
+
+def _where(hosts: list[str], waits_for: str = "") -> Text:
+    """The hosts of a step's workers, and what keeps them from work."""
     from rich.text import Text
 
     from common.printable import one_line
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
-    table.add_column("step", overflow="fold")
-    for title in ("batches sent", "not done yet", "workers"):
-        table.add_column(title, justify="right", no_wrap=True)
-    table.add_column("on", overflow="fold", style="dim")
-    for step, sent, waiting, workers in rows:
-        alive = [worker for worker in workers if worker.alive]
-        loading = sum(not worker.loaded for worker in alive)
-        hosts: dict[str, Any] = {}
-        for worker in alive:
-            hosts[worker.host] = hosts.get(worker.host, 0) + 1
-        on = ", ".join(f"{host} ({number})" if number > 1 else host for host, number in hosts.items())
-        number = f"{len(alive) - loading}+{loading} loading" if loading else f"{len(alive)}"
-        table.add_row(Text(step), f"{sent:,}", f"{waiting:,}" if waiting else "-", number, Text(one_line(on, 300)))
-    return table
+    on = ", ".join(f"{host} ({number})" if number > 1 else host for host, number in Counter(hosts).items())
+    waits = f"{'; ' if on else ''}waits for {waits_for}" if waits_for else ""
+    return Text(one_line(on + waits, 300))

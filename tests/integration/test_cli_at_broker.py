@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,11 +14,14 @@ from click.testing import CliRunner, Result
 from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
+from common.broker.views import Views
 from common.holder import Holder
 from common.keys import Keys
 from common.wire import PROTOCOL
 from coordinator.cli import group
 from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.view import RunView, StepView, WorkerView
+from coordinator.view_codec import encode_view
 from tests.redis_server import RedisServer
 
 SPEC = {"name": "demo", "steps": {"load": {"type": "LoadDataFromDicts"}, "keep": {"type": "KeepColumns"}}}
@@ -71,6 +75,53 @@ def test_status_shows_coordinator_steps_and_workers(connection: Connection) -> N
     output = call("status", "demo-1", "--broker", connection.url).output
     assert "running, coordinated by process 4711 on gpu-2" in output
     assert ["keep", "0", "-", "1", "gpu-7"] in [line.split() for line in output.splitlines()]
+
+
+def publish(control: Control, connection: Connection, message: bytes) -> None:
+    assert Views(connection, control.keys.run_id).publish(control.epoch, message, b"", [1])
+
+
+def view_of(run_id: str) -> RunView:
+    load = StepView("load", "generator", 40, 40, 40, 0, 2_000, 0, 0, 0, 0, 0, 0, 1.0)
+    busy = StepView("keep", "step", 31, 40, None, 1_570, 1_550, 20, 0, 4, 5, 1, 1, 9.0, 1, 48.6)
+    worker = WorkerView("ab12", "keep", "gpu-7", alive=True, loaded=True, in_hand=2)
+    idle = replace(busy, name="after", rows_out=0, waits_for="a worker", rows_per_second=None)
+    steps = (load, busy, idle)
+    return RunView(run_id, "running", 93.0, 12_300_000, {}, steps, workers=(worker,), memory=2**20, seconds_left=90.0)
+
+
+def test_status_shows_what_the_coordinator_has_published(connection: Connection) -> None:
+    publish(begin(connection, "demo-1"), connection, encode_view(view_of("demo-1")))
+    result = call("status", "demo-1", "--broker", connection.url)
+    lines = [line.split() for line in result.output.splitlines()]
+    assert ["load", "40/40", "2,000", "-", "-", "-", "-", "0"] in lines
+    assert ["keep", "31/40+", "1,550", "49", "20", "4", "5", "1+1", "gpu-7"] in lines
+    assert any(line[:1] == ["after"] and line[-4:] == ["waits", "for", "a", "worker"] for line in lines)
+    assert " ago: running, 1 min 33 s at work, about 2 min left" in result.output
+    assert "12.3 MB of payloads" in result.output
+    assert "one more worker" not in result.output
+
+
+def test_status_shows_what_was_seen_last_of_a_run_whose_coordinator_has_ended(connection: Connection) -> None:
+    control = begin(connection, "demo-1")
+    publish(control, connection, encode_view(view_of("demo-1")))
+    control.resign()
+    connection.command("HINCRBY", control.keys.view, "at", -3_600_000)
+    output = call("status", "demo-1", "--broker", connection.url).output
+    assert "interrupted: its coordinator has ended" in output
+    assert "1 h 00 min ago: running, 1 min 33 s at work\n" in output
+    assert "31/40+" in output
+
+
+@pytest.mark.parametrize(
+    ("message", "said"), [(b"\x92\x07\x80", "is written in version 7"), (b"x", "is not what a coordinator writes")]
+)
+def test_status_counts_by_itself_where_a_view_cannot_be_read(connection: Connection, message: bytes, said: str) -> None:
+    publish(begin(connection, "demo-1"), connection, message)
+    result = call("status", "demo-1", "--broker", connection.url)
+    assert result.exit_code == 0
+    assert said in result.stderr
+    assert ["keep", "0", "-", "0"] in [line.split() for line in result.stdout.splitlines()]
 
 
 def test_stop_asks_through_the_broker(connection: Connection) -> None:

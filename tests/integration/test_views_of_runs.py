@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -59,14 +60,20 @@ def step_of(connection: Connection, name: str) -> StepView | None:
     return None if view is None else next(step for step in view.steps if step.name == name)
 
 
+def at_the_gate(view: RunView | None) -> RunView | None:
+    """The view, once all is done that can be before the gate opens."""
+    if view is None:
+        return None
+    load, double, keep = view.steps
+    is_there = load.is_done and double.rows_out == 20 and double.busy and keep.rows_out == 20 and not keep.busy
+    return view if is_there else None
+
+
 def test_a_run_shows_what_its_steps_and_workers_do_and_why_they_wait(
     harness: Harness, connection: Connection, gate: Path
 ) -> None:
     command = start(harness, connection, gate)
-    wait_for(lambda: (step := step_of(connection, "double")) and step.rows_out == 20 and step.busy, what="the gate")
-    wait_for(lambda: (step := step_of(connection, "keep")) and step.rows_out == 20 and not step.busy, what="the leaf")
-    view = view_of(connection)
-    assert view is not None
+    view = wait_for(lambda: at_the_gate(view_of(connection)), 60, "the gate")
     assert (view.run_id, view.pipeline, view.status, view.state) == ("seen-1", "seen", "running", "running")
     assert (view.pid, view.epoch) == (command.process.pid, RunRegistry(connection).read("seen-1").epoch)  # type: ignore[union-attr]
     assert view.memory > 0
@@ -129,3 +136,19 @@ def test_a_run_that_may_not_publish_says_so_once_and_is_complete(
     assert command.wait() == 0, command.text
     assert command.text.count("its view is not published") == 1
     assert len(harness.rows("keep")) == 60
+
+
+def test_the_worker_that_status_names_joins_a_run_with_an_embedded_broker(harness: Harness, gate: Path) -> None:
+    command = harness.start_run(harness.write_spec(SPEC.format(gate=gate)), "--run-id", "seen-1")
+    wait_for(gate.with_suffix(".waiting").exists, 60, "the gate")
+    asked = harness.start("pipeline-coordinator", "status", "seen-1")
+    assert asked.wait() == 0
+    (line,) = (line for line in asked.text.splitlines() if line.startswith("one more worker: "))
+    program, *words = shlex.split(line.removeprefix("one more worker: "))
+    assert words[:5] == ["--step", "double", "--run", "seen-1", "--broker"]
+    assert words[5].startswith("unix://")
+    worker = harness.start(program, *words)
+    wait_for(lambda: "worker" in worker.text, 60, "the worker")
+    gate.unlink()
+    assert command.wait() == 0, command.text
+    assert worker.wait() == 0, worker.text
