@@ -78,6 +78,7 @@ class Harness:
         if self.fresh:
             return self._start(command, ["-P", "-m", module, *texts], settings)
         output, environment = self._output(command), self._environment(settings)
+        output.touch()  # it is read before the fork has opened it
         return self._note(parent().start(module, texts, environment, self.folder, output), output)
 
     def start_module(self, name: str, module: str, *arguments: str, **settings: str) -> Command:
