@@ -148,7 +148,7 @@ def test_the_worker_that_status_names_joins_a_run_with_an_embedded_broker(harnes
     assert words[:5] == ["--step", "double", "--run", "seen-1", "--broker"]
     assert words[5].startswith("unix://")
     worker = harness.start(program, *words)
-    wait_for(lambda: "worker" in worker.text, 60, "the worker")
+    wait_for(lambda: worker.output.exists() and "worker" in worker.text, 60, "the worker")
     gate.unlink()
     assert command.wait() == 0, command.text
     assert worker.wait() == 0, worker.text
