@@ -6,7 +6,6 @@ import logging
 import os
 import secrets
 import socket
-import threading
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -20,44 +19,40 @@ from common.broker.runs import RunRecord, RunRegistry
 from common.broker.step_notes import StepNotes
 from common.cuda import devices_wanted
 from common.descriptor import step_digest
-from common.errors import (
-    EXIT_CANNOT_SERVE,
-    EXIT_COMPLETE,
-    EXIT_FAILED,
-    EXIT_NO_COORDINATOR,
-    BrokerFull,
-    Disconnected,
-    PenstockError,
-    RunError,
-    RunGone,
-    SpecFault,
-    StepNotHere,
-    UsageError,
-    WireError,
-)
+from common.errors import PenstockError, RunError, RunGone, SpecFault, StepNotHere, UsageError
 from common.settings import Settings
-from common.status import ENDED
 from common.steps.base import BaseStep
 from worker.absence import Absence
 from worker.assembly import Assembly, Place
+from worker.departure import NOT_LOADED, OUT_OF_TURN, Departure, Leaving
 from worker.devices import host_devices
 from worker.introduction import Introduction
 from worker.lease import Heard, Keeper
+from worker.loading import Loading
 from worker.log import LogShipper, collect_records
 from worker.placement import Placement, check_untouched
 from worker.runner import Runner
 from worker.standard_streams import StandardStreams
-from worker.turns import LOOK_SECONDS, Turns
+from worker.turns import Turns
+from worker.watch import Watch
 
-WATCH_SECONDS = 0.5
 LOADED_SECONDS = 0.5
 """Within which a `load` that has returned is known to have, when the worker is told to stop."""
 
 logger = logging.getLogger("penstock.worker")
 
 
+def end_process(departure: Departure) -> None:
+    """Ends this process without more ado."""
+    os._exit(departure.exit_code)
+
+
 class Worker:
-    """A worker of one step of one run, for one life of the process."""
+    """A worker of one step of one run, for one life of the process.
+
+    Args:
+        leave_at_once: ends the process; for a worker that is to leave while its step is loaded.
+    """
 
     def __init__(
         self,
@@ -66,195 +61,182 @@ class Worker:
         step: str,
         settings: Settings,
         place: Place,
-        leave_at_once: Callable[[int], None] = os._exit,
+        leave_at_once: Callable[[Departure], None] = end_process,
     ) -> None:
-        self._leave_at_once = leave_at_once
-        self._loading = False
-        self._load_ends = threading.Condition()
-        self.worker_id = secrets.token_hex(4)
         self._connection = connection
         self._record = record
         self._step_name = step
         self._settings = settings
         self._place = place
-        self._consumer = Consumer(connection, record.run_id, step, self.worker_id, record.begun)
+        self._leave_at_once = leave_at_once
+        self._consumer = Consumer(connection, record.run_id, step, secrets.token_hex(4), record.begun)
         self._membership = Membership(self._consumer, settings.worker_lease)
-        self._log_lines = LogLines(self._consumer)
+        self._leaving = Leaving()
+        self._loading = Loading()
         self._runner: Runner | None = None
-        self._placement: Placement | None = None
-        self._lost_devices = False
-        self._absence = Absence(RunRegistry(connection), record.run_id, settings.coordinator_timeout)
-        self._abandoned = False
-        self._misled: PenstockError | None = None
-        self._turns = Turns(connection, record)
-        self._has_turn = False
-        self.is_out_of_turn = False
-        """Has it left, or not begun, because the run is in another stage than its step's?"""
-        self._stopping = threading.Event()
+
+    @property
+    def departure(self) -> Departure:
+        """Why it has left."""
+        return self._leaving.departure
 
     def stop(self) -> None:
         """Finish the batch in hand, hand the rest back, leave. While the step is loaded there is nothing in hand."""
-        self._stopping.set()
-        if self._loading:
+        self._leaving.asked.set()
+        if self._loading.is_under_way:
             with suppress(RunError):
                 self._membership.leave()
-            with self._load_ends:
-                # One that has just been loaded is unloaded as well.
-                if not self._load_ends.wait_for(lambda: not self._loading, LOADED_SECONDS):
-                    self._say_what_misled()
-                    self._leave_at_once(self._exit_code)
+            # One that has just been loaded is unloaded as well.
+            if not self._loading.ends_within(LOADED_SECONDS):
+                if self.departure.error is not None:
+                    self._say(self.departure.error)
+                self._leave_at_once(self.departure)
         if self._runner is not None:
             self._runner.stop()
 
+    def _leave_because(self, departure: Departure | None) -> None:
+        if departure is not None:
+            self._leaving.because(departure)
+        self.stop()
+
     def run(self) -> int:
         """Returns the exit code."""
-        shipper = LogShipper(self._step_name, self.worker_id)
+        worker_id = self._consumer.worker_id
+        shipper = LogShipper(self._step_name, worker_id)
         streams = StandardStreams(logging.getLogger(f"penstock.step.{self._step_name}"))
         shipper.say_first = [lines.say_dropped for lines in streams.printed]
         collect_records(shipper, echo=streams.terminal if self._place.echo else None)
         heard = Heard(self._step_name, streams, self._place.echo)
-        keeper = Keeper(self._connection.url, self._record.run_id, self.worker_id, self._settings.worker_lease, heard)
+        keeper = Keeper(self._connection.url, self._record.run_id, worker_id, self._settings.worker_lease, heard)
         facts: dict[str, object] = {
             "step": self._step_name,
             "host": socket.gethostname(),
             "pid": os.getpid(),
             "local": self._is_local,
         }
-        watch = threading.Thread(target=self._watch, args=(shipper, keeper), name="watch", daemon=True)
+        absence = Absence(RunRegistry(self._connection), self._record.run_id, self._settings.coordinator_timeout)
+        turns = Turns(self._connection, self._record)
+        stopping = self._leaving.asked
+        watch = Watch(
+            self._consumer,
+            self._membership,
+            turns,
+            None if self._is_local else absence,
+            shipper,
+            keeper,
+            stopping,
+            self._leave_because,
+        )
         try:
             self._join(facts)
             keeper.ensure()
             watch.start()
-            code = self._serve(facts, keeper, shipper)
-            if self._misled is not None:
-                raise self._misled
-            return code
+            self._serve(facts, keeper, shipper, watch)
+            if self.departure.error is not None:
+                raise self.departure.error
         except PenstockError as error:
-            self._misled = error
-            self._say_what_misled()
-            if not self.run_is_gone:  # its coordinator may be about to make it anew
+            self._leaving.because(Departure.because_of(error))
+            self._say(error)
+            if not isinstance(error, RunGone):  # its coordinator may be about to make it anew
                 facts["refused"] = str(error)
             fault = error.__cause__
             if isinstance(fault, SpecFault) and not isinstance(fault, StepNotHere):
                 facts["fault"] = [fault.message, fault.loc]
-            return self._exit_code
         finally:
-            self._stopping.set()
-            if watch.is_alive():
-                watch.join(timeout=5)
+            stopping.set()
+            watch.join()
             for lines in streams.printed:
                 lines.end_lines()
             streams.restore()
             keeper.flush()
-            shipper.ship(self._log_lines)
+            shipper.ship(LogLines(self._consumer))
             self._leave(facts)
             keeper.stop()
+        return self.departure.exit_code
 
-    def _serve(self, facts: dict[str, object], keeper: Keeper, shipper: LogShipper) -> int:
-        if not self._is_local:  # a user who may not look is told now
-            self._connection.insist(self._absence.look, self._settings.patience)
+    def _serve(self, facts: dict[str, object], keeper: Keeper, shipper: LogShipper, watch: Watch) -> None:
+        """Runs batches until the worker is to leave."""
+        self._connection.insist(watch.look_for_coordinator, self._settings.patience)
         assembly = Assembly(self._record, self._step_name, self._settings, self._place)
         step = assembly.build()
         facts["digest"] = step_digest(step, assembly.sources)
         logging.getLogger(type(step).__module__.partition(".")[0]).setLevel(logging.INFO)
         introduction = Introduction(self._consumer, self._record, self._settings)
-        record = introduction.make(step, self._stopping, assembly.sources)
+        stopping = self._leaving.asked
+        record = introduction.make(step, stopping, assembly.sources)
         if record is None:
-            return self._exit_code
-        self._record, self._turns = record, Turns(self._connection, record)
+            return
+        self._record, watch.turns = record, Turns(self._connection, record)
         assembly = replace(assembly, record=record)
-        runner = assembly.runner(step, self._consumer, self._stopping, lambda: shipper.ship(self._log_lines))
-        self._has_turn = self._turns.wait(self._step_name, self._stopping.wait)
-        if not self._has_turn:
-            self.is_out_of_turn = not self._stopping.is_set()
-            return self._exit_code
-        if not self._take_devices(step, facts, keeper):
-            return self._exit_code
-        self._loading = True
-        try:
-            if self._stopping.is_set():
-                return self._exit_code
-            runner.load()
-        except BaseException as error:  # such as a SystemExit: no signal raises anything here
-            facts["load_error"] = str(error) if isinstance(error, UsageError) else traceback.format_exc()
-            logger.exception("step '%s' cannot be loaded", self._step_name)
-            return EXIT_FAILED
-        finally:
-            with self._load_ends:
-                self._loading = False
-                self._load_ends.notify_all()
+        runner = assembly.runner(step, self._consumer, stopping, lambda: shipper.ship(LogLines(self._consumer)))
+        watch.in_turn = watch.turns.wait(self._step_name, stopping.wait)
+        if not watch.in_turn:
+            if not stopping.is_set():
+                self._leaving.because(OUT_OF_TURN)
+            return
+        if not self._take_devices(step, facts, keeper, watch) or not self._load(runner, facts):
+            return
         self._join({**facts, "loaded": True})
         self._connection.insist(StepNotes(self._consumer).note_loaded, self._settings.patience)
-        logger.info("step '%s' loaded by worker %s on %s", self._step_name, self.worker_id, facts["host"])
+        logger.info("step '%s' loaded by worker %s on %s", self._step_name, self._consumer.worker_id, facts["host"])
         try:
             self._runner = runner
-            if not self._stopping.is_set():
+            if not stopping.is_set():
                 runner.run()
-            return self._exit_code
         finally:
             self._unload(runner)
 
-    @property
-    def _exit_code(self) -> int:
-        """A worker that has lost its devices leaves room for another one, which waits for some."""
-        if self._misled is not None:  # who would find the same again has no successor
-            return EXIT_CANNOT_SERVE if isinstance(self._misled, WireError) else self._misled.exit_code
-        if self._abandoned:
-            return EXIT_NO_COORDINATOR
-        return EXIT_FAILED if self._lost_devices else EXIT_COMPLETE
+    def _load(self, runner: Runner, facts: dict[str, object]) -> bool:
+        """Returns whether the step is loaded."""
+        with self._loading.under_way():
+            if self._leaving.asked.is_set():
+                return False
+            try:
+                runner.load()
+            except BaseException as error:  # such as a SystemExit: no signal raises anything here
+                facts["load_error"] = str(error) if isinstance(error, UsageError) else traceback.format_exc()
+                logger.exception("step '%s' cannot be loaded", self._step_name)
+                self._leaving.because(NOT_LOADED)
+                return False
+        return True
 
-    @property
-    def run_is_gone(self) -> bool:
-        """Does it leave because there is no such run any more?"""
-        return isinstance(self._misled, RunGone)
-
-    def _say_what_misled(self) -> None:
-        if self._misled is not None:
-            logger.error("worker %s leaves: %s", self.worker_id, self._misled)
+    def _say(self, error: PenstockError) -> None:
+        logger.error("worker %s leaves: %s", self._consumer.worker_id, error)
 
     @property
     def _is_local(self) -> bool:
         """Was it started by a coordinator? Then it ends with that one, and need not look whether it is there."""
         return not self._place.echo
 
-    def _take_devices(self, step: BaseStep, facts: dict[str, object], keeper: Keeper) -> bool:
+    def _take_devices(self, step: BaseStep, facts: dict[str, object], keeper: Keeper, watch: Watch) -> bool:
         """Waits for the devices that the step wants; returns False when told to stop meanwhile."""
         wanted = devices_wanted(step)
         if not wanted:
             return True
         check_untouched(self._step_name)
+        turns = watch.turns
+        beside = [name for name in self._place.beside if turns.of(name) == turns.of(self._step_name)]
         known = self._record.options.devices
         placement = Placement(
             self._connection,
             self._settings,
             host_devices(self._settings.devices, os.environ),
-            (self._record.run_id, self._step_name, self.worker_id),
-            {name: known.get(name, 0) for name in self._beside()} | {self._step_name: wanted},
+            (self._record.run_id, self._step_name, self._consumer.worker_id),
+            {name: known.get(name, 0) for name in beside} | {self._step_name: wanted},
         )
 
         def say(waits: str) -> None:
-            logger.info("worker %s of step '%s' %s", self.worker_id, self._step_name, waits)
+            logger.info("worker %s of step '%s' %s", self._consumer.worker_id, self._step_name, waits)
             with suppress(RunError):
                 self._membership.tell({**facts, "waits": waits})
 
-        if not placement.take(self._stopping, say):
+        if not placement.take(self._leaving.asked, say):
             return False
         keeper.keep_devices(placement.taken, placement.holder)
-        self._placement = placement
-        logger.info("worker %s has taken %s", self.worker_id, placement)
+        watch.placement = placement
+        logger.info("worker %s has taken %s", self._consumer.worker_id, placement)
         self._join(facts)
         return True
-
-    def _beside(self) -> list[str]:
-        """Steps that are loaded on this host together with this one."""
-        return [name for name in self._place.beside if self._turns.of(name) == self._turns.of(self._step_name)]
-
-    def _check_devices(self) -> None:
-        """Leaves when another worker has devices of this one: their leases ran out, as when the host stood still."""
-        if self._placement is not None and not self._lost_devices and (lost := self._placement.lost()):
-            logger.error("worker %s has lost its lease of GPUs and leaves: %s", self.worker_id, lost)
-            self._lost_devices = True
-            self.stop()
 
     def _join(self, facts: Mapping[str, object]) -> None:
         self._connection.insist(lambda: self._membership.join(facts), self._settings.patience, logger.warning)
@@ -274,45 +256,3 @@ class Worker:
         if "load_error" in facts or "refused" in facts:
             with suppress(RunError):
                 self._membership.tell(facts)
-
-    def _watch(self, shipper: LogShipper, keeper: Keeper) -> None:
-        registry = RunRegistry(self._connection)
-        while not self._stopping.wait(LOOK_SECONDS if self._turns.several else WATCH_SECONDS):
-            try:
-                shipper.ship(self._log_lines)
-                if not self._is_local:
-                    self._absence.look()
-                status, want = registry.status(self._record.run_id)
-                self._check_devices()
-                if not status:
-                    raise RunGone(self._connection.shown_url)
-                if not self._consumer.is_of_this_run():
-                    logger.info("run '%s' was begun anew (--fresh): this worker leaves", self._record.run_id)
-                    self.stop()
-                    continue
-                self._membership.stay_known()
-                if status in ENDED or want == "stop":
-                    self.stop()
-                elif self._absence.is_too_long():
-                    self._abandoned = True
-                    self.stop()
-                elif self._has_turn:
-                    self._check_turn(shipper)
-            except (Disconnected, BrokerFull):
-                self._absence.forget()
-            except PenstockError as error:  # the run is gone, or what the broker holds is not what Penstock writes
-                self._misled = error
-                self.stop()
-            finally:
-                keeper.ensure()
-
-    def _check_turn(self, shipper: LogShipper) -> None:
-        """A step stays loaded as long as its stage lasts; a run goes back to one when the broker has lost some work."""
-        turns, mine = self._turns, self._turns.of(self._step_name)
-        stage = turns.look()
-        if stage != mine:
-            why = f"{turns.name(mine)} is over" if stage > mine else f"the run has gone back to {turns.name(stage)}"
-            logger.info("%s: step '%s' leaves", why, self._step_name)
-            shipper.ship(self._log_lines)
-            self.is_out_of_turn = True
-            self.stop()

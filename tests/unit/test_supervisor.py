@@ -1,4 +1,4 @@
-"""The processes that a supervisor has started, as signals find them."""
+"""The processes of workers, as signals find them."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from common.broker.runs import RunRecord
 from common.run_options import RunOptions
 from common.settings import Settings
 from worker.assembly import Place
-from worker.supervisor import Supervisor
+from worker.processes import WorkerProcesses
 
 NOBODY = 2**22 + 1
 """Above the highest process id of any system: as that of a process that has just been reaped."""
@@ -21,12 +21,12 @@ SPEC = {
 
 def test_a_process_that_has_just_ended_keeps_no_other_one_from_being_told_to_stop() -> None:
     record = RunRecord("demo-1", "demo", "1", "running", "", SPEC, RunOptions(), 0, "1:t")
-    supervisor = Supervisor("redis://127.0.0.1:1", record, Settings(), Place((), None, echo=True))
-    ended, there = supervisor._children
+    processes = WorkerProcesses("redis://127.0.0.1:1", record, Settings(), Place((), None, echo=True))
+    ended, there = processes.children
     with subprocess.Popen(["sleep", "60"]) as process:
         ended.pid, there.pid = NOBODY, process.pid
         try:
-            supervisor.stop()
+            processes.stop()
             assert process.wait(30) == -signal.SIGTERM
         finally:
             process.kill()

@@ -1,0 +1,82 @@
+"""Why a worker leaves, and who comes in its place: the first reason stands."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass
+from enum import Enum
+
+from common.errors import (
+    EXIT_CANNOT_SERVE,
+    EXIT_COMPLETE,
+    EXIT_FAILED,
+    EXIT_NO_COORDINATOR,
+    PenstockError,
+    RunGone,
+    WireError,
+)
+
+
+class Successor(Enum):
+    """Which worker a supervisor starts in the place of one that has left. The value is what that one writes to it."""
+
+    NOBODY = b"."
+    AT_ONCE = b"f"
+    WITH_ITS_STAGE = b"s"
+    WITH_THE_RUN = b"g"
+
+
+@dataclass(frozen=True, slots=True)
+class Departure:
+    """Why a worker leaves.
+
+    Args:
+        reason: in words.
+        error: what the reason is, where it is an error.
+    """
+
+    reason: str
+    exit_code: int
+    successor: Successor
+    error: PenstockError | None = None
+
+    @classmethod
+    def because_of(cls, error: PenstockError) -> Departure:
+        """A worker that fails has a successor; one that would find the same again has none."""
+        code = EXIT_CANNOT_SERVE if isinstance(error, WireError) else error.exit_code
+        if isinstance(error, RunGone):
+            successor = Successor.WITH_THE_RUN
+        else:
+            successor = Successor.AT_ONCE if code == EXIT_FAILED else Successor.NOBODY
+        return cls(str(error), code, successor, error)
+
+
+NOTHING_LEFT = Departure("the run has ended, or the worker was told to leave", EXIT_COMPLETE, Successor.NOBODY)
+OUT_OF_TURN = Departure("the run is in another stage", EXIT_COMPLETE, Successor.WITH_ITS_STAGE)
+ABANDONED = Departure("the run has had no coordinator for too long", EXIT_NO_COORDINATOR, Successor.NOBODY)
+DEVICES_LOST = Departure("another worker has its devices", EXIT_FAILED, Successor.AT_ONCE)
+NOT_LOADED = Departure("the step cannot be loaded", EXIT_FAILED, Successor.AT_ONCE)
+
+
+class Leaving:
+    """Whether a worker is to leave, and why.
+
+    Attributes:
+        asked: set from then on. Where nobody gives a reason, there is nothing left to do.
+    """
+
+    def __init__(self) -> None:
+        self.asked = threading.Event()
+        self._first: Departure | None = None
+        self._lock = threading.Lock()
+
+    def because(self, departure: Departure) -> None:
+        """Gives a reason; from any thread."""
+        with self._lock:
+            self._first = self._first or departure
+        self.asked.set()
+
+    @property
+    def departure(self) -> Departure:
+        """The first reason that was given."""
+        return self._first or NOTHING_LEFT

@@ -1,0 +1,124 @@
+"""What a worker looks at as long as it is there: whether its run goes on, with this worker in it."""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from common.broker.consumer import Consumer
+from common.broker.membership import Membership
+from common.broker.reports import LogLines
+from common.broker.runs import RunRegistry
+from common.errors import BrokerFull, Disconnected, PenstockError, RunGone
+from common.status import ENDED
+from worker.absence import Absence
+from worker.departure import ABANDONED, DEVICES_LOST, OUT_OF_TURN, Departure
+from worker.lease import Keeper
+from worker.log import LogShipper
+from worker.placement import Placement
+from worker.turns import LOOK_SECONDS, Turns
+
+WATCH_SECONDS = 0.5
+
+logger = logging.getLogger("penstock.worker")
+
+
+class Watch:
+    """A thread that finds out when its worker is to leave. It also ships log records, and has the lease kept.
+
+    Args:
+        absence: of a coordinator; None for a worker that ends with its coordinator anyway.
+        stopping: set when the worker is to leave, which ends the thread.
+        leave: called, on the thread, with why; with None where there is nothing left to do.
+
+    Attributes:
+        turns: the stages of the run; another one once those are known.
+        in_turn: has the stage of the step come? From then on the worker leaves with it.
+        placement: the devices that the worker has.
+    """
+
+    def __init__(
+        self,
+        consumer: Consumer,
+        membership: Membership,
+        turns: Turns,
+        absence: Absence | None,
+        shipper: LogShipper,
+        keeper: Keeper,
+        stopping: threading.Event,
+        leave: Callable[[Departure | None], None],
+    ) -> None:
+        self._consumer = consumer
+        self._membership = membership
+        self._absence = absence
+        self._shipper = shipper
+        self._keeper = keeper
+        self._leave = leave
+        self._stopping = stopping
+        self._thread = threading.Thread(target=self._run, name="watch", daemon=True)
+        self.turns = turns
+        self.in_turn = False
+        self.placement: Placement | None = None
+
+    def start(self) -> None:
+        """Begins to look."""
+        self._thread.start()
+
+    def join(self) -> None:
+        """Waits for the end of the thread, unless it hangs."""
+        if self._thread.is_alive():
+            self._thread.join(timeout=5)
+
+    def look_for_coordinator(self) -> None:
+        """A first look, for which a user who may not look is told now."""
+        if self._absence is not None:
+            self._absence.look()
+
+    def _run(self) -> None:
+        while not self._stopping.wait(LOOK_SECONDS if self.turns.several else WATCH_SECONDS):
+            try:
+                self._look()
+            except (Disconnected, BrokerFull):
+                if self._absence is not None:
+                    self._absence.forget()
+            except PenstockError as error:  # the run is gone, or what the broker holds is not what Penstock writes
+                self._leave(Departure.because_of(error))
+            finally:
+                self._keeper.ensure()
+
+    def _look(self) -> None:
+        self._shipper.ship(LogLines(self._consumer))
+        self.look_for_coordinator()
+        run_id, connection = self._consumer.run_id, self._consumer.connection
+        status, want = RunRegistry(connection).status(run_id)
+        self._check_devices()
+        if not status:
+            raise RunGone(connection.shown_url)
+        if not self._consumer.is_of_this_run():
+            logger.info("run '%s' was begun anew (--fresh): this worker leaves", run_id)
+            self._leave(None)
+            return
+        self._membership.stay_known()
+        if status in ENDED or want == "stop":
+            self._leave(None)
+        elif self._absence is not None and self._absence.is_too_long():
+            self._leave(ABANDONED)
+        elif self.in_turn:
+            self._check_turn()
+
+    def _check_devices(self) -> None:
+        """Leaves when another worker has devices of this one: their leases ran out, as when the host stood still."""
+        if self.placement is not None and (lost := self.placement.lost()):
+            logger.error("worker %s has lost its lease of GPUs and leaves: %s", self._consumer.worker_id, lost)
+            self._leave(DEVICES_LOST)
+
+    def _check_turn(self) -> None:
+        """A step stays loaded as long as its stage lasts; a run goes back to one when the broker has lost some work."""
+        turns, mine = self.turns, self.turns.of(self._consumer.step)
+        stage = turns.look()
+        if stage != mine:
+            why = f"{turns.name(mine)} is over" if stage > mine else f"the run has gone back to {turns.name(stage)}"
+            logger.info("%s: step '%s' leaves", why, self._consumer.step)
+            self._shipper.ship(LogLines(self._consumer))
+            self._leave(OUT_OF_TURN)
