@@ -221,7 +221,7 @@ class AsyncRunner(Runner):
 
     def _pack(self, work: Work, outcome: Outcome, started: float) -> None:
         try:
-            self.outbox.put(self.bench.packer.result(work, outcome, time.perf_counter() - started))
+            self.outbox.put(self.bench.packer.pack(work, outcome, time.perf_counter() - started))
         except StepFailed as error:
             self.outbox.put(self.bench.packer.failure(work.taken, str(error)))
 
@@ -304,7 +304,7 @@ class AsyncRunner(Runner):
         started = time.perf_counter()
 
         def pack(outcome: Outcome) -> Done:
-            return self.bench.packer.result(work, outcome, time.perf_counter() - started)
+            return self.bench.packer.pack(work, outcome, time.perf_counter() - started)
 
         try:
             done = await asyncio.to_thread(self._isolation.run, work, pack)

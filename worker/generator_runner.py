@@ -9,7 +9,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from common.batch import Batch, Failure, Result
+from common.batch import Batch, Failure
 from common.broker.commits import Done
 from common.broker.digests import note_digests
 from common.broker.generator_state import GeneratorState
@@ -23,7 +23,7 @@ from common.steps.mappings import apply_output_mappings
 from worker.attempts import no_yield
 from worker.holes import WholeRows
 from worker.intake import LONGEST_BLOCK
-from worker.outcome import FailedRow, died
+from worker.outcome import Outcome, died
 from worker.retry import Again, GivenUp, Retry, RetryPolicy
 from worker.runner import Bench, Runner
 from worker.work import Work
@@ -170,33 +170,14 @@ class GeneratorRunner(Runner):
             where = f"the generator raised at row {state.offset}: " if isinstance(verdict, GivenUp) else ""
             return Made(packer.failure(ticket, where + verdict.error), state)
         self._retry = Retry(self._policy)
+        taken = len(made)
+        whole = WholeRows((), tuple(range(taken)), taken, 0)
+        outcome = Outcome(taken, [(taken, made)])
         try:
-            done = self._pack(ticket, made, time.perf_counter() - started, last=last)
+            done = packer.pack(Work(ticket, whole, lambda: whole), outcome, time.perf_counter() - started, last=last)
         except StepFailed as error:
             return Made(packer.failure(ticket, str(error)), state)
-        return Made(done, GeneratorState(state.seq + 1, state.offset + len(rows), 0, last))
-
-    def _pack(self, ticket: Taken, made: list[Row | None], seconds: float, *, last: bool) -> Done:
-        batch, packer, taken = ticket.batch, self.bench.packer, len(made)
-        failed: list[FailedRow] = []
-        whole = WholeRows((), tuple(range(taken)), taken, 0)
-        data = packer.encode(made, whole, failed, lambda: whole)
-        routed = packer.choose(batch.seq, made, data)
-        stored, payload = packer.store(batch.seq, batch.attempt, made, data)
-        result = Result(
-            batch.step,
-            batch.seq,
-            batch.attempt,
-            stored,
-            taken=taken,
-            failed=len(failed),
-            holes=len(failed) and made.count(None),
-            last=last,
-            routed=routed,
-            worker=self.bench.consumer.worker_id,
-            seconds=seconds,
-        )
-        return Done(ticket, result, payload, tuple(packer.letter(batch, whole, failure) for failure in failed))
+        return Made(done, GeneratorState(state.seq + 1, state.offset + taken, 0, last))
 
     def _commit(self, made: list[Made]) -> bool:
         ready = [(one.done, one.state.offset) for one in made]

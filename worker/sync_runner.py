@@ -78,7 +78,7 @@ class SyncRunner(Runner):
 
     def pack(self, work: Work, outcome: Outcome, seconds: float) -> Done:
         """What is to be committed for a batch that ran."""
-        return self.bench.packer.result(work, outcome, seconds)
+        return self.bench.packer.pack(work, outcome, seconds)
 
     def _note_pace(self, seconds: float) -> None:
         self._batch_seconds = max(1e-6, 0.8 * self._batch_seconds + 0.2 * seconds)

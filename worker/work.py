@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
-from common.batch import Batch, Chunk, DeadLetter, Failure, Result
+from common.batch import Batch, Chunk, DeadLetter, Failure, Payload, Result
 from common.broker.commits import Done
 from common.broker.inbox import Taken
 from common.codec import check_row, encode_rows
@@ -35,6 +35,19 @@ class Work:
     whole: WholeRows
     again: Callable[[], WholeRows]
     broken: RunError | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Pieces:
+    """How an output is stored that is too large to go with its commit.
+
+    Args:
+        rows: of each piece.
+        stage: stores one.
+    """
+
+    rows: int
+    stage: Callable[[Payload, bytes], None]
 
 
 class Packer:
@@ -67,61 +80,72 @@ class Packer:
         """Does what it packs go to a store that takes its time?"""
         return self._files is not None
 
-    def result(self, work: Work, outcome: Outcome, seconds: float) -> Done:
+    def pack(
+        self, work: Work, outcome: Outcome, seconds: float, *, last: bool = False, pieces: Pieces | None = None
+    ) -> Done:
         """The result of a batch that ran, its failed rows as dead letters.
+
+        Args:
+            seconds: that the step took.
+            last: a generator has nothing more to give.
+            pieces: how the rows are stored ahead of the commit; None where they are one output and go with it.
 
         Raises:
             StepFailed: a row that cannot be stored may not be left out, or the rows cannot be routed.
             StoreError: the payload store does not take them.
         """
-        batch = work.taken.batch
-        rows = put_back(outcome.rows(), work.whole)
+        batch, whole = work.taken.batch, work.whole
+        rows = put_back(outcome.rows(), whole)
         failed = list(outcome.failed)
-        data = self.encode(rows, work.whole, failed, work.again)
-        routed = self.choose(batch.seq, rows, data)
-        chunks, payload = self.store(batch.seq, batch.attempt, rows, data)
+        chunks: list[Chunk] = []
+        routed: list[tuple[str, ...]] = []
+        payload: bytes | None = None
+        holes = 0
+        size = pieces.rows if pieces else max(1, len(rows))
+        for number, start in enumerate(range(0, len(rows), size)):
+            some = rows[start : start + size]
+            output = Payload(batch.step, number if pieces else batch.seq, batch.attempt)
+            unstorable: list[FailedRow] = []
+            data = self._encode(some, whole, unstorable, work.again)
+            failed.extend(replace(one, place=start + one.place) for one in unstorable)
+            if failed or whole.count < whole.length:
+                holes += some.count(None)
+            if self.routing is not None:
+                routed.append(self.routing.choose(output.seq, data))
+            chunk, payload = self._store(output, len(some), data)
+            chunks.append(chunk)
+            if pieces and payload is not None:
+                pieces.stage(output, payload)
+                payload = None
         result = Result(
             batch.step,
             batch.seq,
             batch.attempt,
-            chunks,
+            tuple(chunks),
             taken=outcome.taken,
             failed=len(failed),
-            lost=work.whole.lost,
-            holes=rows.count(None) if failed or work.whole.count < work.whole.length else 0,
-            routed=routed,
+            lost=whole.lost,
+            holes=holes,
+            last=last,
+            routed=None if self.routing is None else tuple(routed),
             worker=self._worker,
             seconds=seconds,
         )
-        return Done(work.taken, result, payload, tuple(self.letter(batch, work.whole, failure) for failure in failed))
+        return Done(work.taken, result, payload, tuple(self._letter(batch, whole, failure) for failure in failed))
 
     def failure(self, taken: Taken, error: str) -> Done:
         """A batch that fails the run."""
         batch = taken.batch
         return Done(taken, Failure(batch.step, batch.seq, batch.attempt, error, self._worker))
 
-    def choose(self, seq: int, rows: list[Row | None], data: bytes) -> tuple[tuple[str, ...], ...] | None:
-        """The choice of a routing function that reads rows, for one output; none where there are no rows.
-
-        Raises:
-            RoutingFailed: it raised, or chose what it cannot choose.
-        """
-        if self.routing is None:
-            return None
-        return (self.routing.choose(seq, data),) if rows else ()
-
-    def store(
-        self, seq: int, attempt: int, rows: list[Row | None], data: bytes
-    ) -> tuple[tuple[Chunk, ...], bytes | None]:
-        """Where the rows go: (chunks of the result, bytes for the broker)."""
-        if not rows:
-            return (), None
+    def _store(self, output: Payload, rows: int, data: bytes) -> tuple[Chunk, bytes | None]:
+        """Where the rows go: (chunk of the result, bytes for the broker)."""
         if self._files is None or len(data) <= self._above:
-            return (Chunk(len(rows), len(data)),), data
-        name = self._files.write(self._step.name, seq, attempt, data)
-        return (Chunk(len(rows), len(data), name),), None
+            return Chunk(rows, len(data)), data
+        name = self._files.write(output.step, output.seq, output.attempt, data)
+        return Chunk(rows, len(data), name), None
 
-    def encode(
+    def _encode(
         self, rows: list[Row | None], whole: WholeRows, failed: list[FailedRow], again: Callable[[], WholeRows]
     ) -> bytes:
         """Encodes rows; one that cannot be stored, or lacks a promised column, becomes a failed row, in both lists.
@@ -188,7 +212,7 @@ class Packer:
         failed.append(FailedRow(place, describe_short(error), 1, kept))
         return failed_output(self._step, given) if given is not None else None
 
-    def letter(self, batch: Batch, whole: WholeRows, failure: FailedRow) -> DeadLetter:
+    def _letter(self, batch: Batch, whole: WholeRows, failure: FailedRow) -> DeadLetter:
         """A failed row on its way to the run directory."""
         known = failure.place < len(whole.positions)
         return DeadLetter(
