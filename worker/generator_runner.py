@@ -22,10 +22,10 @@ from common.steps.file_loader import FileLoader
 from common.steps.mappings import apply_output_mappings
 from worker.attempts import no_yield
 from worker.holes import WholeRows
-from worker.intake import LONGEST_BLOCK
 from worker.outcome import Outcome, died
 from worker.retry import Again, GivenUp, Retry, RetryPolicy
 from worker.runner import Bench, Runner
+from worker.taker import LONGEST_BLOCK
 from worker.work import Work
 
 T = TypeVar("T")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Sequence
 from dataclasses import replace
 
@@ -10,6 +9,7 @@ from common.batch import Failure
 from common.broker.commits import Done
 from common.broker.connection import Argument, Call, raise_first
 from common.broker.consumer import Consumer
+from common.broker.deaths import Deaths
 from common.broker.generator_state import GeneratorState
 from common.errors import RunGone
 from common.keys import GROUP
@@ -30,8 +30,7 @@ class GeneratorOwnership:
         self._stream = consumer.stream
         self._step = consumer.step
         self._worker_id = consumer.worker_id
-        self._lease = lease
-        self._silent_since: dict[str, float] = {}
+        self._deaths = Deaths(lease)
 
     def own(self) -> GeneratorState | None:
         """Becomes the one worker that serves the generator, or stays it.
@@ -88,14 +87,8 @@ class GeneratorOwnership:
         return Call("commit_generator", keys, [*args, *encode_letters(done.letters)])
 
     def _is_dead(self, owner: str) -> bool:
-        """Has its keeper seen it end, or is its lease gone, as it was half a lease ago?"""
-        if owner in self._consumer.dead_workers():
-            return True
-        if self._connection.command("EXISTS", self._keys.worker(owner)):
-            self._silent_since.clear()
-            return False
-        now = time.monotonic()
-        return now - self._silent_since.setdefault(owner, now) >= self._lease / 2
+        has_lease = self._connection.command("EXISTS", self._keys.worker(owner))
+        return owner in self._deaths.look(set() if has_lease else {owner}, self._consumer.dead_workers())
 
     def _epoch(self) -> bytes:
         """Of the coordinator that the run has, which changes when a halted run goes on."""
