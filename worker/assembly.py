@@ -19,6 +19,7 @@ from common.data_files import check_data_files
 from common.descriptor import model_identities, step_digest
 from common.errors import CannotServe, FileChanged, StoreError, UsageError
 from common.given_secrets import give_secrets
+from common.payload_source import PayloadSource
 from common.payloads import FileStore
 from common.registry import check_shadowing
 from common.requirements import check_requirements
@@ -141,7 +142,7 @@ class Assembly:
         )
         bench = Bench(
             consumer,
-            PayloadReader(BrokerPayloads(consumer.connection, consumer.run_id), store),
+            PayloadReader(PayloadSource(BrokerPayloads(consumer.connection, consumer.run_id), store)),
             packer,
             self.settings,
             options.limit,

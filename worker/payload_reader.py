@@ -7,10 +7,9 @@ from collections import OrderedDict
 from collections.abc import Sequence
 
 from common.batch import Batch, Payload, Slice
-from common.broker.payloads import BrokerPayloads
 from common.codec import Row, decode_rows
-from common.errors import PayloadLost, PayloadMissing, WireError
-from common.payloads import FileStore
+from common.errors import PayloadLost, WireError
+from common.payload_source import PayloadSource
 
 Rows = list[Row | None]
 PAYLOADS_AT_ONCE = 256
@@ -26,9 +25,8 @@ class PayloadReader:
     since a step may change what it is given.
     """
 
-    def __init__(self, inside: BrokerPayloads, files: FileStore | None) -> None:
-        self._inside = inside
-        self._files = files
+    def __init__(self, source: PayloadSource) -> None:
+        self._source = source
         self._rests: OrderedDict[Payload, dict[int, Row | None]] = OrderedDict()
         self._rest_rows = 0
         self._lock = threading.Lock()
@@ -68,36 +66,24 @@ class PayloadReader:
                 part = self._cut(piece, found)
                 if isinstance(part, PayloadLost):
                     return part
-                if part is None:
-                    return PayloadMissing(self._name(piece.payload), in_file=piece.payload.external is not None)
                 if len(part) < piece.rows:
-                    raise WireError(f"payload {self._name(piece.payload)} has fewer rows than the journal says")
+                    raise WireError(f"payload {self._source.name(piece.payload)} has fewer rows than the journal says")
                 rows.extend(part)
             inputs.append(rows)
         return inputs
 
     def _fetch(self, payloads: Sequence[Payload]) -> dict[Payload, Rows | PayloadLost]:
-        wanted = list(dict.fromkeys(payloads))
-        inside = [payload for payload in wanted if payload.external is None]
-        stored: dict[Payload, bytes | PayloadLost | None] = dict(zip(inside, self._inside.read(inside), strict=True))
-        if self._files is not None:
-            outside = [payload for payload in wanted if payload.external is not None]
-            stored |= zip(outside, self._files.read_all(outside), strict=True)
+        stored = self._source.fetch(payloads)
         self.bytes_read += sum(len(data) for data in stored.values() if isinstance(data, bytes))
         return {
-            payload: data if isinstance(data, PayloadLost) else decode_rows(data)
-            for payload, data in stored.items()
-            if data is not None
+            payload: data if isinstance(data, PayloadLost) else decode_rows(data) for payload, data in stored.items()
         }
-
-    def _name(self, payload: Payload) -> str:
-        return payload.external or self._inside.name(payload)
 
     def _in_rest(self, piece: Slice) -> bool:
         rest = self._rests.get(piece.payload)
         return rest is not None and piece.start in rest and piece.stop - 1 in rest
 
-    def _cut(self, piece: Slice, found: dict[Payload, Rows | PayloadLost]) -> Rows | PayloadLost | None:
+    def _cut(self, piece: Slice, found: dict[Payload, Rows | PayloadLost]) -> Rows | PayloadLost:
         rows = found.get(piece.payload)
         if isinstance(rows, PayloadLost):
             return rows  # for every batch that needs it
@@ -106,8 +92,6 @@ class PayloadReader:
             if piece.stop < len(rows):
                 self._keep(piece, rows)
             return rows[piece.start : piece.stop]
-        if not self._in_rest(piece):
-            return None
         rest = self._rests[piece.payload]
         cut = [rest.pop(place) for place in range(piece.start, piece.stop)]
         self._rest_rows -= piece.rows

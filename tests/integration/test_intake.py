@@ -12,6 +12,7 @@ from common.broker.connection import Connection
 from common.broker.consumer import Consumer
 from common.broker.payloads import BrokerPayloads
 from common.codec import encode_rows
+from common.payload_source import PayloadSource
 from common.settings import Settings
 from tests.integration.broker import Run, batch
 from tests.integration.harness import wait_for
@@ -35,7 +36,7 @@ def intake(run: Run, proxy: Proxy, delivered: queue.SimpleQueue[Work | BaseExcep
     settings = Settings(worker_lease=1.0, patience=20.0)
     taking = Intake(
         worker.consumer,
-        PayloadReader(worker.payloads, None),
+        PayloadReader(PayloadSource(worker.payloads)),
         settings,
         room=lambda: 1 - taking.held,
         deliver=delivered.put,
@@ -66,7 +67,7 @@ def test_a_batch_of_a_run_that_was_begun_anew_is_handed_back(
     run.dispatch(batch(0))
     run.control.update(begun="now")
     of_the_run_before = Consumer(Connection(run.url), run.run_id, "a", "w1", "before")
-    reader = PayloadReader(BrokerPayloads(of_the_run_before.connection, run.run_id), None)
+    reader = PayloadReader(PayloadSource(BrokerPayloads(of_the_run_before.connection, run.run_id)))
     settings = Settings(worker_lease=1.0, patience=20.0)
     taking = Intake(of_the_run_before, reader, settings, lambda: 1, delivered.put, delivered.put)
     taking.start()

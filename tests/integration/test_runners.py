@@ -14,6 +14,7 @@ from common.batch import Batch, Failure, Payload, Result
 from common.broker.connection import script_text
 from common.codec import encode_rows
 from common.errors import UsageError
+from common.payload_source import PayloadSource
 from common.settings import Settings
 from common.steps.base import (
     AsyncStep,
@@ -71,7 +72,7 @@ class EndsBadly(GlobalStep):
 
 def bench(worker: Worker, step: BaseStep, settings: Settings = SETTINGS) -> Bench:
     packer = Packer(step, worker.worker_id, settings, None)
-    return Bench(worker.consumer, PayloadReader(worker.payloads, None), packer, settings)
+    return Bench(worker.consumer, PayloadReader(PayloadSource(worker.payloads)), packer, settings)
 
 
 @contextmanager
