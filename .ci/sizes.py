@@ -30,7 +30,6 @@ NOT_YET = {
     "coordinator.step_state.StepState",
     "tests.chaos.stage.Stage",
     "tests.unit.fold_executor.FoldExecutor",
-    "worker.cli.command",
 }
 """What is too large today."""
 

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import logging
-import os
 import sys
-import threading
-from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 
 import click
@@ -73,15 +69,12 @@ def command(
     """
     # Imported here, so that --help does not wait for it.
     from common.broker.connection import Connection
-    from common.errors import EXIT_STOPPED, UsageError
+    from common.errors import UsageError
     from common.printable import PrintableFormatter
     from common.settings import Settings
-    from common.signals import on_stop_signals
     from worker.assembly import Place
     from worker.finder import Finder
-    from worker.service import Worker
-    from worker.stay import Stay
-    from worker.supervisor import Supervisor
+    from worker.member import serve_run, serve_runs
 
     if bool(step) == all_steps:
         raise UsageError("say which step to work on: --step NAME, or --all-steps")
@@ -97,27 +90,8 @@ def command(
     connection.insist(connection.check, patience)
     place = Place(allow, base_dir, echo=not local)
     finder = Finder(connection, step, run_id, pipeline, settings.patience, stay=stay)
-    if stay:
-        serving = Stay(connection, finder, lambda found: Supervisor(broker, found, settings, place, step))
-        on_stop_signals(serving.stop, serving.kill)
-        sys.exit(serving.run())
-    stopped = threading.Event()
-    stop = stopped.set
-    leave_at_once: Callable[[], None] = partial(os._exit, EXIT_STOPPED)
-    on_stop_signals(lambda: stop(), lambda: leave_at_once())
-    record = finder.find(stopped)
-    if record is None:
-        return
-    member: Worker | Supervisor
-    if step is None:
-        connection.close()
-        member = supervisor = Supervisor(broker, record, settings, place)
-        leave_at_once = supervisor.kill
-    else:
-        member = Worker(connection, record, step, settings, place)
-    stop = member.stop
-    if not stopped.is_set():
-        sys.exit(member.run())
+    serve = serve_runs if stay else serve_run
+    sys.exit(serve(connection, finder, settings, place, step))
 
 
 if __name__ == "__main__":
