@@ -202,7 +202,7 @@ def _command(secrets: Collection[str]) -> str:
 
 
 def _reporter(command: str) -> Any:
-    from coordinator.commands.options import make_console
+    from coordinator.console import make_console
     from coordinator.progress import make_reporter
 
     return make_reporter(make_console(), command)

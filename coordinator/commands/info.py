@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from coordinator.commands.options import allow_option, set_option, show, spec_argument, workers_option
+from coordinator.commands.options import allow_option, set_option, spec_argument, workers_option
+from coordinator.console import show
 
 
 @click.command(short_help="Show a pipeline: its graph, its steps, their parameters.")

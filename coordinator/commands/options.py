@@ -2,21 +2,16 @@
 
 from __future__ import annotations
 
-import os
 import re
 from collections.abc import Callable
 from pathlib import Path
 from types import NoneType
-from typing import TYPE_CHECKING, Any, Literal, TypeVar, get_args, get_origin
+from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
 from coordinator.request import RunRequest, options_of
 
-if TYPE_CHECKING:
-    from rich.console import Console, RenderableType
-
-WIDTH_OF_A_FILE = 160
 F = TypeVar("F", bound=Callable[..., Any])
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
 
@@ -78,26 +73,6 @@ class Age(click.ParamType[float]):
         if found is None:
             self.fail(f"'{value}' is not an age; write a number and a unit: 30m, 12h, 7d or 2w", param, ctx)
         return float(found.group(1)) * UNITS[found.group(2)]
-
-
-def make_console() -> Console:
-    """Standard output. What goes to a file or a pipe is not folded to the width of a terminal that is not there."""
-    from rich.console import Console
-
-    console = Console()
-    if console.is_terminal or os.environ.get("COLUMNS"):
-        return console
-    return Console(width=WIDTH_OF_A_FILE)
-
-
-def show(renderable: RenderableType, console: Console | None = None) -> None:
-    """Prints something of rich's, without the spaces with which it fills lines up."""
-    from coordinator.printable import Printable
-
-    console = console or make_console()
-    with console.capture() as capture:
-        console.print(Printable(renderable), highlight=False)
-    click.echo("\n".join(line.rstrip() for line in capture.get().rstrip("\n").split("\n")), color=True)
 
 
 def say(text: str, *, err: bool = False) -> None:

@@ -8,7 +8,8 @@ from typing import Any
 
 import click
 
-from coordinator.commands.options import make_console, run_options, spec_argument
+from coordinator.commands.options import run_options, spec_argument
+from coordinator.console import make_console
 
 
 @click.command(short_help="Run a pipeline, or go on with it.")

@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING
 import click
 
 from common.status import UNDER_WAY
-from coordinator.commands.options import broker_option, cache_option, say, show
+from coordinator.commands.options import broker_option, cache_option, say
+from coordinator.console import show
 
 if TYPE_CHECKING:
     from rich.table import Table
