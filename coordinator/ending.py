@@ -15,6 +15,7 @@ from common.errors import (
     EXIT_FAILED,
     EXIT_FAILED_ROWS,
     EXIT_STOPPED,
+    EXIT_USAGE,
     Fenced,
     RunError,
     Stopped,
@@ -33,7 +34,7 @@ from coordinator.pipeline_file import spec_text
 from coordinator.request import RunRequest
 from coordinator.run_command import recipe, resume_command
 from coordinator.run_directory import DATASET, RunDirectory, RunRecord
-from coordinator.service import Coordinator, Halted
+from coordinator.service import Halted
 from coordinator.session import Session
 from coordinator.stores import RunStores
 from coordinator.view import Outcome, Reporter
@@ -94,27 +95,23 @@ class Ending:
             run_directory=self._directory.path,
         )
 
-    def after(self, coordinator: Coordinator, control: Control, tell: Callable[[str], None]) -> Outcome:
-        """Runs the coordinator to its end, whatever end that is.
+    def complete(
+        self,
+        session: Session,
+        control: Control,
+        insist: Callable[[Callable[[], None]], None],
+        tell: Callable[[str], None],
+    ) -> Outcome:
+        """Makes the dataset of a run whose rows are all on disk.
 
         Args:
+            insist: does something at the broker that may be done twice, also where it has to be got back first.
             tell: is told what the dataset cannot hold as the rows had it.
 
         Raises:
+            Stopped, RunError, OSError: the run is not complete after all, see `incomplete`.
             Fenced: another coordinator has the run; nothing of it may be touched.
         """
-        try:
-            return self._complete(coordinator, control, tell)
-        except Stopped:
-            return self.incomplete(coordinator.session, control, "stopped", EXIT_STOPPED, "it was asked to stop")
-        except Halted:
-            assert coordinator.session is not None
-            return self.incomplete(coordinator.session, control, "halted", EXIT_FAILED, self._why(coordinator.session))
-        except (RunError, OSError) as error:
-            return self.incomplete(coordinator.session, control, "failed", EXIT_FAILED, str(error))
-
-    def _complete(self, coordinator: Coordinator, control: Control, tell: Callable[[str], None]) -> Outcome:
-        session = coordinator.run()
         self._directory.check_lock()
         failed = failed_rows(session)
         if self._request.dry_run:
@@ -143,7 +140,7 @@ class Ending:
             tell(line)
         # Once the record says so the command does not come here again, and workers would wait for the end for ever.
         steps = list(session.manager.steps)
-        coordinator.insist(lambda: control.finish("complete", steps, self._settings.keep_finished))
+        insist(lambda: control.finish("complete", steps, self._settings.keep_finished))
         self._directory.update(
             status="complete",
             dataset=summary.path,
@@ -201,6 +198,17 @@ class Ending:
         except (UsageError, RunError) as error:  # another run was quicker
             raise RunError(f"{where} it is not copied: {error}") from error
 
+    def _how(self, session: Session | None, error: Exception) -> tuple[EndStatus, int, str]:
+        """Status, exit code and reason."""
+        match error:
+            case Stopped():
+                return "stopped", EXIT_STOPPED, "it was asked to stop"
+            case Halted() if session is not None:
+                return "halted", EXIT_FAILED, self._why(session)
+            case UsageError():
+                return "failed", EXIT_USAGE, str(error)
+        return "failed", EXIT_FAILED, str(error)
+
     def _why(self, session: Session) -> str:
         """Why the run is halted; where too many rows failed, also what the first one of them failed of."""
         halt = session.manager.halted
@@ -214,11 +222,15 @@ class Ending:
     def _first_errors(self, steps: Iterable[str]) -> dict[str, str]:
         return FailureLog(self._directory.failures).first_errors(steps)
 
-    def incomplete(
-        self, session: Session | None, control: Control, status: EndStatus, exit_code: int, reason: str
-    ) -> Outcome:
-        """Ends a run that is not complete; `session` shows how far it came, None where it has not begun."""
+    def incomplete(self, session: Session | None, control: Control, error: Exception) -> Outcome:
+        """Ends a run that is not complete.
+
+        Args:
+            session: shows how far it came; None where it has not begun.
+            error: what ended it.
+        """
         self._directory.check_lock()
+        status, exit_code, reason = self._how(session, error)
         parts = session.sink.parts if session is not None else {}
         failed = failed_rows(session) if session is not None else {}
         partial = None

@@ -13,7 +13,7 @@ from common.broker.connection import Connection
 from common.broker.control import Control
 from common.data_files import data_files
 from common.descriptor import endpoints
-from common.errors import EXIT_FAILED, EXIT_STOPPED, EXIT_USAGE, Fenced, RunError, SpecError, Stopped
+from common.errors import Fenced, RunError, SpecError, Stopped
 from common.given_secrets import SECRETS_VARIABLE
 from common.requirements import check_requirements
 from common.settings import Settings
@@ -41,7 +41,7 @@ from coordinator.removal import delete_run
 from coordinator.request import RunRequest
 from coordinator.routing import Routing
 from coordinator.run_directory import RunDirectory, RunRecord, holder_of
-from coordinator.service import Coordinator
+from coordinator.service import Coordinator, Halted
 from coordinator.session import RunFacts
 from coordinator.standby import stand_by
 from coordinator.stores import RunStores
@@ -242,13 +242,11 @@ class Execution:
         try:
             with stop_signals(wait.stop):
                 self._prepared = self._ending.prepared = wait.run(log, self._failures)
-        except Stopped:
-            return self._ending.incomplete(None, control, "stopped", EXIT_STOPPED, "it was asked to stop")
-        except SpecError as error:
-            self._ending.incomplete(None, control, "failed", EXIT_USAGE, str(error))
-            raise
-        except (RunError, OSError) as error:
-            return self._ending.incomplete(None, control, "failed", EXIT_FAILED, str(error))
+        except (Stopped, RunError, OSError, SpecError) as error:
+            outcome = self._ending.incomplete(None, control, error)
+            if isinstance(error, SpecError):
+                raise
+            return outcome
         finally:
             keeper.stop()
         return None
@@ -287,8 +285,7 @@ class Execution:
                     host.start_workers(
                         local_worker_arguments(self._prepared, self.run_id), environment, self._directory.log
                     )
-                outcome = self._ending.after(coordinator, control, reporter.say)
-                coordinator.publish_end(outcome)
+                outcome = self._run_to_its_end(coordinator, control, reporter.say)
                 keep_digests(self._data, connection, control.keys, self._directory.path)
                 if outcome.status == "complete":
                     coordinator.dismiss()
@@ -296,6 +293,13 @@ class Execution:
                 return outcome
         finally:
             keeper.stop()
+
+    def _run_to_its_end(self, coordinator: Coordinator, control: Control, tell: Callable[[str], None]) -> Outcome:
+        """Whatever end that is."""
+        try:
+            return self._ending.complete(coordinator.run(), control, coordinator.insist, tell)
+        except (Stopped, Halted, RunError, OSError) as error:
+            return self._ending.incomplete(coordinator.session, control, error)
 
     def _run_facts(self) -> RunFacts:
         return RunFacts(
