@@ -22,7 +22,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_YET = {
     "coordinator.batch_manager.BatchManager",
-    "coordinator.execution.Execution",
     "coordinator.rendering.compose.compose_text",
     "coordinator.service.Coordinator",
     "coordinator.session.Session",

@@ -2,23 +2,14 @@
 
 from __future__ import annotations
 
-import threading
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import suppress
 
-from common.broker.connection import Connection
-from common.broker.control import Control
-from common.broker.reports import Reports
-from common.broker.runs import RunRegistry
 from common.descriptor import StepDescriptor
-from common.errors import Disconnected, Fenced, RunError, SpecFault, Stopped
-from common.settings import Settings
-from coordinator.crew import Crew, collect_reports
-from coordinator.failures import FailureLog
+from common.errors import Fenced, RunError, SpecFault, Stopped
+from coordinator.crew import Crew
 from coordinator.load import Prepared
-from coordinator.logfile import PipelineLog
-from coordinator.service import wait_for_broker
-from coordinator.view import Reporter
+from coordinator.tenure import Tenure
 
 LOOK_SECONDS = 0.25
 
@@ -28,46 +19,16 @@ class DescriptorWait:
 
     Args:
         prepared: has undescribed steps.
-        open_run: makes the run known to workers; may be called again.
-        recover: called when the broker cannot be reached, see `Coordinator`.
         start_command: step -> what a user types to start a worker for it.
     """
 
-    def __init__(
-        self,
-        connection: Connection,
-        control: Control,
-        prepared: Prepared,
-        settings: Settings,
-        reporter: Reporter,
-        *,
-        open_run: Callable[[], None],
-        recover: Callable[[threading.Event], None],
-        start_command: Callable[[str], str],
-    ) -> None:
-        self._control = control
-        self._reports = Reports(connection, control.keys.run_id)
+    def __init__(self, tenure: Tenure, prepared: Prepared, start_command: Callable[[str], str]) -> None:
+        self._tenure = tenure
         self._prepared = prepared
-        self._reporter = reporter
-        self._open_run = open_run
-        self._recover = recover
-        self._crew = Crew(RunRegistry(connection), control.keys.run_id, settings, reporter, start_command)
-        self._stop_asked = threading.Event()
-        self._fenced: Fenced | None = None
+        self._crew = Crew(tenure.registry, tenure.run_id, tenure.settings, tenure.reporter, start_command)
 
-    def stop(self) -> None:
-        """Asks the run to stop; from any thread."""
-        self._stop_asked.set()
-
-    def fence(self, error: Fenced) -> None:
-        """Another coordinator has the run: `run` raises `error` soon; from any thread."""
-        self._fenced = error
-
-    def run(self, log: PipelineLog, failures: FailureLog) -> Prepared:
+    def run(self) -> Prepared:
         """The whole pipeline, every check done. At once where an earlier execution has asked already.
-
-        Args:
-            log, failures: where what workers report goes meanwhile.
 
         Raises:
             Stopped: the run was asked to stop.
@@ -76,48 +37,44 @@ class DescriptorWait:
             RunError: it cannot go on.
         """
         try:
-            said = self._wait(log, failures)
             return self._prepared.with_descriptors(
-                {step: StepDescriptor.decode(step, data) for step, data in said.items()}
+                {step: StepDescriptor.decode(step, data) for step, data in self._wait().items()}
             )
         except Exception:
             self._forget()
             raise
 
-    def _wait(self, log: PipelineLog, failures: FailureLog) -> dict[str, bytes]:
-        lost = False
-        while True:
-            try:
-                said = self._control.descriptors(self._prepared.undescribed)
-                if len(said) == len(self._prepared.undescribed):
-                    return said
-                if not lost:
-                    for why in self._prepared.undescribed.values():
-                        self._reporter.say(f"{why}; waiting for a worker of the step, which says what it is")
-                self._open_run()
-                return self._look_until_known(log, failures)
-            except Disconnected as error:
-                lost = True
-                self._reporter.say(str(error))
-                wait_for_broker(self._recover, self._stop_asked)
+    def _wait(self) -> dict[str, bytes]:
+        said = self._tenure.insist(self._said)
+        if self._is_all(said):
+            return said
+        for why in self._prepared.undescribed.values():
+            self._tenure.reporter.say(f"{why}; waiting for a worker of the step, which says what it is")
+        return self._tenure.insist(self._open_and_look)
 
-    def _look_until_known(self, log: PipelineLog, failures: FailureLog) -> dict[str, bytes]:
-        steps = list(self._prepared.plan.steps)
+    def _said(self) -> dict[str, bytes]:
+        return self._tenure.control.descriptors(self._prepared.undescribed)
+
+    def _is_all(self, said: Collection[str]) -> bool:
+        return len(said) == len(self._prepared.undescribed)
+
+    def _open_and_look(self) -> dict[str, bytes]:
+        tenure, steps = self._tenure, list(self._prepared.plan.steps)
+        tenure.open_run()
         before: dict[str, bytes] = {}
         while True:
-            said = self._control.descriptors(self._prepared.undescribed)
+            said = self._said()
             for step in said.keys() - before.keys():
-                self._reporter.say(f"a worker has said what step '{step}' is")
+                tenure.reporter.say(f"a worker has said what step '{step}' is")
             before = said
-            if len(said) == len(self._prepared.undescribed):
+            if self._is_all(said):
                 return said
-            collect_reports(self._reports, log, failures)
+            tenure.collect_reports()
             self._crew.look(steps)
             self._check_faults(said)
             self._crew.check(steps, steps)
-            if self._fenced is not None:
-                raise self._fenced
-            if self._stop_asked.wait(LOOK_SECONDS) or self._control.want() == "stop":
+            tenure.check()
+            if tenure.stop_asked.wait(LOOK_SECONDS) or tenure.control.want() == "stop":
                 raise Stopped
 
     def _check_faults(self, said: dict[str, bytes]) -> None:
@@ -130,5 +87,5 @@ class DescriptorWait:
     def _forget(self) -> None:
         """A run that has not begun may begin with another source of the step."""
         with suppress(RunError, Fenced):
-            if not self._control.journal.position():
-                self._control.forget_descriptors(self._prepared.undescribed)
+            if not self._tenure.control.journal.position():
+                self._tenure.control.forget_descriptors(self._prepared.undescribed)

@@ -5,11 +5,10 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 
-from common.broker.control import Control
 from common.errors import (
     EXIT_COMPLETE,
     EXIT_FAILED,
@@ -34,9 +33,11 @@ from coordinator.pipeline_file import spec_text
 from coordinator.request import RunRequest
 from coordinator.run_command import recipe, resume_command
 from coordinator.run_directory import DATASET, RunDirectory, RunRecord
+from coordinator.run_identity import RunIdentity
 from coordinator.service import Halted
 from coordinator.session import Session
 from coordinator.stores import RunStores
+from coordinator.tenure import Tenure
 from coordinator.view import Outcome, Reporter
 
 PACKAGES = ("penstock", "datasets", "pyarrow")
@@ -54,8 +55,7 @@ class Ending:
         request: RunRequest,
         prepared: Prepared,
         directory: RunDirectory,
-        run_id: str,
-        signature: str,
+        run: RunIdentity,
         settings: Settings,
         reporter: Reporter,
         stores: RunStores,
@@ -65,8 +65,7 @@ class Ending:
         self._request = request
         self.prepared = prepared
         self._directory = directory
-        self._run_id = run_id
-        self._signature = signature
+        self._run = run
         self._settings = settings
         self._started = time.monotonic()
 
@@ -74,7 +73,7 @@ class Ending:
         """A run that was complete before: its dataset, at once."""
         dataset = self._directory.path / DATASET
         if not dataset.is_dir():
-            raise RunError(f"run '{self._run_id}' is complete, but {dataset} is gone; start over with --fresh")
+            raise RunError(f"run '{self._run.run_id}' is complete, but {dataset} is gone; start over with --fresh")
         self._clear_away()  # the command before may have died here
         end_leftover(self._directory.broker)
         shutil.rmtree(self._directory.broker, ignore_errors=True)
@@ -83,7 +82,7 @@ class Ending:
             self.clear_stores()
         self.publish()
         return Outcome(
-            run_id=self._run_id,
+            run_id=self._run.run_id,
             status="complete",
             exit_code=EXIT_FAILED_ROWS if record.failed_rows else EXIT_COMPLETE,
             dataset=self._request.output_folder or dataset,
@@ -95,18 +94,8 @@ class Ending:
             run_directory=self._directory.path,
         )
 
-    def complete(
-        self,
-        session: Session,
-        control: Control,
-        insist: Callable[[Callable[[], None]], None],
-        tell: Callable[[str], None],
-    ) -> Outcome:
+    def complete(self, session: Session, tenure: Tenure) -> Outcome:
         """Makes the dataset of a run whose rows are all on disk.
-
-        Args:
-            insist: does something at the broker that may be done twice, also where it has to be got back first.
-            tell: is told what the dataset cannot hold as the rows had it.
 
         Raises:
             Stopped, RunError, OSError: the run is not complete after all, see `incomplete`.
@@ -120,8 +109,8 @@ class Ending:
         facts = CardFacts(
             name=self.prepared.spec.name,
             description=self.prepared.spec.description or "",
-            run_id=self._run_id,
-            signature=self._signature,
+            run_id=self._run.run_id,
+            signature=self._run.signature,
             spec=self._spec_text(),
             command=recipe(self._request),
             versions={package: version(package) for package in PACKAGES},
@@ -137,10 +126,10 @@ class Ending:
             self._stores.artifacts,
         )
         for line in lines_about_keyless(summary):
-            tell(line)
+            tenure.reporter.say(line)
         # Once the record says so the command does not come here again, and workers would wait for the end for ever.
         steps = list(session.manager.steps)
-        insist(lambda: control.finish("complete", steps, self._settings.keep_finished))
+        tenure.insist(lambda: tenure.control.finish("complete", steps, self._settings.keep_finished))
         self._directory.update(
             status="complete",
             dataset=summary.path,
@@ -152,7 +141,7 @@ class Ending:
         )
         self._clear_away()
         return Outcome(
-            run_id=self._run_id,
+            run_id=self._run.run_id,
             status="complete",
             exit_code=EXIT_FAILED_ROWS if failed else EXIT_COMPLETE,
             dataset=summary.path if self._request.dry_run else self._request.output_folder or summary.path,
@@ -186,7 +175,7 @@ class Ending:
         if output is None or self._request.dry_run:
             return
         place = DatasetPlace(output, self.prepared.spec.name, self._request.overwrite, patience=self._settings.patience)
-        where = f"run '{self._run_id}' is complete and its dataset is in {dataset}, but"
+        where = f"run '{self._run.run_id}' is complete and its dataset is in {dataset}, but"
         try:
             copy_dataset(dataset, place, self._reporter.say)
         except OSError as error:
@@ -222,7 +211,7 @@ class Ending:
     def _first_errors(self, steps: Iterable[str]) -> dict[str, str]:
         return FailureLog(self._directory.failures).first_errors(steps)
 
-    def incomplete(self, session: Session | None, control: Control, error: Exception) -> Outcome:
+    def incomplete(self, session: Session | None, tenure: Tenure, error: Exception) -> Outcome:
         """Ends a run that is not complete.
 
         Args:
@@ -239,7 +228,7 @@ class Ending:
                 command = resume_command(self._request)
                 partial = write_partial(self._directory.path, self._directory.parts, parts, reason, command)
         with suppress(RunError, Fenced):
-            control.finish(status, list(self.prepared.plan.steps))
+            tenure.control.finish(status, list(self.prepared.plan.steps))
         rows = {leaf: sum(part.rows for part in written) for leaf, written in parts.items()}
         with suppress(OSError):
             self._directory.update(
@@ -251,7 +240,7 @@ class Ending:
                 done=rows_done(session) if session is not None else {},
             )
         return Outcome(
-            run_id=self._run_id,
+            run_id=self._run.run_id,
             status=status,
             exit_code=exit_code,
             reason=reason,

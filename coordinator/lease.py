@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
+from types import TracebackType
 
 from common.broker.control import Control
 from common.errors import Fenced, RunError
@@ -11,7 +12,7 @@ from common.settings import Settings
 
 
 class LeaseKeeper:
-    """A thread that renews the coordinator's lease.
+    """A thread that renews the coordinator's lease while the block runs.
 
     Args:
         lost: called, on this thread, when another coordinator has taken over.
@@ -24,12 +25,14 @@ class LeaseKeeper:
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._run, name="lease", daemon=True)
 
-    def start(self) -> None:
-        """Starts renewing."""
+    def __enter__(self) -> LeaseKeeper:
         self._thread.start()
+        return self
 
-    def stop(self) -> None:
-        """Stops renewing; the lease runs out unless it is given back."""
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        """The lease runs out unless it is given back."""
         self._ended.set()
         self._thread.join()
 

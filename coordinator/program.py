@@ -76,7 +76,7 @@ def run_pipeline(pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch
         check_output(run, prepared.spec.name)
         check_standby(run)
         reporter = stack.enter_context(_reporter(run.command)) if request.progress else LoggingReporter()
-        outcome = Execution(run, reporter, Settings.from_environment(), prepared, cache).run()
+        outcome = Execution.prepare(run, reporter, Settings.from_environment(), prepared, cache).run()
         reporter.finish(replace(outcome, dataset=None) if dry else outcome)
         _raise_if_incomplete(outcome)
         assert outcome.dataset is not None

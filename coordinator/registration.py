@@ -11,36 +11,44 @@ from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
 from common.descriptor import endpoints
-from common.signature import Identity
-from common.source import Sources
 from common.wire import PROTOCOL
-from coordinator.known_data import DataRecord
 from coordinator.known_run import all_endpoints, check_known_run
 from coordinator.load import Prepared
 from coordinator.request import RunRequest
 from coordinator.routing import Routing
 from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.run_identity import RunIdentity
 from coordinator.run_options import pipeline_options
 from coordinator.stores import RunStores
 from coordinator.view import Reporter
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Registration:
-    """Of a run, which may have begun before, at one broker."""
+    """Of a run, which may have begun before, at one broker.
 
-    run_id: str
+    Args:
+        prepared: replaced once workers have described steps that this process cannot import.
+        before: what the run directory said of an earlier execution.
+        fresh: what earlier executions have left is given up.
+    """
+
+    run: RunIdentity
     request: RunRequest
+    prepared: Prepared
     directory: RunDirectory
     stores: RunStores
-    identity: Identity
-    data: DataRecord
-    sources: Sources
-    routing: Routing
     connection: Connection
     reporter: Reporter
+    before: RunRecord | None
+    fresh: bool
 
-    def begin(self, control: Control, prepared: Prepared, before: RunRecord | None, *, fresh: bool) -> None:
+    @property
+    def run_id(self) -> str:
+        """The id of the run."""
+        return self.run.run_id
+
+    def begin(self, control: Control) -> None:
         """Becomes the coordinator; may be done twice, since a broker may go away at any moment of it.
 
         Raises:
@@ -53,24 +61,26 @@ class Registration:
                 "the broker writes no AOF (appendonly no): if it dies, this run goes back to what it has last saved, "
                 "or to its beginning"
             )
-        if fresh:
+        if self.fresh:
             self._forget(control)
         else:
-            check_known_run(self._registry, self._record(prepared, before), before, self.reporter, self.data)
+            before = self.before
+            check_known_run(self._registry, self._record(before), before, self.reporter, self.run.data)
         control.take_over(self._dead_token())
 
-    def open(self, control: Control, prepared: Prepared) -> None:
+    def open(self, control: Control) -> None:
         """Makes the run known, or says what has changed since it was last worked on."""
         if control.is_forgotten():
             control.regain(threading.Event())
+        prepared = self.prepared
         steps = list(prepared.plan.steps)
         options = replace(
-            self.stores.tell(pipeline_options(prepared, self.routing, self.sources)),
+            self.stores.tell(pipeline_options(prepared, Routing(prepared), self.run.sources)),
             limit=self.request.limit,
             dry_run=self.request.dry_run,
-            files=self.data.of_parameters,
+            files=self.run.data.of_parameters,
         )
-        record = self._record(prepared, self.directory.read())
+        record = self._record(self.directory.read())
         control.update(
             protocol=PROTOCOL,
             pipeline=record.pipeline,
@@ -88,17 +98,17 @@ class Registration:
         self._registry.add(self.run_id)
         self.directory.write(record)
 
-    def _record(self, prepared: Prepared, begun: RunRecord | None) -> RunRecord:
+    def _record(self, begun: RunRecord | None) -> RunRecord:
         return RunRecord(
             run=self.run_id,
-            pipeline=prepared.spec.name,
-            signature=self.data.signature,
+            pipeline=self.prepared.spec.name,
+            signature=self.run.signature,
             created=begun.created if begun else datetime.now(UTC),
             broker=self.request.broker,
             payloads=self.stores.recorded,
-            endpoints=all_endpoints(begun, endpoints(prepared.steps)),
+            endpoints=all_endpoints(begun, endpoints(self.prepared.steps)),
             done=begun.done if begun else {},
-            identity=self.identity.digests(),
+            identity=self.run.made_of.digests(),
         )
 
     @property

@@ -48,7 +48,7 @@ def execute(request: RunRequest, reporter: Reporter) -> Outcome:
         cache = request.cache_dir
         if request.dry_run:
             cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-dry-")))
-        outcome = Execution(request, reporter, settings, prepared, cache_directory(cache)).run()
+        outcome = Execution.prepare(request, reporter, settings, prepared, cache_directory(cache)).run()
     if request.dry_run:
         return replace(outcome, dataset=None, run_directory=None)  # nothing of it is left
     if request.push_to_hub is not None and outcome.status == "complete":

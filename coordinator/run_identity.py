@@ -1,0 +1,53 @@
+"""Which run it is that a request asks for."""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from common.data_files import data_files
+from common.signature import Identity
+from common.source import Sources
+from coordinator.known_data import DataRecord, recognise
+from coordinator.load import Prepared
+from coordinator.request import RunRequest
+from coordinator.view import Reporter
+
+
+@dataclass(frozen=True, slots=True)
+class RunIdentity:
+    """A run by its names.
+
+    Args:
+        made_of: what its signature is made of.
+        data: what is known of its data files.
+        sources: the code that was looked at for it.
+    """
+
+    run_id: str
+    made_of: Identity
+    data: DataRecord
+    sources: Sources
+
+    @classmethod
+    def find(cls, request: RunRequest, prepared: Prepared, cache: Path, reporter: Reporter) -> RunIdentity:
+        """Reads the code of the steps and what tells data files apart.
+
+        Args:
+            cache: the runs that are known.
+            reporter: is told which data files were written to since a run that is known.
+        """
+        sources = Sources()
+        files = data_files(prepared.steps)
+        identity = Identity.of(prepared.spec, prepared.steps, prepared.routing, request.signed_options, files, sources)
+        data = recognise(cache, identity.signature, prepared, files, reporter)
+        run_id = request.run_id or f"{prepared.spec.name}-{data.signature[:12]}"
+        if request.dry_run:
+            run_id += f"-dry-{secrets.token_hex(3)}"
+        return cls(run_id, identity, data, sources)
+
+    @property
+    def signature(self) -> str:
+        """That of the pipeline and its data."""
+        return self.data.signature

@@ -1,0 +1,159 @@
+"""What a coordinator has while it has a run: the lease, and all that it does the run's work with."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager, suppress
+from typing import TypeVar
+
+from common.broker.control import RETRY_SECONDS, Control
+from common.broker.reports import Reports
+from common.broker.runs import RunRegistry
+from common.errors import Disconnected, Fenced, RunError, Stopped
+from common.settings import Settings
+from common.signals import stop_signals
+from coordinator.crew import collect_reports
+from coordinator.failures import FailureLog
+from coordinator.lease import LeaseKeeper
+from coordinator.local import LocalHost
+from coordinator.logfile import PipelineLog
+from coordinator.logged import LoggedReporter
+from coordinator.registration import Registration
+from coordinator.run_directory import holder_of
+
+T = TypeVar("T")
+
+BROKER_SECONDS = 10.0
+"""How long a broker that cannot be reached is waited for before there is anything to lose."""
+
+
+class Tenure:
+    """The time in which this process coordinates a run, see `begin`.
+
+    Attributes:
+        reporter: what is said goes to the log of the run as well.
+        failures: the dead letters of the run.
+        stop_asked: the run was asked to stop.
+    """
+
+    def __init__(
+        self, registration: Registration, control: Control, log: PipelineLog, settings: Settings, host: LocalHost | None
+    ) -> None:
+        self.connection = registration.connection
+        self.control = control
+        self.registry = RunRegistry(self.connection)
+        self.reporter = LoggedReporter(registration.reporter, log)
+        self.failures = FailureLog(registration.directory.failures)
+        self.settings = settings
+        self.stop_asked = threading.Event()
+        self._registration = registration
+        self._host = host
+        self._reports = Reports(self.connection, self.run_id)
+        self._log = log
+        self._fenced: Fenced | None = None
+
+    @classmethod
+    @contextmanager
+    def begin(cls, registration: Registration, settings: Settings, host: LocalHost | None) -> Iterator[Tenure]:
+        """Takes the lease of the run and keeps it, and hears stop signals, until the block ends.
+
+        Args:
+            host: has started the broker, and starts it again; None for one that is not the command's own.
+
+        Raises:
+            Fenced: another coordinator is alive.
+            UsageError, BrokerError: see `Registration.begin`.
+        """
+        connection, directory = registration.connection, registration.directory
+        patience = min(BROKER_SECONDS, settings.patience)
+        connection.wait_until_reachable(patience)
+        control = Control(connection, registration.run_id, holder_of(directory), settings.coordinator_lease)
+        connection.insist(lambda: registration.begin(control), patience, registration.reporter.say)
+        try:
+            with closing(PipelineLog(directory.log)) as log:
+                tenure = cls(registration, control, log, settings, host)
+                tenure.reporter.note(f"{control.holder} coordinates {tenure.run_id} (epoch {control.epoch})")
+                with LeaseKeeper(control, settings, tenure.fence), stop_signals(tenure.stop):
+                    yield tenure
+        finally:
+            with suppress(RunError, Fenced):
+                control.resign()
+
+    @property
+    def run_id(self) -> str:
+        """The run."""
+        return self._registration.run_id
+
+    def stop(self) -> None:
+        """Asks the run to stop; from any thread."""
+        self.stop_asked.set()
+
+    def fence(self, error: Fenced) -> None:
+        """Another coordinator has the run: `check` raises `error` from now on; from any thread."""
+        self._fenced = error
+
+    def check(self) -> None:
+        """Raises Fenced where another coordinator has the run."""
+        if self._fenced is not None:
+            raise self._fenced
+
+    def open_run(self) -> None:
+        """Makes the run known to workers; may be done again.
+
+        Raises:
+            BrokerError: the broker stays away.
+        """
+        self.connection.insist(lambda: self._registration.open(self.control), self.settings.patience, self.reporter.say)
+
+    def collect_reports(self) -> None:
+        """Moves what workers have reported from the broker to the run directory."""
+        collect_reports(self._reports, self._log, self.failures)
+
+    def insist(self, act: Callable[[], T]) -> T:
+        """Does something at the broker that may be done twice, also where the broker has to be got back first.
+
+        Raises:
+            Stopped: the run was asked to stop, and the broker is away.
+            Fenced: another coordinator has it.
+            RunError: the broker stays away.
+        """
+        while True:
+            try:
+                return act()
+            except Disconnected as error:
+                self.reporter.say(str(error))
+            try:
+                self._recover()
+            except Disconnected as error:
+                if self.stop_asked.is_set():  # no good stop: what is in hand stays with its workers
+                    raise Stopped from error
+                raise
+
+    def _recover(self) -> None:
+        """Gets back a broker that may have forgotten the last writes, or all of them, and takes over again.
+
+        Raises:
+            Disconnected: it cannot be reached for as long as patience lasts, or until a stop is asked for.
+            Fenced: another coordinator has the run.
+            BrokerError: the broker cannot be used.
+        """
+        while True:
+            if self._host is not None:
+                self._host.restart_broker()
+            self.connection.wait_until_reachable(self.settings.patience, self.stop_asked)
+            try:
+                self.connection.check()
+                self.control.regain(self.stop_asked)
+                self._make_known()
+                return
+            except Disconnected:
+                if self.stop_asked.wait(RETRY_SECONDS):
+                    raise
+
+    def _make_known(self) -> None:
+        if self.registry.read(self.run_id) is None:
+            self.reporter.say("the broker has lost what it held of this run, which starts from its beginning")
+            self.open_run()
+        else:
+            self.control.ensure_groups(list(self._registration.prepared.plan.steps))

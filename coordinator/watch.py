@@ -1,0 +1,83 @@
+"""What a coordinator looks at while its run goes on, and shows."""
+
+from __future__ import annotations
+
+import time
+
+from common.broker.server_facts import ServerFacts
+from coordinator.crew import Crew
+from coordinator.local import LocalHost
+from coordinator.publisher import Situation, ViewPublisher
+from coordinator.session import RunFacts, Session
+from coordinator.tenure import Tenure
+from coordinator.view import Outcome
+
+WATCH_SECONDS = 0.25
+FULL_SHARE = 0.75
+"""Share of `maxmemory` above which no new rows are asked for."""
+
+
+class Watch:
+    """Looks at the workers, at what they report, at what is asked of the run, and at the memory of the broker.
+
+    Args:
+        host: has started local workers; None with external ones.
+    """
+
+    def __init__(self, tenure: Tenure, facts: RunFacts, crew: Crew, host: LocalHost | None) -> None:
+        self._tenure = tenure
+        self._plan = facts.plan
+        self._crew = crew
+        self._host = host
+        self._publisher = ViewPublisher(tenure.connection, tenure.control, facts.pipeline, crew, tenure.reporter)
+        self._looked = 0.0
+        self._broker = ServerFacts.parse({})
+
+    def workers(self) -> dict[str, int]:
+        """Live workers per step, at the last look."""
+        return {step: self._crew.alive(step) for step in self._plan.steps}
+
+    @property
+    def start_rows(self) -> bool:
+        """May generators be asked for more; not so when the broker is nearly full."""
+        return not self._broker.maxmemory or self._broker.used_memory < FULL_SHARE * self._broker.maxmemory
+
+    def look(self, session: Session, waits_for: str = "", *, stopping: bool = False, force: bool = False) -> None:
+        """Looks four times a second, however often it is called.
+
+        Args:
+            waits_for: what all of the run waits for, such as a full disk.
+            stopping: nothing new starts, and workers may leave.
+            force: looks in any case.
+
+        Raises:
+            RunError: the workers cannot do what is left of the run.
+        """
+        now = time.monotonic()
+        if not force and now - self._looked < WATCH_SECONDS:
+            return
+        self._looked = now
+        self._tenure.collect_reports()
+        session.look_for_lost()
+        if self._tenure.control.want() == "stop" and not stopping:
+            self._tenure.stop()
+        self._broker = self._tenure.connection.facts()
+        self._crew.look(list(self._plan.steps))
+        if not stopping:
+            self._check_workers(session)
+        self.show(session, waits_for, stopping=stopping, force=force)
+
+    def show(self, session: Session, waits_for: str = "", *, stopping: bool = False, force: bool = True) -> None:
+        """Shows the run as it is now; arguments as for `look`."""
+        self._publisher.look(session, Situation(stopping, waits_for, self.start_rows, self._broker), force=force)
+
+    def end(self, outcome: Outcome) -> None:
+        """Lets whoever looks later see how the run ended."""
+        self._publisher.end(outcome, self._tenure.settings.keep_finished)
+
+    def _check_workers(self, session: Session) -> None:
+        """Local workers come with their stage; others may be started at any time and wait for theirs."""
+        needed = [step for step in self._plan.steps if not session.manager.steps[step].is_over]
+        self._crew.check(needed, needed if self._host is None else self._plan.stages[session.flow.stage])
+        if self._host is not None:
+            self._host.check_workers()
