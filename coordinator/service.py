@@ -62,7 +62,7 @@ class Coordinator:
         return self._tenure.insist(self._advance_to_the_end)
 
     def _advance_to_the_end(self) -> Session:
-        session = self.session = Session(self._tenure.control, self._facts)
+        session = self.session = Session.replay(self._tenure.control, self._facts)
         self._tenure.control.update(status="running", stage=session.flow.stage)
         if session.manager.halted is not None and not self._reopened:
             self._tenure.reporter.say(f"going on after: {session.manager.halted.reason}")

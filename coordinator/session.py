@@ -67,14 +67,18 @@ class RunFacts:
 
 
 class Session:
-    """Replays the journal on construction; `advance` does what follows, a round trip or two at a time."""
+    """What has been read of the journal, see `replay`; `advance` does what follows, a round trip or two at a time.
 
-    def __init__(self, control: Control, facts: RunFacts) -> None:
+    Args:
+        cursor: position up to which payloads were released.
+        sent: batches sent in the life of the run, by step.
+    """
+
+    def __init__(self, control: Control, facts: RunFacts, cursor: int, sent: Mapping[str, int]) -> None:
         self.manager = BatchManager(facts.plan)
         self._control = control
         self._facts = facts
-        steps = list(facts.plan.steps)
-        end, self._cursor, sent = control.journal.marks(steps)
+        self._cursor = cursor
         self.flow = FlowControl(self.manager, facts.windows, facts.settings, sent)
         token = control.epoch.replace(":", "-")
         self.sink = Sink(control, facts.plan.leaves, facts.parts, token, facts.files, facts.settings, texts=facts.texts)
@@ -85,10 +89,22 @@ class Session:
         self._file_keeper = FileKeeper(facts.files, facts.file_delay, self.manager) if facts.files else None
         self._routes: dict[tuple[str, int], Route] = {}
         self._redo: list[Batch] = []
+
+    @classmethod
+    def replay(cls, control: Control, facts: RunFacts) -> Session:
+        """Reads the journal from its start, and looks whether the parts that it names are there.
+
+        Raises:
+            Disconnected, RunError: the broker lost some of it, or a part is gone.
+            WireError: it has an entry that Penstock has not written.
+        """
+        end, cursor, sent = control.journal.marks(list(facts.plan.steps))
+        session = cls(control, facts, cursor, sent)
         for entries in replay(control.journal, end):
-            self._fold(entries)
-        self._redo = [batch for batch in self._redo if self._is_current(batch)]
-        self.sink.open()
+            session._fold(entries)
+        session._redo = [batch for batch in session._redo if session._is_current(batch)]
+        session.sink.open()
+        return session
 
     def advance(self, block: float, workers: Mapping[str, int], *, start_work: bool, start_rows: bool) -> bool:
         """Reads the journal, writes parts and sends work.
