@@ -23,9 +23,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 NOT_YET = {
     "coordinator.batch_manager.BatchManager",
     "coordinator.rendering.compose.compose_text",
-    "coordinator.service.Coordinator",
-    "coordinator.session.Session",
-    "coordinator.standby.Standby",
     "coordinator.step_state.StepState",
     "tests.chaos.stage.Stage",
     "tests.unit.fold_executor.FoldExecutor",

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from common.batch import Batch, DeadLetter, Failure, PartWritten, Payload, Routed
@@ -66,6 +66,21 @@ class RunFacts:
     texts: bool = False
 
 
+@dataclass(slots=True)
+class Due:
+    """What the fold asked for and is not done.
+
+    Args:
+        release: payloads in the broker that nobody needs any more.
+        redo: batches of a run that was reopened.
+        routes: outputs that wait for a choice of successors, by step and seq.
+    """
+
+    release: list[Payload] = field(default_factory=list)
+    redo: list[Batch] = field(default_factory=list)
+    routes: dict[tuple[str, int], Route] = field(default_factory=dict)
+
+
 class Session:
     """What has been read of the journal, see `replay`; `advance` does what follows, a round trip or two at a time.
 
@@ -85,10 +100,8 @@ class Session:
         self.position = 0
         self.broker_full = False
         self._discarded = 0
-        self._release: list[Payload] = []
+        self._due = Due()
         self._file_keeper = FileKeeper(facts.files, facts.file_delay, self.manager) if facts.files else None
-        self._routes: dict[tuple[str, int], Route] = {}
-        self._redo: list[Batch] = []
 
     @classmethod
     def replay(cls, control: Control, facts: RunFacts) -> Session:
@@ -102,7 +115,7 @@ class Session:
         session = cls(control, facts, cursor, sent)
         for entries in replay(control.journal, end):
             session._fold(entries)
-        session._redo = [batch for batch in session._redo if session._is_current(batch)]
+        session._due.redo = [batch for batch in session._due.redo if session._is_current(batch)]
         session.sink.open()
         return session
 
@@ -128,7 +141,7 @@ class Session:
             continue
         if self.flow.over_budget() or self.broker_full or self._only_sink_left():
             self.sink.flush()
-        if self._routes and start_work:
+        if self._due.routes and start_work:
             self._choose_routes()
         sent = self._send(workers, start_work, start_rows)
         if self._file_keeper is not None:
@@ -151,7 +164,7 @@ class Session:
         neither is so, it fails, so that the run halts and does it again when it goes on.
         """
         discarded = self._control.discarded()
-        if discarded == self._discarded or self._redo or self.broker_full:
+        if discarded == self._discarded or self._due.redo or self.broker_full:
             return
         self._discarded = discarded
         open_before = {name: self.flow.in_flight(name) for name in self.manager.steps}
@@ -191,7 +204,7 @@ class Session:
             if isinstance(entry, PartWritten):
                 self.sink.written(entry)
             elif isinstance(entry, Routed):
-                self._routes.pop((entry.step, entry.seq), None)
+                self._due.routes.pop((entry.step, entry.seq), None)
             for effect in self.manager.apply(entry):
                 self._note(effect)
 
@@ -208,26 +221,26 @@ class Session:
             case Dispatch(batch):
                 self.flow.plan(batch)
             case Redo(batch):
-                self._redo.append(batch)
+                self._due.redo.append(batch)
             case Release(payload, size):
                 if self.position <= self._cursor:
                     return
                 if payload.external is None:
-                    self._release.append(payload)
+                    self._due.release.append(payload)
                 elif self._file_keeper is not None:
                     self._file_keeper.release(payload.external, size, time.monotonic())
             case Emit():
                 self.sink.emit(effect)
             case Route():
-                self._routes[effect.step, effect.seq] = effect
+                self._due.routes[effect.step, effect.seq] = effect
 
     def _choose_routes(self) -> None:
         choices = [
             Routed(route.step, route.seq, self._facts.choose_successors(route.step, route.seq, route.rows))
-            for route in self._routes.values()
+            for route in self._due.routes.values()
         ]
         self._control.append(choices)
-        self._routes.clear()
+        self._due.routes.clear()
 
     def _is_current(self, batch: Batch) -> bool:
         return self.manager.steps[batch.step].awaits(batch.seq, batch.attempt)
@@ -237,10 +250,10 @@ class Session:
         if start_work:
             kept = self._file_keeper.bytes if self._file_keeper else 0
             tick.dispatch = self.flow.choose(workers, start_rows=start_rows, released_bytes=kept)
-            tick.redo = self._redo
+            tick.redo = self._due.redo
             for batch in tick.redo:
                 self._facts.failures.redone(batch.step, batch.seq, batch.attempt)
-        tick.release = self._release
+        tick.release = self._due.release
         if not (tick.dispatch or tick.redo or tick.release):
             return False
         sent, self.broker_full = self._control.tick(tick)
@@ -249,6 +262,6 @@ class Session:
         for step, number in sent.items():
             self.flow.mark_sent(step, number)
         if start_work and not self.broker_full:
-            self._redo = []
-        self._release = []
+            self._due.redo = []
+        self._due.release = []
         return bool(sent) or bool(tick.redo)

@@ -47,6 +47,24 @@ def stand_by(
             return standby.wait()
 
 
+class Silence:
+    """How long the holder of a lock has been the same, and silent."""
+
+    def __init__(self) -> None:
+        self._holder: Holder | None = None
+        self._since = 0.0
+
+    def of(self, holder: Holder | None, now: float) -> float:
+        """Seconds, by any clock; 0 for a holder that was not there at the last look."""
+        if holder != self._holder:
+            self._holder, self._since = holder, now
+        return now - self._since
+
+    def end(self) -> None:
+        """Somebody has spoken."""
+        self._holder = None
+
+
 class Standby:
     """Watches the lease of a run, and the lock of its directory."""
 
@@ -63,8 +81,7 @@ class Standby:
         self._known: Holder | None = None
         self._said = ""
         self._said_at = 0.0
-        self._silent: Holder | None = None
-        self._silent_since = 0.0
+        self._silence = Silence()
         self._not_before = 0.0
 
     def stop(self) -> None:
@@ -134,7 +151,7 @@ class Standby:
     def _may_take_over(self, holder: Holder | None) -> bool:
         """Has nobody the lease, and this process the lock?"""
         if holder is not None:
-            self._silent = None
+            self._silence.end()
             self._tell(holder)
             return False
         if time.monotonic() < self._not_before:
@@ -158,11 +175,10 @@ class Standby:
 
     def _take_lock_of_the_silent(self) -> bool:
         """A process that stands still keeps the lock; what it had to do is fenced with its lease."""
-        silent, now = self._directory.holder(), time.monotonic()
-        if silent != self._silent:
-            self._silent, self._silent_since = silent, now
+        silent = self._directory.holder()
+        seconds = self._silence.of(silent, time.monotonic())
         known = silent is not None and self._known is not None and self._known.has_name_of(silent)
-        if silent is None or (not known and now - self._silent_since < self._settings.coordinator_lease):
+        if silent is None or (not known and seconds < self._settings.coordinator_lease):
             return False
         return self._directory.take_away(silent)
 
