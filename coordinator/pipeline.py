@@ -127,9 +127,8 @@ class Pipeline(PipelineGraph):
     def get_load_stages(self, load_groups: LoadGroups | None = None) -> list[list[str]]:
         """The steps that are loaded together, stage by stage."""
         from coordinator.program import prepare_pipeline
-        from coordinator.stages import load_stages
 
-        return load_stages(prepare_pipeline(self, ProgramRequest(load_groups=load_groups)).plan)
+        return prepare_pipeline(self, ProgramRequest(load_groups=load_groups)).plan.load_stages
 
     def draw(self, path: str | Path | None = None) -> str:
         """The graph as text; with a path, also as a picture (SVG), made without a network."""

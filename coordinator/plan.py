@@ -66,6 +66,11 @@ class Plan:
                 inverted[predecessor].append(step.name)
         object.__setattr__(self, "_successors", {name: tuple(after) for name, after in inverted.items()})
 
+    @property
+    def load_stages(self) -> list[list[str]]:
+        """`stages` as plain data."""
+        return [list(stage) for stage in self.stages]
+
     def successors(self, name: str) -> tuple[str, ...]:
         """The steps that take the output of `name`."""
         return self._successors[name]

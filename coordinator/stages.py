@@ -4,13 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
-from typing import TYPE_CHECKING, Literal
+from typing import Literal
 
 from common.errors import SpecFault
 from common.faults import hint
-
-if TYPE_CHECKING:
-    from coordinator.plan import Plan
 
 SEQUENTIAL: Literal["sequential_step_execution"] = "sequential_step_execution"
 """In the place of load groups: each step is a stage of its own."""
@@ -20,11 +17,6 @@ Stages = tuple[tuple[str, ...], ...]
 
 _Block = int | str
 """What is loaded at once for sure: a group, by its place in the list of groups, or a single step, by its name."""
-
-
-def load_stages(plan: Plan) -> list[list[str]]:
-    """The steps of each stage, in the order in which they are loaded."""
-    return [list(stage) for stage in plan.stages]
 
 
 def find_stages(

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from common.errors import SpecFault
 from coordinator.plan import Plan
-from coordinator.stages import SEQUENTIAL, Stages, find_stages, load_stages
+from coordinator.stages import SEQUENTIAL, Stages, find_stages
 from tests.unit.fold_words import generator, global_step, step
 from tests.unit.sample_pipelines import LOAD, Steps, fault, plan
 
@@ -134,9 +134,9 @@ STEPS: Steps = {
 
 
 def test_a_plan_knows_its_stages() -> None:
-    assert load_stages(plan(STEPS)) == [["load", "a"], ["all"], ["b"]]
-    assert load_stages(plan(STEPS, load_groups=[["load"]])) == [["load"], ["a"], ["all"], ["b"]]
-    assert load_stages(plan(STEPS, load_groups=SEQUENTIAL)) == [["load"], ["a"], ["all"], ["b"]]
+    assert plan(STEPS).load_stages == [["load", "a"], ["all"], ["b"]]
+    assert plan(STEPS, load_groups=[["load"]]).load_stages == [["load"], ["a"], ["all"], ["b"]]
+    assert plan(STEPS, load_groups=SEQUENTIAL).load_stages == [["load"], ["a"], ["all"], ["b"]]
 
 
 def test_a_plan_is_not_made_of_groups_that_cannot_be_stages() -> None:
