@@ -21,9 +21,7 @@ RECORDS = {"BaseModel", "NamedTuple", "TypedDict", "Protocol", "Enum", "StrEnum"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_YET = {
-    "coordinator.batch_manager.BatchManager",
     "coordinator.rendering.compose.compose_text",
-    "coordinator.step_state.StepState",
     "tests.chaos.stage.Stage",
     "tests.unit.fold_executor.FoldExecutor",
 }

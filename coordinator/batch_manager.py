@@ -13,70 +13,16 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Generator, Iterator
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 
-from common.batch import Batch, Entry, Failure, PartWritten, Payload, Reopened, Result, Routed
+from common.batch import Entry, Failure, PartWritten, Reopened, Result, Routed
 from coordinator.breaker import MINIMUM_ROWS, Breaker
+from coordinator.effects import Dispatch, Effect, Emit, Finish, Halt, Redo, Release, Route
 from coordinator.holdings import Holdings
+from coordinator.inflow import Inflow
 from coordinator.outputs import Closing, Edge, Output, payloads_of
 from coordinator.plan import Plan, StepPlan
-from coordinator.step_state import UNWRITABLE, Choice, StepState
-
-
-@dataclass(frozen=True, slots=True)
-class Dispatch:
-    """A batch may be sent to its step. The batches of a step come in seq order."""
-
-    batch: Batch
-
-
-@dataclass(frozen=True, slots=True)
-class Redo:
-    """A batch is to be sent again, with a new attempt, because the run was reopened."""
-
-    batch: Batch
-
-
-@dataclass(frozen=True, slots=True)
-class Release:
-    """No one needs the payload any more. `size` is in bytes."""
-
-    payload: Payload
-    size: int = field(default=0, compare=False)
-
-
-@dataclass(frozen=True, slots=True)
-class Emit:
-    """An output of a leaf, in seq order, is to be written to a part. `size` is in bytes."""
-
-    payload: Payload
-    rows: int
-    size: int
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """An output of a routing step waits for a choice of successors, to be journaled as `Routed`."""
-
-    step: str
-    seq: int
-    rows: int
-
-
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """Nothing new may be started until the run is reopened."""
-
-    step: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Every step has ended and every leaf is on disk."""
-
-
-Effect = Dispatch | Redo | Release | Emit | Route | Halt | Finish
+from coordinator.step_state import UNWRITABLE, StepState
 
 
 class BatchManager:
@@ -106,7 +52,7 @@ class BatchManager:
         edges = [Edge(source, step.name, self._branch(source, step)) for source in step.predecessors]
         for edge in edges:
             self._edges_out[edge.source].append(edge)
-        state = StepState(step, edges, Breaker(step.max_failure_rate))
+        state = StepState(step, Inflow(step, edges), Breaker(step.max_failure_rate))
         self.steps[step.name] = state
         if step.converges:
             self._converging[step.converges].append(state)
@@ -144,7 +90,7 @@ class BatchManager:
     def _is_complete(self) -> bool:
         if self._running or self.halted:
             return False
-        return not any(self.steps[leaf].unwritten for leaf in self.plan.leaves)
+        return not any(self.steps[leaf].unwritten.outputs for leaf in self.plan.leaves)
 
     def backlog(self, name: str) -> int:
         """Outputs of the step that its slowest successor could cut and has not; none that wait for a later stage."""
@@ -178,7 +124,7 @@ class BatchManager:
         for payload, chunk in zip(payloads_of(result), result.chunks, strict=True):
             self.holdings.take(payload, chunk.size)
         if state.plan.kind == "generator":
-            self._generated(state, result)
+            state.record_made(result)
         else:
             for admitted in state.breaker.judge(result):
                 yield from self._complete(state, admitted)
@@ -187,45 +133,12 @@ class BatchManager:
             yield from self._halt(state, f"{failed} of the last {rows} rows failed")
         yield from self._settle(state)
 
-    def _generated(self, state: StepState, result: Result) -> None:
-        """What a generator made is made: the breaker may halt it, but there is nothing to hold or to do again."""
-        state.breaker.judge(result)
-        state.breaker.release()
-        state.next_seq += 1
-        state.attempt = 0
-        state.counts.batches += 1
-        state.counts.tickets += 1
-        state.errors.clear()
-        if result.last:
-            state.input_ended = True
-            state.log.end_at(state.next_seq)
-        self._record(state, result, None)
-
     def _complete(self, state: StepState, result: Result) -> Iterator[Effect]:
         opened = state.open.pop(result.seq)
-        self._record(state, result, opened.origin)
+        state.record(result, opened.origin)
         for output in opened.holds:
             output.holders -= 1
             yield from self._let_go(output)
-
-    def _record(self, state: StepState, result: Result, origin: int | None) -> None:
-        """Enters a result into the ledger, and its payloads into the step's output."""
-        counts = state.counts
-        counts.done += 1
-        counts.taken += result.taken
-        counts.failed += result.failed
-        counts.lost += result.lost
-        counts.holes += result.holes
-        counts.out += result.rows - result.holes
-        counts.seconds += result.seconds
-        for payload, chunk in zip(payloads_of(result), result.chunks, strict=True):
-            state.log.append(Output(payload, chunk.rows, chunk.size, origin))
-        if state.plan.kind == "global":
-            state.log.end_at(len(result.chunks))
-        elif not result.chunks:
-            state.log.append(Output(Payload(result.step, result.seq, result.attempt), 0, 0, origin))
-        for place, chosen in enumerate(result.routed or ()):
-            state.choices[result.seq + place] = chosen
 
     def _failure(self, failure: Failure) -> Iterator[Effect]:
         state = self.steps[failure.step]
@@ -248,25 +161,20 @@ class BatchManager:
 
     def _routed(self, routed: Routed) -> Iterator[Effect]:
         state = self.steps[routed.step]
-        first = state.unrouted[0] if state.unrouted else None
-        if not isinstance(first, Output) or routed.seq < first.payload.seq:
-            return
-        state.choices.setdefault(routed.seq, routed.successors)
-        yield from self._settle(state)
+        if state.fork.choose(routed.seq, routed.successors):
+            yield from self._settle(state)
 
     def _part_written(self, part: PartWritten) -> Iterator[Effect]:
         """The script that journals a part frees its payloads in the broker; those in files are left to release."""
         state = self.steps[part.step]
-        if not state.unwritten or state.unwritten[0].payload.seq > part.last_seq:
-            return
-        state.note_part(part)
-        while state.unwritten and state.unwritten[0].payload.seq <= part.last_seq:
-            output = state.unwritten.popleft()
+        written = state.record_part(part)
+        for output in written:
             self.holdings.let_go(output.payload, output.size)
             if output.payload.external is not None:
                 yield Release(output.payload, output.size)
-        if state.unwritable_in_a_row >= MINIMUM_ROWS and state.breaker.rate < 1:
-            yield from self._halt(state, f"none of the last {state.unwritable_in_a_row} rows {UNWRITABLE}")
+        failed = state.unwritten.failed_in_a_row
+        if written and failed >= MINIMUM_ROWS and state.breaker.rate < 1:
+            yield from self._halt(state, f"none of the last {failed} rows {UNWRITABLE}")
 
     def _reopened(self) -> Iterator[Effect]:
         if self.halted is None:
@@ -275,7 +183,7 @@ class BatchManager:
         for state in self.steps.values():
             again = set(state.errors)
             state.errors.clear()
-            state.unwritable_in_a_row = 0
+            state.unwritten.failed_in_a_row = 0
             for held in state.breaker.reopen():
                 again.add(held.seq)
                 for payload, chunk in zip(payloads_of(held), held.chunks, strict=True):
@@ -312,7 +220,7 @@ class BatchManager:
     def _release_held_at_end(self, state: StepState) -> Iterator[Effect]:
         """A step that ends with fewer rows than the breaker judges by must not wait for more of them."""
         waiting = state.in_flight or state.errors
-        if state.breaker.held and state.input_ended and not waiting and not state.breaker.tripped:
+        if state.breaker.held and state.inflow.ended and not waiting and not state.breaker.tripped:
             for result in state.breaker.end(state.counts.taken, state.counts.failed):
                 yield from self._complete(state, result)
             if state.breaker.tripped:
@@ -328,17 +236,16 @@ class BatchManager:
                     yield from self._let_go(item)
                 continue
             if state.plan.routed:
-                state.unrouted.append(item)
-                if isinstance(item, Output) and item.payload.seq not in state.choices:
+                if state.fork.add(item) and isinstance(item, Output):
                     yield Route(state.plan.name, item.payload.seq, item.rows)
             elif isinstance(item, Output):
                 yield from self._hand_on(state, item)
             elif state.plan.scope:
                 for edge in self._edges_out[state.plan.name]:
                     edge.close(item.origin)
-        if state.unrouted:
+        if state.fork.unrouted:
             moved = (yield from self._pass_routed(state)) or moved
-        if state.log.ended and not state.unrouted and not state.output_ended:
+        if state.log.ended and not state.fork.unrouted and not state.output_ended:
             self._end(state)
             return True
         return moved
@@ -348,32 +255,25 @@ class BatchManager:
         for edge in edges:
             edge.push(output, output.origin)
         if not edges:
-            state.unwritten.append(output)
+            state.unwritten.outputs.append(output)
             output.holders += 1
             yield Emit(output.payload, output.rows, output.size)
 
     def _pass_routed(self, state: StepState) -> Generator[Effect, None, bool]:
         """Hands the outputs of a routing step to the successors chosen for each, as far as choices are known."""
         moved = False
-        while state.unrouted:
-            item = state.unrouted[0]
-            if isinstance(item, Output) and item.payload.seq not in state.choices:
-                break
-            state.unrouted.popleft()
+        for item in state.fork.chosen():
             moved = True
-            passed: Choice | Closing
-            if isinstance(item, Output):
-                seq = item.payload.seq
-                passed = Choice(seq, state.choices.pop(seq), item.origin)
+            passed = item if isinstance(item, Closing) else item[1]
+            if not isinstance(item, Closing):
+                output, choice = item
                 for edge in self._edges_out[state.plan.name]:
-                    if edge.target in passed.branches:
-                        edge.push(item, seq)
-                        edge.close(seq)
-                yield from self._let_go(item)
-            else:
-                passed = item
+                    if edge.target in choice.branches:
+                        edge.push(output, choice.origin)
+                        edge.close(choice.origin)
+                yield from self._let_go(output)
             for converging in self._converging[state.plan.name]:
-                converging.routes.append(passed)
+                converging.inflow.routes.append(passed)
         return moved
 
     def _end(self, state: StepState) -> None:
@@ -384,7 +284,7 @@ class BatchManager:
                 edge.close(None)
             edge.end()
         for converging in self._converging[state.plan.name]:
-            converging.routes_ended = True
+            converging.inflow.routes_ended = True
 
     def _let_go(self, output: Output) -> Iterator[Effect]:
         if not output.holders:

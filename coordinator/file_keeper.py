@@ -108,5 +108,5 @@ def is_needed(manager: BatchManager, name: str) -> bool:
     if made is None or state is None:
         return True
     if state.plan.kind == "generator":
-        return not state.input_ended and made.seq >= state.next_seq  # it makes several ahead of their commit
+        return not state.input_ended and made.seq >= state.inflow.next_seq  # it makes several ahead of their commit
     return state.awaits(0 if state.plan.kind == "global" else made.seq, made.attempt)

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from common.batch import Input, Payload, Result, Slice
+from common.batch import Input, PartWritten, Payload, Result, Slice
 
 
 @dataclass(slots=True, eq=False)
@@ -176,6 +176,27 @@ class OutputLog:
             self.next_seq += 1
             yield output
         self.ended = self._end == self.next_seq
+
+
+@dataclass(slots=True, eq=False)
+class Unwritten:
+    """Outputs of a leaf that are not on disk.
+
+    Args:
+        failed_in_a_row: rows that could not be written, since one could or the run was reopened.
+    """
+
+    outputs: deque[Output] = field(default_factory=deque)
+    failed_in_a_row: int = 0
+
+    def take(self, part: PartWritten) -> list[Output]:
+        """Those that the part has; none of a part that was journaled before."""
+        written: list[Output] = []
+        while self.outputs and self.outputs[0].payload.seq <= part.last_seq:
+            written.append(self.outputs.popleft())
+        if written:
+            self.failed_in_a_row = 0 if part.rows else self.failed_in_a_row + part.failed
+        return written
 
 
 def payloads_of(result: Result) -> list[Payload]:

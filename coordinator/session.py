@@ -16,15 +16,8 @@ from common.broker.control import Control, Tick
 from common.broker.journal import Journaled
 from common.payloads import FileStore
 from common.settings import Settings
-from coordinator.batch_manager import (
-    BatchManager,
-    Dispatch,
-    Effect,
-    Emit,
-    Redo,
-    Release,
-    Route,
-)
+from coordinator.batch_manager import BatchManager
+from coordinator.effects import Dispatch, Effect, Emit, Redo, Release, Route
 from coordinator.failures import FailureLog
 from coordinator.file_keeper import FileKeeper
 from coordinator.flow import FlowControl

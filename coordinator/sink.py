@@ -14,7 +14,7 @@ from common.codec import decode_rows
 from common.errors import PayloadLost, PayloadMissing, WireError
 from common.payloads import FileStore
 from common.settings import Settings
-from coordinator.batch_manager import Emit
+from coordinator.effects import Emit
 from coordinator.failures import WRITER
 from coordinator.leaf_schema import LeafSchema
 from coordinator.part_check import check_parts

@@ -1,34 +1,17 @@
-"""One step inside the fold: how its batches are cut from what its predecessors put out."""
+"""One step inside the fold: its input, the batches that are open, its output, and its ledger."""
 
 from __future__ import annotations
 
-from collections import deque
 from dataclasses import dataclass, field
 
-from common.batch import Batch, Input, PartWritten
+from common.batch import PartWritten, Payload, Result
 from coordinator.breaker import Breaker
-from coordinator.outputs import Closing, Edge, Output, OutputLog
+from coordinator.fork import Fork
+from coordinator.inflow import Inflow, OpenBatch
+from coordinator.outputs import Output, OutputLog, Unwritten, payloads_of
 from coordinator.plan import StepPlan
 
 UNWRITABLE = "could be written; change what it gives, or start over with --fresh"
-
-
-@dataclass(slots=True, eq=False)
-class OpenBatch:
-    """A batch without an applied result, and the outputs that it keeps alive."""
-
-    batch: Batch
-    origin: int | None
-    holds: list[Output]
-
-
-@dataclass(slots=True)
-class Choice:
-    """Where one output of a routing step went. `outer` is its own origin, where routing steps are nested."""
-
-    origin: int
-    branches: tuple[str, ...]
-    outer: int | None
 
 
 @dataclass(slots=True)
@@ -67,36 +50,31 @@ class StepState:
     """State of one step inside the fold.
 
     Args:
+        inflow: what its batches are cut from.
         open: batches whose result is not applied, by seq.
         errors: open batches that failed the run, by seq.
-        next_seq: seq of the next batch to cut, or to be made by a generator.
-        attempt: failures of a generator at that batch.
-        input_ended: no more batches will be cut.
+        attempt: failures of a generator at its next batch.
         output_ended: no more outputs will be handed on.
-        unrouted: outputs of a routing step that wait for a choice, with the marks between them.
-        choices: choices known for outputs that wait for one before them.
-        routes: for a convergence step, what the routing step chose, in order.
+        fork: outputs of a routing step that wait for a choice.
         unwritten: outputs of a leaf that are not on disk.
-        unwritable_in_a_row: rows of a leaf that could not be written, since one could or the run was reopened.
     """
 
     plan: StepPlan
-    edges: list[Edge]
+    inflow: Inflow
     breaker: Breaker
     log: OutputLog = field(default_factory=OutputLog)
     counts: StepCounts = field(default_factory=StepCounts)
     open: dict[int, OpenBatch] = field(default_factory=dict)
     errors: dict[int, str] = field(default_factory=dict)
-    next_seq: int = 0
     attempt: int = 0
-    input_ended: bool = False
     output_ended: bool = False
-    unrouted: deque[Output | Closing] = field(default_factory=deque)
-    choices: dict[int, tuple[str, ...]] = field(default_factory=dict)
-    routes: deque[Choice | Closing] = field(default_factory=deque)
-    routes_ended: bool = False
-    unwritten: deque[Output] = field(default_factory=deque)
-    unwritable_in_a_row: int = 0
+    fork: Fork = field(default_factory=Fork)
+    unwritten: Unwritten = field(default_factory=Unwritten)
+
+    @property
+    def input_ended(self) -> bool:
+        """No more batches will be cut, or made by a generator."""
+        return self.inflow.ended
 
     @property
     def rows_failed(self) -> int:
@@ -118,12 +96,6 @@ class StepState:
             return f"none of its {counts.failed} rows came; mend what makes them, and start over with --fresh"
         return ""
 
-    def note_part(self, part: PartWritten) -> None:
-        """Outputs of the leaf are on disk, but for rows that could not be written."""
-        self.counts.written += part.rows
-        self.counts.unwritable += part.failed
-        self.unwritable_in_a_row = 0 if part.rows else self.unwritable_in_a_row + part.failed
-
     @property
     def in_flight(self) -> int:
         """Batches cut whose result is not in: neither held by the breaker nor failed."""
@@ -137,7 +109,7 @@ class StepState:
     def awaits(self, seq: int, attempt: int) -> bool:
         """Is a result of this batch and attempt the first one? A generator's next batch has one attempt per failure."""
         if self.plan.kind == "generator":
-            return not self.input_ended and (seq, attempt) == (self.next_seq, self.attempt)
+            return not self.inflow.ended and (seq, attempt) == (self.inflow.next_seq, self.attempt)
         opened = self.open.get(seq)
         return (
             opened is not None
@@ -147,77 +119,49 @@ class StepState:
         )
 
     def cut(self) -> list[OpenBatch]:
-        """Cuts every batch that is ready, and notes the closed spans and the end of the input."""
-        if self.input_ended or self.plan.kind == "generator":
-            return []
+        """Cuts and opens every batch that is ready."""
+        cut = self.inflow.cut(self.log)
+        for opened in cut:
+            self.open[opened.batch.seq] = opened
+            self.counts.batches += 1
+        return cut
+
+    def record(self, result: Result, origin: int | None) -> None:
+        """Enters a result into the ledger, and its payloads into the step's output."""
+        counts = self.counts
+        counts.done += 1
+        counts.taken += result.taken
+        counts.failed += result.failed
+        counts.lost += result.lost
+        counts.holes += result.holes
+        counts.out += result.rows - result.holes
+        counts.seconds += result.seconds
+        for payload, chunk in zip(payloads_of(result), result.chunks, strict=True):
+            self.log.append(Output(payload, chunk.rows, chunk.size, origin))
         if self.plan.kind == "global":
-            return self._cut_everything()
-        if self.plan.converges:
-            cut = self._cut_choices()
-            ended = self.routes_ended and not self.routes
-        else:
-            cut = self._cut_spans()
-            ended = all(edge.exhausted for edge in self.edges)
-        if ended:
-            self.input_ended = True
-            self.log.end_at(self.next_seq)
-        return cut
+            self.log.end_at(len(result.chunks))
+        elif not result.chunks:
+            self.log.append(Output(Payload(result.step, result.seq, result.attempt), 0, 0, origin))
+        for place, chosen in enumerate(result.routed or ()):
+            self.fork.choices[result.seq + place] = chosen
 
-    def _cut_spans(self) -> list[OpenBatch]:
-        """`batch_size` rows from the head of each predecessor; at the end of a span, what is left of each."""
-        cut: list[OpenBatch] = []
-        size = self.plan.batch_size
-        while True:
-            heads = [edge.head for edge in self.edges if edge.head]
-            if len(heads) < len(self.edges):
-                return cut
-            if all(head.closed and not head.rows for head in heads):
-                self.log.close_at(self.next_seq, heads[0].origin)
-                for edge in self.edges:
-                    edge.pop()
-            elif all(head.closed or head.rows >= size for head in heads):
-                holds: list[Output] = []
-                inputs = tuple(edge.take(size, holds) for edge in self.edges)
-                cut.append(self._open(inputs, heads[0].origin, holds))
-            else:
-                return cut
-
-    def _cut_choices(self) -> list[OpenBatch]:
-        """For each routed batch in order, everything that the branches chosen for it made of it."""
-        cut: list[OpenBatch] = []
-        while self.routes:
-            choice = self.routes[0]
-            if isinstance(choice, Closing):
-                self.log.close_at(self.next_seq, choice.origin)
-                self.routes.popleft()
-                continue
-            chosen = [edge for edge in self.edges if edge.branch in choice.branches]
-            heads = [edge.head for edge in chosen if edge.head and edge.head.closed]
-            if len(heads) < len(chosen):
-                break
-            holds: list[Output] = []
-            inputs = tuple(edge.take(head.rows, holds) for edge, head in zip(chosen, heads, strict=True))
-            for edge in chosen:
-                edge.pop()
-            self.routes.popleft()
-            if holds:
-                cut.append(self._open(inputs, choice.outer, holds))
-        return cut
-
-    def _cut_everything(self) -> list[OpenBatch]:
-        if not all(edge.ended for edge in self.edges):
-            return []
-        self.input_ended = True
-        holds: list[Output] = []
-        inputs = tuple(edge.take_all(holds) for edge in self.edges)
-        if holds:
-            return [self._open(inputs, None, holds)]
-        self.log.end_at(0)
-        return []
-
-    def _open(self, inputs: tuple[Input, ...], origin: int | None, holds: list[Output]) -> OpenBatch:
-        opened = OpenBatch(Batch(self.plan.name, self.next_seq, inputs=inputs), origin, holds)
-        self.open[self.next_seq] = opened
-        self.next_seq += 1
+    def record_made(self, result: Result) -> None:
+        """What a generator made is made: the breaker may halt it, but there is nothing to hold or to do again."""
+        self.breaker.judge(result)
+        self.breaker.release()
+        self.inflow.next_seq += 1
+        self.attempt = 0
         self.counts.batches += 1
-        return opened
+        self.counts.tickets += 1
+        self.errors.clear()
+        if result.last:
+            self.inflow.ended = True
+            self.log.end_at(self.inflow.next_seq)
+        self.record(result, None)
+
+    def record_part(self, part: PartWritten) -> list[Output]:
+        """The outputs that are on disk now, but for rows that could not be written; none that were before."""
+        if written := self.unwritten.take(part):
+            self.counts.written += part.rows
+            self.counts.unwritable += part.failed
+        return written

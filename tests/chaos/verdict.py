@@ -70,7 +70,7 @@ def check_ledger(plan: Plan, journal: Sequence[Entry]) -> None:
         assert sorted(result.seq for result in results) == list(range(len(results))), name
         assert counts.out == sum(result.rows - result.holes for result in results), name
         assert counts.taken == sum(result.taken for result in results), name
-        for edge in state.edges:
+        for edge in state.inflow.edges:
             assert edge.rows_in == edge.rows_out, (edge.source, name)
             source = manager.steps[edge.source]
             if not source.plan.routed:

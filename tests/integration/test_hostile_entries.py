@@ -18,7 +18,7 @@ from common.errors import BrokerError, WireError
 from common.keys import Keys
 from common.settings import Settings
 from common.wire import PROTOCOL, encode_entry
-from coordinator.batch_manager import Emit
+from coordinator.effects import Emit
 from coordinator.sink import Sink
 from tests.integration.broker import Run
 from tests.integration.harness import Command, Harness, harnesses, wait_for

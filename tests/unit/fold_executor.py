@@ -9,7 +9,8 @@ from random import Random
 
 from common.batch import Batch, Chunk, Entry, Failure, PartWritten, Payload, Reopened, Result, Routed
 from common.payload_names import make_name
-from coordinator.batch_manager import BatchManager, Dispatch, Effect, Emit, Finish, Halt, Redo, Release, Route
+from coordinator.batch_manager import BatchManager
+from coordinator.effects import Dispatch, Effect, Emit, Finish, Halt, Redo, Release, Route
 from coordinator.file_keeper import is_needed
 from coordinator.plan import Plan
 from tests.unit.sequential_interpreter import Program, Row, Rows, run_batch
@@ -323,9 +324,9 @@ class FoldExecutor:
         for state in self.manager.steps.values():
             assert state.input_ended
             assert state.output_ended
-            waiting = (state.open, state.breaker.held, state.errors, state.log.early, state.unrouted)
-            assert not any((*waiting, state.choices, state.routes, state.unwritten))
-            assert all(edge.exhausted for edge in state.edges)
+            waiting = (state.open, state.breaker.held, state.errors, state.log.early, state.fork.unrouted)
+            assert not any((*waiting, state.fork.choices, state.inflow.routes, state.unwritten.outputs))
+            assert all(edge.exhausted for edge in state.inflow.edges)
 
     def _check_ledger(self) -> None:
         """On every edge, rows committed = rows taken; per step, rows in = processed + failed + lost at a join.
@@ -350,12 +351,14 @@ class FoldExecutor:
             holes = sum(inputs[0].count(None) for inputs in given if len(inputs) == 1)
             if state.plan.kind != "generator" and name not in self.given_up:
                 assert positions == counts.taken + counts.lost + holes
-            for edge in state.edges:
+            for edge in state.inflow.edges:
                 assert edge.rows_in == edge.rows_out
                 source = self.manager.steps[edge.source]
                 if not source.plan.routed:
                     assert edge.rows_in == source.counts.out + source.counts.holes
-            assert sum(edge.rows_out for edge in state.edges) == sum(len(rows) for inputs in given for rows in inputs)
+            assert sum(edge.rows_out for edge in state.inflow.edges) == sum(
+                len(rows) for inputs in given for rows in inputs
+            )
             if not self.plan.successors(name):
                 assert counts.written == counts.out == len(self.leaves[name])
 
@@ -380,11 +383,11 @@ def snapshot(manager: BatchManager) -> dict[str, object]:
             list(state.breaker.held),
             (state.breaker.rows, state.breaker.failed, state.breaker.tripped),
             dict(state.errors),
-            (state.next_seq, state.attempt, state.log.next_seq, state.log.early),
-            (state.input_ended, state.output_ended, state.routes_ended),
-            [(edge.rows_in, edge.rows_out, edge.waiting, edge.ended) for edge in state.edges],
-            (len(state.unrouted), dict(state.choices), list(state.routes)),
-            [output.payload for output in state.unwritten],
+            (state.inflow.next_seq, state.attempt, state.log.next_seq, state.log.early),
+            (state.input_ended, state.output_ended, state.inflow.routes_ended),
+            [(edge.rows_in, edge.rows_out, edge.waiting, edge.ended) for edge in state.inflow.edges],
+            (len(state.fork.unrouted), dict(state.fork.choices), list(state.inflow.routes)),
+            [output.payload for output in state.unwritten.outputs],
             replace(state.counts),
         )
         for name, state in manager.steps.items()

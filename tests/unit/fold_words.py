@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from common.batch import Batch, Chunk, Entry, Input, PartWritten, Payload, Result
-from coordinator.batch_manager import BatchManager, Dispatch, Effect, Emit, Halt, Redo, Release, Route
+from coordinator.batch_manager import BatchManager
+from coordinator.effects import Dispatch, Effect, Emit, Halt, Redo, Release, Route
 from coordinator.plan import Plan, Scope, StepPlan
 
 ROW_BYTES = 10

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from common.batch import Chunk, Payload, Result
-from coordinator.batch_manager import Dispatch, Emit, Finish, Release
+from coordinator.effects import Dispatch, Emit, Finish, Release
 from tests.unit.fold_words import (
     ROW_BYTES,
     Fold,

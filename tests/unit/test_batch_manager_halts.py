@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 
 from common.batch import Chunk, Failure, Payload, Reopened, Result
-from coordinator.batch_manager import Finish, Halt, Release
+from coordinator.effects import Finish, Halt, Release
 from coordinator.plan import Plan
 from tests.unit.fold_executor import Conditions, FoldExecutor
 from tests.unit.fold_words import (

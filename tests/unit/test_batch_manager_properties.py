@@ -18,7 +18,8 @@ from hypothesis import strategies as st
 
 from common.batch import Failure, Reopened
 from common.steps.base import BaseStep
-from coordinator.batch_manager import BatchManager, Effect, Finish, Release
+from coordinator.batch_manager import BatchManager
+from coordinator.effects import Effect, Finish, Release
 from coordinator.plan import Plan, Scope, StepPlan
 from coordinator.scopes import find_scopes
 from tests.unit.fold_executor import Conditions, FoldExecutor, snapshot

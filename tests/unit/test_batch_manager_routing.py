@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from common.batch import Chunk, Result, Routed
-from coordinator.batch_manager import Route
+from coordinator.effects import Route
 from tests.unit.fold_words import Fold, asked, branch, done, generator, global_step, made, released, sent, step
 
 

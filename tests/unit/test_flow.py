@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from common.batch import Batch, Chunk, Result
 from common.settings import Settings
-from coordinator.batch_manager import BatchManager, Dispatch, Redo
+from coordinator.batch_manager import BatchManager
+from coordinator.effects import Dispatch, Redo
 from coordinator.flow import FlowControl
 from coordinator.plan import Plan, StepPlan
 from coordinator.stages import SEQUENTIAL, LoadGroups, Stages, find_stages

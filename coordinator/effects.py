@@ -1,0 +1,63 @@
+"""What follows from an entry of the journal, for others to do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from common.batch import Batch, Payload
+
+
+@dataclass(frozen=True, slots=True)
+class Dispatch:
+    """A batch may be sent to its step. The batches of a step come in seq order."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Redo:
+    """A batch is to be sent again, with a new attempt, because the run was reopened."""
+
+    batch: Batch
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """No one needs the payload any more. `size` is in bytes."""
+
+    payload: Payload
+    size: int = field(default=0, compare=False)
+
+
+@dataclass(frozen=True, slots=True)
+class Emit:
+    """An output of a leaf, in seq order, is to be written to a part. `size` is in bytes."""
+
+    payload: Payload
+    rows: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """An output of a routing step waits for a choice of successors, to be journaled as `Routed`."""
+
+    step: str
+    seq: int
+    rows: int
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Nothing new may be started until the run is reopened."""
+
+    step: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Every step has ended and every leaf is on disk."""
+
+
+Effect = Dispatch | Redo | Release | Emit | Route | Halt | Finish
