@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from common.durable import sync_folder, sync_tree
 from common.errors import RunError, UsageError
 
 ARTIFACTS = "artifacts"
@@ -56,7 +57,7 @@ class ArtifactStore:
             draft = folder / step / f".{name}.{secrets.token_hex(6)}"
             try:
                 _fill(draft, name, write, text)
-                _sync(draft)
+                sync_tree(draft)  # the journal that says that the batch is done may be on disk at once
                 _move(draft, folder / step / name)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -114,7 +115,7 @@ def collect_artifacts(stores: Iterable[ArtifactStore], target: Path) -> list[str
     """Copies what the workers of a run have saved, wherever they ran, and returns the names, as `<step>/<name>`."""
     for store in stores:
         store.collect(target)
-    _sync(target)
+    sync_tree(target)
     return sorted(f"{path.parent.name}/{path.name}" for path in target.glob("*/*"))
 
 
@@ -144,28 +145,12 @@ def _fill(draft: Path, name: str, write: WriteFunction, metadata: str) -> None:
     (draft / METADATA).write_text(metadata, encoding="utf-8")
 
 
-def _sync(folder: Path) -> None:
-    """The journal that will say that the batch is done may be on disk before what it has written."""
-    for parent, _, files in os.walk(folder):
-        for path in (*(os.path.join(parent, file) for file in files), parent):
-            if not os.path.islink(path):
-                _sync_path(path)
-
-
-def _sync_path(path: str | Path) -> None:
-    descriptor = os.open(path, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
 def _move(draft: Path, target: Path) -> None:
     """A folder cannot take the place of one that is not empty, so an older artifact leaves first."""
     while True:
         try:
             draft.rename(target)
-            _sync_path(target.parent)
+            sync_folder(target.parent)
             return
         except OSError as error:
             if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):

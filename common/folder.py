@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from common.durable import sync_file, sync_folder
 from common.errors import StoreAway, StoreError
 from common.secret_marks import has_password
 
@@ -179,17 +180,12 @@ def _write(path: Path, data: bytes) -> None:
     with path.open("xb") as file:
         try:
             file.write(data)
-            file.flush()
-            os.fsync(file.fileno())
+            sync_file(file)
         except BaseException:
             with suppress(OSError):
                 path.unlink()
             raise
-    folder = os.open(path.parent, os.O_RDONLY)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+    sync_folder(path.parent)
 
 
 def _say(error: Exception) -> str:

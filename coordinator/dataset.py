@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
 from common.artifacts import ARTIFACTS, ArtifactStore, collect_artifacts
+from common.durable import sync_file, sync_folder
 from coordinator.card import (
     CARD,
     PIPELINE,
@@ -25,7 +26,7 @@ from coordinator.card import (
 from coordinator.dataset_place import MARKER, DatasetPlace
 from coordinator.leaf_schema import LeafSchema
 from coordinator.part_check import check_digest
-from coordinator.parts import Part, sync_folder, write_parquet
+from coordinator.parts import Part, write_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -119,8 +120,7 @@ def link_or_copy(source: Path, destination: Path) -> None:
     except OSError:
         with source.open("rb") as read, destination.open("wb") as write:
             shutil.copyfileobj(read, write, 1 << 20)
-            write.flush()
-            os.fsync(write.fileno())
+            sync_file(write)
 
 
 def _build_leaf(
@@ -176,10 +176,9 @@ def _rewrite(source: Path, own: LeafSchema, schema: LeafSchema, destination: Pat
 
 
 def _write(path: Path, text: str) -> None:
-    with path.open("w", encoding="utf-8", newline="\n") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
+    with path.open("wb") as file:
+        file.write(text.encode())
+        sync_file(file)
 
 
 def _card(facts: CardFacts, leaves: Sequence[CardConfig], artifacts: Sequence[str]) -> str:

@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any, Final
 
 from common.artifacts import ARTIFACTS
+from common.durable import sync_folder
 from common.errors import RunError, UsageError
 from coordinator.card import CARD, PIPELINE
 from coordinator.file_lock import locked
-from coordinator.parts import sync_folder
 
 MARKER: Final = ".penstock.json"
 

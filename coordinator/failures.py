@@ -20,6 +20,7 @@ from typing import Any
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
 from common.batch import DeadLetter
+from common.durable import sync_file, sync_folder
 
 logger = logging.getLogger(__name__)
 
@@ -138,14 +139,9 @@ class FailureLog:
                 # JSON has an escape for half a character, UTF-8 has nothing; backslashreplace writes that very escape.
                 file.write(line.encode("utf-8", "backslashreplace"))
                 file.write(b"\n")
-            file.flush()
-            os.fsync(file.fileno())
+            sync_file(file)
         if is_new:
-            folder = os.open(self.path.parent, os.O_RDONLY)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(self.path.parent)
 
 
 def _parsed(line: bytes) -> dict[str, Any] | None:

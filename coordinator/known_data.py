@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
@@ -16,6 +15,7 @@ from common.broker.connection import Connection
 from common.broker.digests import read_digests
 from common.broker.runs import RunRecord as BrokerRecord
 from common.data_files import whole_digest
+from common.durable import replace_file
 from common.errors import RunError, UsageError
 from common.keys import Keys
 from common.steps.file_loader import FileLoader
@@ -63,12 +63,8 @@ class DataRecord(BaseModel):
         """
         if not self.files:
             return
-        draft = directory / f".{DATA}.new"
-        with draft.open("wb") as file:
-            file.write(self._knowing(self.read(directory)).model_dump_json(indent=1).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(directory / DATA)
+        known = self._knowing(self.read(directory))
+        replace_file(directory / DATA, known.model_dump_json(indent=1).encode() + b"\n")
 
     @property
     def of_parameters(self) -> dict[str, str]:

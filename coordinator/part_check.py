@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
+from common.durable import DRAFT_SUFFIX
 from common.errors import RunError
-from coordinator.parts import TEMPORARY_SUFFIX, Part, file_digest
+from coordinator.parts import Part, file_digest
 
 
 def check_parts(folder: Path, journaled: Iterable[Part]) -> None:
@@ -18,7 +19,7 @@ def check_parts(folder: Path, journaled: Iterable[Part]) -> None:
     names = check_parts_are_there(folder, journaled)
     if folder.is_dir():
         for path in folder.iterdir():
-            if path.name not in names and path.name.endswith((".parquet", TEMPORARY_SUFFIX)):
+            if path.name not in names and path.name.endswith((".parquet", DRAFT_SUFFIX)):
                 path.unlink(missing_ok=True)
 
 

@@ -9,9 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
+from common.durable import sync_folder
 from coordinator.dataset import link_or_copy
 from coordinator.discard import discard
-from coordinator.parts import Part, sync_folder
+from coordinator.parts import Part
 
 PARTIAL: Final = "partial"
 NEW: Final = f".{PARTIAL}.new"

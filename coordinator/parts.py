@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-import os
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from common.batch import PartWritten
+from common.durable import new_file
 from common.settings import Settings
 from common.steps.base import Row
 from coordinator.leaf_schema import LeafSchema
@@ -20,7 +19,6 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 COMPRESSION: Final = "zstd"
-TEMPORARY_SUFFIX: Final = ".tmp"
 LARGE_ROW: Final = 1 << 20
 """Bytes of the average row from which on Parquet is to keep no statistics: they are copies of the greatest values."""
 LARGE_TABLE: Final = 16 << 20
@@ -169,40 +167,20 @@ def write_parquet(table: pa.Table, path: Path) -> tuple[int, str]:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
-    temporary = path.with_name(path.name + TEMPORARY_SUFFIX)
     path.parent.mkdir(parents=True, exist_ok=True)
-    try:
-        with temporary.open("w+b") as file:
-            small = table.nbytes < LARGE_ROW * max(1, table.num_rows)
-            with pq.ParquetWriter(file, table.schema, compression=COMPRESSION, write_statistics=small) as writer:
-                if table.num_rows:  # `datasets` reads a file without row groups, not one whose row group is empty
-                    writer.write_table(table)
-            file.flush()
-            os.fsync(file.fileno())
-            size = file.tell()
-            file.seek(0)
-            digest = file_digest(file)
-        temporary.rename(path)
-        sync_folder(path.parent)
-        if table.nbytes > LARGE_TABLE:
-            pa.default_memory_pool().release_unused()
-    except BaseException:
-        for leftover in (temporary, path):
-            with suppress(OSError):
-                leftover.unlink()
-        raise
+    with new_file(path) as file:
+        small = table.nbytes < LARGE_ROW * max(1, table.num_rows)
+        with pq.ParquetWriter(file, table.schema, compression=COMPRESSION, write_statistics=small) as writer:
+            if table.num_rows:  # `datasets` reads a file without row groups, not one whose row group is empty
+                writer.write_table(table)
+        size = file.tell()
+        file.seek(0)
+        digest = file_digest(file)
+    if table.nbytes > LARGE_TABLE:
+        pa.default_memory_pool().release_unused()
     return size, digest
 
 
 def file_digest(file: BufferedRandom | BufferedReader) -> str:
     """BLAKE2b of the file from its position on, in hex, read piece by piece."""
     return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
-
-
-def sync_folder(folder: Path) -> None:
-    """Makes the names in `folder` as durable as the files behind them."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

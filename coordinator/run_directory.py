@@ -20,12 +20,12 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_valida
 from common.artifacts import ARTIFACTS
 from common.broker.shown_url import redact
 from common.cache import make_private
+from common.durable import replace_file, sync_folder
 from common.errors import Fenced, RunError, UsageError
 from common.holder import Holder
 from common.status import EndStatus
 from coordinator.discard import discard, sweep
 from coordinator.file_lock import holder_of_lock, is_still_at, take_lock, this_process
-from coordinator.parts import sync_folder
 
 SIGNATURE_LENGTH = 12
 RECORD = "run.json"
@@ -205,13 +205,7 @@ class RunDirectory:
         self.check_lock()
         (self.path / CONDEMNED).unlink(missing_ok=True)  # first: what is begun now is not to be removed
         record = record.model_copy(update={"updated": datetime.now(UTC), "home": self.path.resolve()})
-        draft = self.path / f".{RECORD}.new"
-        with draft.open("wb") as file:
-            file.write(record.model_dump_json(indent=2).encode() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        draft.replace(self.path / RECORD)
-        sync_folder(self.path)
+        replace_file(self.path / RECORD, record.model_dump_json(indent=2).encode() + b"\n")
         return record
 
     def original_of(self, record: RunRecord) -> Path | None:

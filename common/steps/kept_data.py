@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from common.cache import CACHE_VARIABLE, cache_directory, make_private
+from common.durable import sync_file
 from common.errors import UsageError
 
 if TYPE_CHECKING:
@@ -55,8 +56,7 @@ def _keep(suffix: str, write: Callable[[BinaryIO], None]) -> Path:
         try:
             with os.fdopen(descriptor, "w+b") as file:
                 write(file)
-                file.flush()
-                os.fsync(file.fileno())
+                sync_file(file)
                 file.seek(0)
                 digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
             kept = folder / f"{digest}{suffix}"
