@@ -11,7 +11,7 @@ from common.broker.runs import RunRegistry
 from common.broker.shown_url import HIDDEN, redact
 from common.errors import Disconnected, UsageError
 from coordinator.lookup import FoundRun, connect
-from coordinator.removal import delete_keys, is_anothers, refuse_alive
+from coordinator.removal import at_broker, delete_keys, is_anothers, refuse_alive
 from coordinator.run_directory import RunDirectory, RunRecord
 
 
@@ -77,7 +77,7 @@ class EarlierKeys:
     def _delete(self, found: FoundRun, connection: Connection) -> None:
         connection.facts()
         registry = RunRegistry(connection)
-        if is_anothers(found, registry):
+        if is_anothers(found, at_broker(found, registry)):
             return
         refuse_alive(found, registry)
         self.directory.condemn()

@@ -81,8 +81,8 @@ def remove_run(
         try:
             if connection := stack.enter_context(broker_of(found, broker)):
                 registry = RunRegistry(connection)
-                known = _at_broker(found, registry)
-                if is_taken_over := _is_of_another(found, known):
+                known = at_broker(found, registry)
+                if is_taken_over := is_anothers(found, known):
                     folders = [url for url in folders if url not in _folders_of(known)]
                     registry = None
                 else:
@@ -181,7 +181,8 @@ def _as_it_is_now(found: FoundRun, is_wanted: Callable[[RunRecord], bool]) -> Fo
     return replace(found, record=record)
 
 
-def _at_broker(found: FoundRun, registry: RunRegistry) -> BrokerRecord | None:
+def at_broker(found: FoundRun, registry: RunRegistry) -> BrokerRecord | None:
+    """What the broker says of a run; None where it says nothing that this version understands."""
     try:
         return registry.read(found.run_id)
     except BrokerError:
@@ -190,7 +191,8 @@ def _at_broker(found: FoundRun, registry: RunRegistry) -> BrokerRecord | None:
         return None  # of another version, or nothing that any version writes
 
 
-def _is_of_another(found: FoundRun, known: BrokerRecord | None) -> bool:
+def is_anothers(found: FoundRun, known: BrokerRecord | None) -> bool:
+    """Has another pipeline taken the id of a run over at the broker, by `--fresh`? Then nothing there is of the run."""
     return found.record is not None and known is not None and known.signature not in ("", found.record.signature)
 
 
@@ -199,11 +201,6 @@ def _folders_of(known: BrokerRecord | None) -> list[str]:
     if known is None:
         return []
     return [url for url in known.options.payloads if url.rstrip("/").endswith(f"/{known.run_id}")]
-
-
-def is_anothers(found: FoundRun, registry: RunRegistry) -> bool:
-    """Has another pipeline taken the id of a run over at the broker, by `--fresh`? Then nothing there is of the run."""
-    return _is_of_another(found, _at_broker(found, registry))
 
 
 def _condemn(found: FoundRun, folders: Sequence[str]) -> None:

@@ -190,9 +190,10 @@ class RunDirectory:
         """
         return self._read(RECORD)
 
-    def _read(self, name: str) -> RunRecord | None:
+    def _read(self, name: str, *, may_be_blank: bool = False) -> RunRecord | None:
         try:
-            return RunRecord.model_validate_json((self.path / name).read_bytes())
+            data = (self.path / name).read_bytes()
+            return None if may_be_blank and not data.strip(b"\0 \n") else RunRecord.model_validate_json(data)
         except FileNotFoundError:
             return None
         except (OSError, ValidationError) as error:
@@ -243,10 +244,7 @@ class RunDirectory:
 
     def read_condemned(self) -> RunRecord | None:
         """What was recorded of a run that is being removed; None also where it says nothing, as after a crash."""
-        with contextlib.suppress(FileNotFoundError):
-            if not (self.path / CONDEMNED).read_bytes().strip(b"\0 \n"):
-                return None
-        return self._read(CONDEMNED)
+        return self._read(CONDEMNED, may_be_blank=True)
 
     def condemn(self) -> None:
         """From here on the run is gone, and all that is deleted of it later is only what it takes on disk.
