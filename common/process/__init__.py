@@ -1,0 +1,1 @@
+"""What every process of Penstock has: stop signals, forks, last words."""

@@ -1,0 +1,1 @@
+"""A pipeline as data: `spec.yaml`, as it is read and written."""

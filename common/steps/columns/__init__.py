@@ -1,0 +1,1 @@
+"""Steps that work on columns and need no model."""

@@ -1,0 +1,1 @@
+"""Steps that give rows the shape that training takes."""

@@ -1,0 +1,1 @@
+"""Steps that load rows: from files, saved datasets, the hub, and memory."""

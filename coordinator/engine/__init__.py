@@ -1,0 +1,1 @@
+"""The loop of a coordinator, while it has the run."""

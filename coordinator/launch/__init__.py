@@ -1,0 +1,1 @@
+"""From a command or a program to an outcome."""

@@ -1,0 +1,1 @@
+"""Run directories on this host: found, read, locked, removed."""

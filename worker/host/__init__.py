@@ -1,0 +1,1 @@
+"""What a worker has of its host: devices, standard streams, the log."""

@@ -1,0 +1,1 @@
+"""A worker from joining a run to leaving it."""

@@ -1,0 +1,1 @@
+"""Running a step on batches: one runner for each kind of step."""
