@@ -84,9 +84,9 @@ $(VENV)/.run: $(VENV)/.made pyproject.toml
 	  echo "The embedded broker will be the server above."; $(PIP) --editable .; }
 	@touch $@
 
-$(VENV)/.test: $(VENV)/.run pyproject.toml tests/unit/oldest_datasets.txt
+$(VENV)/.test: $(VENV)/.run pyproject.toml tests/unit/dataset/oldest_datasets.txt
 	@$(PIP) --editable '.[test]'
-	@$(PIP) --target $(VENV)/oldest-datasets --upgrade --no-deps --requirement tests/unit/oldest_datasets.txt
+	@$(PIP) --target $(VENV)/oldest-datasets --upgrade --no-deps --requirement tests/unit/dataset/oldest_datasets.txt
 	@touch $@
 
 $(VENV)/.check: $(VENV)/.test pyproject.toml

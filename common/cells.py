@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from common.errors import RowError
-from common.steps.base import Row
 
 
-def cell_of(row: Row, column: str) -> Any:
+def cell_of(row: Mapping[str, Any], column: str) -> Any:
     """Raises RowError where the column is missing."""
     try:
         return row[column]
@@ -16,7 +16,7 @@ def cell_of(row: Row, column: str) -> Any:
         raise RowError(f"the row has no column '{column}'; it has {', '.join(map(repr, row)) or 'none'}") from None
 
 
-def text_of(row: Row, column: str) -> str:
+def text_of(row: Mapping[str, Any], column: str) -> str:
     """Raises RowError where the column is missing or holds no text."""
     value = cell_of(row, column)
     if not isinstance(value, str):
@@ -24,7 +24,7 @@ def text_of(row: Row, column: str) -> str:
     return value
 
 
-def words_of(row: Row, column: str) -> str:
+def words_of(row: Mapping[str, Any], column: str) -> str:
     """Raises RowError where the column is missing, holds no text, or only white space."""
     value = text_of(row, column)
     if not value.strip():
@@ -37,7 +37,7 @@ def blank(value: str) -> str:
     return "an empty text" if not value else "nothing but white space"
 
 
-def list_of(row: Row, column: str) -> list[Any]:
+def list_of(row: Mapping[str, Any], column: str) -> list[Any]:
     """Raises RowError where the column is missing or holds no list."""
     value = cell_of(row, column)
     if not isinstance(value, list | tuple):

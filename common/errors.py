@@ -156,7 +156,7 @@ class RunFailed(RunError):
     """A run that a program started has not come to its end; the same call goes on with it.
 
     Args:
-        report: a `coordinator.view.Outcome`: how far it is, where the rows that are done are, why it ended.
+        report: a `coordinator.view.view.Outcome`: how far it is, where the rows that are done are, why it ended.
     """
 
     def __init__(self, message: str, report: object) -> None:

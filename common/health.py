@@ -17,7 +17,7 @@ from pathlib import Path
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
 from common.errors import PenstockError
-from common.status import UNDER_WAY
+from common.protocol.status import UNDER_WAY
 
 BROKER_SECONDS = 10.0
 COMMAND = re.compile(r"\S*python[\d.]*( -\w+)* (\S*/pipeline-(coordinator|worker)|(coordinator|worker)\.cli)( |$)")

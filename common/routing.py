@@ -21,12 +21,12 @@ from inspect import Parameter
 from types import FrameType
 from typing import Any, Never
 
-from common.catalogue import built_in_name
-from common.codec import Row
+from common.code.import_names import import_name
+from common.code.source import Sources
 from common.errors import RunError, UsageError, describe
-from common.faults import hint
-from common.import_names import import_name
-from common.source import Sources
+from common.naming.catalogue import built_in_name
+from common.protocol.codec import Row
+from common.words.faults import hint
 
 Function = Callable[..., Iterable[str]]
 
@@ -116,7 +116,7 @@ class RoutingBatchFunction:
                 raise UsageError(f"'{self.name}' needs its option '{name}'{reads}")
 
     def digest(self, sources: Sources | None = None) -> str:
-        """Identifies its code, see `common.source`: 16 hex digits; empty for a built-in one.
+        """Identifies its code, see `common.code.source`: 16 hex digits; empty for a built-in one.
 
         Args:
             sources: where code has been looked at already.

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from common.errors import RunFailed, RunStopped
     from common.routing import RoutingBatchFunction, routing_batch_function, sample_n_steps
-    from coordinator.distiset import Distiset
-    from coordinator.pipeline import Pipeline
+    from coordinator.dataset.distiset import Distiset
+    from coordinator.launch.pipeline import Pipeline
 
 __all__ = [
     "Distiset",
@@ -22,8 +22,8 @@ __all__ = [
 ]
 
 _WHERE = {
-    "Distiset": "coordinator.distiset",
-    "Pipeline": "coordinator.pipeline",
+    "Distiset": "coordinator.dataset.distiset",
+    "Pipeline": "coordinator.launch.pipeline",
     "RoutingBatchFunction": "common.routing",
     "RunFailed": "common.errors",
     "RunStopped": "common.errors",

@@ -33,7 +33,7 @@ class Commands(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Names the nearest command where there is none of the name."""
-        from common.faults import hint
+        from common.words.faults import hint
 
         if args[0] not in COMMANDS and not args[0].startswith("-"):
             raise click.UsageError(f"there is no command '{args[0]}'{hint(args[0], COMMANDS, 'the commands are')}", ctx)
@@ -42,7 +42,7 @@ class Commands(click.Group):
     def invoke(self, ctx: click.Context) -> Any:
         """Runs the command. An error of ours is one message and an exit code, never a traceback."""
         from common.errors import PenstockError
-        from common.last_words import say_error
+        from common.process.last_words import say_error
 
         try:
             return super().invoke(ctx)

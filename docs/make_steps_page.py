@@ -18,11 +18,11 @@ from pydantic.fields import FieldInfo
 
 import common.llms
 import common.steps.tasks
-from common.build import resolve_step
-from common.catalogue import STEP_KINDS, Kind, entries, paths
-from common.lazy_names import LazyNames
+from common.building.build import resolve_step
 from common.llms.base import resolve_llm
-from common.runtime_parameters import is_runtime_parameter
+from common.naming.catalogue import STEP_KINDS, Kind, entries, paths
+from common.naming.lazy_names import LazyNames
+from common.parameters.runtime_parameters import is_runtime_parameter
 from common.steps.base import (
     AsyncStep,
     BaseStep,
@@ -33,7 +33,7 @@ from common.steps.base import (
 )
 
 DOCS = Path(__file__).parent
-BEGIN, END = "<!-- Written by docs/make_steps_page.py from common/catalogue.py. -->\n", "<!-- End. -->\n"
+BEGIN, END = "<!-- Written by docs/make_steps_page.py from common/naming/catalogue.py. -->\n", "<!-- End. -->\n"
 FACES: dict[str, LazyNames] = {
     "common/steps/__init__.pyi": common.steps._NAMES,
     "common/steps/tasks/__init__.pyi": common.steps.tasks._NAMES,
@@ -89,7 +89,7 @@ def stub(names: LazyNames) -> str:
     """What type checkers read of a package: each of its names is imported from where it stands."""
     places = sorted((module, not name.isupper(), name) for name, module in names.modules.items())
     lines = [f"from {module} import {name} as {name}" for module, _, name in places]
-    return "\n".join(["# Written by docs/make_steps_page.py from common/catalogue.py.", "", *lines, ""])
+    return "\n".join(["# Written by docs/make_steps_page.py from common/naming/catalogue.py.", "", *lines, ""])
 
 
 def steps_page() -> str:

@@ -15,9 +15,9 @@ if TYPE_CHECKING:
     from common.routing import RoutingBatchFunction, routing_batch_function, sample_n_steps
     from common.steps.base import StepResources
     from common.steps.decorator import step
-    from common.steps.generator_step import make_generator_step
-    from coordinator.distiset import Distiset
-    from coordinator.pipeline import Pipeline
+    from common.steps.loading.generator_step import make_generator_step
+    from coordinator.dataset.distiset import Distiset
+    from coordinator.launch.pipeline import Pipeline
 
 __all__ = [
     "Distiset",

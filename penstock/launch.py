@@ -40,13 +40,13 @@ def _launch(name: str, module: str, attribute: str, interrupted: str) -> None:
         attribute: the command, in the module.
         interrupted: said where a signal ends it before anything else hears signals.
     """
-    from common.signals import interruptible
+    from common.process.signals import interruptible
 
     with interruptible(f"{name}: {interrupted}"):
         import click
 
         from common.errors import PenstockError
-        from common.last_words import say_error, say_wrong_usage
+        from common.process.last_words import say_error, say_wrong_usage
 
         command: click.Command = getattr(import_module(module), attribute)
         try:

@@ -9,15 +9,21 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import hypothesis
 import pytest
 import redis
 
 from common.errors import BrokerError
-from coordinator.server_binary import find_server, server_version
-from tests.redis_container import REDIS_8, RedisContainer, why_no_container
-from tests.redis_server import RedisServer
+from coordinator.local.server_binary import find_server, server_version
+from tests.support.runs.broker import Run
+from tests.support.runs.harness import Harness, harnesses
+from tests.support.runs.pipelines import CHAIN, GRAPH, Pipeline
+from tests.support.runs.roles import Roles
+from tests.support.servers.proxy import Proxy
+from tests.support.servers.redis_container import REDIS_8, RedisContainer, why_no_container
+from tests.support.servers.redis_server import RedisServer
 
 BROKER_VARIABLE = "PENSTOCK_TEST_BROKER"
 IMAGE = pytest.StashKey[str]()
@@ -90,3 +96,56 @@ def wait_until() -> Callable[..., None]:
             time.sleep(0.01)
 
     return wait
+
+
+@pytest.fixture
+def run(redis_url: str) -> Run:
+    return Run(redis_url)
+
+
+@pytest.fixture
+def proxy(redis_url: str, run: Run) -> Iterator[Proxy]:
+    """A way to the same broker on which replies get lost."""
+    run.load_scripts()
+    with Proxy(redis_url) as proxy:
+        yield proxy
+
+
+@pytest.fixture
+def gate(harness: Harness) -> Path:
+    """A file for which steps such as `Gated` wait as long as it is there. The module has a harness."""
+    path = harness.folder / "gate"
+    path.touch()
+    return path
+
+
+@pytest.fixture(scope="module")
+def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """With what it gives when it is left alone."""
+    for harness in harnesses(tmp_path_factory.mktemp("chain")):
+        yield Pipeline.left_alone(harness, CHAIN)
+
+
+@pytest.fixture(scope="module")
+def graph(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
+    """The same for the larger one."""
+    for harness in harnesses(tmp_path_factory.mktemp("graph")):
+        yield Pipeline.left_alone(harness, GRAPH)
+
+
+@pytest.fixture(scope="module")
+def acl_server() -> Iterator[RedisServer]:
+    """A server whose users a module may change."""
+    with RedisServer() as server:
+        yield server
+
+
+@pytest.fixture
+def roles(acl_server: RedisServer) -> Iterator[Roles]:
+    """The users of the ACL file, at an empty server."""
+    roles = Roles(acl_server.url)
+    roles.admin.flushall()
+    roles.admin.script_flush()
+    roles.admin.execute_command("ACL", "LOG", "RESET")
+    yield roles
+    roles.remove()

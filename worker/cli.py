@@ -70,11 +70,11 @@ def command(
     # Imported here, so that --help does not wait for it.
     from common.broker.connection import Connection
     from common.errors import UsageError
-    from common.printable import PrintableFormatter
     from common.settings import Settings
-    from worker.assembly import Place
-    from worker.finder import Finder
-    from worker.member import serve_run, serve_runs
+    from common.words.printable import PrintableFormatter
+    from worker.life.assembly import Place
+    from worker.life.finder import Finder
+    from worker.life.member import serve_run, serve_runs
 
     if bool(step) == all_steps:
         raise UsageError("say which step to work on: --step NAME, or --all-steps")

@@ -1,1 +1,1 @@
-"""Typed operations on the broker, over the scripts in `common/scripts`. Nothing else in the project imports redis."""
+"""Typed operations on the broker, over the scripts in `scripts`. Nothing else in the project imports redis."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.batch import DeadLetter, Failure, Result
 from common.broker.connection import Argument, Call, raise_first
 from common.broker.consumer import Consumer
 from common.broker.inbox import Taken
-from common.keys import GROUP
-from common.wire import encode_entry, encode_letters
+from common.protocol.batch import DeadLetter, Failure, Result
+from common.protocol.keys import GROUP
+from common.protocol.wire import encode_entry, encode_letters
 
 
 @dataclass(frozen=True, slots=True)

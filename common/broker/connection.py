@@ -28,7 +28,6 @@ from tenacity import (
 
 from common.broker.held import Held
 from common.broker.server_facts import ServerFacts, which_life
-from common.broker.shown_url import redact
 from common.broker.tls import check_options, handshake_fault
 from common.broker.url import SentinelUrl, parse_broker_url, what_is_wrong
 from common.errors import (
@@ -41,8 +40,9 @@ from common.errors import (
     RunGone,
     UsageError,
 )
-from common.forks import keep_private
-from common.keys import Keys
+from common.process.forks import keep_private
+from common.protocol.keys import Keys
+from common.words.shown_url import redact
 
 SENTINEL_SECONDS = 2.0
 """Within which a sentinel must answer: there are others."""
@@ -81,7 +81,7 @@ class Call:
 @cache
 def script_text(name: str) -> tuple[str, str]:
     """Source and content hash of a script."""
-    text = files("common").joinpath("scripts", f"{name}.lua").read_text()
+    text = files("common.broker").joinpath("scripts", f"{name}.lua").read_text()
     return text, hashlib.sha1(text.encode()).hexdigest()
 
 

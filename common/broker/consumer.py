@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from common.broker.connection import Argument, Connection
 from common.broker.runs import RunRegistry
 from common.errors import RunGone
-from common.keys import Keys
+from common.protocol.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)

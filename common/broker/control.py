@@ -9,16 +9,16 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import chain
 
-from common.batch import Batch, DeadLetter, Entry, PartWritten, Payload
 from common.broker.connection import Argument, Call, Connection
 from common.broker.held import holders
 from common.broker.journal import Journal
 from common.broker.payloads import BrokerPayloads
 from common.errors import BrokerFull, Fenced, Forgotten, RunError, WireError
-from common.fields import number
-from common.holder import Holder
-from common.keys import GROUP, HANDED_BACK, KEYS_PER_CALL, Keys
-from common.wire import (
+from common.protocol.batch import Batch, DeadLetter, Entry, PartWritten, Payload
+from common.protocol.fields import number
+from common.protocol.holder import Holder
+from common.protocol.keys import GROUP, HANDED_BACK, KEYS_PER_CALL, Keys
+from common.protocol.wire import (
     decode_batch,
     decode_pointer,
     encode_batch,

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 
 from common.broker.connection import Connection
-from common.fields import json_object
+from common.protocol.fields import json_object
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ import re
 from collections.abc import Iterable, Sequence
 
 from common.broker.connection import Connection
-from common.keys import Keys
+from common.protocol.keys import Keys
 
 _DIGEST = re.compile(r"([0-9a-f]{32})?")
 

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import replace
 
-from common.batch import Failure
 from common.broker.commits import Done
 from common.broker.connection import Argument, Call, raise_first
 from common.broker.consumer import Consumer
 from common.broker.deaths import Deaths
-from common.broker.generator_state import GeneratorState
 from common.errors import RunGone
-from common.keys import GROUP
-from common.wire import encode_entry, encode_letters
+from common.protocol.batch import Failure
+from common.protocol.generator_state import GeneratorState
+from common.protocol.keys import GROUP
+from common.protocol.wire import encode_entry, encode_letters
 
 
 class GeneratorOwnership:

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from common.keys import HANDED_BACK
+from common.protocol.keys import HANDED_BACK
 
 
 @dataclass(frozen=True, slots=True)

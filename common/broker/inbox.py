@@ -6,13 +6,13 @@ import logging
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from common.batch import Batch, DeadLetter
 from common.broker.connection import Argument, raise_first
 from common.broker.consumer import Consumer
 from common.broker.held import holders
 from common.errors import PayloadMissing, WireError
-from common.keys import GROUP, HANDED_BACK
-from common.wire import decode_batch, decode_pointer, encode_letters, is_pointer, message_of
+from common.protocol.batch import Batch, DeadLetter
+from common.protocol.keys import GROUP, HANDED_BACK
+from common.protocol.wire import decode_batch, decode_pointer, encode_letters, is_pointer, message_of
 
 MOST_HELD = 1_000
 """Entries that a worker may have in hand."""

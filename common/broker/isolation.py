@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from common.batch import Batch
 from common.broker.connection import Argument
 from common.broker.consumer import Consumer
 from common.broker.inbox import Taken
-from common.keys import GROUP
+from common.protocol.batch import Batch
+from common.protocol.keys import GROUP
 
 
 class IsolationNotes:

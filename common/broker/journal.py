@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.batch import Entry
 from common.broker.connection import Argument, Connection
 from common.errors import RunError, WireError
-from common.fields import number
-from common.keys import Keys
-from common.wire import decode_entry, message_of
+from common.protocol.batch import Entry
+from common.protocol.fields import number
+from common.protocol.keys import Keys
+from common.protocol.wire import decode_entry, message_of
 
 
 @dataclass(frozen=True, slots=True)

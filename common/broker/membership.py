@@ -9,7 +9,7 @@ from typing import Any
 
 from common.broker.consumer import Consumer
 from common.broker.step_notes import StepNotes
-from common.keys import GROUP
+from common.protocol.keys import GROUP
 
 EXIT_SECONDS = 10
 """How long a process that has left the run may take to end. Later on, its id may be another's."""

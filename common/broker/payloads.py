@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.batch import Payload
 from common.broker.connection import Connection
-from common.keys import Keys
+from common.protocol.batch import Payload
+from common.protocol.keys import Keys
 
 
 @dataclass(frozen=True, slots=True)

@@ -5,12 +5,12 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 
-from common.batch import DeadLetter
 from common.broker.connection import Connection
 from common.broker.consumer import Consumer
 from common.errors import WireError
-from common.keys import Keys
-from common.wire import decode_letters, message_of
+from common.protocol.batch import DeadLetter
+from common.protocol.keys import Keys
+from common.protocol.wire import decode_letters, message_of
 
 AT_ONCE = 1_000
 BYTES_AT_ONCE = 16_000_000

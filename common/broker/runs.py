@@ -9,14 +9,14 @@ from dataclasses import dataclass, replace
 from typing import Any, cast
 
 from common.broker.connection import Connection
-from common.broker.run_json import check_spec
 from common.errors import BrokerError, Fenced, OtherProtocol, RunError, SpecFault, WireError
-from common.fields import json_object, number
-from common.holder import Holder
-from common.keys import KEYS_PER_CALL, RUNS, Keys
-from common.run_options import RunOptions
-from common.status import ENDED, UNDER_WAY, RunStatus
-from common.wire import PROTOCOL
+from common.protocol.fields import json_object, number
+from common.protocol.holder import Holder
+from common.protocol.keys import KEYS_PER_CALL, RUNS, Keys
+from common.protocol.run_json import check_spec
+from common.protocol.run_options import RunOptions
+from common.protocol.status import ENDED, UNDER_WAY, RunStatus
+from common.protocol.wire import PROTOCOL
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
 

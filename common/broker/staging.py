@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from common.batch import Payload
 from common.broker.consumer import Consumer
 from common.broker.inbox import Taken
-from common.keys import GROUP, KEYS_PER_CALL
+from common.protocol.batch import Payload
+from common.protocol.keys import GROUP, KEYS_PER_CALL
 
 
 class Staging:

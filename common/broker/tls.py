@@ -7,8 +7,8 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from common.broker.shown_url import shown_value
 from common.broker.url import WrongUrl
+from common.words.shown_url import shown_value
 
 _FILES = {
     "ssl_ca_certs": "the certificates of the authorities that are trusted",

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from difflib import get_close_matches
 from urllib.parse import SplitResult, parse_qsl, unquote, urlencode, urlsplit, urlunsplit
 
-from common.broker.shown_url import OPTIONS
+from common.words.shown_url import OPTIONS
 
 SCHEMES = {"redis+sentinel": "redis", "rediss+sentinel": "rediss"}
 """Scheme -> the scheme of a URL of one server; `rediss+sentinel` is TLS, to the sentinels as well."""

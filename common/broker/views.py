@@ -7,8 +7,8 @@ from dataclasses import dataclass
 
 from common.broker.connection import Connection
 from common.broker.held import holders
-from common.fields import number
-from common.keys import GROUP, HISTORIES, Keys
+from common.protocol.fields import number
+from common.protocol.keys import GROUP, HISTORIES, Keys
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Published:
 
 
 class Views:
-    """Publishes and reads what a run looks like. Messages are bytes here; `coordinator/view_codec.py` knows them."""
+    """Publishes and reads what a run looks like. Views are bytes here; `coordinator/view/view_codec.py` reads them."""
 
     def __init__(self, connection: Connection, run_id: str) -> None:
         self.keys = Keys(run_id)

@@ -8,13 +8,13 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from common.catalogue import STEP_KINDS
-from common.constructors import nested_fields
 from common.errors import Loc, PenstockError, SpecFault, StepNotHere, UnknownType, describe
-from common.faults import known_fields, validation_faults
-from common.registry import Namespace, NotHere
-from common.spec import PipelineSpec, StepSpec, absolute_path
+from common.naming.catalogue import STEP_KINDS
+from common.naming.registry import Namespace, NotHere
+from common.parameters.constructors import nested_fields
+from common.spec.spec import PipelineSpec, StepSpec, absolute_path
 from common.steps.base import BaseStep
+from common.words.faults import known_fields, validation_faults
 
 STEP_NAMES: Namespace[BaseStep] = Namespace(
     "step",

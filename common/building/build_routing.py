@@ -8,12 +8,12 @@ from dataclasses import replace
 from inspect import Parameter
 from typing import Any
 
-from common.catalogue import paths
 from common.errors import Loc, SpecFault, UnknownType, UsageError, describe
-from common.faults import hint, shown
-from common.registry import resolve_function
+from common.naming.catalogue import paths
+from common.naming.registry import resolve_function
 from common.routing import RoutingBatchFunction, is_factory
-from common.spec import PipelineSpec, RoutingSpec
+from common.spec.spec import PipelineSpec, RoutingSpec
+from common.words.faults import hint, shown
 
 
 def build_routing(spec: PipelineSpec, *, allow: Sequence[str] = ()) -> dict[str, RoutingBatchFunction]:

@@ -6,9 +6,9 @@ from collections.abc import Collection, Mapping
 from typing import Literal
 
 from common.errors import SpecFault
-from common.faults import LISTED_NAMES, nearest
 from common.steps.base import BaseStep, GeneratorStep, StepColumns
 from common.steps.mappings import output_names
+from common.words.faults import LISTED_NAMES, nearest
 
 
 def declared_columns(step: BaseStep, which: Literal["inputs", "outputs"]) -> dict[str, bool]:

@@ -6,9 +6,9 @@ from typing import Literal
 
 from pydantic import BaseModel, Field, field_validator
 
-from common.components import components
+from common.building.components import components
 from common.errors import SpecFault
-from common.runtime_parameters import RuntimeOption
+from common.parameters.runtime_parameters import RuntimeOption
 from common.steps.base import BaseStep
 
 DevicesWanted = int | list[int]

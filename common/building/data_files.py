@@ -6,12 +6,12 @@ from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
+from common.building.stand_in import StandIn, Undescribed
 from common.errors import FileChanged, UsageError
-from common.stand_in import StandIn, Undescribed
 from common.steps.base import BaseStep
-from common.steps.file_loader import FileLoader
-from common.steps.file_sources import FileSource
-from common.steps.file_states import DataFiles, digest_of
+from common.steps.loading.file_loader import FileLoader
+from common.steps.loading.file_sources import FileSource
+from common.steps.loading.file_states import DataFiles, digest_of
 
 
 def data_files(steps: Mapping[str, BaseStep]) -> dict[str, DataFiles]:

@@ -14,15 +14,15 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
-from common.columns import declared_columns, leaving_columns
-from common.components import components, language_models
-from common.cuda import devices_wanted
+from common.building.columns import declared_columns, leaving_columns
+from common.building.components import components, language_models
+from common.building.cuda import devices_wanted
+from common.code.source import Sources
 from common.errors import WireError
-from common.fields import first_problem
 from common.llms.base import LLM
-from common.process_signature import process_parameters, takes_rows
-from common.source import Sources
+from common.protocol.fields import first_problem
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step, StepKind
+from common.steps.process_signature import process_parameters, takes_rows
 
 KINDS: Mapping[StepKind, type[BaseStep]] = {
     "generator": GeneratorStep,
@@ -65,7 +65,7 @@ class StepDescriptor:
         columns: those that leave a generator; None where they depend on the data, and for the other kinds.
         process: parameters of `process`; none for an asynchronous step.
         coroutine: is `process_row` asynchronous?
-        devices: GPUs that each worker of it takes, see `common.cuda`.
+        devices: GPUs that each worker of it takes, see `common.building.cuda`.
         fingerprint: of a generator's data.
         parameters: JSON Schema of all its parameters; empty where it has none.
     """

@@ -1,4 +1,4 @@
-"""From a step, or a routing function, to its spec: the inverse of `common.build` and `common.build_routing`."""
+"""From a step, or a routing function, to its spec: the inverse of `build` and `build_routing`."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from typing import Any
 from pydantic import BaseModel
 
 from common.errors import UsageError
-from common.plain_data import dump_fields, dump_value
-from common.registry import spec_type
+from common.naming.plain_data import dump_fields, dump_value
+from common.naming.registry import spec_type
 from common.routing import RoutingBatchFunction
-from common.spec import absolute_path
+from common.spec.spec import absolute_path
 from common.steps.base import BaseStep
 
 

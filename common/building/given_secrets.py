@@ -7,7 +7,7 @@ from collections.abc import Iterable, Iterator, Mapping
 
 from pydantic import BaseModel, SecretStr
 
-from common.components import components
+from common.building.components import components
 from common.steps.base import BaseStep
 
 SECRETS_VARIABLE = "PENSTOCK_SECRETS"

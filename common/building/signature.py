@@ -8,19 +8,19 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from common.data_files import data_files
-from common.descriptor import component_classes, model_identities
-from common.dump import dump_parameters, dump_routing
+from common.building.data_files import data_files
+from common.building.descriptor import component_classes, model_identities
+from common.building.dump import dump_parameters, dump_routing
+from common.building.signed_parameters import parameters_as_written, signed_parameters
+from common.building.stand_in import Undescribed
+from common.code.source import Sources
 from common.errors import UsageError
 from common.llms.base import LLM
-from common.registry import spec_type
+from common.naming.registry import spec_type
 from common.routing import RoutingBatchFunction
-from common.signed_parameters import parameters_as_written, signed_parameters
-from common.source import Sources
-from common.spec import PipelineSpec, StepSpec
-from common.stand_in import Undescribed
+from common.spec.spec import PipelineSpec, StepSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
-from common.steps.file_states import DataFiles
+from common.steps.loading.file_states import DataFiles
 
 VERSION = 2
 """Of the signature: another one makes another run of everything."""

@@ -11,10 +11,10 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from common.catalogue import paths
-from common.components import Holds, held_by
-from common.cuda import CudaDevicePlacementMixin
+from common.building.components import Holds, held_by
+from common.building.cuda import CudaDevicePlacementMixin
 from common.llms.base import LLM
+from common.naming.catalogue import paths
 from common.steps.base import BaseStep
 
 _PLACEMENT = frozenset({"cuda_devices", "disable_cuda_device_placement"})

@@ -10,11 +10,11 @@ from typing import Any, ClassVar
 
 from pydantic import ConfigDict, ValidationError
 
-from common.descriptor import KINDS, ProcessParameter, StepDescriptor, unreadable_descriptor
+from common.building.descriptor import KINDS, ProcessParameter, StepDescriptor, unreadable_descriptor
 from common.errors import SpecFault
-from common.faults import dotted, validation_faults
-from common.spec import StepSpec
+from common.spec.spec import StepSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GeneratorStepOutput, Step, StepInput, StepOutput
+from common.words.faults import dotted, validation_faults
 
 
 class Undescribed:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from functools import lru_cache
 from pathlib import Path
 
-from common.code_scope import Folders, Scope, Scopes
+from common.code.scope import Folders, Scope, Scopes
 
 Module = tuple[str, Path]
 """Its name and its file."""

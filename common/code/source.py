@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.import_closure import ImportClosures
-from common.import_names import importable_module
+from common.code.import_closure import ImportClosures
+from common.code.import_names import importable_module
 from common.location import OUR_PACKAGES
 
 _FOREIGN = sys.stdlib_module_names | {"pydantic", "pydantic_core"}

@@ -5,14 +5,14 @@ Type checkers read `__init__.pyi`, which is written from this.
 
 from __future__ import annotations
 
-from common.catalogue import modules
-from common.lazy_names import LazyNames
+from common.naming.catalogue import modules
+from common.naming.lazy_names import LazyNames
 
 _NAMES = LazyNames(
     __name__,
     {
         **dict.fromkeys(("LLM", "ChatMessage", "Generation"), "common.llms.base"),
-        "CudaDevicePlacementMixin": "common.cuda",
+        "CudaDevicePlacementMixin": "common.building.cuda",
         **modules("LLM"),
     },
 )

@@ -1,6 +1,6 @@
-# Written by docs/make_steps_page.py from common/catalogue.py.
+# Written by docs/make_steps_page.py from common/naming/catalogue.py.
 
-from common.cuda import CudaDevicePlacementMixin as CudaDevicePlacementMixin
+from common.building.cuda import CudaDevicePlacementMixin as CudaDevicePlacementMixin
 from common.llms.base import LLM as LLM
 from common.llms.base import ChatMessage as ChatMessage
 from common.llms.base import Generation as Generation

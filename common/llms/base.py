@@ -11,12 +11,12 @@ from typing import Any, ClassVar, Literal, Self, TypedDict
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, core_schema
 
-from common.catalogue import paths
-from common.constructors import ExplainedType
-from common.faults import hint
-from common.plain_data import dump_value
-from common.registry import NamedByType, Namespace
-from common.runtime_parameters import RuntimeOption, RuntimeParametersMixin
+from common.naming.catalogue import paths
+from common.naming.plain_data import dump_value
+from common.naming.registry import NamedByType, Namespace
+from common.parameters.constructors import ExplainedType
+from common.parameters.runtime_parameters import RuntimeOption, RuntimeParametersMixin
+from common.words.faults import hint
 
 
 class ChatMessage(TypedDict):

@@ -11,9 +11,9 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, PrivateAttr, SecretStr, field_validator
 
 from common.errors import RowError, RunError, UsageError
-from common.faults import hint
 from common.llms.base import LLM, ChatMessage, Generation
-from common.runtime_parameters import RuntimeOption, RuntimeParameter
+from common.parameters.runtime_parameters import RuntimeOption, RuntimeParameter
+from common.words.faults import hint
 
 if TYPE_CHECKING:
     from openai import APIStatusError, AsyncOpenAI

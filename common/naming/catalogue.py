@@ -38,24 +38,51 @@ class Entry:
 
 
 CATALOGUE = (
-    Entry("generator step", "LoadDataFromDicts", "common.steps.data", "rows that the spec itself has"),
-    Entry("generator step", "LoadDataFromFile", "common.steps.files", "rows of data files, here or at URLs"),
-    Entry("generator step", "LoadDataFromDisk", "common.steps.disk", "rows of a dataset that was saved"),
-    Entry("generator step", "LoadDataFromHub", "common.steps.hub", "rows of a dataset of the Hugging Face Hub"),
-    Entry("generator step", "DataSampler", "common.steps.data_sampler", "lists of values, drawn at random"),
-    Entry("step", "KeepColumns", "common.steps.columns", "keeps some columns, and their order"),
-    Entry("step", "ExpandColumns", "common.steps.columns", "a row of each element of a list"),
-    Entry("step", "MergeColumns", "common.steps.columns", "a list of several columns of a row"),
-    Entry("step", "GroupColumns", "common.steps.columns", "joins rows of several steps, a list of each column"),
-    Entry("step", "CombineOutputs", "common.steps.columns", "joins rows of several steps, with the columns of all"),
-    Entry("step", "TruncateTextColumn", "common.steps.truncate", "cuts texts to a number of characters or tokens"),
-    Entry("global step", "MinHashDedup", "common.steps.minhash", "marks texts that others nearly equal", "dedup"),
-    Entry("global step", "PushToHub", "common.steps.hub", "pushes its rows to the Hugging Face Hub"),
-    Entry("step", "ConversationTemplate", "common.steps.conversations", "a conversation of question and answer"),
-    Entry("step", "FormatTextGenerationSFT", "common.steps.conversations", "messages for SFT, of an instruction"),
-    Entry("step", "FormatChatGenerationSFT", "common.steps.conversations", "messages for SFT, of a conversation"),
-    Entry("step", "FormatTextGenerationDPO", "common.steps.preferences", "preference pairs of an instruction"),
-    Entry("step", "FormatChatGenerationDPO", "common.steps.preferences", "preference pairs of a conversation"),
+    Entry("generator step", "LoadDataFromDicts", "common.steps.loading.data", "rows that the spec itself has"),
+    Entry("generator step", "LoadDataFromFile", "common.steps.loading.files", "rows of data files, here or at URLs"),
+    Entry("generator step", "LoadDataFromDisk", "common.steps.loading.disk", "rows of a dataset that was saved"),
+    Entry("generator step", "LoadDataFromHub", "common.steps.loading.hub", "rows of a dataset of the Hugging Face Hub"),
+    Entry("generator step", "DataSampler", "common.steps.loading.data_sampler", "lists of values, drawn at random"),
+    Entry("step", "KeepColumns", "common.steps.columns.rearrange", "keeps some columns, and their order"),
+    Entry("step", "ExpandColumns", "common.steps.columns.rearrange", "a row of each element of a list"),
+    Entry("step", "MergeColumns", "common.steps.columns.rearrange", "a list of several columns of a row"),
+    Entry(
+        "step", "GroupColumns", "common.steps.columns.rearrange", "joins rows of several steps, a list of each column"
+    ),
+    Entry(
+        "step",
+        "CombineOutputs",
+        "common.steps.columns.rearrange",
+        "joins rows of several steps, with the columns of all",
+    ),
+    Entry(
+        "step", "TruncateTextColumn", "common.steps.columns.truncate", "cuts texts to a number of characters or tokens"
+    ),
+    Entry(
+        "global step", "MinHashDedup", "common.steps.columns.minhash", "marks texts that others nearly equal", "dedup"
+    ),
+    Entry("global step", "PushToHub", "common.steps.loading.hub", "pushes its rows to the Hugging Face Hub"),
+    Entry(
+        "step", "ConversationTemplate", "common.steps.formatting.conversations", "a conversation of question and answer"
+    ),
+    Entry(
+        "step",
+        "FormatTextGenerationSFT",
+        "common.steps.formatting.conversations",
+        "messages for SFT, of an instruction",
+    ),
+    Entry(
+        "step",
+        "FormatChatGenerationSFT",
+        "common.steps.formatting.conversations",
+        "messages for SFT, of a conversation",
+    ),
+    Entry(
+        "step", "FormatTextGenerationDPO", "common.steps.formatting.preferences", "preference pairs of an instruction"
+    ),
+    Entry(
+        "step", "FormatChatGenerationDPO", "common.steps.formatting.preferences", "preference pairs of a conversation"
+    ),
     Entry("task", "TextGeneration", "common.steps.tasks.text_generation", "asks a model for a text"),
     Entry("LLM", "OpenAILLM", "common.llms.openai", "any endpoint that speaks OpenAI's chat completions API"),
     Entry("LLM", "EchoLLM", "common.llms.echo", "no model: repeats a sentence of the prompt"),

@@ -10,7 +10,7 @@ from pydantic import BaseModel, SecretStr
 from pydantic_core import PydanticSerializationError, to_jsonable_python
 
 from common.errors import UsageError
-from common.registry import NamedByType, spec_type
+from common.naming.registry import NamedByType, spec_type
 
 
 def dump_fields(model: BaseModel, without: Collection[str] = ()) -> dict[str, Any]:

@@ -18,11 +18,11 @@ from types import ModuleType
 from typing import Any, Generic, TypeVar
 
 import common
-from common.catalogue import Kind, built_in_name, paths
+from common.code.import_names import import_by_name, import_name
 from common.errors import PenstockError, UnknownType, UsageError
-from common.faults import nearest
-from common.import_names import import_by_name, import_name
 from common.location import OUR_PACKAGES, place_of
+from common.naming.catalogue import Kind, built_in_name, paths
+from common.words.faults import nearest
 
 T = TypeVar("T")
 

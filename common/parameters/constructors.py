@@ -9,9 +9,9 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from common.errors import Loc, UnknownType
-from common.faults import dotted, hint, known_fields
-from common.registry import NamedByType
-from common.runtime_parameters import field_model
+from common.naming.registry import NamedByType
+from common.parameters.runtime_parameters import field_model
+from common.words.faults import dotted, hint, known_fields
 
 if TYPE_CHECKING:
     from pydantic._internal._model_construction import ModelMetaclass

@@ -15,8 +15,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from common.durable import sync_folder, sync_tree
 from common.errors import RunError, UsageError
+from common.payloads.durable import sync_folder, sync_tree
 
 ARTIFACTS = "artifacts"
 """Folder of a run directory, and of a dataset: `artifacts/<step>/<name>/`."""

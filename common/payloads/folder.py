@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from common.durable import sync_file, sync_folder
 from common.errors import StoreAway, StoreError
-from common.secret_marks import has_password
+from common.payloads.durable import sync_file, sync_folder
+from common.words.secret_marks import has_password
 
 _PERMANENT = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 _MISTAKES = (ImportError, ValueError, TypeError, NotImplementedError)

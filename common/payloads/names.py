@@ -7,7 +7,7 @@ import re
 import secrets
 from dataclasses import dataclass
 
-from common.step_name import STEP_NAME
+from common.protocol.step_name import STEP_NAME
 
 _NAME = re.compile(rf"({STEP_NAME.pattern})" r"-(\d{1,16})-(\d{1,16})-[0-9a-f]{12}\.([0-9a-f]{32})")
 

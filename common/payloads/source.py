@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.batch import Payload
 from common.broker.payloads import BrokerPayloads
 from common.errors import PayloadLost, PayloadMissing
-from common.payloads import FileStore
+from common.payloads.stores import FileStore
+from common.protocol.batch import Payload
 
 
 @dataclass(frozen=True, slots=True)

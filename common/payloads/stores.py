@@ -26,10 +26,10 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from common.batch import Payload
 from common.errors import PayloadCorrupt, PayloadLost, PayloadMissing, StoreAway, StoreError
-from common.folder import Folder
-from common.payload_names import digest_of, make_name, parse_name
+from common.payloads.folder import Folder
+from common.payloads.names import digest_of, make_name, parse_name
+from common.protocol.batch import Payload
 
 MARK = "penstock-run"
 """A file with the run's id. A worker that does not find it looks at another folder than the coordinator."""

@@ -6,8 +6,8 @@ from io import StringIO
 
 import click
 
-from common.printable import printable
-from common.redaction import hide_passwords
+from common.words.printable import printable
+from common.words.redaction import hide_passwords
 
 
 def say_error(command: str, error: Exception) -> None:

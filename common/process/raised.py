@@ -1,8 +1,8 @@
 """What the code of a step raises is an error of that step, also where Python means the end of a process or a task.
 
 SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError and others that derive from BaseException alone come from
-the step: the signals of a worker raise nothing (`common/signals.py`), and nobody cancels what a step runs in, except
-for a row that takes too long.
+the step: the signals of a worker raise nothing (`common/process/signals.py`), and nobody cancels what a step runs in,
+except for a row that takes too long.
 """
 
 from __future__ import annotations

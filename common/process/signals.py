@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 
 from common.errors import EXIT_STOPPED
-from common.forks import keep_handler, keep_private
+from common.process.forks import keep_handler, keep_private
 
 STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 

@@ -6,8 +6,8 @@ import json
 import re
 from dataclasses import dataclass
 
-from common.fields import json_object
-from common.printable import one_line
+from common.protocol.fields import json_object
+from common.words.printable import one_line
 
 LONGEST_HOST = 300
 _NAME = re.compile(r"process (\d+) on (.+)")

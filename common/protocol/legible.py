@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from common.codec import Row, check_row
 from common.errors import RowError
+from common.protocol.codec import Row, check_row
 
 _LONGEST = 10_000
 """Characters of a value that rows cannot hold."""

@@ -6,8 +6,8 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from common.fields import first_problem
-from common.step_name import StepName
+from common.protocol.fields import first_problem
+from common.protocol.step_name import StepName
 
 
 class SpecShape(BaseModel):

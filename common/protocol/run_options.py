@@ -8,8 +8,8 @@ from functools import cache
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from common.fields import first_problem
-from common.step_name import StepName
+from common.protocol.fields import first_problem
+from common.protocol.step_name import StepName
 
 
 @dataclass(frozen=True, slots=True)

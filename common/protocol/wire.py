@@ -12,7 +12,8 @@ from typing import Any, TypeVar
 
 import msgpack
 
-from common.batch import (
+from common.errors import RowError, WireError
+from common.protocol.batch import (
     Batch,
     Chunk,
     DeadLetter,
@@ -26,9 +27,8 @@ from common.batch import (
     Routed,
     Slice,
 )
-from common.codec import decode_rows, encode_rows
-from common.errors import RowError, WireError
-from common.step_name import STEP_NAME
+from common.protocol.codec import decode_rows, encode_rows
+from common.protocol.step_name import STEP_NAME
 
 PROTOCOL = 3
 SLICES_IN_A_MESSAGE = 1_000

@@ -6,9 +6,9 @@ import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from common.catalogue import STEP_KINDS, Kind, paths
 from common.errors import Loc, SpecFault
-from common.faults import nearest
+from common.naming.catalogue import STEP_KINDS, Kind, paths
+from common.words.faults import nearest
 
 _NOT_PARAMETERS = frozenset(
     {"type_info", "runtime_parameters_info", "use_cache", "jobs_ids", "name", "is_distiset", "keep_in_memory"}

@@ -8,9 +8,9 @@ from typing import Any
 from pydantic import BaseModel
 
 from common.errors import Loc, SpecError
-from common.faults import dotted, hint, shown
-from common.redaction import hide_secrets, hide_to_the_end
-from common.yaml_source import YamlSource
+from common.spec.yaml_source import YamlSource
+from common.words.faults import dotted, hint, shown
+from common.words.redaction import hide_secrets, hide_to_the_end
 
 _NO_PARAMETERS = ("type", "after", "name")
 

@@ -7,11 +7,11 @@ from collections.abc import Iterator, Mapping
 from itertools import pairwise
 from typing import Any
 
-from common.broker.shown_url import HIDDEN
 from common.errors import Loc, SpecFault
-from common.faults import dotted, shown
-from common.redaction import hide_passwords, hide_to_the_end
-from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_setting, is_secret_value
+from common.words.faults import dotted, shown
+from common.words.redaction import hide_passwords, hide_to_the_end
+from common.words.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_setting, is_secret_value
+from common.words.shown_url import HIDDEN
 
 _COLUMN_NAMES = frozenset({"input_mappings", "output_mappings"})
 _ROWS = frozenset({"data", "rows", "examples", "few_shot_examples"})

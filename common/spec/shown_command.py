@@ -7,12 +7,12 @@ import shlex
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 
-from common.broker.shown_url import HIDDEN, redact
 from common.errors import SpecError
-from common.redaction import hide_passwords, hide_to_the_end
-from common.secret_marks import is_secret_header, is_secret_name, is_secret_setting, is_secret_value
-from common.secrets import holds_secret
-from common.yaml_source import YamlSource
+from common.spec.secrets import holds_secret
+from common.spec.yaml_source import YamlSource
+from common.words.redaction import hide_passwords, hide_to_the_end
+from common.words.secret_marks import is_secret_header, is_secret_name, is_secret_setting, is_secret_value
+from common.words.shown_url import HIDDEN, redact
 
 _ASSIGNMENT = re.compile(r"(-{0,2}([\w.-]+)([=:]))(.*)", re.DOTALL)
 _STRUCTURED = re.compile(r"[\[{\n]|:\s")

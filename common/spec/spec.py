@@ -13,16 +13,16 @@ from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from common.catalogue import STEP_KINDS, paths
-from common.distilabel_format import from_distilabel, is_distilabel
 from common.errors import Loc, SpecError, SpecFault, UsageError
-from common.faults import hint, known_fields, shown, validation_faults
-from common.overrides import apply_override
-from common.redaction import hide_to_the_end
-from common.requirements import parse_requirement
-from common.secrets import hide_given, refuse_secrets
-from common.step_name import StepName
-from common.yaml_source import MOST_TEXT, YamlSource
+from common.naming.catalogue import STEP_KINDS, paths
+from common.protocol.step_name import StepName
+from common.spec.distilabel_format import from_distilabel, is_distilabel
+from common.spec.overrides import apply_override
+from common.spec.requirements import parse_requirement
+from common.spec.secrets import hide_given, refuse_secrets
+from common.spec.yaml_source import MOST_TEXT, YamlSource
+from common.words.faults import hint, known_fields, shown, validation_faults
+from common.words.redaction import hide_to_the_end
 
 
 def _as_list(value: Any) -> Any:

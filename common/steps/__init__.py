@@ -5,8 +5,8 @@ Type checkers read `__init__.pyi`, which is written from this.
 
 from __future__ import annotations
 
-from common.catalogue import STEP_KINDS, modules
-from common.lazy_names import LazyNames
+from common.naming.catalogue import STEP_KINDS, modules
+from common.naming.lazy_names import LazyNames
 
 _BASE = "common.steps.base"
 _NAMES = LazyNames(
@@ -14,10 +14,10 @@ _NAMES = LazyNames(
     {
         **dict.fromkeys(("AsyncStep", "GeneratorStep", "GlobalStep", "Step", "StepResources"), _BASE),
         **dict.fromkeys(("GeneratorStepOutput", "Row", "StepInput", "StepOutput"), _BASE),
-        "CudaDevicePlacementMixin": "common.cuda",
-        "RuntimeParameter": "common.runtime_parameters",
-        "RuntimeParametersMixin": "common.runtime_parameters",
-        "make_generator_step": "common.steps.generator_step",
+        "CudaDevicePlacementMixin": "common.building.cuda",
+        "RuntimeParameter": "common.parameters.runtime_parameters",
+        "RuntimeParametersMixin": "common.parameters.runtime_parameters",
+        "make_generator_step": "common.steps.loading.generator_step",
         "requirements": "common.steps.required_packages",
         "step": "common.steps.decorator",
         **modules(*STEP_KINDS),

@@ -14,12 +14,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
 
-from common.artifacts import ArtifactStore, WriteFunction
-from common.constructors import ExplainedType
 from common.errors import UsageError
-from common.runtime_parameters import RuntimeOption, RuntimeParametersMixin
-from common.runtime_parameters import RuntimeParameter as RuntimeParameter
-from common.step_name import STEP_NAME
+from common.parameters.constructors import ExplainedType
+from common.parameters.runtime_parameters import RuntimeOption, RuntimeParametersMixin
+from common.parameters.runtime_parameters import RuntimeParameter as RuntimeParameter
+from common.payloads.artifacts import ArtifactStore, WriteFunction
+from common.protocol.step_name import STEP_NAME
 from common.steps.graph import Connectable, StepGraph, current_graph
 from common.steps.step_type import StepType
 

@@ -12,10 +12,10 @@ from pydantic import Field
 from pydantic.fields import FieldInfo
 
 from common.errors import UsageError
-from common.faults import hint
-from common.process_signature import takes_rows
-from common.runtime_parameters import RuntimeParameterMarker, parts
+from common.parameters.runtime_parameters import RuntimeParameterMarker, parts
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Row, Step, StepColumns
+from common.steps.process_signature import takes_rows
+from common.words.faults import hint
 
 StepType = Literal["normal", "global", "generator", "async"]
 Function = Callable[..., Any]

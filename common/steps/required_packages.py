@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 from common.errors import UsageError
-from common.requirements import parse_requirement
+from common.spec.requirements import parse_requirement
 from common.steps.base import BaseStep
 
 Class = TypeVar("Class", bound=type[BaseStep])

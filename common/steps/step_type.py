@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.constructors import ExplainedType
+from common.parameters.constructors import ExplainedType
 
 
 class StepType(ExplainedType):

@@ -17,8 +17,8 @@ from jinja2.sandbox import MAX_RANGE, ImmutableSandboxedEnvironment
 from jinja2.utils import Cycler, Joiner, Namespace
 from markupsafe import Markup
 
+from common.cells import kind_of
 from common.errors import RowError
-from common.steps.cells import kind_of
 from common.templates.budget import Budget, TemplateRefused, TemplateTooLarge
 from common.templates.charging import COMPARE, COMPARISONS, CONCAT, EACH, LOOK, MADE, SPEND, Charging
 from common.templates.formats import ESCAPED, formatted

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from functools import cached_property
 from typing import Any
 
+from common.cells import kind_of
 from common.errors import RowError
-from common.steps.cells import kind_of
 from common.templates.budget import TemplateTooLarge
 
 MOST_TEXT = 1_000_000

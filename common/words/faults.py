@@ -10,7 +10,7 @@ from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
 from common.errors import Loc, SpecFault
-from common.redaction import hide_secrets, hide_to_the_end
+from common.words.redaction import hide_secrets, hide_to_the_end
 
 LISTED_NAMES = 12
 

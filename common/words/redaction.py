@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterator
 from urllib.parse import unquote
 
-from common.broker.shown_url import HIDDEN, redact
-from common.secret_marks import is_secret_setting
+from common.words.secret_marks import is_secret_setting
+from common.words.shown_url import HIDDEN, redact
 
 # What is read may be a line of a megabyte: no pattern here starts over within a word that it has looked through, and a
 # value is read only behind the name of a secret.

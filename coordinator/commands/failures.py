@@ -12,14 +12,14 @@ from typing import TYPE_CHECKING
 import click
 
 from coordinator.commands.options import broker_option, cache_option, run_argument, say
-from coordinator.console import show
+from coordinator.view.console import show
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from common.batch import DeadLetter
-    from coordinator.failures import FailureLog
-    from coordinator.lookup import FoundRun
+    from common.protocol.batch import DeadLetter
+    from coordinator.runs.failures import FailureLog
+    from coordinator.runs.lookup import FoundRun
 
 ROWS_SHOWN = 20
 KINDS_SHOWN = 15
@@ -50,8 +50,8 @@ def failures(
     They are kept in the run directory, so this works on the coordinator's host, while the run goes on and after it.
     """
     from common.errors import UsageError
-    from coordinator.failures import FailureLog
-    from coordinator.lookup import find_run
+    from coordinator.runs.failures import FailureLog
+    from coordinator.runs.lookup import find_run
 
     found = find_run(run_id, cache_dir, broker)
     if found.directory is None:
@@ -72,7 +72,7 @@ def failures(
 
 def _check_step(log: FailureLog, step: str) -> None:
     from common.errors import UsageError
-    from common.faults import hint
+    from common.words.faults import hint
 
     counts = log.counts()
     if counts and step not in counts:
@@ -80,7 +80,7 @@ def _check_step(log: FailureLog, step: str) -> None:
 
 
 def _show(found: FoundRun, letters: Iterator[DeadLetter], limit: int, step: str | None) -> None:
-    from coordinator.wording import count
+    from common.words.wording import count
 
     kinds: dict[tuple[str, str], tuple[int, str]] = {}
     shown: list[DeadLetter] = []
@@ -114,7 +114,7 @@ def _table(kinds: dict[tuple[str, str], tuple[int, str]], others: int) -> Table:
     from rich.table import Table
     from rich.text import Text
 
-    from common.printable import one_line
+    from common.words.printable import one_line
 
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("step", overflow="fold")
@@ -134,8 +134,8 @@ def _show_letter(letter: DeadLetter) -> None:
     from rich.table import Table
     from rich.text import Text
 
-    from common.printable import one_line
-    from coordinator.wording import count
+    from common.words.printable import one_line
+    from common.words.wording import count
 
     place = f"{one_line(letter.step, 64)}  batch {letter.seq}, row {letter.position}"
     tried = f"  {count(letter.attempts, 'attempt')}, worker {one_line(letter.worker, 40) or 'unknown'}"

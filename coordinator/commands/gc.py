@@ -25,8 +25,8 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     """
     from common.cache import cache_directory
     from common.errors import EXIT_FAILED
-    from coordinator.old_runs import OldRuns
-    from coordinator.wording import count
+    from common.words.wording import count
+    from coordinator.runs.old_runs import OldRuns
 
     def keep(run_id: str, why: object) -> None:
         say(f"kept {run_id}: {why}", err=True)

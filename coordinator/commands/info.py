@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from coordinator.commands.options import allow_option, set_option, spec_argument, workers_option
-from coordinator.console import show
+from coordinator.view.console import show
 
 
 @click.command(short_help="Show a pipeline: its graph, its steps, their parameters.")
@@ -17,7 +17,7 @@ from coordinator.console import show
 @workers_option
 def info(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], workers: str) -> None:
     """Shows the graph of SPEC and each step: its class, its columns, its parameters with values and defaults."""
-    from coordinator.description import describe
-    from coordinator.load import prepare
+    from coordinator.plan.load import prepare
+    from coordinator.view.description import describe
 
     show(describe(prepare(spec, overrides, allow, to_run=False, external=workers == "external")))

@@ -10,7 +10,7 @@ from typing import Any, Literal, TypeVar, get_args, get_origin
 
 import click
 
-from coordinator.request import RunRequest, options_of
+from coordinator.identity.request import RunRequest, options_of
 
 F = TypeVar("F", bound=Callable[..., Any])
 UNITS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400, "w": 7 * 86_400}
@@ -77,6 +77,6 @@ class Age(click.ParamType[float]):
 
 def say(text: str, *, err: bool = False) -> None:
     """Prints a line in which something may come from elsewhere: a run's id at a broker, an error of an endpoint."""
-    from common.printable import printable
+    from common.words.printable import printable
 
     click.echo(printable(text), err=err)

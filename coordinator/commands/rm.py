@@ -20,10 +20,10 @@ def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
     A copy that `run --output` made stays. A run that is being coordinated is not removed; stop it first.
     """
     from common.cache import cache_directory
-    from coordinator.lookup import find_run
-    from coordinator.removal import disk_size, remove_run
-    from coordinator.run_list import sweep_cache
-    from coordinator.wording import count, size
+    from common.words.wording import count, size
+    from coordinator.runs.lookup import find_run
+    from coordinator.runs.removal import disk_size, remove_run
+    from coordinator.runs.run_list import sweep_cache
 
     sweep_cache(cache_directory(cache_dir))
     found = find_run(run_id, cache_dir, broker, condemned=True)

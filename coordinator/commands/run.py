@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from coordinator.commands.options import run_options, spec_argument
-from coordinator.console import make_console
+from coordinator.view.console import make_console
 
 
 @click.command(short_help="Run a pipeline, or go on with it.")
@@ -32,10 +32,10 @@ def run(spec: Path, **options: Any) -> None:
       75   another coordinator has the run; --standby waits for it
       130  stopped; the same command goes on
     """
-    from coordinator.progress import make_reporter
-    from coordinator.request import RunRequest
-    from coordinator.run import execute
-    from coordinator.run_command import resume_command
+    from coordinator.identity.request import RunRequest
+    from coordinator.identity.run_command import resume_command
+    from coordinator.launch.run import execute
+    from coordinator.view.progress import make_reporter
 
     request = RunRequest(spec=spec, **options)
     with make_reporter(make_console(), "" if request.dry_run else resume_command(request)) as reporter:

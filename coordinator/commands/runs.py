@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 
 import click
 
-from common.status import UNDER_WAY
+from common.protocol.status import UNDER_WAY
 from coordinator.commands.options import broker_option, cache_option, say
-from coordinator.console import show
+from coordinator.view.console import show
 
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from coordinator.run_directory import RunDirectory, RunRecord
+    from coordinator.runs.run_directory import RunDirectory, RunRecord
 
 COLOURS = {"complete": "green", "running": "cyan", "starting": "cyan", "failed": "red", "halted": "red"}
 
@@ -40,7 +40,7 @@ class Listed:
 def runs(broker: str | None, cache_dir: Path | None) -> None:
     """Lists the runs that have a directory here, the newest first, and with --broker those that are known there."""
     from common.cache import cache_directory
-    from coordinator.run_list import list_runs
+    from coordinator.runs.run_list import list_runs
 
     cache = cache_directory(cache_dir)
     local = list_runs(cache)
@@ -59,7 +59,7 @@ def runs(broker: str | None, cache_dir: Path | None) -> None:
 
 
 def _listed(directory: RunDirectory, record: RunRecord, at_broker: bool) -> Listed:
-    from coordinator.wording import ago
+    from common.words.wording import ago
 
     status: str = record.status
     if status == "running" and directory.holder() is None:
@@ -73,8 +73,8 @@ def _listed(directory: RunDirectory, record: RunRecord, at_broker: bool) -> List
 def _at_broker(url: str) -> Iterator[tuple[str, Listed]]:
     from common.broker.runs import RunRegistry
     from common.errors import RunError
-    from common.printable import one_line
-    from coordinator.lookup import connect
+    from common.words.printable import one_line
+    from coordinator.runs.lookup import connect
 
     with connect(url) as connection:
         connection.facts()

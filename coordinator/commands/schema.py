@@ -13,7 +13,7 @@ def schema() -> None:
 
     The parameters of a step depend on its class and are not part of it; `validate` checks them.
     """
-    from common.spec import PipelineSpec
+    from common.spec.spec import PipelineSpec
 
     text = {"$schema": "https://json-schema.org/draft/2020-12/schema", **PipelineSpec.model_json_schema()}
     click.echo(json.dumps(text, indent=2, ensure_ascii=False))

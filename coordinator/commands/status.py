@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 
 import click
 
-from common.status import ENDED, UNDER_WAY
+from common.protocol.status import ENDED, UNDER_WAY
 from coordinator.commands.options import broker_option, cache_option, run_argument, say
-from coordinator.console import make_console, show
+from coordinator.view.console import make_console, show
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from common.broker.connection import Connection
     from common.broker.runs import RunRecord, WorkerRecord
-    from common.holder import Holder
-    from coordinator.lookup import FoundRun
-    from coordinator.view import RunView
+    from common.protocol.holder import Holder
+    from coordinator.runs.lookup import FoundRun
+    from coordinator.view.view import RunView
 
 NAME_WIDTH = 11
 """Of the names on the left."""
@@ -36,7 +36,7 @@ def status(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
     """Shows how RUN is doing: its state, its steps and their workers, its rows, and where it is."""
     from common.broker.runs import RunRegistry
     from common.errors import Disconnected
-    from coordinator.lookup import broker_of, coordinator_of, find_run
+    from coordinator.runs.lookup import broker_of, coordinator_of, find_run
 
     found = find_run(run_id, cache_dir, broker)
     try:
@@ -71,10 +71,10 @@ def _state(found: FoundRun, record: RunRecord | None, holder: Holder | None) -> 
 
 
 def _directory_facts(found: FoundRun) -> Iterator[tuple[str, str]]:
-    from common.printable import printable
-    from coordinator.partial import PARTIAL
-    from coordinator.run_directory import DATASET
-    from coordinator.wording import ago, count
+    from common.words.printable import printable
+    from common.words.wording import ago, count
+    from coordinator.dataset.partial import PARTIAL
+    from coordinator.runs.run_directory import DATASET
 
     yield "run", found.run_id
     if found.directory is None or found.record is None:
@@ -108,7 +108,7 @@ def _show_facts(facts: list[tuple[str, str]]) -> None:
 def _show_steps(connection: Connection, record: RunRecord, *, is_coordinated: bool) -> RunView | None:
     """As the coordinator sees them; where it has published nothing that can be read, as the broker has them."""
     from common.broker.runs import RunRegistry
-    from common.printable import one_line, printable
+    from common.words.printable import one_line, printable
 
     registry = RunRegistry(connection)
     workers = registry.workers(record.run_id)
@@ -134,9 +134,9 @@ def _show_steps(connection: Connection, record: RunRecord, *, is_coordinated: bo
 def _show_view(connection: Connection, record: RunRecord, is_coordinated: bool) -> RunView | None:
     from common.broker.views import Views
     from common.errors import WireError
-    from common.printable import one_line
-    from coordinator.view_codec import decode_view
-    from coordinator.wording import about, duration, size
+    from common.words.printable import one_line
+    from common.words.wording import about, duration, size
+    from coordinator.view.view_codec import decode_view
 
     try:
         published = Views(connection, record.run_id).read()
@@ -161,7 +161,7 @@ def _show_view(connection: Connection, record: RunRecord, is_coordinated: bool) 
 
 def _show_one_more(found: FoundRun, connection: Connection, record: RunRecord, view: RunView | None) -> None:
     """How one more worker is started beside those of a run that works here."""
-    from coordinator.worker_command import local_worker_command
+    from coordinator.plan.worker_command import local_worker_command
 
     if view is None or found.record is None or found.record.broker is not None:
         return
@@ -174,8 +174,8 @@ def _show_one_more(found: FoundRun, connection: Connection, record: RunRecord, v
 def _table(view: RunView) -> Table:
     from rich.text import Text
 
-    from common.printable import one_line
-    from coordinator.progress_table import batches, number, rate, workers
+    from common.words.printable import one_line
+    from coordinator.view.progress_table import batches, number, rate, workers
 
     table = _empty_table("batches", "rows out", "rows/s", "failed", "in flight", "waiting", "workers")
     for step in view.steps:
@@ -222,7 +222,7 @@ def _where(hosts: list[str], waits_for: str = "") -> Text:
     """The hosts of a step's workers, and what keeps them from work."""
     from rich.text import Text
 
-    from common.printable import one_line
+    from common.words.printable import one_line
 
     on = ", ".join(f"{host} ({number})" if number > 1 else host for host, number in Counter(hosts).items())
     waits = f"{'; ' if on else ''}waits for {waits_for}" if waits_for else ""

@@ -13,8 +13,8 @@ import click
 from coordinator.commands.options import broker_option, cache_option, run_argument, say
 
 if TYPE_CHECKING:
-    from common.holder import Holder
-    from coordinator.lookup import FoundRun
+    from common.protocol.holder import Holder
+    from coordinator.runs.lookup import FoundRun
 
 
 @click.command(short_help="Stop a run in good order.")
@@ -28,7 +28,7 @@ def stop(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
     """
     from common.broker.runs import RunRegistry
     from common.errors import Disconnected, UsageError
-    from coordinator.lookup import broker_of, coordinator_of, find_run
+    from coordinator.runs.lookup import broker_of, coordinator_of, find_run
 
     found = find_run(run_id, cache_dir, broker)
     lease = None
@@ -55,7 +55,7 @@ def stop(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
 def _interrupt(found: FoundRun, holder: Holder) -> None:
     """Sends SIGINT to the coordinator, where it is certain which process that is."""
     from common.errors import RunError
-    from coordinator.lookup import local_coordinator
+    from coordinator.runs.lookup import local_coordinator
 
     pid = local_coordinator(found.directory) if found.directory is not None else None
     if pid is None:

@@ -20,10 +20,10 @@ def validate(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], wor
     A mistake is one message with file and line, and exit code 2. What may not be meant, such as a column that is
     overwritten, is a line that begins with "warning".
     """
-    from coordinator.cautions import cautions
-    from coordinator.host_check import check_host
-    from coordinator.load import prepare
-    from coordinator.wording import count
+    from common.words.wording import count
+    from coordinator.plan.cautions import cautions
+    from coordinator.plan.host_check import check_host
+    from coordinator.plan.load import prepare
 
     prepared = prepare(spec, overrides, allow, external=workers == "external")
     if workers == "local":

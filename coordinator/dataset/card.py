@@ -10,10 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, Self
 
 from pydantic import BaseModel
 
-from common.artifacts import ARTIFACTS
-from common.components import components
-from common.printable import quoted
-from coordinator.markdown import code, fenced, inline, paragraphs
+from common.building.components import components
+from common.payloads.artifacts import ARTIFACTS
+from common.words.printable import quoted
+from coordinator.dataset.markdown import code, fenced, inline, paragraphs
 
 if TYPE_CHECKING:
     import pyarrow as pa

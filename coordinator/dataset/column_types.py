@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import TYPE_CHECKING, Any, Final
 
-from coordinator.value_text import text_of
+from coordinator.dataset.value_text import text_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

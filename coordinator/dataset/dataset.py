@@ -11,9 +11,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from common.artifacts import ARTIFACTS, ArtifactStore, collect_artifacts
-from common.durable import sync_file, sync_folder
-from coordinator.card import (
+from common.payloads.artifacts import ARTIFACTS, ArtifactStore, collect_artifacts
+from common.payloads.durable import sync_file, sync_folder
+from coordinator.dataset.card import (
     CARD,
     PIPELINE,
     CardConfig,
@@ -23,10 +23,10 @@ from coordinator.card import (
     load_dataset_example,
     write_card,
 )
-from coordinator.dataset_place import MARKER, DatasetPlace
-from coordinator.leaf_schema import LeafSchema
-from coordinator.part_check import check_digest
-from coordinator.parts import Part, write_parquet
+from coordinator.dataset.dataset_place import MARKER, DatasetPlace
+from coordinator.dataset.leaf_schema import LeafSchema
+from coordinator.dataset.part_check import check_digest
+from coordinator.dataset.parts import Part, write_parquet
 
 if TYPE_CHECKING:
     import pyarrow as pa

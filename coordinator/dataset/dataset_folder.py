@@ -8,11 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
 from common.errors import UsageError
-from coordinator.card import PIPELINE, CardConfig, CardFacts
-from coordinator.dataset import TRAIN, first_row
-from coordinator.dataset_place import MARKER
-from coordinator.folder_names import file_pattern
-from coordinator.push import PushConfig
+from coordinator.dataset.card import PIPELINE, CardConfig, CardFacts
+from coordinator.dataset.dataset import TRAIN, first_row
+from coordinator.dataset.dataset_place import MARKER
+from coordinator.dataset.folder_names import file_pattern
+from coordinator.dataset.push import PushConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict, Features

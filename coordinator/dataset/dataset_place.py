@@ -18,11 +18,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from common.artifacts import ARTIFACTS
-from common.durable import sync_folder
 from common.errors import RunError, UsageError
-from coordinator.card import CARD, PIPELINE
-from coordinator.file_lock import locked
+from common.payloads.artifacts import ARTIFACTS
+from common.payloads.durable import sync_folder
+from coordinator.dataset.card import CARD, PIPELINE
+from coordinator.runs.file_lock import locked
 
 MARKER: Final = ".penstock.json"
 

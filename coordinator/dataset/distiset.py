@@ -11,16 +11,16 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from common.artifacts import ARTIFACTS
 from common.errors import UsageError
-from coordinator import distiset_disk
-from coordinator.card import CardFacts
-from coordinator.dataset import TRAIN
-from coordinator.dataset_folder import DatasetFolder, empty_split, load_splits
-from coordinator.distiset_files import SHARD_BYTES, describe_config, write_parquet_files
-from coordinator.push import LOG, PushConfig, PushRequest, push
-from coordinator.run_directory import RECORD
-from coordinator.wording import count
+from common.payloads.artifacts import ARTIFACTS
+from common.words.wording import count
+from coordinator.dataset import distiset_disk
+from coordinator.dataset.card import CardFacts
+from coordinator.dataset.dataset import TRAIN
+from coordinator.dataset.dataset_folder import DatasetFolder, empty_split, load_splits
+from coordinator.dataset.distiset_files import SHARD_BYTES, describe_config, write_parquet_files
+from coordinator.dataset.push import LOG, PushConfig, PushRequest, push
+from coordinator.runs.run_directory import RECORD
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict

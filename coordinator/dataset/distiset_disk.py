@@ -9,11 +9,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from common.artifacts import ARTIFACTS
 from common.errors import UsageError
-from coordinator.card import CARD, PIPELINE, CardFacts, artifact_folders, front_matter, write_card
-from coordinator.distiset_files import SETTINGS, describe_config
-from coordinator.push import LOG
+from common.payloads.artifacts import ARTIFACTS
+from coordinator.dataset.card import CARD, PIPELINE, CardFacts, artifact_folders, front_matter, write_card
+from coordinator.dataset.distiset_files import SETTINGS, describe_config
+from coordinator.dataset.push import LOG
 
 if TYPE_CHECKING:
     from datasets import DatasetDict

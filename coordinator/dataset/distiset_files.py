@@ -8,9 +8,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from common.artifacts import ARTIFACTS
 from common.errors import UsageError
-from coordinator.card import CardConfig
+from common.payloads.artifacts import ARTIFACTS
+from coordinator.dataset.card import CardConfig
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Final
 
 from common.errors import UsageError
-from common.printable import quoted
+from common.words.printable import quoted
 
 _PATTERN: Final = re.compile(r"[*?]|\[[^/]+\]")
 _OTHERS: Final = (

@@ -22,9 +22,9 @@ from decimal import Decimal
 from itertools import chain
 from typing import TYPE_CHECKING, Any, Final
 
-from common.codec import DEEPEST
+from common.protocol.codec import DEEPEST
 from common.steps.base import Row
-from coordinator.column_types import NULL, ColumnType, Kind, arrow_field, cast, from_field
+from coordinator.dataset.column_types import NULL, ColumnType, Kind, arrow_field, cast, from_field
 
 if TYPE_CHECKING:
     import pyarrow as pa

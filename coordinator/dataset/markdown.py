@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from common.printable import printable
+from common.words.printable import printable
 
 _MARKS = re.compile(r"[\\`*_\[\]<>&#|~$!]")
 _ESCAPED = r"\\\g<0>"

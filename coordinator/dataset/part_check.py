@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from pathlib import Path
 
-from common.durable import DRAFT_SUFFIX
 from common.errors import RunError
-from coordinator.parts import Part, file_digest
+from common.payloads.durable import DRAFT_SUFFIX
+from coordinator.dataset.parts import Part, file_digest
 
 
 def check_parts(folder: Path, journaled: Iterable[Part]) -> None:

@@ -9,10 +9,10 @@ from contextlib import suppress
 from pathlib import Path
 from typing import Final
 
-from common.durable import sync_folder
-from coordinator.dataset import link_or_copy
-from coordinator.discard import discard
-from coordinator.parts import Part
+from common.payloads.durable import sync_folder
+from coordinator.dataset.dataset import link_or_copy
+from coordinator.dataset.parts import Part
+from coordinator.runs.discard import discard
 
 PARTIAL: Final = "partial"
 NEW: Final = f".{PARTIAL}.new"

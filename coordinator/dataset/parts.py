@@ -9,11 +9,11 @@ from io import BufferedRandom, BufferedReader
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
-from common.batch import PartWritten
-from common.durable import new_file
+from common.payloads.durable import new_file
+from common.protocol.batch import PartWritten
 from common.settings import Settings
 from common.steps.base import Row
-from coordinator.leaf_schema import LeafSchema
+from coordinator.dataset.leaf_schema import LeafSchema
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,10 +9,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
-from common.artifacts import ARTIFACTS
 from common.errors import UsageError
 from common.hub import check_repo_id, has_token, http_status, hub_errors, make_repository
-from coordinator.card import (
+from common.payloads.artifacts import ARTIFACTS
+from coordinator.dataset.card import (
     CARD,
     PIPELINE,
     CardConfig,

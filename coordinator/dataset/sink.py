@@ -8,17 +8,17 @@ from dataclasses import dataclass
 from itertools import compress, count, islice
 from pathlib import Path
 
-from common.batch import DeadLetter, PartWritten, Payload
 from common.broker.control import Control
-from common.codec import decode_rows
 from common.errors import PayloadLost, PayloadMissing, WireError
-from common.payloads import FileStore
+from common.payloads.stores import FileStore
+from common.protocol.batch import DeadLetter, PartWritten, Payload
+from common.protocol.codec import decode_rows
 from common.settings import Settings
-from coordinator.effects import Emit
-from coordinator.failures import WRITER
-from coordinator.leaf_schema import LeafSchema
-from coordinator.part_check import check_parts
-from coordinator.parts import LeafWriter, Part
+from coordinator.dataset.leaf_schema import LeafSchema
+from coordinator.dataset.part_check import check_parts
+from coordinator.dataset.parts import LeafWriter, Part
+from coordinator.fold.effects import Emit
+from coordinator.runs.failures import WRITER
 
 READ_AT_ONCE = 64
 READ_BYTES = 16 << 20

@@ -10,9 +10,9 @@ from common.broker.reports import Reports
 from common.broker.runs import RunRegistry, WorkerRecord
 from common.errors import RunError
 from common.settings import Settings
-from coordinator.failures import FailureLog
-from coordinator.logfile import PipelineLog
-from coordinator.view import Reporter
+from coordinator.runs.failures import FailureLog
+from coordinator.runs.logfile import PipelineLog
+from coordinator.view.view import Reporter
 
 
 @dataclass(slots=True)

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Collection
 from contextlib import suppress
 
-from common.descriptor import StepDescriptor
+from common.building.descriptor import StepDescriptor
 from common.errors import Fenced, RunError, SpecFault, Stopped
-from coordinator.crew import Crew
-from coordinator.load import Prepared
-from coordinator.tenure import Tenure
+from coordinator.engine.crew import Crew
+from coordinator.engine.tenure import Tenure
+from coordinator.plan.load import Prepared
 
 LOOK_SECONDS = 0.25
 

@@ -8,9 +8,9 @@ from collections.abc import Callable
 from functools import partial
 
 from common.errors import StoreError
-from common.payload_names import parse_name
-from common.payloads import FileStore
-from coordinator.batch_manager import BatchManager
+from common.payloads.names import parse_name
+from common.payloads.stores import FileStore
+from coordinator.fold.batch_manager import BatchManager
 
 LONGEST_SWEEP = 600.0
 """Seconds between two looks for orphans, at most."""

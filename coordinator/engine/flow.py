@@ -13,9 +13,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Mapping
 
-from common.batch import Batch
+from common.protocol.batch import Batch
 from common.settings import Settings
-from coordinator.batch_manager import BatchManager
+from coordinator.fold.batch_manager import BatchManager
 
 SENT_AT_ONCE = 256
 """Batches of a step that one round trip sends at most."""

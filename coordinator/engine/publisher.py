@@ -16,13 +16,13 @@ from common.broker.runs import WorkerRecord
 from common.broker.server_facts import ServerFacts
 from common.broker.views import Views
 from common.errors import BrokerError, BrokerFull, Disconnected, ForeignData
-from common.keys import HISTORIES
-from common.printable import printable
-from coordinator.crew import Crew
-from coordinator.pace import Pace
-from coordinator.session import Session
-from coordinator.view import Outcome, Reporter, RunView, StepView, WorkerView
-from coordinator.view_codec import encode_point, encode_view
+from common.protocol.keys import HISTORIES
+from common.words.printable import printable
+from coordinator.engine.crew import Crew
+from coordinator.engine.session import Session
+from coordinator.view.pace import Pace
+from coordinator.view.view import Outcome, Reporter, RunView, StepView, WorkerView
+from coordinator.view.view_codec import encode_point, encode_view
 
 LOOK_SECONDS = 1.0
 TOLERANCE = 0.5

@@ -6,16 +6,16 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
-from common.batch import Reopened
 from common.errors import BrokerError, BrokerFull, RunError, Stopped, StoreAway
-from common.printable import one_line
-from coordinator.crew import Crew
-from coordinator.local import LocalHost
-from coordinator.obstacle import Obstacle
-from coordinator.session import RunFacts, Session
-from coordinator.tenure import Tenure
-from coordinator.view import Outcome
-from coordinator.watch import Watch
+from common.protocol.batch import Reopened
+from common.words.printable import one_line
+from coordinator.engine.crew import Crew
+from coordinator.engine.obstacle import Obstacle
+from coordinator.engine.session import RunFacts, Session
+from coordinator.engine.tenure import Tenure
+from coordinator.engine.watch import Watch
+from coordinator.local.host import LocalHost
+from coordinator.view.view import Outcome
 
 BLOCK_SECONDS = 0.1
 FULL_BROKER = "the broker: it is full (maxmemory reached)"

@@ -11,20 +11,20 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.batch import Batch, DeadLetter, Failure, PartWritten, Payload, Routed
 from common.broker.control import Control, Tick
 from common.broker.journal import Journaled
-from common.payloads import FileStore
+from common.payloads.stores import FileStore
+from common.protocol.batch import Batch, DeadLetter, Failure, PartWritten, Payload, Routed
 from common.settings import Settings
-from coordinator.batch_manager import BatchManager
-from coordinator.effects import Dispatch, Effect, Emit, Redo, Release, Route
-from coordinator.failures import FailureLog
-from coordinator.file_keeper import FileKeeper
-from coordinator.flow import FlowControl
-from coordinator.journal_check import what_is_foreign
-from coordinator.plan import Plan
-from coordinator.replay import replay
-from coordinator.sink import Sink
+from coordinator.dataset.sink import Sink
+from coordinator.engine.file_keeper import FileKeeper
+from coordinator.engine.flow import FlowControl
+from coordinator.engine.replay import replay
+from coordinator.fold.batch_manager import BatchManager
+from coordinator.fold.effects import Dispatch, Effect, Emit, Redo, Release, Route
+from coordinator.fold.journal_check import what_is_foreign
+from coordinator.plan.plan import Plan
+from coordinator.runs.failures import FailureLog
 
 ENTRIES_AT_ONCE = 256
 """Entries folded before what follows from them is done; what is not read yet counts as in flight."""

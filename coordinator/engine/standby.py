@@ -6,20 +6,20 @@ import threading
 import time
 from contextlib import closing, suppress
 
-from common.batch import PartWritten
 from common.broker.connection import Connection
 from common.broker.journal import Journal
 from common.broker.runs import RunRegistry
 from common.errors import EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED, Disconnected, Fenced, RunError
-from common.holder import Holder
+from common.process.signals import stop_signals
+from common.protocol.batch import PartWritten
+from common.protocol.holder import Holder
+from common.protocol.status import EndStatus
 from common.settings import Settings
-from common.signals import stop_signals
-from common.status import EndStatus
-from coordinator.part_check import check_parts_are_there
-from coordinator.parts import Part
-from coordinator.replay import replay
-from coordinator.run_directory import RunDirectory
-from coordinator.view import Outcome, Reporter
+from coordinator.dataset.part_check import check_parts_are_there
+from coordinator.dataset.parts import Part
+from coordinator.engine.replay import replay
+from coordinator.runs.run_directory import RunDirectory
+from coordinator.view.view import Outcome, Reporter
 
 LOOK_SECONDS = 0.25
 STATE_SECONDS = 60.0

@@ -11,16 +11,16 @@ from common.broker.control import RETRY_SECONDS, Control
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
 from common.errors import Disconnected, Fenced, RunError, Stopped
+from common.process.signals import stop_signals
 from common.settings import Settings
-from common.signals import stop_signals
-from coordinator.crew import collect_reports
-from coordinator.failures import FailureLog
-from coordinator.lease import LeaseKeeper
-from coordinator.local import LocalHost
-from coordinator.logfile import PipelineLog
-from coordinator.logged import LoggedReporter
-from coordinator.registration import Registration
-from coordinator.run_directory import holder_of
+from coordinator.engine.crew import collect_reports
+from coordinator.engine.lease import LeaseKeeper
+from coordinator.identity.registration import Registration
+from coordinator.local.host import LocalHost
+from coordinator.runs.failures import FailureLog
+from coordinator.runs.logfile import PipelineLog
+from coordinator.runs.run_directory import holder_of
+from coordinator.view.logged import LoggedReporter
 
 T = TypeVar("T")
 

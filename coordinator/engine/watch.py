@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 
 from common.broker.server_facts import ServerFacts
-from coordinator.crew import Crew
-from coordinator.local import LocalHost
-from coordinator.publisher import Situation, ViewPublisher
-from coordinator.session import RunFacts, Session
-from coordinator.tenure import Tenure
-from coordinator.view import Outcome
+from coordinator.engine.crew import Crew
+from coordinator.engine.publisher import Situation, ViewPublisher
+from coordinator.engine.session import RunFacts, Session
+from coordinator.engine.tenure import Tenure
+from coordinator.local.host import LocalHost
+from coordinator.view.view import Outcome
 
 WATCH_SECONDS = 0.25
 FULL_SHARE = 0.75

@@ -15,14 +15,14 @@ import math
 from collections.abc import Generator, Iterator
 from dataclasses import replace
 
-from common.batch import Entry, Failure, PartWritten, Reopened, Result, Routed
-from coordinator.breaker import MINIMUM_ROWS, Breaker
-from coordinator.effects import Dispatch, Effect, Emit, Finish, Halt, Redo, Release, Route
-from coordinator.holdings import Holdings
-from coordinator.inflow import Inflow
-from coordinator.outputs import Closing, Edge, Output, payloads_of
-from coordinator.plan import Plan, StepPlan
-from coordinator.step_state import UNWRITABLE, StepState
+from common.protocol.batch import Entry, Failure, PartWritten, Reopened, Result, Routed
+from coordinator.fold.breaker import MINIMUM_ROWS, Breaker
+from coordinator.fold.effects import Dispatch, Effect, Emit, Finish, Halt, Redo, Release, Route
+from coordinator.fold.holdings import Holdings
+from coordinator.fold.inflow import Inflow
+from coordinator.fold.outputs import Closing, Edge, Output, payloads_of
+from coordinator.fold.step_state import UNWRITABLE, StepState
+from coordinator.plan.plan import Plan, StepPlan
 
 
 class BatchManager:

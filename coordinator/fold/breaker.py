@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import deque
 
-from common.batch import Result
+from common.protocol.batch import Result
 
 MINIMUM_ROWS = 20
 WINDOW_ROWS = 1_000

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from common.batch import Batch, Payload
+from common.protocol.batch import Batch, Payload
 
 
 @dataclass(frozen=True, slots=True)

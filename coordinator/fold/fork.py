@@ -6,7 +6,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from coordinator.outputs import Closing, Output
+from coordinator.fold.outputs import Closing, Output
 
 
 @dataclass(slots=True)

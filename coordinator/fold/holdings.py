@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from common.batch import Payload
-from coordinator.plan import Plan
+from common.protocol.batch import Payload
+from coordinator.plan.plan import Plan
 
 
 class Holdings:

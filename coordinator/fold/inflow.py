@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, field
 
-from common.batch import Batch, Input
-from coordinator.fork import Choice
-from coordinator.outputs import Closing, Edge, Output, OutputLog
-from coordinator.plan import StepPlan
+from common.protocol.batch import Batch, Input
+from coordinator.fold.fork import Choice
+from coordinator.fold.outputs import Closing, Edge, Output, OutputLog
+from coordinator.plan.plan import StepPlan
 
 
 @dataclass(slots=True, eq=False)

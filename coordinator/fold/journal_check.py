@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from common.batch import Entry, PartWritten, Reopened, Result, Routed
-from coordinator.plan import Plan
+from common.protocol.batch import Entry, PartWritten, Reopened, Result, Routed
+from coordinator.plan.plan import Plan
 
 
 def what_is_foreign(entry: Entry, plan: Plan) -> str:

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from common.batch import Input, PartWritten, Payload, Result, Slice
+from common.protocol.batch import Input, PartWritten, Payload, Result, Slice
 
 
 @dataclass(slots=True, eq=False)

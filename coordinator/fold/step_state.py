@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from common.batch import PartWritten, Payload, Result
-from coordinator.breaker import Breaker
-from coordinator.fork import Fork
-from coordinator.inflow import Inflow, OpenBatch
-from coordinator.outputs import Output, OutputLog, Unwritten, payloads_of
-from coordinator.plan import StepPlan
+from common.protocol.batch import PartWritten, Payload, Result
+from coordinator.fold.breaker import Breaker
+from coordinator.fold.fork import Fork
+from coordinator.fold.inflow import Inflow, OpenBatch
+from coordinator.fold.outputs import Output, OutputLog, Unwritten, payloads_of
+from coordinator.plan.plan import StepPlan
 
 UNWRITABLE = "could be written; change what it gives, or start over with --fresh"
 

@@ -8,14 +8,14 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from common.descriptor import model_identities
+from common.building.descriptor import model_identities
+from common.building.signature import PARAMETER, Identity
 from common.errors import RunError
-from common.signature import PARAMETER, Identity
-from coordinator.load import Prepared
-from coordinator.run_directory import SIGNATURE_LENGTH, RunDirectory, RunRecord
-from coordinator.run_list import folders_of_runs
-from coordinator.signature_0_1 import signature_0_1
-from coordinator.wording import count
+from common.words.wording import count
+from coordinator.identity.signature_0_1 import signature_0_1
+from coordinator.plan.load import Prepared
+from coordinator.runs.run_directory import SIGNATURE_LENGTH, RunDirectory, RunRecord
+from coordinator.runs.run_list import folders_of_runs
 
 MOST_CHANGES = 3
 """That are named; of more, how many."""
@@ -69,7 +69,7 @@ class NewRun:
     """A run that has not begun.
 
     Args:
-        identity: see `common.signature.Identity.digests`.
+        identity: see `common.building.signature.Identity.digests`.
         predecessors: step -> steps before it.
         asking: steps that ask models.
     """

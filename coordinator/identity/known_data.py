@@ -14,16 +14,16 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from common.broker.connection import Connection
 from common.broker.digests import read_digests
 from common.broker.runs import RunRecord as BrokerRecord
-from common.data_files import whole_digest
-from common.durable import replace_file
+from common.building.data_files import whole_digest
 from common.errors import RunError, UsageError
-from common.keys import Keys
-from common.steps.file_loader import FileLoader
-from common.steps.file_states import DataFiles, FileState
-from coordinator.load import Prepared
-from coordinator.run_directory import RunDirectory
-from coordinator.run_list import folders_of_runs
-from coordinator.view import Reporter
+from common.payloads.durable import replace_file
+from common.protocol.keys import Keys
+from common.steps.loading.file_loader import FileLoader
+from common.steps.loading.file_states import DataFiles, FileState
+from coordinator.plan.load import Prepared
+from coordinator.runs.run_directory import RunDirectory
+from coordinator.runs.run_list import folders_of_runs
+from coordinator.view.view import Reporter
 
 DATA = "data.json"
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 from common.broker.runs import RUN_ID, RunRegistry
 from common.errors import UsageError
-from coordinator.known_data import DataRecord, check_data_at_broker
-from coordinator.run_directory import RunDirectory, RunRecord
-from coordinator.view import Reporter
+from coordinator.identity.known_data import DataRecord, check_data_at_broker
+from coordinator.runs.run_directory import RunDirectory, RunRecord
+from coordinator.view.view import Reporter
 
 
 def check_run_id(run_id: str) -> None:

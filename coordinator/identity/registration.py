@@ -10,17 +10,17 @@ from datetime import UTC, datetime
 from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
-from common.descriptor import endpoints
-from common.wire import PROTOCOL
-from coordinator.known_run import all_endpoints, check_known_run
-from coordinator.load import Prepared
-from coordinator.request import RunRequest
-from coordinator.routing import Routing
-from coordinator.run_directory import RunDirectory, RunRecord
-from coordinator.run_identity import RunIdentity
-from coordinator.run_options import pipeline_options
-from coordinator.stores import RunStores
-from coordinator.view import Reporter
+from common.building.descriptor import endpoints
+from common.protocol.wire import PROTOCOL
+from coordinator.identity.known_run import all_endpoints, check_known_run
+from coordinator.identity.request import RunRequest
+from coordinator.identity.run_identity import RunIdentity
+from coordinator.identity.stores import RunStores
+from coordinator.plan.load import Prepared
+from coordinator.plan.pipeline_options import pipeline_options
+from coordinator.plan.routing import Routing
+from coordinator.runs.run_directory import RunDirectory, RunRecord
+from coordinator.view.view import Reporter
 
 
 @dataclass(slots=True)

@@ -33,7 +33,7 @@ class RunOption:
         metavar: what the flag takes, in its help.
         variable: of the environment, which may give it instead.
         again: is it part of the command that resumes the run, and of the recipe that makes the dataset anew, elsewhere?
-        signed: does it change the rows? Then another value makes another run, see `common.signature.Identity`.
+        signed: does it change the rows? Then another value makes another run, see `common.building.signature.Identity`.
     """
 
     help: str
@@ -171,7 +171,7 @@ class RunRequest(ProgramRequest):
 
     @property
     def signed_options(self) -> dict[str, Any]:
-        """Those that change the rows, see `common.signature.Identity`."""
+        """Those that change the rows, see `common.building.signature.Identity`."""
         return {each.name: getattr(self, each.name) for each, asked in options_of(self) if asked.signed}
 
 

@@ -6,9 +6,9 @@ import os
 import shlex
 from collections.abc import Iterator
 
-from common.shown_command import shown_command
-from coordinator.card import PIPELINE
-from coordinator.request import RunRequest, options_of
+from common.spec.shown_command import shown_command
+from coordinator.dataset.card import PIPELINE
+from coordinator.identity.request import RunRequest, options_of
 
 WORDS = ("pipeline-coordinator", "run")
 

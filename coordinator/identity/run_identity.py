@@ -6,13 +6,13 @@ import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.data_files import data_files
-from common.signature import Identity
-from common.source import Sources
-from coordinator.known_data import DataRecord, recognise
-from coordinator.load import Prepared
-from coordinator.request import RunRequest
-from coordinator.view import Reporter
+from common.building.data_files import data_files
+from common.building.signature import Identity
+from common.code.source import Sources
+from coordinator.identity.known_data import DataRecord, recognise
+from coordinator.identity.request import RunRequest
+from coordinator.plan.load import Prepared
+from coordinator.view.view import Reporter
 
 
 @dataclass(frozen=True, slots=True)

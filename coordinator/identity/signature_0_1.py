@@ -16,17 +16,17 @@ from typing import Any
 
 from pydantic import BaseModel
 
-from common.dump import dump_parameters, dump_routing
+from common.building.dump import dump_parameters, dump_routing
+from common.building.stand_in import Undescribed
+from common.code.import_names import importable_module
+from common.code.source import declared_version
 from common.errors import UsageError
-from common.import_names import importable_module
 from common.location import OUR_PACKAGES
-from common.registry import spec_type
+from common.naming.registry import spec_type
 from common.routing import RoutingBatchFunction, sample_n_steps
-from common.source import declared_version
-from common.stand_in import Undescribed
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
-from common.steps.file_sources import FileSource
-from coordinator.load import Prepared
+from common.steps.loading.file_sources import FileSource
+from coordinator.plan.load import Prepared
 
 _SOURCES = {
     "LoadDataFromDicts": "08c37f9c155fd83d",

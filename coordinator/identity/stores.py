@@ -6,14 +6,14 @@ from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 
-from common.artifacts import ARTIFACTS, ArtifactStore
 from common.errors import StoreError, UsageError
-from common.folder import check_url
-from common.payloads import MARK, FileStore
-from common.run_options import ArtifactFolders, RunOptions
+from common.payloads.artifacts import ARTIFACTS, ArtifactStore
+from common.payloads.folder import check_url
+from common.payloads.stores import MARK, FileStore
+from common.protocol.run_options import ArtifactFolders, RunOptions
 from common.settings import Settings
-from coordinator.request import RunRequest
-from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.identity.request import RunRequest
+from coordinator.runs.run_directory import RunDirectory, RunRecord
 
 OPENING_SECONDS = 10.0
 """How long a store that cannot be reached is waited for before there is anything to lose."""

@@ -20,25 +20,25 @@ from common.errors import (
     Stopped,
     UsageError,
 )
+from common.protocol.status import EndStatus
 from common.settings import Settings
-from common.status import EndStatus
-from coordinator.card import CardFacts, collect_citations
-from coordinator.dataset import DatasetSummary, build_dataset, copy_dataset
-from coordinator.dataset_place import DatasetPlace
-from coordinator.embedded import end_leftover
-from coordinator.failures import FailureLog
-from coordinator.load import Prepared
-from coordinator.partial import remove_partial, write_partial
-from coordinator.pipeline_file import spec_text
-from coordinator.request import RunRequest
-from coordinator.run_command import recipe, resume_command
-from coordinator.run_directory import DATASET, RunDirectory, RunRecord
-from coordinator.run_identity import RunIdentity
-from coordinator.service import Halted
-from coordinator.session import Session
-from coordinator.stores import RunStores
-from coordinator.tenure import Tenure
-from coordinator.view import Outcome, Reporter
+from coordinator.dataset.card import CardFacts, collect_citations
+from coordinator.dataset.dataset import DatasetSummary, build_dataset, copy_dataset
+from coordinator.dataset.dataset_place import DatasetPlace
+from coordinator.dataset.partial import remove_partial, write_partial
+from coordinator.engine.service import Halted
+from coordinator.engine.session import Session
+from coordinator.engine.tenure import Tenure
+from coordinator.identity.request import RunRequest
+from coordinator.identity.run_command import recipe, resume_command
+from coordinator.identity.run_identity import RunIdentity
+from coordinator.identity.stores import RunStores
+from coordinator.local.embedded import end_leftover
+from coordinator.plan.load import Prepared
+from coordinator.plan.pipeline_file import spec_text
+from coordinator.runs.failures import FailureLog
+from coordinator.runs.run_directory import DATASET, RunDirectory, RunRecord
+from coordinator.view.view import Outcome, Reporter
 
 PACKAGES = ("penstock", "datasets", "pyarrow")
 

@@ -8,36 +8,36 @@ from contextlib import ExitStack, suppress
 from pathlib import Path
 
 from common.broker.connection import Connection
-from common.descriptor import endpoints
+from common.building.descriptor import endpoints
+from common.building.given_secrets import SECRETS_VARIABLE
 from common.errors import Fenced, RunError, SpecError, Stopped
-from common.given_secrets import SECRETS_VARIABLE
-from common.requirements import check_requirements
 from common.settings import Settings
+from common.spec.requirements import check_requirements
 from common.steps.base import AsyncStep
-from coordinator.descriptors import DescriptorWait
-from coordinator.earlier_keys import EarlierKeys
-from coordinator.earlier_runs import lines_about_earlier_runs
-from coordinator.embedded import end_leftover
-from coordinator.ending import Ending
-from coordinator.failures import FailureLog
-from coordinator.host_check import check_host
-from coordinator.known_data import keep_digests
-from coordinator.known_run import check_copy, say_what_moved
-from coordinator.load import Prepared
-from coordinator.local import LocalHost
-from coordinator.registration import Registration
-from coordinator.removal import delete_run
-from coordinator.request import RunRequest
-from coordinator.routing import Routing
-from coordinator.run_directory import RunDirectory, RunRecord
-from coordinator.run_identity import RunIdentity
-from coordinator.service import Coordinator, Halted
-from coordinator.session import RunFacts
-from coordinator.standby import stand_by
-from coordinator.stores import RunStores
-from coordinator.tenure import Tenure
-from coordinator.view import Outcome, Reporter
-from coordinator.worker_command import local_worker_arguments, worker_command
+from coordinator.engine.descriptors import DescriptorWait
+from coordinator.engine.service import Coordinator, Halted
+from coordinator.engine.session import RunFacts
+from coordinator.engine.standby import stand_by
+from coordinator.engine.tenure import Tenure
+from coordinator.identity.earlier_runs import lines_about_earlier_runs
+from coordinator.identity.known_data import keep_digests
+from coordinator.identity.known_run import check_copy, say_what_moved
+from coordinator.identity.registration import Registration
+from coordinator.identity.request import RunRequest
+from coordinator.identity.run_identity import RunIdentity
+from coordinator.identity.stores import RunStores
+from coordinator.launch.ending import Ending
+from coordinator.local.embedded import end_leftover
+from coordinator.local.host import LocalHost
+from coordinator.plan.host_check import check_host
+from coordinator.plan.load import Prepared
+from coordinator.plan.routing import Routing
+from coordinator.plan.worker_command import local_worker_arguments, worker_command
+from coordinator.runs.earlier_keys import EarlierKeys
+from coordinator.runs.failures import FailureLog
+from coordinator.runs.removal import delete_run
+from coordinator.runs.run_directory import RunDirectory, RunRecord
+from coordinator.view.view import Outcome, Reporter
 
 BROKER_SECONDS = 10.0
 """How long a broker that cannot be reached is waited for before there is anything to lose."""

@@ -7,14 +7,14 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal, Self
 
-from common.signature import run_signature
-from coordinator.load import Prepared
-from coordinator.pipeline_file import Parts, read_dict, read_file, spec_text
-from coordinator.pipeline_graph import PipelineGraph
-from coordinator.request import LoadGroups, ProgramRequest, asked_with
+from common.building.signature import run_signature
+from coordinator.identity.request import LoadGroups, ProgramRequest, asked_with
+from coordinator.launch.pipeline_graph import PipelineGraph
+from coordinator.plan.load import Prepared
+from coordinator.plan.pipeline_file import Parts, read_dict, read_file, spec_text
 
 if TYPE_CHECKING:
-    from coordinator.distiset import Distiset
+    from coordinator.dataset.distiset import Distiset
 
 
 class Pipeline(PipelineGraph):
@@ -30,7 +30,7 @@ class Pipeline(PipelineGraph):
     Args:
         name: its runs are found by it; made from the names of the steps if not given.
         description: what it is for; goes to the dataset's card.
-        cache_dir: where run directories are; see `coordinator.run_directory.cache_directory`.
+        cache_dir: where run directories are; see `coordinator.runs.run_directory.cache_directory`.
         enable_metadata: keep the column of raw inputs and outputs that tasks write about their rows.
         requirements: packages that every worker must have, such as "vllm>=0.6".
         load_groups: steps that are loaded together, one group after the other; `run` may give others.
@@ -108,7 +108,7 @@ class Pipeline(PipelineGraph):
         Raises:
             SpecError: it cannot run; says why.
         """
-        from coordinator.program import prepare_pipeline
+        from coordinator.launch.program import prepare_pipeline
 
         return prepare_pipeline(self, ProgramRequest())
 
@@ -120,19 +120,19 @@ class Pipeline(PipelineGraph):
 
     def get_runtime_parameters_info(self) -> dict[str, list[dict[str, Any]]]:
         """Per step, the parameters that `run(parameters=...)` may set, each with `name`, `optional`, `description`."""
-        from common.runtime_parameters import runtime_parameters_info
+        from common.parameters.runtime_parameters import runtime_parameters_info
 
         return {name: runtime_parameters_info(step) for name, step in self._steps.items()}
 
     def get_load_stages(self, load_groups: LoadGroups | None = None) -> list[list[str]]:
         """The steps that are loaded together, stage by stage."""
-        from coordinator.program import prepare_pipeline
+        from coordinator.launch.program import prepare_pipeline
 
         return prepare_pipeline(self, ProgramRequest(load_groups=load_groups)).plan.load_stages
 
     def draw(self, path: str | Path | None = None) -> str:
         """The graph as text; with a path, also as a picture (SVG), made without a network."""
-        from coordinator.graph_drawing import draw_text
+        from coordinator.view.graph_drawing import draw_text
 
         if path is not None:
             Path(path).write_text(self._repr_svg_(), encoding="utf-8")
@@ -140,7 +140,7 @@ class Pipeline(PipelineGraph):
 
     def _repr_svg_(self) -> str:
         """What a notebook shows."""
-        from coordinator.graph_svg import draw_svg
+        from coordinator.view.graph_svg import draw_svg
 
         types = {name: type(step).__name__ for name, step in self._steps.items()}
         return draw_svg(self.prepare().plan, types, {name: function.name for name, function in self._routing.items()})
@@ -163,7 +163,7 @@ class Pipeline(PipelineGraph):
             RunStopped: it was asked to stop (Ctrl-C, SIGTERM, `pipeline-coordinator stop`).
             Fenced: another process is running it.
         """
-        from coordinator.program import run_pipeline
+        from coordinator.launch.program import run_pipeline
 
         return run_pipeline(self, request)
 
@@ -181,7 +181,7 @@ class Pipeline(PipelineGraph):
         Args:
             batch_size: rows that each generator makes.
         """
-        from coordinator.program import run_pipeline
+        from coordinator.launch.program import run_pipeline
 
         request = ProgramRequest(
             parameters, broker=broker, dataset=dataset, dataset_batch_size=batch_size, progress=progress

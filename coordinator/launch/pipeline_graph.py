@@ -9,13 +9,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Literal, Self
 
-from common.dump import dump_routing, dump_step
+from common.building.dump import dump_routing, dump_step
 from common.errors import UsageError
 from common.routing import RoutingBatchFunction
-from common.spec import PipelineSpec
+from common.spec.spec import PipelineSpec
 from common.steps.base import BaseStep
 from common.steps.graph import StepGraph, current_graph
-from coordinator.request import LoadGroups
+from coordinator.identity.request import LoadGroups
 
 LONGEST_NAME = 64
 

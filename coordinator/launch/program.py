@@ -14,28 +14,28 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from common.broker.connection import Connection
+from common.building.given_secrets import SECRETS_VARIABLE, collect_secrets
 from common.cache import cache_directory
+from common.code.import_names import imported_for_a_step, script_module
 from common.errors import RunFailed, RunStopped, UsageError
-from common.given_secrets import SECRETS_VARIABLE, collect_secrets
-from common.import_names import imported_for_a_step, script_module
-from common.overrides import apply_parameters
-from common.printable import printable
-from common.secret_marks import is_secret_setting
 from common.settings import Settings
-from common.shown_command import shown_command
-from common.spec import LoadedSpec, parse_spec
+from common.spec.overrides import apply_parameters
+from common.spec.shown_command import shown_command
+from common.spec.spec import LoadedSpec, parse_spec
+from common.spec.yaml_source import YamlSource
 from common.steps.graph import current_graph
-from common.yaml_source import YamlSource
-from coordinator.execution import Execution
-from coordinator.load import Prepared, prepare_loaded
-from coordinator.pipeline_file import spec_text
-from coordinator.pipeline_graph import PipelineGraph
-from coordinator.request import ProgramRequest, RunRequest
-from coordinator.run import check_output, check_standby
-from coordinator.view import Outcome, Reporter, RunView
+from common.words.printable import printable
+from common.words.secret_marks import is_secret_setting
+from coordinator.identity.request import ProgramRequest, RunRequest
+from coordinator.launch.execution import Execution
+from coordinator.launch.pipeline_graph import PipelineGraph
+from coordinator.launch.run import check_output, check_standby
+from coordinator.plan.load import Prepared, prepare_loaded
+from coordinator.plan.pipeline_file import spec_text
+from coordinator.view.view import Outcome, Reporter, RunView
 
 if TYPE_CHECKING:
-    from coordinator.distiset import Distiset
+    from coordinator.dataset.distiset import Distiset
 
 DATASET_STEP = "load_dataset"
 """Name of the generator step that `run(dataset=...)` puts in front."""
@@ -51,7 +51,7 @@ def run_pipeline(pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch
     Args:
         dry_run_batch_size: rows that each generator makes in a dry run; None for a run.
     """
-    from coordinator.distiset import Distiset
+    from coordinator.dataset.distiset import Distiset
 
     _refuse_while_imported()
     dry = dry_run_batch_size is not None
@@ -118,7 +118,7 @@ def _loaded(pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch_size
 
 def _put_in_front(data: dict[str, Any], pipeline: PipelineGraph, request: ProgramRequest) -> None:
     """Makes the rows of `dataset` the input of every step that has none."""
-    from common.dump import dump_step
+    from common.building.dump import dump_step
     from common.steps import make_generator_step
 
     steps = data["steps"]
@@ -202,8 +202,8 @@ def _command(secrets: Collection[str]) -> str:
 
 
 def _reporter(command: str) -> Any:
-    from coordinator.console import make_console
-    from coordinator.progress import make_reporter
+    from coordinator.view.console import make_console
+    from coordinator.view.progress import make_reporter
 
     return make_reporter(make_console(), command)
 

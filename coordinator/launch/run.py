@@ -11,15 +11,15 @@ from common.broker.connection import Connection
 from common.cache import cache_directory
 from common.errors import EXIT_NOT_PUSHED, PenstockError, UsageError
 from common.settings import Settings
-from coordinator.dataset_folder import DatasetFolder
-from coordinator.dataset_place import DatasetPlace
-from coordinator.execution import Execution
-from coordinator.folder_names import check_name
-from coordinator.known_run import check_run_id
-from coordinator.load import prepare
-from coordinator.push import LOG, PushRequest, check_push, push
-from coordinator.request import RunRequest
-from coordinator.view import Outcome, Reporter
+from coordinator.dataset.dataset_folder import DatasetFolder
+from coordinator.dataset.dataset_place import DatasetPlace
+from coordinator.dataset.folder_names import check_name
+from coordinator.dataset.push import LOG, PushRequest, check_push, push
+from coordinator.identity.known_run import check_run_id
+from coordinator.identity.request import RunRequest
+from coordinator.launch.execution import Execution
+from coordinator.plan.load import prepare
+from coordinator.view.view import Outcome, Reporter
 
 __all__ = ["RunRequest", "execute"]
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common.errors import BrokerError
-from coordinator.guardian import BROKER, Child, Guardian
-from coordinator.server_binary import find_server, server_version
-from coordinator.socket_folder import CONFIGURATION, SocketFolder
+from coordinator.local.guardian import BROKER, Child, Guardian
+from coordinator.local.server_binary import find_server, server_version
+from coordinator.local.socket_folder import CONFIGURATION, SocketFolder
 
 FOLDER = "broker"
 MAX_RESTARTS = 3

@@ -13,8 +13,8 @@ from types import TracebackType
 from typing import Literal
 
 from common.errors import RunError
-from coordinator.embedded import EmbeddedBroker
-from coordinator.guardian import WORKERS, Child, Guardian
+from coordinator.local.embedded import EmbeddedBroker
+from coordinator.local.guardian import WORKERS, Child, Guardian
 
 KILL_TIMEOUT = 5.0
 
@@ -70,7 +70,7 @@ class LocalHost:
             RunError: it cannot be started.
         """
         environment = {**os.environ, **env}
-        source = Path(__file__).resolve().parent.parent
+        source = Path(__file__).resolve().parents[2]
         if not source.name.endswith("-packages"):  # a checkout that may not be installed
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), environment.get("PYTHONPATH"))))
         child = self._guardian.start(

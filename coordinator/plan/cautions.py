@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from pathlib import Path
 
-from common.columns import declared_columns
-from common.data_files import named_files
+from common.building.columns import declared_columns
+from common.building.data_files import named_files
+from common.building.stand_in import StandIn, Undescribed
 from common.errors import SpecFault
-from common.stand_in import StandIn, Undescribed
 from common.steps.metadata import METADATA
-from coordinator.load import Prepared
+from coordinator.plan.load import Prepared
 
 
 def cautions(prepared: Prepared) -> Iterator[str]:

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from common.columns import column_remedy, declared_columns, leaving_columns, needed_column
+from common.building.columns import column_remedy, declared_columns, leaving_columns, needed_column
 from common.errors import SpecFault
-from common.faults import hint
 from common.steps.base import BaseStep
+from common.words.faults import hint
 
 Columns = set[str] | None
 """None: they depend on the data, which nobody has seen yet."""

@@ -7,9 +7,9 @@ from collections.abc import Sequence
 from inspect import Parameter
 
 from common.errors import Loc, SpecFault
-from common.process_signature import process_parameters, returns_nothing, takes_rows
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep
 from common.steps.decorator import function_of
+from common.steps.process_signature import process_parameters, returns_nothing, takes_rows
 
 
 def check_contract(step: BaseStep, predecessors: Sequence[str]) -> None:

@@ -7,17 +7,17 @@ from collections.abc import Mapping, Sequence
 from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
-from common.artifacts import ARTIFACTS
 from common.errors import SpecFault
-from common.faults import hint
+from common.payloads.artifacts import ARTIFACTS
 from common.routing import RoutingBatchFunction
-from common.spec import PipelineSpec
+from common.spec.spec import PipelineSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
-from coordinator.columns import check_columns
-from coordinator.contract import check_contract
-from coordinator.plan import Plan, StepPlan
-from coordinator.scopes import check_routing, find_scopes
-from coordinator.stages import find_stages
+from common.words.faults import hint
+from coordinator.plan.columns import check_columns
+from coordinator.plan.contract import check_contract
+from coordinator.plan.plan import Plan, StepPlan
+from coordinator.plan.scopes import check_routing, find_scopes
+from coordinator.plan.stages import find_stages
 
 
 def build_plan(spec: PipelineSpec, steps: Mapping[str, BaseStep], routing: Mapping[str, RoutingBatchFunction]) -> Plan:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from common.components import language_models
+from common.building.components import language_models
 from common.errors import Loc, SpecFault, UsageError
-from coordinator.load import Prepared
+from coordinator.plan.load import Prepared
 
 
 def check_host(prepared: Prepared, given: Collection[str] = ()) -> None:

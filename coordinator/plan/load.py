@@ -7,20 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from common.build import build_step
-from common.build_routing import build_routing
-from common.cuda import devices_wanted
-from common.descriptor import StepDescriptor
+from common.building.build import build_step
+from common.building.build_routing import build_routing
+from common.building.cuda import devices_wanted
+from common.building.descriptor import StepDescriptor
+from common.building.stand_in import stand_in, undescribed_step
 from common.errors import SpecFault, StepNotHere
-from common.registry import check_shadowing, folder_modules
+from common.naming.registry import check_shadowing, folder_modules
+from common.parameters.runtime_parameters import check_runtime_parameters
 from common.routing import RoutingBatchFunction
-from common.runtime_parameters import check_runtime_parameters
-from common.spec import LoadedSpec, PipelineSpec, SpecSource, load_spec
-from common.stand_in import stand_in, undescribed_step
+from common.spec.spec import LoadedSpec, PipelineSpec, SpecSource, load_spec
 from common.steps.base import BaseStep
-from coordinator.columns import Columns, check_columns
-from coordinator.dag import build_plan
-from coordinator.plan import Plan
+from coordinator.plan.columns import Columns, check_columns
+from coordinator.plan.dag import build_plan
+from coordinator.plan.plan import Plan
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,16 +12,16 @@ from typing import Any, Literal
 
 from ruamel.yaml import YAML
 
-from common.build import build_steps
-from common.build_routing import build_routing
+from common.building.build import build_steps
+from common.building.build_routing import build_routing
+from common.code.import_names import script_module
 from common.errors import SpecError, SpecFault
-from common.import_names import script_module
-from common.registry import check_shadowing, folder_modules
+from common.naming.registry import check_shadowing, folder_modules
 from common.routing import RoutingBatchFunction
-from common.spec import LoadedSpec, PipelineSpec, load_spec, parse_spec
+from common.spec.spec import LoadedSpec, PipelineSpec, load_spec, parse_spec
+from common.spec.yaml_source import YamlSource
 from common.steps.base import BaseStep
 from common.steps.graph import current_graph
-from common.yaml_source import YamlSource
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from common.cuda import DevicesWanted, devices_wanted
-from common.descriptor import model_identities, step_digest
-from common.run_options import RunOptions
-from common.source import Sources
-from common.stand_in import StandIn, Undescribed
+from common.building.cuda import DevicesWanted, devices_wanted
+from common.building.descriptor import model_identities, step_digest
+from common.building.stand_in import StandIn, Undescribed
+from common.code.source import Sources
+from common.protocol.run_options import RunOptions
 from common.steps.base import BaseStep, GeneratorStep
-from coordinator.load import Prepared
-from coordinator.routing import Routing
+from coordinator.plan.load import Prepared
+from coordinator.plan.routing import Routing
 
 
 def pipeline_options(prepared: Prepared, routing: Routing, sources: Sources | None = None) -> RunOptions:

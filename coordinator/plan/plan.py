@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Literal
 
-from coordinator.stages import Stages, find_stages
+from coordinator.plan.stages import Stages, find_stages
 
 Scope = tuple[tuple[str, str], ...]
 """Routing branches around a step, outermost first: (routing step, the successor that begins the branch)."""

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+from common.code.source import Sources
+from common.protocol.run_options import RowRoutingOptions
 from common.routing import choose_successors
-from common.run_options import RowRoutingOptions
-from common.source import Sources
-from coordinator.load import Prepared
+from coordinator.plan.load import Prepared
 
 
 class Routing:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
+from common.building.stand_in import Undescribed
 from common.errors import SpecFault, UsageError
-from common.faults import hint
 from common.routing import RoutingBatchFunction
-from common.stand_in import Undescribed
 from common.steps.base import BaseStep, GlobalStep
-from coordinator.plan import Scope
+from common.words.faults import hint
+from coordinator.plan.plan import Scope
 
 
 def check_routing(routing: Mapping[str, RoutingBatchFunction], successors: Mapping[str, Sequence[str]]) -> None:

@@ -7,7 +7,7 @@ from graphlib import CycleError, TopologicalSorter
 from typing import Literal
 
 from common.errors import SpecFault
-from common.faults import hint
+from common.words.faults import hint
 
 SEQUENTIAL: Literal["sequential_step_execution"] = "sequential_step_execution"
 """In the place of load groups: each step is a stage of its own."""

@@ -6,10 +6,10 @@ import shlex
 from collections.abc import Iterable, Sequence
 
 from common.broker.runs import RunRecord
-from common.broker.shown_url import redact
-from common.spec import StepSpec
-from common.stand_in import StandIn, Undescribed
-from coordinator.load import Prepared
+from common.building.stand_in import StandIn, Undescribed
+from common.spec.spec import StepSpec
+from common.words.shown_url import redact
+from coordinator.plan.load import Prepared
 
 
 def worker_command(prepared: Prepared, step: str, run_id: str, broker: str | None) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import shlex
 from typing import Any
 
-from common.keys import GROUP, Keys
+from common.protocol.keys import GROUP, Keys
 from coordinator.rendering.cluster import PASSWORD_KEY, REDIS_PORT, Manifests
 from coordinator.rendering.pods import (
     FOLDER,

@@ -10,17 +10,17 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.cuda import devices_wanted
+from common.building.cuda import devices_wanted
+from common.building.stand_in import Undescribed
 from common.errors import UsageError
-from common.faults import hint
 from common.location import OUR_PACKAGES
-from common.registry import folder_modules
+from common.naming.registry import folder_modules
 from common.settings import ENVIRONMENT_PREFIX, Settings
-from common.spec import StepSpec
-from common.stand_in import Undescribed
+from common.spec.spec import StepSpec
 from common.steps.base import BaseStep
-from coordinator.load import Prepared, prepare
-from coordinator.worker_command import step_modules
+from common.words.faults import hint
+from coordinator.plan.load import Prepared, prepare
+from coordinator.plan.worker_command import step_modules
 
 OF_A_HOST = frozenset({"devices"})
 """Settings that say what one host has, and mean nothing on another."""

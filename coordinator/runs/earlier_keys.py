@@ -8,11 +8,11 @@ from dataclasses import dataclass
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
-from common.broker.shown_url import HIDDEN, redact
 from common.errors import Disconnected, UsageError
-from coordinator.lookup import FoundRun, connect
-from coordinator.removal import at_broker, delete_keys, is_anothers, refuse_alive
-from coordinator.run_directory import RunDirectory, RunRecord
+from common.words.shown_url import HIDDEN, redact
+from coordinator.runs.lookup import FoundRun, connect
+from coordinator.runs.removal import at_broker, delete_keys, is_anothers, refuse_alive
+from coordinator.runs.run_directory import RunDirectory, RunRecord
 
 
 @dataclass(frozen=True, slots=True)

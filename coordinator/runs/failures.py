@@ -19,8 +19,8 @@ from typing import Any
 
 from pydantic import BaseModel, TypeAdapter, ValidationError
 
-from common.batch import DeadLetter
-from common.durable import sync_file, sync_folder
+from common.payloads.durable import sync_file, sync_folder
+from common.protocol.batch import DeadLetter
 
 logger = logging.getLogger(__name__)
 

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 
-from common.printable import one_line, printable
+from common.words.printable import one_line, printable
 
 LONGEST_TEXT = 20_000
 LONGEST_NAME = 64

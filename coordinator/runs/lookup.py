@@ -12,14 +12,14 @@ from pathlib import Path
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
-from common.broker.shown_url import HIDDEN, redact
 from common.cache import cache_directory
 from common.errors import Disconnected, RunError, UsageError
-from common.holder import Holder
-from coordinator.embedded import leftover, ping
-from coordinator.run_directory import LOCK, RECORD, RunDirectory, RunRecord
-from coordinator.run_list import condemned_runs, list_runs
-from coordinator.socket_folder import SocketFolder
+from common.protocol.holder import Holder
+from common.words.shown_url import HIDDEN, redact
+from coordinator.local.embedded import leftover, ping
+from coordinator.local.socket_folder import SocketFolder
+from coordinator.runs.run_directory import LOCK, RECORD, RunDirectory, RunRecord
+from coordinator.runs.run_list import condemned_runs, list_runs
 
 REPLY_SECONDS = 10.0
 

@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from common.errors import Fenced, PenstockError
-from coordinator.lookup import FoundRun
-from coordinator.removal import disk_size, old_at_broker, remove_run
-from coordinator.run_directory import RunRecord
-from coordinator.run_list import condemned_runs, list_runs, sweep_cache
-from coordinator.wording import ago, count, size
+from common.words.wording import ago, count, size
+from coordinator.runs.lookup import FoundRun
+from coordinator.runs.removal import disk_size, old_at_broker, remove_run
+from coordinator.runs.run_directory import RunRecord
+from coordinator.runs.run_list import condemned_runs, list_runs, sweep_cache
 
 
 @dataclass(slots=True)

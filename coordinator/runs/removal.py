@@ -13,12 +13,12 @@ from common.broker.connection import Connection
 from common.broker.runs import RunRecord as BrokerRecord
 from common.broker.runs import RunRegistry
 from common.errors import BrokerError, Disconnected, Fenced, ForeignData, RunError, StoreError, UsageError
-from common.keys import Keys
-from common.payloads import FileStore
+from common.payloads.stores import FileStore
+from common.protocol.keys import Keys
 from common.settings import Settings
-from coordinator.embedded import end_leftover
-from coordinator.lookup import FoundRun, broker_of, connect, is_outlived
-from coordinator.run_directory import RunRecord, holder_of
+from coordinator.local.embedded import end_leftover
+from coordinator.runs.lookup import FoundRun, broker_of, connect, is_outlived
+from coordinator.runs.run_directory import RunRecord, holder_of
 
 STORE_SECONDS = 10.0
 """How long a payload store that cannot be reached is waited for."""

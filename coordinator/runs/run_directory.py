@@ -17,15 +17,15 @@ from urllib.parse import quote
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator
 
-from common.artifacts import ARTIFACTS
-from common.broker.shown_url import redact
 from common.cache import make_private
-from common.durable import replace_file, sync_folder
 from common.errors import Fenced, RunError, UsageError
-from common.holder import Holder
-from common.status import EndStatus
-from coordinator.discard import discard, sweep
-from coordinator.file_lock import holder_of_lock, is_still_at, take_lock, this_process
+from common.payloads.artifacts import ARTIFACTS
+from common.payloads.durable import replace_file, sync_folder
+from common.protocol.holder import Holder
+from common.protocol.status import EndStatus
+from common.words.shown_url import redact
+from coordinator.runs.discard import discard, sweep
+from coordinator.runs.file_lock import holder_of_lock, is_still_at, take_lock, this_process
 
 SIGNATURE_LENGTH = 12
 RECORD = "run.json"
@@ -63,7 +63,8 @@ class RunRecord(BaseModel):
         default_factory=dict, description="Where the LLM of each step was served, the place of the last command last."
     )
     identity: dict[str, dict[str, str]] = Field(
-        default_factory=dict, description="What the signature was made of, see `common.signature.Identity.digests`."
+        default_factory=dict,
+        description="What the signature was made of, see `common.building.signature.Identity.digests`.",
     )
 
     @field_validator("broker")

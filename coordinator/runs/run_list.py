@@ -8,8 +8,8 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 from common.errors import RunError
-from coordinator.discard import sweep
-from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.runs.discard import sweep
+from coordinator.runs.run_directory import RunDirectory, RunRecord
 
 logger = logging.getLogger(__name__)
 

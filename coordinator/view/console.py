@@ -25,7 +25,7 @@ def make_console() -> Console:
 
 def show(renderable: RenderableType, console: Console | None = None) -> None:
     """Prints something of rich's, without the spaces with which it fills lines up."""
-    from coordinator.printable import Printable
+    from coordinator.view.printable import Printable
 
     console = console or make_console()
     with console.capture() as capture:

@@ -15,14 +15,14 @@ from rich.padding import Padding
 from rich.table import Table
 from rich.text import Text
 
-from common.printable import one_line
-from common.redaction import hide_passwords
-from common.runtime_parameters import is_runtime_parameter, parameter_keys
+from common.parameters.runtime_parameters import is_runtime_parameter, parameter_keys
 from common.steps.base import BaseStep, StepColumns
-from coordinator.graph_drawing import draw_graph
-from coordinator.load import Prepared
-from coordinator.plan import Plan
-from coordinator.wording import count
+from common.words.printable import one_line
+from common.words.redaction import hide_passwords
+from common.words.wording import count
+from coordinator.plan.load import Prepared
+from coordinator.plan.plan import Plan
+from coordinator.view.graph_drawing import draw_graph
 
 SHOWN_VALUE = 60
 RUNTIME_MARK = "*"

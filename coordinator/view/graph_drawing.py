@@ -8,7 +8,7 @@ from rich.console import Console, Group
 from rich.text import Text
 from rich.tree import Tree
 
-from coordinator.plan import Plan
+from coordinator.plan.plan import Plan
 
 ARROW = " -> "
 WIDTH = 160

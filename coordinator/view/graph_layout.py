@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from coordinator.plan import Plan
+from coordinator.plan.plan import Plan
 
 SWEEPS = 4
 """Times that each row is ordered by the rows around it; more of them change pictures hardly ever."""

@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from xml.etree import ElementTree
 from xml.etree.ElementTree import Element, SubElement
 
-from coordinator.graph_layout import Place, lay_out
-from coordinator.plan import Plan
+from coordinator.plan.plan import Plan
+from coordinator.view.graph_layout import Place, lay_out
 
 BOX_HEIGHT = 44.0
 LEAST_WIDTH = 120.0

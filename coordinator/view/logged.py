@@ -5,8 +5,8 @@ from __future__ import annotations
 import contextlib
 import time
 
-from coordinator.logfile import PipelineLog
-from coordinator.view import Outcome, Reporter, RunView
+from coordinator.runs.logfile import PipelineLog
+from coordinator.view.view import Outcome, Reporter, RunView
 
 
 class LoggedReporter:

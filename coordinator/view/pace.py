@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from dataclasses import dataclass, replace
 
-from coordinator.view import RunView
+from coordinator.view.view import RunView
 
 NOW_SECONDS = 10.0
 """The rate that is shown is that of the last seconds..."""

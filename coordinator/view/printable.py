@@ -1,11 +1,11 @@
-"""What rich draws of text from elsewhere, safe for a terminal; of the text itself see `common/printable.py`."""
+"""What rich draws of text from elsewhere, safe for a terminal; of the text itself see `common/words/printable.py`."""
 
 from __future__ import annotations
 
 from rich.console import Console, ConsoleOptions, RenderableType, RenderResult
 from rich.segment import Segment
 
-from common.printable import printable
+from common.words.printable import printable
 
 
 class Printable:

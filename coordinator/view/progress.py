@@ -11,12 +11,12 @@ from rich.console import Console, RenderableType
 from rich.live import Live
 from rich.text import Text
 
-from common.printable import printable
-from coordinator.printable import Printable
-from coordinator.progress_table import batches, progress_table
-from coordinator.summary import summary
-from coordinator.view import Outcome, RunView, StepView
-from coordinator.wording import count
+from common.words.printable import printable
+from common.words.wording import count
+from coordinator.view.printable import Printable
+from coordinator.view.progress_table import batches, progress_table
+from coordinator.view.summary import summary
+from coordinator.view.view import Outcome, RunView, StepView
 
 REDRAWS_PER_SECOND = 4.0
 LINE_SECONDS = 5.0
@@ -35,7 +35,7 @@ def make_reporter(console: Console, command: str = "") -> ConsoleReporter:
 
 
 class ConsoleReporter(ABC):
-    """What both reporters do; see `coordinator.view.Reporter`."""
+    """What both reporters do; see `coordinator.view.view.Reporter`."""
 
     def __init__(self, console: Console, command: str = "") -> None:
         self._console = console

@@ -9,9 +9,9 @@ from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from common.printable import one_line
-from coordinator.view import RunView, StepView
-from coordinator.wording import about, count, duration, size
+from common.words.printable import one_line
+from common.words.wording import about, count, duration, size
+from coordinator.view.view import RunView, StepView
 
 LINES_AROUND = 6
 """Lines beside the steps: header, blank, names of the columns, what is left out, footer, the cursor's."""

@@ -7,10 +7,10 @@ from pathlib import Path
 
 from rich.text import Text
 
-from common.printable import one_line, printable
-from coordinator.folder_names import how_to_load
-from coordinator.view import Outcome
-from coordinator.wording import count, duration
+from common.words.printable import one_line, printable
+from common.words.wording import count, duration
+from coordinator.dataset.folder_names import how_to_load
+from coordinator.view.view import Outcome
 
 NAME_WIDTH = 11
 """Of the names on the left."""

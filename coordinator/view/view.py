@@ -7,8 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from common.status import EndStatus
-from coordinator.run_directory import DATASET
+from common.protocol.status import EndStatus
+from coordinator.runs.run_directory import DATASET
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,8 +18,8 @@ from typing import Any, TypeVar
 import msgpack
 
 from common.errors import WireError
-from common.wire import GREATEST_COUNT
-from coordinator.view import Point, RunView, StepPoint, StepView, WorkerView
+from common.protocol.wire import GREATEST_COUNT
+from coordinator.view.view import Point, RunView, StepPoint, StepView, WorkerView
 
 VIEW_VERSION = 1
 VIEW_LIMIT = 1 << 20

@@ -10,10 +10,10 @@ import redis
 from common.broker.connection import Connection
 from common.broker.views import Views
 from common.errors import BrokerError, Disconnected, NotPermitted
-from common.keys import RUNS, Keys
-from tests.integration.broker import Run
-from tests.integration.harness import REPOSITORY
-from tests.integration.roles import DOINGS, FILE, READ_ONLY_SINCE, Roles, users
+from common.protocol.keys import RUNS, Keys
+from tests.support.runs.broker import Run
+from tests.support.runs.harness import REPOSITORY
+from tests.support.runs.roles import DOINGS, FILE, READ_ONLY_SINCE, Roles, users
 
 
 def test_the_page_shows_the_file() -> None:

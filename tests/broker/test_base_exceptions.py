@@ -9,15 +9,15 @@ from typing import Any
 
 import pytest
 
-from common.batch import Batch, Failure, Result
+from common.protocol.batch import Batch, Failure, Result
 from common.steps.base import AsyncStep, GeneratorStep, GlobalStep, Step, StepInput, StepOutput
-from tests.integration.broker import Run
-from tests.integration.test_runners import bench, dispatch, running
-from worker.async_runner import AsyncRunner
-from worker.generator_runner import GeneratorRunner
-from worker.global_runner import GlobalRunner
-from worker.runner import Runner
-from worker.sync_runner import SyncRunner
+from tests.broker.test_runners import bench, dispatch, running
+from tests.support.runs.broker import Run
+from worker.runners.async_runner import AsyncRunner
+from worker.runners.generator_runner import GeneratorRunner
+from worker.runners.global_runner import GlobalRunner
+from worker.runners.runner import Runner
+from worker.runners.sync_runner import SyncRunner
 
 BAD = 7
 """The row that raises."""

@@ -15,14 +15,14 @@ from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
 from common.broker.views import Views
-from common.holder import Holder
-from common.keys import Keys
-from common.wire import PROTOCOL
+from common.protocol.holder import Holder
+from common.protocol.keys import Keys
+from common.protocol.wire import PROTOCOL
 from coordinator.cli import group
-from coordinator.run_directory import RunDirectory, RunRecord
-from coordinator.view import RunView, StepView, WorkerView
-from coordinator.view_codec import encode_view
-from tests.redis_server import RedisServer
+from coordinator.runs.run_directory import RunDirectory, RunRecord
+from coordinator.view.view import RunView, StepView, WorkerView
+from coordinator.view.view_codec import encode_view
+from tests.support.servers.redis_server import RedisServer
 
 SPEC = {"name": "demo", "steps": {"load": {"type": "LoadDataFromDicts"}, "keep": {"type": "KeepColumns"}}}
 

@@ -7,13 +7,13 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from common.batch import Payload, Reopened
 from common.broker.connection import Connection
 from common.broker.control import Tick
 from common.broker.runs import RunRegistry
 from common.errors import BrokerFull, Disconnected, RunError
-from common.wire import PROTOCOL
-from tests.integration.broker import (
+from common.protocol.batch import Payload, Reopened
+from common.protocol.wire import PROTOCOL
+from tests.support.runs.broker import (
     Run,
     batch,
     done,
@@ -23,9 +23,9 @@ from tests.integration.broker import (
     take,
     tickets,
 )
-from tests.proxy import Proxy
-from tests.redis_server import RedisServer
-from worker.finder import Finder
+from tests.support.servers.proxy import Proxy
+from tests.support.servers.redis_server import RedisServer
+from worker.life.finder import Finder
 
 # a full broker
 

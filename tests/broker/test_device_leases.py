@@ -10,9 +10,9 @@ import pytest
 from common.broker.connection import Connection
 from common.broker.devices import DeviceHolder, DeviceLeases
 from common.errors import Disconnected
-from common.keys import device_key
-from tests.proxy import Proxy
-from tests.redis_server import RedisServer
+from common.protocol.keys import device_key
+from tests.support.servers.proxy import Proxy
+from tests.support.servers.redis_server import RedisServer
 
 LEASE = 60.0
 

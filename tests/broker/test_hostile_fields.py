@@ -18,24 +18,24 @@ from click.testing import CliRunner
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from common.batch import Batch, Payload, Result
 from common.broker.consumer import Consumer
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
-from common.codec import decode_rows
 from common.errors import PenstockError
-from common.keys import GROUP, Keys
+from common.protocol.batch import Batch, Payload, Result
+from common.protocol.codec import decode_rows
+from common.protocol.keys import GROUP, Keys
+from common.protocol.wire import PROTOCOL, encode_batch, encode_entry, encode_letter
 from common.settings import Settings
-from common.wire import PROTOCOL, encode_batch, encode_entry, encode_letter
 from coordinator.cli import group
-from coordinator.crew import Crew, collect_reports
-from coordinator.failures import FailureLog
-from coordinator.logfile import PipelineLog
-from coordinator.program import LoggingReporter
-from coordinator.removal import old_at_broker
-from tests.integration.broker import Run, Worker, batch, letter, part
-from worker.finder import Finder
-from worker.turns import Turns
+from coordinator.engine.crew import Crew, collect_reports
+from coordinator.launch.program import LoggingReporter
+from coordinator.runs.failures import FailureLog
+from coordinator.runs.logfile import PipelineLog
+from coordinator.runs.removal import old_at_broker
+from tests.support.runs.broker import Run, Worker, batch, letter, part
+from worker.life.finder import Finder
+from worker.life.turns import Turns
 
 EXAMPLES = 25
 PATIENT = settings(

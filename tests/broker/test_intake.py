@@ -7,19 +7,19 @@ from collections.abc import Iterator
 
 import pytest
 
-from common.batch import Payload
 from common.broker.connection import Connection
 from common.broker.consumer import Consumer
 from common.broker.payloads import BrokerPayloads
-from common.codec import encode_rows
-from common.payload_source import PayloadSource
+from common.payloads.source import PayloadSource
+from common.protocol.batch import Payload
+from common.protocol.codec import encode_rows
 from common.settings import Settings
-from tests.integration.broker import Run, batch
-from tests.integration.harness import wait_for
-from tests.proxy import Proxy
-from worker.intake import Intake
-from worker.payload_reader import PayloadReader
-from worker.work import Work
+from tests.support.runs.broker import Run, batch
+from tests.support.runs.harness import wait_for
+from tests.support.servers.proxy import Proxy
+from worker.batches.batch_work import Work
+from worker.batches.intake import Intake
+from worker.batches.payload_reader import PayloadReader
 
 ROWS = [{"n": n} for n in range(10)]
 

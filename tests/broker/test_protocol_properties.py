@@ -9,12 +9,12 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, precondition, rule, run_state_machine_as_test
 
-from common.batch import Payload, Result
 from common.broker.commits import Done
 from common.broker.control import Tick
 from common.broker.inbox import Taken
-from common.wire import decode_batch
-from tests.integration.broker import Run, Worker, batch, done
+from common.protocol.batch import Payload, Result
+from common.protocol.wire import decode_batch
+from tests.support.runs.broker import Run, Worker, batch, done
 
 WORKERS = ("w0", "w1", "w2")
 names = st.sampled_from(WORKERS)

@@ -8,16 +8,16 @@ from pathlib import Path
 import pytest
 import redis
 
-from common.batch import Payload
 from common.broker.runs import RunRegistry
 from common.errors import Fenced
-from common.holder import Holder
-from coordinator.lookup import FoundRun
-from coordinator.removal import delete_keys, remove_run
-from coordinator.run_directory import RECORD, RunDirectory, RunRecord, holder_of
-from tests.integration.broker import Run
-from tests.redis_server import RedisServer
-from tests.unit.meanwhile import before_the_rename, in_a_child
+from common.protocol.batch import Payload
+from common.protocol.holder import Holder
+from coordinator.runs.lookup import FoundRun
+from coordinator.runs.removal import delete_keys, remove_run
+from coordinator.runs.run_directory import RECORD, RunDirectory, RunRecord, holder_of
+from tests.support.meanwhile import before_the_rename, in_a_child
+from tests.support.runs.broker import Run
+from tests.support.servers.redis_server import RedisServer
 
 REMOVER = Holder(4712, "there", "r")
 

@@ -10,11 +10,11 @@ from typing import Any
 
 import pytest
 
-from common.batch import Batch, Failure, Payload, Result
 from common.broker.connection import script_text
-from common.codec import encode_rows
 from common.errors import UsageError
-from common.payload_source import PayloadSource
+from common.payloads.source import PayloadSource
+from common.protocol.batch import Batch, Failure, Payload, Result
+from common.protocol.codec import encode_rows
 from common.settings import Settings
 from common.steps.base import (
     AsyncStep,
@@ -26,18 +26,18 @@ from common.steps.base import (
     StepInput,
     StepOutput,
 )
-from tests.integration.broker import Run, Worker, batch, done, take
-from tests.integration.failing_steps import Fragile, FragileAsync, calls
-from tests.integration.steps import Double, Gated, Reverse
-from tests.proxy import Proxy
-from tests.redis_server import RedisServer
-from worker.async_runner import AsyncRunner
-from worker.generator_runner import GeneratorRunner
-from worker.global_runner import GlobalRunner
-from worker.payload_reader import PayloadReader
-from worker.runner import Bench, Runner
-from worker.sync_runner import SyncRunner
-from worker.work import Packer
+from tests.support.runs.broker import Run, Worker, batch, done, take
+from tests.support.servers.proxy import Proxy
+from tests.support.servers.redis_server import RedisServer
+from tests.support.steps.failing_steps import Fragile, FragileAsync, calls
+from tests.support.steps.steps import Double, Gated, Reverse
+from worker.batches.batch_work import Packer
+from worker.batches.payload_reader import PayloadReader
+from worker.runners.async_runner import AsyncRunner
+from worker.runners.generator_runner import GeneratorRunner
+from worker.runners.global_runner import GlobalRunner
+from worker.runners.runner import Bench, Runner
+from worker.runners.sync_runner import SyncRunner
 
 ROWS = [{"n": n} for n in range(10)]
 SETTINGS = Settings(worker_lease=60.0, patience=20.0)

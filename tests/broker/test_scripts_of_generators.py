@@ -6,14 +6,14 @@ import threading
 
 import pytest
 
-from common.batch import Payload, Result
 from common.broker.consumer import Consumer
 from common.broker.digests import note_digests, read_digests
-from common.broker.generator_state import GeneratorState
 from common.errors import WireError
-from tests.integration.broker import Run, Worker, failed, lose, made, tickets, unchanged
-from tests.integration.harness import wait_for
-from tests.proxy import Proxy
+from common.protocol.batch import Payload, Result
+from common.protocol.generator_state import GeneratorState
+from tests.support.runs.broker import Run, Worker, failed, lose, made, tickets, unchanged
+from tests.support.runs.harness import wait_for
+from tests.support.servers.proxy import Proxy
 
 # generators
 

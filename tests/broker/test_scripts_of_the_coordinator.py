@@ -7,14 +7,14 @@ from collections.abc import Callable
 
 import pytest
 
-from common.batch import Batch, Payload, Reopened, Result, Routed
 from common.broker.control import Control, Tick
 from common.broker.inbox import Taken
 from common.broker.membership import EXIT_SECONDS
 from common.broker.runs import RunRegistry
 from common.errors import Fenced, PayloadMissing, RunError, WireError
-from coordinator.replay import replay
-from tests.integration.broker import (
+from common.protocol.batch import Batch, Payload, Reopened, Result, Routed
+from coordinator.engine.replay import replay
+from tests.support.runs.broker import (
     Run,
     batch,
     done,
@@ -26,7 +26,7 @@ from tests.integration.broker import (
     take,
     unchanged,
 )
-from tests.proxy import Proxy
+from tests.support.servers.proxy import Proxy
 
 # dispatch
 

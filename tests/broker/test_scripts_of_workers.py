@@ -7,15 +7,15 @@ from itertools import pairwise
 
 import pytest
 
-from common.batch import Failure, Payload, Result
 from common.broker.commits import Done
 from common.broker.inbox import Taken
 from common.broker.membership import EXIT_SECONDS
 from common.broker.runs import RunRegistry
 from common.errors import Disconnected
-from common.keys import GROUP
-from tests.integration.broker import Run, Worker, batch, done, letter, lose, take, unchanged
-from tests.proxy import Proxy
+from common.protocol.batch import Failure, Payload, Result
+from common.protocol.keys import GROUP
+from tests.support.runs.broker import Run, Worker, batch, done, letter, lose, take, unchanged
+from tests.support.servers.proxy import Proxy
 
 # commit
 

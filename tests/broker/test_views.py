@@ -6,9 +6,9 @@ import pytest
 
 from common.broker.views import Views
 from common.errors import ForeignData, WireError
-from common.keys import HISTORIES
-from tests.integration.broker import Run, batch, take, unchanged
-from tests.redis_server import RedisServer
+from common.protocol.keys import HISTORIES
+from tests.support.runs.broker import Run, batch, take, unchanged
+from tests.support.servers.redis_server import RedisServer
 
 
 def views(run: Run) -> Views:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from common.broker.reports import LOG_BYTES, LOG_LENGTH
-from tests.integration.broker import Run
+from tests.support.runs.broker import Run
 
 
 def waiting(run: Run) -> list[bytes]:

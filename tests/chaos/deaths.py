@@ -13,7 +13,7 @@ from tests.chaos.scenario import Scenario, draw_pipeline
 from tests.chaos.stage import Stage, set_up
 from tests.chaos.trial import end_workers, left_alone
 from tests.chaos.verdict import check
-from tests.integration.harness import Command
+from tests.support.runs.harness import Command
 
 PIPELINE = 4
 """Routed, with failing rows, in several stages."""

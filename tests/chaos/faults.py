@@ -11,10 +11,10 @@ import psutil
 import redis
 
 from common.errors import EXIT_CANNOT_SERVE, EXIT_FAILED, EXIT_FAILED_ROWS, EXIT_FENCED, EXIT_STOPPED
-from common.keys import GROUP
+from common.protocol.keys import GROUP
 from tests.chaos.scenario import Fault
 from tests.chaos.stage import LEASE, STEPS, Stage, other_protocol
-from tests.integration.harness import wait_for
+from tests.support.runs.harness import wait_for
 
 Injector = Callable[[Stage, Fault], bool]
 STRANGER = "stranger"

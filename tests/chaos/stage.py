@@ -13,12 +13,12 @@ from typing import Any
 import psutil
 import redis
 
-from common.keys import GROUP, Keys
+from common.protocol.keys import GROUP, Keys
 from tests.chaos.scenario import Scenario
-from tests.integration.harness import Command, Harness
-from tests.integration.sight import Sight
-from tests.proxy import Proxy
-from tests.redis_server import RedisServer
+from tests.support.runs.harness import Command, Harness
+from tests.support.runs.sight import Sight
+from tests.support.servers.proxy import Proxy
+from tests.support.servers.redis_server import RedisServer
 
 STEPS = Path(__file__).with_name("chaos_steps.py")
 SETTINGS = {"PART_ROWS": "60", "FLUSH_INTERVAL": "0.5", "PATIENCE": "60"}
@@ -245,7 +245,7 @@ def set_up(scenario: Scenario, folder: Path, *, run: bool = True) -> Iterator[St
 def other_protocol(stage: Stage, step: str) -> Command:
     """A worker of a version of Penstock that speaks another protocol."""
     assert stage.proxy is not None
-    text = "import common.wire\ncommon.wire.PROTOCOL += 1\nfrom worker.cli import main\nmain()\n"
+    text = "import common.protocol.wire\ncommon.wire.PROTOCOL += 1\nfrom worker.cli import main\nmain()\n"
     return stage.harness.start_script(
         text, "--step", step, "--broker", stage.proxy.url, "--allow", "chaos_steps", *stage.which()
     )

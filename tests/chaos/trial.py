@@ -15,7 +15,7 @@ from tests.chaos.faults import STRANGERS_CODE, inject
 from tests.chaos.scenario import Fault, Scenario, draw_pipeline
 from tests.chaos.stage import Stage, Takeover, set_up
 from tests.chaos.verdict import Yield, check, check_ledger, check_poison, collect
-from tests.integration.harness import wait_for
+from tests.support.runs.harness import wait_for
 
 LIMIT = 180.0
 """Seconds that a run may take, however often it is disturbed."""

@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from common.batch import Entry, Result
-from common.keys import Keys
-from coordinator.batch_manager import BatchManager
-from coordinator.load import prepare
-from coordinator.plan import Plan
+from common.protocol.batch import Entry, Result
+from common.protocol.keys import Keys
+from coordinator.fold.batch_manager import BatchManager
+from coordinator.plan.load import prepare
+from coordinator.plan.plan import Plan
 from tests.chaos.scenario import Pipeline
 from tests.chaos.stage import Stage
-from tests.integration.harness import Harness
+from tests.support.runs.harness import Harness
 
 Poisoned = tuple[tuple[str, int, int, str], ...]
 """Failed rows: step, batch, position, error."""

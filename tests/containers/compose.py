@@ -13,8 +13,8 @@ from pathlib import Path
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry, WorkerRecord
 from common.errors import BrokerError
-from common.keys import Keys
-from tests.integration.harness import REPOSITORY, Harness, wait_for
+from common.protocol.keys import Keys
+from tests.support.runs.harness import REPOSITORY, Harness, wait_for
 
 IMAGE = "penstock:test"
 PASSWORD = "rock-salt"

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.containers.compose import IMAGE, Compose, docker, projects, write_project
-from tests.integration.harness import REPOSITORY, harnesses
+from tests.support.runs.harness import REPOSITORY, harnesses
 
 SLOW_OPTIONS = "--limit 600"
 BUILD_SECONDS = 900.0

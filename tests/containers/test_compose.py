@@ -9,7 +9,7 @@ import redis
 from ruamel.yaml import YAML
 
 from tests.containers.compose import PASSWORD, SERVICES, Compose, docker
-from tests.integration.harness import REPOSITORY, wait_for
+from tests.support.runs.harness import REPOSITORY, wait_for
 
 CALLER = 12345
 """A user that neither this host nor the image knows."""

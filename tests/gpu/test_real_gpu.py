@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.harness import Harness, wait_for
-from tests.integration.sight import Sight
-from worker.devices import HostDevices, host_devices
+from tests.support.runs.harness import Harness, wait_for
+from tests.support.runs.sight import Sight
+from worker.host.devices import HostDevices, host_devices
 
 if shutil.which("nvidia-smi") is None:
     pytest.skip("there is no GPU here: no nvidia-smi", allow_module_level=True)

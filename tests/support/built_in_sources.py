@@ -3,7 +3,7 @@
 A change that makes other rows of the same input bumps `_version` of the class. One that does not is
 waived, with a reason:
 
-python -m tests.built_in_sources [--waive REASON]
+python -m tests.support.built_in_sources [--waive REASON]
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import hashlib
 import json
+import re
 import sys
 from collections.abc import Iterator
 from importlib import import_module
@@ -19,13 +20,14 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
-from common.catalogue import CATALOGUE
-from common.cuda import CudaDevicePlacementMixin
+from common.building.cuda import CudaDevicePlacementMixin
+from common.code.source import declared_version
 from common.llms.base import LLM
 from common.location import OUR_PACKAGES
-from common.source import declared_version
+from common.naming.catalogue import CATALOGUE
 from common.steps.base import AsyncStep, GeneratorStep, GlobalStep
 
+IMPORTED_FROM = re.compile(r"^\s*from \S+ (?=import )")
 GOLDEN = Path(__file__).with_name("built_in_sources.json")
 CONTRACTS = {
     base for cls in (AsyncStep, GeneratorStep, GlobalStep, LLM, CudaDevicePlacementMixin) for base in cls.__mro__
@@ -40,7 +42,8 @@ def built_in_classes() -> dict[str, type]:
 
 def source_of(cls: type) -> str:
     """Identifies the code of a class, wherever it stands: 16 hex digits over the class, its bases that are no
-    contracts, and what they use of their own modules. Comments, docstrings and blank lines do not count.
+    contracts, and what they use of their own modules. Comments, docstrings and blank lines do not count, and of
+    imports the names alone, not the modules that have them.
     """
     digest = hashlib.blake2b(digest_size=8)
     for base in cls.__mro__:
@@ -80,7 +83,7 @@ def _code(node: ast.stmt, lines: list[str]) -> Iterator[str]:
     for line in lines[first - 1 : node.end_lineno]:
         bare = line.strip()
         if bare and not bare.startswith(("#", "_version:")):
-            yield line.rstrip()
+            yield IMPORTED_FROM.sub("", line).rstrip()
 
 
 def recorded() -> dict[str, list[dict[str, Any]]]:

@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import Any
 
 from common.settings import Settings
-from coordinator.card import CardFacts
-from coordinator.dataset import build_dataset
-from coordinator.parts import LeafWriter, Part
+from coordinator.dataset.card import CardFacts
+from coordinator.dataset.dataset import build_dataset
+from coordinator.dataset.parts import LeafWriter, Part
 
 FACTS = CardFacts(
     name="quotes",

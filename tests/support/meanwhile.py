@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 from pathlib import Path
 
-from coordinator.run_directory import LOCK, RunDirectory
+from coordinator.runs.run_directory import LOCK, RunDirectory
 
 
 def before_the_lock(directory: RunDirectory, change: Callable[[], object]) -> None:

@@ -1,4 +1,4 @@
-"""Renders templates in a process that may take 256 MiB more than it has: `python -m tests.unit.render_limited < JSON`.
+"""Renders templates in a process that may take 256 MiB more: `python -m tests.support.render_limited < JSON`.
 
 Reads {"row": {...}, "templates": [...]} and writes one JSON line for each: its seconds of CPU, and what it raised.
 """

@@ -10,8 +10,9 @@ from click.testing import CliRunner, Result
 from ruamel.yaml import YAML
 
 from coordinator.cli import group
+from tests.support.places import REPOSITORY
 
-QUICKSTART = Path(__file__).parents[2] / "examples" / "quickstart.yaml"
+QUICKSTART = REPOSITORY / "examples" / "quickstart.yaml"
 HARD = """
 name: 9.Quotes_Big
 steps:

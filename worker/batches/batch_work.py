@@ -6,19 +6,19 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from common.batch import Batch, Chunk, DeadLetter, Failure, Payload, Result
 from common.broker.commits import Done
 from common.broker.inbox import Taken
-from common.codec import check_row, encode_rows
-from common.columns import promised_columns
+from common.building.columns import promised_columns
 from common.errors import RowError, RowTooLarge, RunError, StepFailed, describe
-from common.legible import legible
-from common.payloads import FileStore
+from common.payloads.stores import FileStore
+from common.protocol.batch import Batch, Chunk, DeadLetter, Failure, Payload, Result
+from common.protocol.codec import check_row, encode_rows
+from common.protocol.legible import legible
 from common.settings import Settings
 from common.steps.base import BaseStep, Row
-from worker.holes import WholeRows, put_back
-from worker.outcome import FailedRow, Outcome, failed_output
-from worker.row_routing import RowRouting
+from worker.batches.holes import WholeRows, put_back
+from worker.batches.outcome import FailedRow, Outcome, failed_output
+from worker.batches.row_routing import RowRouting
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,10 +10,10 @@ from common.broker.consumer import Consumer
 from common.broker.inbox import Taken
 from common.errors import Disconnected, RunError, StepFailed, WireError
 from common.settings import Settings
-from worker.holes import WholeRows, take_whole
-from worker.payload_reader import PayloadReader, Rows
-from worker.taker import LONGEST_BLOCK, Taker
-from worker.work import Work
+from worker.batches.batch_work import Work
+from worker.batches.holes import WholeRows, take_whole
+from worker.batches.payload_reader import PayloadReader, Rows
+from worker.batches.taker import LONGEST_BLOCK, Taker
 
 NOTHING = WholeRows((), (), 0, 0)
 

@@ -6,10 +6,10 @@ import threading
 from collections import OrderedDict
 from collections.abc import Sequence
 
-from common.batch import Batch, Payload, Slice
-from common.codec import Row, decode_rows
 from common.errors import PayloadLost, WireError
-from common.payload_source import PayloadSource
+from common.payloads.source import PayloadSource
+from common.protocol.batch import Batch, Payload, Slice
+from common.protocol.codec import Row, decode_rows
 
 Rows = list[Row | None]
 PAYLOADS_AT_ONCE = 256

@@ -6,14 +6,14 @@ import logging
 import socket
 from collections.abc import Sequence
 
-from common.build_routing import build_routing_function
-from common.codec import decode_rows
+from common.building.build_routing import build_routing_function
+from common.code.source import Sources
 from common.errors import CannotServe, RunError, SpecError
+from common.protocol.codec import decode_rows
+from common.protocol.run_options import RowRoutingOptions
 from common.routing import RoutingBatchFunction, choose_successors
-from common.run_options import RowRoutingOptions
-from common.source import Sources
-from common.spec import PipelineSpec
-from worker.outcome import RoutingFailed
+from common.spec.spec import PipelineSpec
+from worker.batches.outcome import RoutingFailed
 
 logger = logging.getLogger("penstock.worker")
 

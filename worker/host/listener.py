@@ -14,9 +14,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from common.broker.reports import LogLines
-from worker.log import LogShipper, end_of_worker
-from worker.printed import PrintedLines
-from worker.standard_streams import OUTPUTS
+from worker.host.log import LogShipper, end_of_worker
+from worker.host.printed import PrintedLines
+from worker.host.standard_streams import OUTPUTS
 
 SHIP_SECONDS = 0.25
 DRAIN_SECONDS = 2.0

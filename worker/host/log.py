@@ -13,9 +13,9 @@ from typing import TextIO
 
 from common.broker.reports import LogLines
 from common.errors import RunError
-from common.forks import in_children
-from common.printable import PrintableFormatter
-from worker.printed import BYTES_A_SECOND, LINES_A_SECOND, LONGEST_TEXT, Allowance
+from common.process.forks import in_children
+from common.words.printable import PrintableFormatter
+from worker.host.printed import BYTES_A_SECOND, LINES_A_SECOND, LONGEST_TEXT, Allowance
 
 WAITING = 10_000
 WAITING_BYTES = 4_000_000

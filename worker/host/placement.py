@@ -10,11 +10,11 @@ from collections.abc import Callable, Mapping, Sequence
 
 from common.broker.connection import Connection
 from common.broker.devices import DeviceHolder, DeviceLeases
-from common.cuda import DevicesWanted
+from common.building.cuda import DevicesWanted
 from common.errors import CannotServe, Disconnected
-from common.keys import device_key
+from common.protocol.keys import device_key
 from common.settings import Settings
-from worker.devices import HostDevices
+from worker.host.devices import HostDevices
 
 LOOK_SECONDS = 0.5
 

@@ -14,8 +14,8 @@ import sys
 from contextlib import suppress
 from typing import BinaryIO, cast
 
-from common.forks import in_children, keep_private
-from worker.printed import PrintedLines
+from common.process.forks import in_children, keep_private
+from worker.host.printed import PrintedLines
 
 OUTPUTS = ((1, logging.INFO), (2, logging.WARNING))
 """Descriptors, and the level of what is written there."""

@@ -10,33 +10,33 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from common.artifacts import ArtifactStore
 from common.broker.consumer import Consumer
 from common.broker.payloads import BrokerPayloads
 from common.broker.runs import RunRecord
-from common.build import build_step
-from common.data_files import check_data_files
-from common.descriptor import model_identities, step_digest
+from common.building.build import build_step
+from common.building.data_files import check_data_files
+from common.building.descriptor import model_identities, step_digest
+from common.building.given_secrets import give_secrets
+from common.code.source import Sources
 from common.errors import CannotServe, FileChanged, StoreError, UsageError
-from common.given_secrets import give_secrets
-from common.payload_source import PayloadSource
-from common.payloads import FileStore
-from common.registry import check_shadowing
-from common.requirements import check_requirements
-from common.runtime_parameters import check_runtime_parameters
+from common.naming.registry import check_shadowing
+from common.parameters.runtime_parameters import check_runtime_parameters
+from common.payloads.artifacts import ArtifactStore
+from common.payloads.source import PayloadSource
+from common.payloads.stores import FileStore
 from common.settings import Settings
-from common.source import Sources
-from common.spec import PipelineSpec
+from common.spec.requirements import check_requirements
+from common.spec.spec import PipelineSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step
-from common.steps.file_states import DataFiles
-from worker.async_runner import AsyncRunner
-from worker.generator_runner import GeneratorRunner
-from worker.global_runner import GlobalRunner
-from worker.payload_reader import PayloadReader
-from worker.row_routing import RowRouting, row_routing
-from worker.runner import Bench, Runner
-from worker.sync_runner import SyncRunner
-from worker.work import Packer
+from common.steps.loading.file_states import DataFiles
+from worker.batches.batch_work import Packer
+from worker.batches.payload_reader import PayloadReader
+from worker.batches.row_routing import RowRouting, row_routing
+from worker.runners.async_runner import AsyncRunner
+from worker.runners.generator_runner import GeneratorRunner
+from worker.runners.global_runner import GlobalRunner
+from worker.runners.runner import Bench, Runner
+from worker.runners.sync_runner import SyncRunner
 
 
 @dataclass(frozen=True, slots=True)

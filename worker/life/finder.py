@@ -10,8 +10,8 @@ from contextlib import suppress
 from common.broker.connection import Connection
 from common.broker.runs import RunRecord, RunRegistry
 from common.errors import CannotServe, Disconnected, OtherProtocol, UsageError
-from common.faults import nearest
-from common.status import UNDER_WAY
+from common.protocol.status import UNDER_WAY
+from common.words.faults import nearest
 
 POLL_SECONDS = 0.5
 

@@ -13,10 +13,10 @@ from typing import TypeVar
 from common.broker.consumer import Consumer
 from common.broker.runs import RunRecord, RunRegistry
 from common.broker.step_notes import StepNotes
-from common.descriptor import StepDescriptor, describe_step
+from common.building.descriptor import StepDescriptor, describe_step
+from common.code.source import Sources
 from common.errors import CannotServe, PenstockError, describe
 from common.settings import Settings
-from common.source import Sources
 from common.steps.base import BaseStep
 
 T = TypeVar("T")

@@ -1,6 +1,6 @@
 """Keeps a worker's lease, and those of its devices, alive from a process of its own, which no step can block.
 
-It also reads what is written to the worker's descriptors 1 and 2 (`worker/listener.py`).
+It also reads what is written to the worker's descriptors 1 and 2 (`worker/host/listener.py`).
 
 The keeper renews the lease for as long as the worker is there and is not stopped. It is told what to renew on its
 standard input, which stays open: when the worker ends, however it ends, the keeper sees it and drops the lease.
@@ -30,12 +30,12 @@ from common.broker.consumer import Consumer
 from common.broker.devices import DeviceLeases
 from common.broker.reports import LogLines
 from common.errors import NotPermitted, RunError
-from common.forks import keep_private
-from common.keys import Keys
-from worker.forked import DEAF_TO, ForkedProcess, name_process
-from worker.listener import Listener
-from worker.log import LogShipper, collect_records
-from worker.standard_streams import StandardStreams
+from common.process.forks import keep_private
+from common.protocol.keys import Keys
+from worker.host.listener import Listener
+from worker.host.log import LogShipper, collect_records
+from worker.host.standard_streams import StandardStreams
+from worker.life.forked import DEAF_TO, ForkedProcess, name_process
 
 PROCESS_NAME = "penstock-keeper"
 """What `ps -o comm` calls a keeper."""
@@ -125,7 +125,7 @@ class Keeper:
     def _start(self, keeps: list[int], terminal: int | None) -> subprocess.Popen[bytes]:
         """A fresh interpreter, since a step may have begun threads, which a fork may not outlive."""
         # -P: a folder named `worker` where the user happens to be must not be taken for ours.
-        command = [sys.executable, "-P", "-m", "worker.lease"]
+        command = [sys.executable, "-P", "-m", "worker.life.lease"]
         return subprocess.Popen(
             command,
             stdin=subprocess.PIPE,

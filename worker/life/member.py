@@ -9,13 +9,13 @@ from functools import partial
 
 from common.broker.connection import Connection
 from common.errors import EXIT_COMPLETE, EXIT_STOPPED
+from common.process.signals import on_stop_signals
 from common.settings import Settings
-from common.signals import on_stop_signals
-from worker.assembly import Place
-from worker.finder import Finder
-from worker.service import Worker
-from worker.stay import Stay
-from worker.supervisor import Supervisor
+from worker.life.assembly import Place
+from worker.life.finder import Finder
+from worker.life.service import Worker
+from worker.life.stay import Stay
+from worker.life.supervisor import Supervisor
 
 
 def serve_run(connection: Connection, finder: Finder, settings: Settings, place: Place, step: str | None) -> int:

@@ -16,13 +16,13 @@ from dataclasses import dataclass, replace
 from common.broker.connection import Connection
 from common.broker.runs import RunRecord
 from common.errors import EXIT_FAILED, EXIT_STOPPED
-from common.forks import keep_private
+from common.process.forks import keep_private
+from common.process.signals import STOP_SIGNALS, on_stop_signals
 from common.settings import Settings
-from common.signals import STOP_SIGNALS, on_stop_signals
-from common.spec import PipelineSpec
-from worker.assembly import Place
-from worker.departure import Departure, Successor
-from worker.service import Worker
+from common.spec.spec import PipelineSpec
+from worker.life.assembly import Place
+from worker.life.departure import Departure, Successor
+from worker.life.service import Worker
 
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 

@@ -17,24 +17,24 @@ from common.broker.membership import Membership
 from common.broker.reports import LogLines
 from common.broker.runs import RunRecord, RunRegistry
 from common.broker.step_notes import StepNotes
-from common.cuda import devices_wanted
-from common.descriptor import step_digest
+from common.building.cuda import devices_wanted
+from common.building.descriptor import step_digest
 from common.errors import PenstockError, RunError, RunGone, SpecFault, StepNotHere, UsageError
 from common.settings import Settings
 from common.steps.base import BaseStep
-from worker.absence import Absence
-from worker.assembly import Assembly, Place
-from worker.departure import NOT_LOADED, OUT_OF_TURN, Departure, Leaving
-from worker.devices import host_devices
-from worker.introduction import Introduction
-from worker.lease import Heard, Keeper
-from worker.loading import Loading
-from worker.log import LogShipper, collect_records
-from worker.placement import Placement, check_untouched
-from worker.runner import Runner
-from worker.standard_streams import StandardStreams
-from worker.turns import Turns
-from worker.watch import Watch
+from worker.host.devices import host_devices
+from worker.host.log import LogShipper, collect_records
+from worker.host.placement import Placement, check_untouched
+from worker.host.standard_streams import StandardStreams
+from worker.life.absence import Absence
+from worker.life.assembly import Assembly, Place
+from worker.life.departure import NOT_LOADED, OUT_OF_TURN, Departure, Leaving
+from worker.life.introduction import Introduction
+from worker.life.lease import Heard, Keeper
+from worker.life.loading import Loading
+from worker.life.turns import Turns
+from worker.life.watch import Watch
+from worker.runners.runner import Runner
 
 LOADED_SECONDS = 0.5
 """Within which a `load` that has returned is known to have, when the worker is told to stop."""

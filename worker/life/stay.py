@@ -9,8 +9,8 @@ from collections.abc import Callable
 from common.broker.connection import Connection
 from common.broker.runs import RunRecord
 from common.errors import EXIT_COMPLETE, EXIT_STOPPED
-from worker.finder import Finder
-from worker.supervisor import Supervisor
+from worker.life.finder import Finder
+from worker.life.supervisor import Supervisor
 
 PAUSE_SECONDS = 0.5
 """Before the next look for a run: one that goes on may have no work for this step any more."""

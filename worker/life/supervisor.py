@@ -14,10 +14,10 @@ from common.broker.connection import Connection
 from common.broker.runs import RunRecord
 from common.errors import EXIT_COMPLETE
 from common.settings import Settings
-from worker.assembly import Place
-from worker.departure import Successor
-from worker.processes import Child, Ended, WorkerProcesses
-from worker.turns import LOOK_SECONDS, Turns
+from worker.life.assembly import Place
+from worker.life.departure import Successor
+from worker.life.processes import Child, Ended, WorkerProcesses
+from worker.life.turns import LOOK_SECONDS, Turns
 
 RESTART_SECONDS = (0.05, 5.0)
 STEADY_SECONDS = 10.0

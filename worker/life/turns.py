@@ -13,7 +13,7 @@ from common.broker.connection import Connection
 from common.broker.membership import EXIT_SECONDS
 from common.broker.runs import RunRecord, RunRegistry, WorkerRecord
 from common.errors import RunError
-from worker.lease import process_state
+from worker.life.lease import process_state
 
 LOOK_SECONDS = 0.1
 """Between two looks at the stage; models that take turns on a device should not wait for each other for long."""

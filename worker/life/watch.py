@@ -11,13 +11,13 @@ from common.broker.membership import Membership
 from common.broker.reports import LogLines
 from common.broker.runs import RunRegistry
 from common.errors import BrokerFull, Disconnected, PenstockError, RunGone
-from common.status import ENDED
-from worker.absence import Absence
-from worker.departure import ABANDONED, DEVICES_LOST, OUT_OF_TURN, Departure
-from worker.lease import Keeper
-from worker.log import LogShipper
-from worker.placement import Placement
-from worker.turns import LOOK_SECONDS, Turns
+from common.protocol.status import ENDED
+from worker.host.log import LogShipper
+from worker.host.placement import Placement
+from worker.life.absence import Absence
+from worker.life.departure import ABANDONED, DEVICES_LOST, OUT_OF_TURN, Departure
+from worker.life.lease import Keeper
+from worker.life.turns import LOOK_SECONDS, Turns
 
 WATCH_SECONDS = 0.5
 

@@ -11,12 +11,12 @@ from dataclasses import dataclass, field
 from common.broker.commits import Done
 from common.errors import Interrupted, StepFailed
 from common.steps.base import AsyncStep, Row
-from worker.isolation import Isolation
-from worker.outcome import FailedRow, Outcome, give_up
-from worker.row_attempts import RowAttempts, RowMade
-from worker.runner import Bench, Runner
-from worker.step_loop import StepLoop
-from worker.work import Work
+from worker.batches.batch_work import Work
+from worker.batches.outcome import FailedRow, Outcome, give_up
+from worker.runners.isolation import Isolation
+from worker.runners.row_attempts import RowAttempts, RowMade
+from worker.runners.runner import Bench, Runner
+from worker.runners.step_loop import StepLoop
 
 MOST_OPEN = 32
 """Batches that are open at once."""

@@ -7,12 +7,12 @@ from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 from common.errors import RowError, StepFailed, UsageError
-from common.raised import StepCode
+from common.process.raised import StepCode
 from common.steps.base import BaseStep, GlobalStep, Row, Step
 from common.steps.mappings import apply_input_mappings, apply_output_mappings
-from worker.complaints import Complaints
-from worker.outcome import FailedRow, Outcome, columns_of, give_up, give_up_batch
-from worker.retry import Again, GivenUp, Halts, Retry, RetryPolicy
+from worker.batches.outcome import FailedRow, Outcome, columns_of, give_up, give_up_batch
+from worker.runners.complaints import Complaints
+from worker.runners.retry import Again, GivenUp, Halts, Retry, RetryPolicy
 
 Inputs = Sequence[list[Row]]
 Pause = Callable[[float], None]

@@ -5,10 +5,10 @@ from __future__ import annotations
 from contextlib import suppress
 
 from common.broker.step_notes import StepNotes
-from common.columns import column_remedy, declared_columns, needed_column
+from common.building.columns import column_remedy, declared_columns, needed_column
 from common.errors import RunError
 from common.steps.base import BaseStep
-from worker.work import Work
+from worker.batches.batch_work import Work
 
 
 class FirstBatch:

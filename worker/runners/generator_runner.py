@@ -9,24 +9,24 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
-from common.batch import Batch, Failure
 from common.broker.commits import Done
 from common.broker.digests import note_digests
-from common.broker.generator_state import GeneratorState
 from common.broker.generators import GeneratorOwnership
 from common.broker.inbox import Taken
 from common.errors import RowError, RunError, StepFailed, UsageError
-from common.raised import StepCode
+from common.process.raised import StepCode
+from common.protocol.batch import Batch, Failure
+from common.protocol.generator_state import GeneratorState
 from common.steps.base import GeneratorStep, Row
-from common.steps.file_loader import FileLoader
+from common.steps.loading.file_loader import FileLoader
 from common.steps.mappings import apply_output_mappings
-from worker.attempts import no_yield
-from worker.holes import WholeRows
-from worker.outcome import Outcome, died
-from worker.retry import Again, GivenUp, Retry, RetryPolicy
-from worker.runner import Bench, Runner
-from worker.taker import LONGEST_BLOCK
-from worker.work import Work
+from worker.batches.batch_work import Work
+from worker.batches.holes import WholeRows
+from worker.batches.outcome import Outcome, died
+from worker.batches.taker import LONGEST_BLOCK
+from worker.runners.attempts import no_yield
+from worker.runners.retry import Again, GivenUp, Retry, RetryPolicy
+from worker.runners.runner import Bench, Runner
 
 T = TypeVar("T")
 TICKETS = 32

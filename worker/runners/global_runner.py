@@ -5,14 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from common.batch import Payload
 from common.broker.commits import Done
 from common.broker.inbox import Taken
 from common.broker.staging import Staging
 from common.errors import BrokerFull, StepFailed, StoreError
-from worker.outcome import Outcome
-from worker.sync_runner import SyncRunner
-from worker.work import Pieces, Work
+from common.protocol.batch import Payload
+from worker.batches.batch_work import Pieces, Work
+from worker.batches.outcome import Outcome
+from worker.runners.sync_runner import SyncRunner
 
 logger = logging.getLogger("penstock.worker")
 

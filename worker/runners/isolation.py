@@ -16,11 +16,11 @@ from common.broker.connection import Argument
 from common.broker.consumer import Consumer
 from common.broker.inbox import Taken
 from common.broker.isolation import IsolationNotes
-from common.codec import decode_rows, encode_rows
 from common.errors import Interrupted, RowError, StepFailed, StoreError, WireError
+from common.protocol.codec import decode_rows, encode_rows
 from common.steps.base import AsyncStep, Row, Step
-from worker.outcome import FailedRow, Outcome, died, give_up, give_up_batch
-from worker.work import Work
+from worker.batches.batch_work import Work
+from worker.batches.outcome import FailedRow, Outcome, died, give_up, give_up_batch
 
 KILLS = 2
 """Workers that may die on a row alone."""

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from json import JSONDecodeError
 
-from common.components import language_models
+from common.building.components import language_models
 from common.errors import FileChanged, UsageError, describe, words_of
 from common.steps.base import BaseStep
 

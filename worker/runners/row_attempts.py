@@ -7,13 +7,13 @@ import contextlib
 import copy
 
 from common.errors import Interrupted, RowError
-from common.raised import StepCode
+from common.process.raised import StepCode
 from common.steps.base import AsyncStep, Row
 from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
-from worker.complaints import Complaints
-from worker.outcome import FailedRow, columns_of
-from worker.retry import Again, Halts, Retry, RetryPolicy
-from worker.watchdog import LAST_SECONDS
+from worker.batches.outcome import FailedRow, columns_of
+from worker.host.watchdog import LAST_SECONDS
+from worker.runners.complaints import Complaints
+from worker.runners.retry import Again, Halts, Retry, RetryPolicy
 
 RowMade = list[Row] | FailedRow
 

@@ -18,13 +18,13 @@ from common.broker.step_notes import StepNotes
 from common.errors import EXIT_TIMEOUT, BrokerError, Interrupted, RunError
 from common.settings import Settings
 from common.steps.base import BaseStep
-from worker.complaints import Complaints
-from worker.first_batch import FirstBatch
-from worker.intake import Intake
-from worker.outbox import Outbox
-from worker.payload_reader import PayloadReader
-from worker.watchdog import LAST_SECONDS, Watchdog
-from worker.work import Packer, Work
+from worker.batches.batch_work import Packer, Work
+from worker.batches.intake import Intake
+from worker.batches.outbox import Outbox
+from worker.batches.payload_reader import PayloadReader
+from worker.host.watchdog import LAST_SECONDS, Watchdog
+from worker.runners.complaints import Complaints
+from worker.runners.first_batch import FirstBatch
 
 logger = logging.getLogger("penstock.worker")
 

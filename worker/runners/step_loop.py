@@ -8,7 +8,7 @@ import contextvars
 from collections.abc import Callable, Coroutine
 from typing import TypeVar
 
-from common.forks import keep_private
+from common.process.forks import keep_private
 
 T = TypeVar("T")
 

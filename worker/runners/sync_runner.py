@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import time
 
-from common.batch import Batch
 from common.broker.commits import Done
 from common.errors import Interrupted, StepFailed
+from common.protocol.batch import Batch
 from common.steps.base import Row, Step
-from worker.attempts import Attempts
-from worker.isolation import Isolation
-from worker.outcome import Outcome
-from worker.runner import Bench, Runner
-from worker.work import Work
+from worker.batches.batch_work import Work
+from worker.batches.outcome import Outcome
+from worker.runners.attempts import Attempts
+from worker.runners.isolation import Isolation
+from worker.runners.runner import Bench, Runner
 
 AHEAD_SECONDS = 0.05
 """Work that is read ahead: fast steps want many batches, slow ones must not keep them from other workers."""

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 
 from pydantic import Field, PrivateAttr
 
+from common.cells import cell_of, text_of
 from common.errors import UsageError
 from common.steps.base import GlobalStep, Row, StepInput, StepOutput
-from common.steps.cells import cell_of, text_of
 
 if TYPE_CHECKING:
     from datasketch import MinHash

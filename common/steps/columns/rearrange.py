@@ -7,9 +7,9 @@ from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, field_validator, model_validator
 
+from common.cells import cell_of, kind_of
 from common.errors import RowError
 from common.steps.base import Row, Step, StepInput, StepOutput
-from common.steps.cells import cell_of, kind_of
 from common.steps.mappings import hidden_columns, output_names, source_names
 from common.steps.metadata import join_metadata
 

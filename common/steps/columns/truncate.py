@@ -8,9 +8,9 @@ from typing import Any, ClassVar
 
 from pydantic import Field, PrivateAttr
 
+from common.cells import cell_of, text_of
 from common.errors import RowError, UsageError
 from common.steps.base import Row, Step, StepInput, StepOutput
-from common.steps.cells import cell_of, text_of
 
 _WORD = re.compile(r"\S+")
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import hashlib
 from typing import Any, ClassVar
 
+from common.cells import blank, kind_of, list_of, words_of
 from common.errors import RowError
 from common.steps.base import Row, Step, StepColumns, StepInput, StepOutput
-from common.steps.cells import blank, kind_of, list_of, words_of
 
 Message = dict[str, Any]
 """One turn of a conversation: `role` and `content`."""

@@ -6,10 +6,10 @@ import math
 from abc import abstractmethod
 from typing import Any, ClassVar
 
+from common.cells import blank, kind_of, list_of, words_of
 from common.errors import RowError
 from common.steps.base import Row, Step, StepInput, StepOutput
-from common.steps.cells import blank, kind_of, list_of, words_of
-from common.steps.conversations import Message, first_of_user, messages_of, opening, prompt_columns
+from common.steps.formatting.conversations import Message, first_of_user, messages_of, opening, prompt_columns
 from common.steps.mappings import output_names, source_names
 
 

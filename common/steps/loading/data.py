@@ -9,8 +9,8 @@ from typing import ClassVar
 
 from pydantic import Field, field_validator
 
-from common.codec import check_row
 from common.errors import RowTypeError
+from common.protocol.codec import check_row
 from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
 
 

@@ -9,7 +9,7 @@ from typing import ClassVar, Self
 from pydantic import Field, model_validator
 
 from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
-from common.steps.data import columns_of, rows_digest
+from common.steps.loading.data import columns_of, rows_digest
 
 
 class DataSampler(GeneratorStep):

@@ -9,9 +9,9 @@ from itertools import chain
 from typing import TYPE_CHECKING, Any
 
 from common.errors import UsageError
-from common.steps.arrow_columns import problem_of
 from common.steps.base import Row
-from common.steps.data import columns_of
+from common.steps.loading.arrow_columns import problem_of
+from common.steps.loading.data import columns_of
 
 if TYPE_CHECKING:
     import pyarrow as pa

@@ -9,13 +9,13 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from common.errors import UsageError
-from common.steps.arrow_columns import MAPS, Maps
 from common.steps.base import Row, RuntimeParameter
-from common.steps.file_loader import FileLoader
-from common.steps.file_readers import READERS, ReadOptions, Skip, column_names
-from common.steps.file_sources import FileSource
+from common.steps.loading.arrow_columns import MAPS, Maps
+from common.steps.loading.file_loader import FileLoader
+from common.steps.loading.file_readers import READERS, ReadOptions, Skip, column_names
+from common.steps.loading.file_sources import FileSource
+from common.steps.loading.saved_datasets import find_split
 from common.steps.mappings import output_names
-from common.steps.saved_datasets import find_split
 
 
 class LoadDataFromDisk(FileLoader):

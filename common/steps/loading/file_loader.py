@@ -12,10 +12,10 @@ from pydantic import PrivateAttr
 
 from common.errors import BadData, FileChanged, UsageError
 from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
-from common.steps.file_readers import in_batches
-from common.steps.file_sources import FileSource
-from common.steps.file_states import DataFiles, digest_of
-from common.steps.file_watch import FileTouched, FileWatch
+from common.steps.loading.file_readers import in_batches
+from common.steps.loading.file_sources import FileSource
+from common.steps.loading.file_states import DataFiles, digest_of
+from common.steps.loading.file_watch import FileTouched, FileWatch
 
 _TOUCHES = 10
 """Times that a file may be written to, with what it held before, while a batch of it is read."""

@@ -15,11 +15,11 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
 from common.errors import BadData, RunError, TwoOfOneName, UsageError
-from common.faults import hint
-from common.steps.arrow_columns import Maps, problem_of, rows_of
 from common.steps.base import GeneratorStepOutput, Row
-from common.steps.file_sources import FileSource
-from common.steps.json_values import TOO_DEEP, JsonValues, RowTooLong, decoder
+from common.steps.loading.arrow_columns import Maps, problem_of, rows_of
+from common.steps.loading.file_sources import FileSource
+from common.steps.loading.json_values import TOO_DEEP, JsonValues, RowTooLong, decoder
+from common.words.faults import hint
 
 if TYPE_CHECKING:
     import pyarrow as pa

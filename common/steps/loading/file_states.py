@@ -15,7 +15,7 @@ from typing import Any, BinaryIO
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from common.errors import WireError
-from common.steps.file_sources import FileSource
+from common.steps.loading.file_sources import FileSource
 
 END_BYTES = 64 << 10
 """Bytes of a head, and of a tail."""

@@ -11,8 +11,8 @@ from functools import partial
 from typing import Any, BinaryIO, cast
 
 from common.errors import FileChanged
-from common.steps.file_sources import FileSource
-from common.steps.file_states import DataFiles, FileState, digest_of, look
+from common.steps.loading.file_sources import FileSource
+from common.steps.loading.file_states import DataFiles, FileState, digest_of, look
 
 _BUFFER_BYTES = 1 << 20
 _ENDS_SECONDS = 1.0

@@ -11,13 +11,13 @@ from typing import Any, ClassVar, Literal, Self
 from pydantic import Field, field_validator, model_validator
 
 from common.errors import UsageError
-from common.faults import hint
-from common.steps.arrow_columns import MAPS, Maps
 from common.steps.base import Row
-from common.steps.file_loader import FileLoader
-from common.steps.file_readers import MAX_ROW_BYTES, READERS, SUFFIXES, ReadOptions, Skip
-from common.steps.file_sources import FileSource, find_files, format_suffix, is_pattern
+from common.steps.loading.arrow_columns import MAPS, Maps
+from common.steps.loading.file_loader import FileLoader
+from common.steps.loading.file_readers import MAX_ROW_BYTES, READERS, SUFFIXES, ReadOptions, Skip
+from common.steps.loading.file_sources import FileSource, find_files, format_suffix, is_pattern
 from common.steps.mappings import output_names
+from common.words.faults import hint
 
 _HEAD_ROWS = 1_000
 _HEAD_FILES = 8

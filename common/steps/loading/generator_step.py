@@ -5,14 +5,14 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
-from common.codec import check_row, decode_rows, encode_rows
 from common.errors import RowError, UsageError
+from common.protocol.codec import check_row, decode_rows, encode_rows
 from common.steps.base import GeneratorStep, Row
-from common.steps.data import LoadDataFromDicts
-from common.steps.dataset_tables import shown_type, tables_of, tables_of_rows
-from common.steps.file_readers import MAX_ROW_BYTES
-from common.steps.files import LoadDataFromFile
-from common.steps.kept_data import keep_lines, keep_tables
+from common.steps.loading.data import LoadDataFromDicts
+from common.steps.loading.dataset_tables import shown_type, tables_of, tables_of_rows
+from common.steps.loading.file_readers import MAX_ROW_BYTES
+from common.steps.loading.files import LoadDataFromFile
+from common.steps.loading.kept_data import keep_lines, keep_tables
 
 if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict

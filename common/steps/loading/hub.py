@@ -11,8 +11,7 @@ from pydantic import AfterValidator, Field, PrivateAttr
 
 from common.errors import BadData, HubError, UsageError
 from common.hub import check_repo_id, hub_errors, make_repository
-from common.runtime_parameters import RuntimeOption
-from common.steps.arrow_columns import MAPS, Maps, problem_of, rows_of
+from common.parameters.runtime_parameters import RuntimeOption
 from common.steps.base import (
     GeneratorStep,
     GeneratorStepOutput,
@@ -22,7 +21,8 @@ from common.steps.base import (
     StepInput,
     StepOutput,
 )
-from common.steps.file_readers import in_batches
+from common.steps.loading.arrow_columns import MAPS, Maps, problem_of, rows_of
+from common.steps.loading.file_readers import in_batches
 from common.steps.mappings import output_names
 
 if TYPE_CHECKING:
@@ -180,7 +180,7 @@ class PushToHub(GlobalStep):
         from datasets import Dataset
         from huggingface_hub import HfApi
 
-        from common.steps.dataset_tables import tables_of_rows
+        from common.steps.loading.dataset_tables import tables_of_rows
 
         if self.repo_id is None:
             raise UsageError(f"step '{self.name}' has no repo_id yet")

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
 from common.cache import CACHE_VARIABLE, cache_directory, make_private
-from common.durable import sync_file
 from common.errors import UsageError
+from common.payloads.durable import sync_file
 
 if TYPE_CHECKING:
     import pyarrow as pa

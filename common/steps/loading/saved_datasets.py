@@ -15,8 +15,8 @@ from pathlib import PurePosixPath
 from typing import TYPE_CHECKING, Any
 
 from common.errors import BadData, UsageError
-from common.faults import hint
-from common.steps.file_sources import FileSource
+from common.steps.loading.file_sources import FileSource
+from common.words.faults import hint
 
 if TYPE_CHECKING:
     from fsspec import AbstractFileSystem

@@ -5,8 +5,8 @@ Type checkers read `__init__.pyi`, which is written from this.
 
 from __future__ import annotations
 
-from common.catalogue import modules
-from common.lazy_names import LazyNames
+from common.naming.catalogue import modules
+from common.naming.lazy_names import LazyNames
 
 _NAMES = LazyNames(__name__, modules("task"))
 __all__ = _NAMES.names()

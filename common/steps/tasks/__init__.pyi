@@ -1,3 +1,3 @@
-# Written by docs/make_steps_page.py from common/catalogue.py.
+# Written by docs/make_steps_page.py from common/naming/catalogue.py.
 
 from common.steps.tasks.text_generation import TextGeneration as TextGeneration

@@ -9,14 +9,14 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
+from common.cells import kind_of
 from common.errors import RowError
-from common.faults import hint
 from common.llms.base import LLM, ChatMessage, Generation
-from common.runtime_parameters import RuntimeOption
+from common.parameters.runtime_parameters import RuntimeOption
 from common.steps.base import AsyncStep, Row, StepColumns
-from common.steps.cells import kind_of
 from common.steps.metadata import METADATA, task_metadata, with_metadata
 from common.templates.prompt import PromptTemplate
+from common.words.faults import hint
 
 _TEMPLATE = "{{ instruction }}"
 _ONLY_COLUMN = re.compile(r"\s*\{\{\s*(\w+)\s*\}\}\s*")

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Harness, harnesses
+from tests.support.places import STEPS_FOLDER
+from tests.support.runs.harness import Harness, harnesses
 
 SPEC = """
 name: artifacts
@@ -22,7 +23,7 @@ steps:
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Iterator[Harness]:
-    shutil.copy(Path(__file__).with_name("artifact_steps.py"), tmp_path)
+    shutil.copy(STEPS_FOLDER / "artifact_steps.py", tmp_path)
     yield from harnesses(tmp_path)
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pytest
 
-from common.batch import Result
-from tests.integration.harness import Harness, harnesses
-from tests.integration.sight import Sight
+from common.protocol.batch import Result
+from tests.support.places import STEPS_FOLDER
+from tests.support.runs.harness import Harness, harnesses
+from tests.support.runs.sight import Sight
 
 SPEC = """
 name: semantics
@@ -31,7 +31,7 @@ steps:
 @pytest.fixture(scope="module")
 def done(tmp_path_factory: pytest.TempPathFactory, broker_url: str) -> Iterator[Harness]:
     for harness in harnesses(tmp_path_factory.mktemp("semantics")):
-        (harness.folder / "batch_steps.py").write_text(Path(__file__).with_name("batch_steps.py").read_text())
+        (harness.folder / "batch_steps.py").write_text((STEPS_FOLDER / "batch_steps.py").read_text())
         code, said = harness.run(harness.write_spec(SPEC), "--broker", broker_url)
         assert code == 0, said
         yield harness

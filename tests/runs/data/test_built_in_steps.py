@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 from datasets import Dataset
 
-from common.dump import dump_step
+from common.building.dump import dump_step
 from common.steps import DataSampler, make_generator_step
-from tests.integration.harness import Harness, harnesses
+from tests.support.runs.harness import Harness, harnesses
 
 pytest.importorskip("datasketch")
 

@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from common.batch import Batch, Failure
 from common.broker.inbox import Taken
-from tests.integration.broker import Run
-from tests.integration.harness import Harness, harnesses
-from tests.integration.sight import Sight
-from tests.unit.sample_steps import Upper
-from worker.first_batch import FirstBatch
-from worker.holes import take_whole
-from worker.work import Work
+from common.protocol.batch import Batch, Failure
+from tests.support.runs.broker import Run
+from tests.support.runs.harness import Harness, harnesses
+from tests.support.runs.sight import Sight
+from tests.support.steps.sample_steps import Upper
+from worker.batches.batch_work import Work
+from worker.batches.holes import take_whole
+from worker.runners.first_batch import FirstBatch
 
 UNKNOWN = """
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 
-from tests.integration.harness import Harness, harnesses
+from tests.support.runs.harness import Harness, harnesses
 
 ROWS = 5_000
 SPEC = """

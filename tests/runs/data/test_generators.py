@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import redis
 
-from tests.integration.harness import Harness, harnesses
+from tests.support.runs.harness import Harness, harnesses
 
 
 @pytest.fixture

@@ -11,9 +11,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.hub_server import TOKEN, Hub, serving_hub
-from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.sight import Sight
+from tests.support.runs.harness import Harness, harnesses, wait_for
+from tests.support.runs.sight import Sight
+from tests.support.servers.hub_server import TOKEN, Hub, serving_hub
 
 QUOTES = """
 name: quotes

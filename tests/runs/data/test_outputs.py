@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Command, Harness, harnesses
+from tests.support.runs.harness import Command, Harness, harnesses
 
 SPEC = """
 name: {name}

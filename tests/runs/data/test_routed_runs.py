@@ -8,11 +8,12 @@ from typing import Any
 
 import pytest
 
-from common.batch import Result, Routed
-from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.hosts import coordinator
-from tests.integration.routes import topic
-from tests.integration.sight import Sight
+from common.protocol.batch import Result, Routed
+from tests.support.places import STEPS_FOLDER
+from tests.support.runs.harness import Harness, harnesses, wait_for
+from tests.support.runs.hosts import coordinator
+from tests.support.runs.sight import Sight
+from tests.support.steps.routes import topic
 
 ROWS = 203
 SIZE = 10
@@ -34,7 +35,7 @@ def write(
     harness: Harness, label: str = ROUTED["step"], function: str = "by_topic", seconds: float = 0.0, **options: Any
 ) -> Path:
     """count -> label -> (land, sea) -> all; the batch sizes do not fit together."""
-    harness.folder.joinpath("routes.py").write_text(Path(__file__).with_name("routes.py").read_text())
+    harness.folder.joinpath("routes.py").write_text((STEPS_FOLDER / "routes.py").read_text())
     count = "" if "Numbers" in label else "count: {type: 'mysteps:Count', rows: 203, batch_size: 17}"
     given = "".join(f", {name}: {value}" for name, value in options.items())
     return harness.write_spec(

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from common.errors import EXIT_TIMEOUT
-from tests.integration.harness import Harness, harnesses
-from tests.integration.hosts import coordinator, worker
+from tests.support.runs.harness import Harness, harnesses
+from tests.support.runs.hosts import coordinator, worker
 
 
 @pytest.fixture

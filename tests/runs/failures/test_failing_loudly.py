@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import STEPS, Harness, harnesses
-from tests.integration.sight import Sight
+from tests.support.runs.harness import STEPS, Harness, harnesses
+from tests.support.runs.sight import Sight
 
 SIDE = """
 name: side

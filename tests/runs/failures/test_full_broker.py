@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Harness, harnesses
-from tests.redis_server import RedisServer
+from tests.support.runs.harness import Harness, harnesses
+from tests.support.servers.redis_server import RedisServer
 
 SPEC = """
 name: bulky

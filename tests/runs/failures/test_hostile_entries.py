@@ -11,18 +11,18 @@ import msgpack
 import pytest
 from pyarrow import parquet
 
-from common.batch import Payload, Result
 from common.broker.connection import Connection
-from common.codec import encode_rows
 from common.errors import BrokerError, WireError
-from common.keys import Keys
+from common.protocol.batch import Payload, Result
+from common.protocol.codec import encode_rows
+from common.protocol.keys import Keys
+from common.protocol.wire import PROTOCOL, encode_entry
 from common.settings import Settings
-from common.wire import PROTOCOL, encode_entry
-from coordinator.effects import Emit
-from coordinator.sink import Sink
-from tests.integration.broker import Run
-from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.hosts import MINE, SLOW, check_end, coordinator, the_run, worker
+from coordinator.dataset.sink import Sink
+from coordinator.fold.effects import Emit
+from tests.support.runs.broker import Run
+from tests.support.runs.harness import Command, Harness, harnesses, wait_for
+from tests.support.runs.hosts import MINE, SLOW, check_end, coordinator, the_run, worker
 
 ROWS = 250
 BRIEF = SLOW.replace("400", str(ROWS))

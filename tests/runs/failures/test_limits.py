@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 import redis
 
-from coordinator.run_directory import RunDirectory
-from tests.integration.harness import Harness, harnesses, wait_for
-from tests.redis_server import RedisServer
+from coordinator.runs.run_directory import RunDirectory
+from tests.support.runs.harness import Harness, harnesses, wait_for
+from tests.support.servers.redis_server import RedisServer
 
 ROW = 4_000
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.hosts import said
-from tests.integration.sight import Sight
-from tests.integration.stages import Staged
+from tests.support.runs.harness import Harness, harnesses, wait_for
+from tests.support.runs.hosts import said
+from tests.support.runs.sight import Sight
+from tests.support.runs.stages import Staged
 
 SPEC = """
 name: loading

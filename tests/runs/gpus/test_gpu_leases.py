@@ -16,15 +16,15 @@ import psutil
 import pytest
 
 from common.broker.connection import Connection
-from common.keys import Keys, device_key
+from common.protocol.keys import Keys, device_key
 from common.settings import Settings
-from tests.integration.gpu_hosts import HOST, LEASE, ONE, Gpus, holder, hosts_of
-from tests.integration.harness import REPOSITORY, Command, wait_for
-from tests.integration.sight import Sight
-from tests.redis_server import RedisServer
-from worker.devices import host_devices
-from worker.lease import has_ended
-from worker.placement import Placement
+from tests.support.runs.gpu_hosts import HOST, LEASE, ONE, Gpus, holder, hosts_of
+from tests.support.runs.harness import REPOSITORY, Command, wait_for
+from tests.support.runs.sight import Sight
+from tests.support.servers.redis_server import RedisServer
+from worker.host.devices import host_devices
+from worker.host.placement import Placement
+from worker.life.lease import has_ended
 
 KEY = device_key(HOST, "0")
 ROWS = 600
@@ -84,7 +84,7 @@ def test_a_keeper_gives_devices_back_when_the_process_of_its_worker_is_gone_and_
     connection = Connection(redis_url)
     program = f"""
 import sys
-from worker.lease import Keeper
+from worker.life.lease import Keeper
 keeper = Keeper({redis_url!r}, "run", "w", {LEASE})
 keeper.ensure()
 keeper.keep_devices([{KEY!r}], '{{"worker": "w"}}')
@@ -109,7 +109,7 @@ sys.stdin.readline()
 def test_a_keeper_that_begins_when_its_worker_is_gone_gives_devices_back(redis_url: str) -> None:
     program = f"""
 import os
-from worker.lease import Keeper
+from worker.life.lease import Keeper
 keeper = Keeper({redis_url!r}, "run", "w", 60)
 keeper.ensure()
 keeper.keep_devices([{KEY!r}], '{{"worker": "w"}}')

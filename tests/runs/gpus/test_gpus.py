@@ -10,10 +10,10 @@ import psutil
 import pytest
 
 from common.broker.connection import Connection
-from common.keys import device_key
-from tests.integration.gpu_hosts import HOST, ONE, Gpus, holder, hosts_of
-from tests.integration.harness import wait_for
-from tests.integration.sight import Sight
+from common.protocol.keys import device_key
+from tests.support.runs.gpu_hosts import HOST, ONE, Gpus, holder, hosts_of
+from tests.support.runs.harness import wait_for
+from tests.support.runs.sight import Sight
 
 
 @pytest.fixture

@@ -17,19 +17,19 @@ import pytest
 import redis
 
 from common.errors import BrokerError
-from coordinator.embedded import EmbeddedBroker, end_leftover
-from coordinator.guardian import Guardian
-from coordinator.local import Exited, LocalHost
-from coordinator.lookup import embedded_url
-from coordinator.run_directory import RunDirectory
-from coordinator.server_binary import find_server, server_version
+from coordinator.local.embedded import EmbeddedBroker, end_leftover
+from coordinator.local.guardian import Guardian
+from coordinator.local.host import Exited, LocalHost
+from coordinator.local.server_binary import find_server, server_version
+from coordinator.runs.lookup import embedded_url
+from coordinator.runs.run_directory import RunDirectory
 
 WaitUntil = Callable[..., None]
 
 COORDINATOR = """
 import sys
 from pathlib import Path
-from coordinator.local import LocalHost
+from coordinator.local.host import LocalHost
 host = LocalHost()
 print(host.start_broker(Path(sys.argv[1])), flush=True)
 sys.stdin.read()

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import RunError
-from coordinator.guardian import BROKER, WORKERS, Child, Guardian
+from coordinator.local.guardian import BROKER, WORKERS, Child, Guardian
 
 WaitUntil = Callable[..., None]
 SLEEP = ["sleep", "300"]
@@ -46,11 +46,11 @@ helper.wait()
 COORDINATOR = f"""
 import os, signal, sys
 from pathlib import Path
-from coordinator.guardian import BROKER, WORKERS, Guardian
+from coordinator.local.guardian import BROKER, WORKERS, Guardian
 folder = Path(sys.argv[1])
 signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
 guardian = Guardian()
-worker = guardian.start([sys.executable, "-c", {FAMILY!r}], rank=WORKERS, stdout=folder / "worker.log")
+worker = guardian.start([sys.executable, "-c", {FAMILY!r}], rank=WORKERS, stdout=folder / "worker.host.log")
 broker = guardian.start(
     [sys.executable, "-c", {LAST_LOOK!r}, str(worker.pid)],
     rank=BROKER, end_signal=signal.SIGTERM, end_grace=10, stdout=folder / "broker.log",
@@ -122,9 +122,9 @@ def test_kill_9_of_the_coordinator_ends_all_that_workers_started_and_then_the_br
 ) -> None:
     with start_coordinator(tmp_path) as coordinator:
         guardian, worker, broker = read_pids(coordinator)
-        wait_until(said(tmp_path / "worker.log", "pids"))
+        wait_until(said(tmp_path / "worker.host.log", "pids"))
         wait_until(said(tmp_path / "broker.log", "up"))
-        helper, daemon = (int(word) for word in (tmp_path / "worker.log").read_text().split()[1:])
+        helper, daemon = (int(word) for word in (tmp_path / "worker.host.log").read_text().split()[1:])
         assert all(map(runs, (guardian, worker, broker, helper, daemon)))
         coordinator.kill()
     wait_until(none_runs(guardian, worker, broker, helper, daemon))

@@ -11,9 +11,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.hosts import MINE, check_end, coordinator, said, the_run, worker
-from tests.integration.sight import Sight
+from tests.support.runs.harness import Command, Harness, harnesses, wait_for
+from tests.support.runs.hosts import MINE, check_end, coordinator, said, the_run, worker
+from tests.support.runs.sight import Sight
 
 ROWS = 400
 SPEC = """

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import redis
 
-from common.keys import Keys
-from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.pipelines import CHAIN, GATED, Pipeline, start_external, start_workers
-from tests.integration.sight import Sight
-from tests.redis_server import RedisServer
+from common.protocol.keys import Keys
+from tests.support.runs.harness import Command, Harness, harnesses, wait_for
+from tests.support.runs.pipelines import CHAIN, GATED, Pipeline, start_external, start_workers
+from tests.support.runs.sight import Sight
+from tests.support.servers.redis_server import RedisServer
 
 STEPS = ("count", "double", "keep")
 

@@ -9,9 +9,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.pipelines import CHAIN, GRAPH, Pipeline, assert_nothing_runs
-from tests.integration.sight import Sight
+from tests.support.runs.harness import Harness, harnesses, wait_for
+from tests.support.runs.pipelines import CHAIN, GRAPH, Pipeline, assert_nothing_runs
+from tests.support.runs.sight import Sight
 
 SMALL_PARTS = {"PART_ROWS": "60"}
 

@@ -8,13 +8,13 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.batch import Result
 from common.broker.runs import RunRegistry
-from common.keys import Keys
-from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.pipelines import CHAIN, GATED, Pipeline, start_external, start_workers
-from tests.integration.sight import Sight
-from tests.redis_server import RedisServer
+from common.protocol.batch import Result
+from common.protocol.keys import Keys
+from tests.support.runs.harness import Harness, harnesses, wait_for
+from tests.support.runs.pipelines import CHAIN, GATED, Pipeline, start_external, start_workers
+from tests.support.runs.sight import Sight
+from tests.support.servers.redis_server import RedisServer
 
 
 @pytest.fixture

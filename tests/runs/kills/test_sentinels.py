@@ -11,13 +11,13 @@ import pytest
 
 from common.broker.connection import Connection
 from common.errors import BrokerError, Disconnected, UsageError
-from common.keys import Keys
-from tests.integration.broker import Run, batch, done, take
-from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.pipelines import Pipeline, start_external, start_workers
-from tests.integration.sight import Sight
-from tests.redis_server import RedisServer
-from tests.sentinels import Sentinels, role
+from common.protocol.keys import Keys
+from tests.support.runs.broker import Run, batch, done, take
+from tests.support.runs.harness import Harness, harnesses, wait_for
+from tests.support.runs.pipelines import Pipeline, start_external, start_workers
+from tests.support.runs.sight import Sight
+from tests.support.servers.redis_server import RedisServer
+from tests.support.servers.sentinels import Sentinels, role
 
 
 @pytest.fixture

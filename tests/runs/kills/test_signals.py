@@ -13,10 +13,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.harness import REPOSITORY, Command, Harness, harnesses, wait_for
-from tests.integration.hosts import SLOW, check_end, coordinator, worker
-from tests.integration.pipelines import assert_nothing_runs
-from tests.integration.sight import Sight
+from tests.support.runs.harness import REPOSITORY, Command, Harness, harnesses, wait_for
+from tests.support.runs.hosts import SLOW, check_end, coordinator, worker
+from tests.support.runs.pipelines import assert_nothing_runs
+from tests.support.runs.sight import Sight
 
 SIGNALS = [signal.SIGINT, signal.SIGTERM]
 INTERRUPTS_IMPORT = """
@@ -82,7 +82,7 @@ def interrupted_at_import(harness: Harness, module: str, number: signal.Signals,
 @pytest.mark.parametrize("number", SIGNALS)
 @pytest.mark.parametrize(
     "module",
-    ["click", "coordinator.cli", "coordinator.commands.run", "pydantic", "coordinator.run", "redis", "mysteps"],
+    ["click", "coordinator.cli", "coordinator.commands.run", "pydantic", "coordinator.launch.run", "redis", "mysteps"],
 )
 def test_a_run_that_is_interrupted_before_it_has_begun_says_so_in_a_line(
     harness: Harness, module: str, number: signal.Signals
@@ -93,7 +93,7 @@ def test_a_run_that_is_interrupted_before_it_has_begun_says_so_in_a_line(
 
 
 @pytest.mark.parametrize("number", SIGNALS)
-@pytest.mark.parametrize("module", ["click", "worker.cli", "redis", "worker.service"])
+@pytest.mark.parametrize("module", ["click", "worker.cli", "redis", "worker.life.service"])
 def test_a_worker_that_is_interrupted_before_it_has_begun_says_so_in_a_line(
     harness: Harness, module: str, number: signal.Signals
 ) -> None:

@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.pipelines import GATED, Pipeline, assert_nothing_runs, start_external, start_workers
-from tests.integration.sight import Sight
-from tests.redis_server import RedisServer
+from tests.support.runs.harness import Command, Harness, harnesses, wait_for
+from tests.support.runs.pipelines import GATED, Pipeline, assert_nothing_runs, start_external, start_workers
+from tests.support.runs.sight import Sight
+from tests.support.servers.redis_server import RedisServer
 
 LEASE = 1.0
 
@@ -236,8 +236,8 @@ from pathlib import Path
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
 from coordinator.cli import group
-from coordinator.run_directory import RunDirectory
-from tests.unit.meanwhile import before_the_lock
+from coordinator.runs.run_directory import RunDirectory
+from tests.support.meanwhile import before_the_lock
 
 spec, url, directory = sys.argv[1], sys.argv[2], RunDirectory(Path(sys.argv[3]))
 

@@ -12,11 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from common.keys import Keys
-from coordinator.run_directory import RunDirectory
-from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.pipelines import Pipeline, assert_nothing_runs
-from tests.integration.sight import Sight
+from common.protocol.keys import Keys
+from coordinator.runs.run_directory import RunDirectory
+from tests.support.runs.harness import Command, Harness, harnesses, wait_for
+from tests.support.runs.pipelines import Pipeline, assert_nothing_runs
+from tests.support.runs.sight import Sight
 
 NOTING = """
 name: noting

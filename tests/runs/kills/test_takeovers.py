@@ -10,17 +10,17 @@ from pathlib import Path
 import psutil
 import pytest
 
-from common.keys import RUNS, Keys
-from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.pipelines import (
+from common.protocol.keys import RUNS, Keys
+from tests.support.runs.harness import Command, Harness, harnesses, wait_for
+from tests.support.runs.pipelines import (
     GATED,
     Pipeline,
     assert_nothing_runs,
     start_external,
     start_workers,
 )
-from tests.integration.sight import Sight
-from tests.redis_server import RedisServer
+from tests.support.runs.sight import Sight
+from tests.support.servers.redis_server import RedisServer
 
 
 @pytest.fixture

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.big_rows import peak_memory
-from tests.integration.harness import Harness, harnesses
-from tests.redis_server import RedisServer
+from tests.support.runs.big_rows import peak_memory
+from tests.support.runs.harness import Harness, harnesses
+from tests.support.servers.redis_server import RedisServer
 
 NOISE = '''
 import logging

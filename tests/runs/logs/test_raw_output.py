@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.hosts import coordinator, worker
+from tests.support.runs.harness import Harness, harnesses, wait_for
+from tests.support.runs.hosts import coordinator, worker
 
 WRITES = '''
 import ctypes

@@ -12,11 +12,11 @@ import pytest
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
 from common.broker.views import Views
-from common.keys import Keys
-from coordinator.view import RunView, StepView
-from coordinator.view_codec import decode_point, decode_view
-from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.redis_server import RedisServer
+from common.protocol.keys import Keys
+from coordinator.view.view import RunView, StepView
+from coordinator.view.view_codec import decode_point, decode_view
+from tests.support.runs.harness import Command, Harness, harnesses, wait_for
+from tests.support.servers.redis_server import RedisServer
 
 SPEC = """
 name: seen

@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pytest
 
-from common.batch import Payload
 from common.errors import PayloadCorrupt, PayloadMissing, StoreAway, StoreError
-from common.payloads import MARK, FileStore
-from tests.integration.big_rows import write_spec
-from tests.integration.harness import Harness, harnesses
-from tests.s3_server import BUCKET, S3Server
+from common.payloads.stores import MARK, FileStore
+from common.protocol.batch import Payload
+from tests.support.runs.big_rows import write_spec
+from tests.support.runs.harness import Harness, harnesses
+from tests.support.servers.s3_server import BUCKET, S3Server
 
 URL = f"s3://{BUCKET}/run-1"
 

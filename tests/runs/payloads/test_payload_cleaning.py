@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.big_rows import ROWS, Store, check_leaves, folder_store, start_workers, write_spec
-from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.hosts import the_run
+from tests.support.runs.big_rows import ROWS, Store, check_leaves, folder_store, start_workers, write_spec
+from tests.support.runs.harness import Harness, harnesses, wait_for
+from tests.support.runs.hosts import the_run
 
 
 @pytest.fixture

@@ -12,11 +12,11 @@ import pytest
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
-from common.payload_names import parse_name
-from tests.integration.big_rows import ROWS, SPEC, Store, check_leaves, folder_store, start_workers, write_spec
-from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.hosts import said, the_run
-from tests.integration.sight import Sight
+from common.payloads.names import parse_name
+from tests.support.runs.big_rows import ROWS, SPEC, Store, check_leaves, folder_store, start_workers, write_spec
+from tests.support.runs.harness import Command, Harness, harnesses, wait_for
+from tests.support.runs.hosts import said, the_run
+from tests.support.runs.sight import Sight
 
 
 @pytest.fixture

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from common.payload_names import make_name
-from tests.integration.big_rows import (
+from common.payloads.names import make_name
+from tests.support.runs.big_rows import (
     ROWS,
     SMALL_BROKER,
     Store,
@@ -21,10 +21,10 @@ from tests.integration.big_rows import (
     start_workers,
     write_spec,
 )
-from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.sight import Sight
-from tests.redis_server import RedisServer
-from tests.s3_server import S3Server
+from tests.support.runs.harness import Harness, harnesses, wait_for
+from tests.support.runs.sight import Sight
+from tests.support.servers.redis_server import RedisServer
+from tests.support.servers.s3_server import S3Server
 
 
 @pytest.fixture(scope="module")

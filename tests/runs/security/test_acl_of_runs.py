@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.gpu_hosts import Gpus, hosts_of
-from tests.integration.harness import Harness, wait_for
-from tests.integration.hosts import SLOW, check_end, said
-from tests.integration.roles import Roles, users
-from tests.redis_server import RedisServer
+from tests.support.runs.gpu_hosts import Gpus, hosts_of
+from tests.support.runs.harness import Harness, wait_for
+from tests.support.runs.hosts import SLOW, check_end, said
+from tests.support.runs.roles import Roles, users
+from tests.support.servers.redis_server import RedisServer
 
 EVERYTHING = """
 name: everything

@@ -13,8 +13,8 @@ import psutil
 import pytest
 import redis
 
-from tests.integration.harness import Harness, harnesses, wait_for
-from tests.redis_server import RedisServer
+from tests.support.runs.harness import Harness, harnesses, wait_for
+from tests.support.servers.redis_server import RedisServer
 
 MARK = "planted"
 """In each secret, and in nothing else."""
@@ -22,7 +22,7 @@ GIVEN_IN_PYTHON, IN_URL, OF_BROKER, OF_HUB, OF_KEY = (f"{MARK}-{n}" for n in ("p
 PROGRAM = """
     import sys
     from coordinator import Pipeline
-    from common.steps.data import LoadDataFromDicts
+    from common.steps.loading.data import LoadDataFromDicts
     from common.steps.tasks.text_generation import TextGeneration
     from common.llms.openai import OpenAILLM
 

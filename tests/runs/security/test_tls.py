@@ -19,12 +19,12 @@ import pytest
 
 from common.broker.connection import Connection
 from common.errors import BrokerError, Disconnected, UsageError
-from coordinator.server_binary import find_server
-from tests.certificates import OPENSSL, Authority, Pair
-from tests.integration.harness import Harness, harnesses
-from tests.integration.hosts import SPEC, STEP_NAMES, check_end
-from tests.redis_server import RedisServer
-from tests.tls_proxy import TlsProxy
+from coordinator.local.server_binary import find_server
+from tests.support.runs.harness import Harness, harnesses
+from tests.support.runs.hosts import SPEC, STEP_NAMES, check_end
+from tests.support.servers.certificates import OPENSSL, Authority, Pair
+from tests.support.servers.redis_server import RedisServer
+from tests.support.servers.tls_proxy import TlsProxy
 
 pytestmark = pytest.mark.skipif(OPENSSL is None, reason="no `openssl` on PATH to make certificates with")
 

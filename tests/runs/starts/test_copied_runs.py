@@ -13,15 +13,15 @@ from click.testing import CliRunner
 
 from common.broker.runs import RunRegistry
 from common.errors import Fenced, UsageError
-from common.wire import PROTOCOL
+from common.protocol.wire import PROTOCOL
 from coordinator.cli import group
-from coordinator.known_run import check_copy
-from coordinator.lookup import FoundRun, find_run
-from coordinator.removal import remove_run
-from coordinator.run_directory import RunDirectory, RunRecord, holder_of
-from coordinator.socket_folder import SocketFolder
-from tests.integration.broker import Run
-from tests.integration.harness import Harness, harnesses, wait_for
+from coordinator.identity.known_run import check_copy
+from coordinator.local.socket_folder import SocketFolder
+from coordinator.runs.lookup import FoundRun, find_run
+from coordinator.runs.removal import remove_run
+from coordinator.runs.run_directory import RunDirectory, RunRecord, holder_of
+from tests.support.runs.broker import Run
+from tests.support.runs.harness import Harness, harnesses, wait_for
 
 SPEC = """
 name: first

@@ -9,10 +9,10 @@ from pathlib import Path
 import pytest
 
 from common.broker.connection import Connection
-from common.keys import Keys
-from coordinator.run_directory import CONDEMNED, RecordedStatus, RunDirectory
-from tests.integration.harness import Harness, harnesses
-from tests.redis_server import RedisServer
+from common.protocol.keys import Keys
+from coordinator.runs.run_directory import CONDEMNED, RecordedStatus, RunDirectory
+from tests.support.runs.harness import Harness, harnesses
+from tests.support.servers.redis_server import RedisServer
 
 SPEC = 'name: alone\nsteps:\n  load: {type: "mysteps:Count", rows: 20}\n'
 BEFORE = "before"

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from tests.integration.harness import Harness, harnesses
-from tests.unit.chat_server import Answer, ChatServer, completion, serving
+from tests.support.runs.harness import Harness, harnesses
+from tests.support.servers.chat_server import Answer, ChatServer, completion, serving
 
 ROWS = 20
 SPEC = f"""

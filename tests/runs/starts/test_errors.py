@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Harness, harnesses
+from tests.support.runs.harness import Harness, harnesses
 
 GOOD = """name: wrong
 steps:

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import REPOSITORY, Harness, harnesses
+from tests.support.runs.harness import REPOSITORY, Harness, harnesses
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 FENCED = re.compile(r"^```(?:yaml|python) (?P<mark>\S+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import REPOSITORY, Harness, harnesses
+from tests.support.runs.harness import REPOSITORY, Harness, harnesses
 
 SPEC = """
 name: functions

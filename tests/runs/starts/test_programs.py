@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.pipelines import assert_nothing_runs
+from tests.support.runs.harness import Harness, harnesses, wait_for
+from tests.support.runs.pipelines import assert_nothing_runs
 
 OWN = """
     import json, sys
@@ -385,7 +385,7 @@ def test_a_pipeline_of_modules_runs_with_workers_started_elsewhere(harness: Harn
 def test_what_a_test_process_runs_itself_needs_no_script(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     from common.steps import KeepColumns, LoadDataFromDicts
     from coordinator import Pipeline
-    from tests.unit.sample_steps import Upper
+    from tests.support.steps.sample_steps import Upper
 
     with Pipeline("inside", cache_dir=harness.folder / "cache") as pipeline:
         (

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Harness, harnesses
-from tests.integration.scaler import Scaler, on_this_host
-from tests.unit.rendered import documents
+from tests.support.rendered import documents
+from tests.support.runs.harness import Harness, harnesses
+from tests.support.runs.scaler import Scaler, on_this_host
 
 SPEC = """
 name: scaled

@@ -9,7 +9,7 @@ import pytest
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
-from tests.integration.harness import Harness, harnesses, wait_for
+from tests.support.runs.harness import Harness, harnesses, wait_for
 
 SPEC = """
 name: named

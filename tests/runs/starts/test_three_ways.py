@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Harness, harnesses
+from tests.support.runs.harness import Harness, harnesses
 
 PYTHON = """
 from common.llms import EchoLLM

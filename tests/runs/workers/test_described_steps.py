@@ -10,12 +10,13 @@ import pytest
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
-from common.keys import Keys
-from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.hosts import check_end, coordinator, said, the_run, worker
-from tests.integration.sight import Sight
+from common.protocol.keys import Keys
+from tests.support.places import STEPS_FOLDER
+from tests.support.runs.harness import Command, Harness, harnesses, wait_for
+from tests.support.runs.hosts import check_end, coordinator, said, the_run, worker
+from tests.support.runs.sight import Sight
 
-DEVICE_STEPS = Path(__file__).with_name("device_steps.py")
+DEVICE_STEPS = STEPS_FOLDER / "device_steps.py"
 SPEC = """name: far
 steps:
   load: {type: "mysteps:Count", rows: 90, batch_size: 20}

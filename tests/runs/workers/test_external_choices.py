@@ -11,11 +11,11 @@ import pytest
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
-from tests.integration.harness import STEPS, Command, Harness, harnesses, wait_for
-from tests.integration.hosts import MINE, SLOW, check_end, coordinator, run_ids, said, the_run, worker
-from tests.integration.sight import Sight
-from tests.proxy import Proxy
-from tests.redis_server import RedisServer
+from tests.support.runs.harness import STEPS, Command, Harness, harnesses, wait_for
+from tests.support.runs.hosts import MINE, SLOW, check_end, coordinator, run_ids, said, the_run, worker
+from tests.support.runs.sight import Sight
+from tests.support.servers.proxy import Proxy
+from tests.support.servers.redis_server import RedisServer
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Harness, harnesses
-from tests.integration.hosts import coordinator, worker
+from tests.support.runs.harness import Harness, harnesses
+from tests.support.runs.hosts import coordinator, worker
 
 FORKS = '''
 import asyncio

@@ -13,9 +13,9 @@ import pytest
 from common.broker.connection import Connection
 from common.errors import Disconnected
 from common.health import Process, faults, processes
-from common.keys import Keys
-from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.hosts import SLOW, coordinator, said, the_run, worker
+from common.protocol.keys import Keys
+from tests.support.runs.harness import Command, Harness, harnesses, wait_for
+from tests.support.runs.hosts import SLOW, coordinator, said, the_run, worker
 
 
 @pytest.fixture

@@ -15,13 +15,13 @@ import psutil
 import pytest
 
 from common.broker.connection import Connection
-from common.keys import Keys
-from tests.integration.broker import Run
-from tests.integration.sight import is_keeper
-from tests.redis_server import RedisServer
-from worker.lease import Keeper
-from worker.listener import Listener
-from worker.log import LogShipper
+from common.protocol.keys import Keys
+from tests.support.runs.broker import Run
+from tests.support.runs.sight import is_keeper
+from tests.support.servers.redis_server import RedisServer
+from worker.host.listener import Listener
+from worker.host.log import LogShipper
+from worker.life.lease import Keeper
 
 
 def test_a_worker_that_leaves_does_not_wait_for_ever_for_a_broker_that_stands_still(
@@ -43,8 +43,8 @@ def test_a_worker_that_leaves_does_not_wait_for_ever_for_a_broker_that_stands_st
 def test_a_late_answer_to_a_flush_is_not_taken_for_that_to_a_stop(
     wait_until: Callable[..., None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.lease.FLUSH_SECONDS", 0.0)
-    monkeypatch.setattr("worker.lease.STOP_SECONDS", 0.5)
+    monkeypatch.setattr("worker.life.lease.FLUSH_SECONDS", 0.0)
+    monkeypatch.setattr("worker.life.lease.STOP_SECONDS", 0.5)
     with RedisServer() as server:
         keeper = Keeper(server.url, "run", "w1", 600)
         keeper.ensure()

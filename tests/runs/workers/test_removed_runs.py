@@ -8,17 +8,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from common.batch import Batch, Payload
 from common.broker.connection import Connection
 from common.broker.inbox import Taken
 from common.broker.runs import RunRegistry
 from common.errors import RunGone
-from common.keys import Keys
+from common.protocol.batch import Batch, Payload
+from common.protocol.keys import Keys
 from coordinator.cli import group
-from coordinator.run_directory import RunDirectory
-from tests.integration.broker import Run
-from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.hosts import MINE, coordinator, run_ids, said, worker
+from coordinator.runs.run_directory import RunDirectory
+from tests.support.runs.broker import Run
+from tests.support.runs.harness import Command, Harness, harnesses, wait_for
+from tests.support.runs.hosts import MINE, coordinator, run_ids, said, worker
 
 SPEC = """
 name: {name}

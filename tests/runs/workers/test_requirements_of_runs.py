@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Harness, harnesses, wait_for
+from tests.support.places import STEPS_FOLDER
+from tests.support.runs.harness import Harness, harnesses, wait_for
 
 SPEC = """
 name: needy
@@ -21,7 +22,7 @@ steps:
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Iterator[Harness]:
-    shutil.copy(Path(__file__).with_name("needy_steps.py"), tmp_path)
+    shutil.copy(STEPS_FOLDER / "needy_steps.py", tmp_path)
     yield from harnesses(tmp_path)
 
 

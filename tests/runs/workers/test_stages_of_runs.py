@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
-from common.keys import Keys
-from tests.integration.harness import Harness, harnesses, wait_for
-from tests.integration.pipelines import assert_nothing_runs
-from tests.integration.sight import Sight
-from tests.integration.stages import ROWS, Staged
+from common.protocol.keys import Keys
+from tests.support.runs.harness import Harness, harnesses, wait_for
+from tests.support.runs.pipelines import assert_nothing_runs
+from tests.support.runs.sight import Sight
+from tests.support.runs.stages import ROWS, Staged
 
 GROUPS = "[[one], [two]]"
 STAGES = (["count"], ["one"], ["two"], ["keep"])

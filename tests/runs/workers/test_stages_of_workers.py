@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.hosts import check_end, said
-from tests.integration.stages import ROWS, STAGE_NAMES, Staged
+from tests.support.runs.harness import Command, Harness, harnesses, wait_for
+from tests.support.runs.hosts import check_end, said
+from tests.support.runs.stages import ROWS, STAGE_NAMES, Staged
 
 STAGES = (["count"], ["one"], ["two"], ["keep"])
 

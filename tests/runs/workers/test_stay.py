@@ -11,11 +11,11 @@ import pytest
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
-from tests.integration.harness import Command, Harness, harnesses, wait_for
-from tests.integration.hosts import MINE, coordinator, run_ids, said, the_run, worker
-from tests.integration.sight import is_keeper
-from tests.integration.stages import ROWS, STAGE_NAMES, Staged
-from tests.redis_server import RedisServer
+from tests.support.runs.harness import Command, Harness, harnesses, wait_for
+from tests.support.runs.hosts import MINE, coordinator, run_ids, said, the_run, worker
+from tests.support.runs.sight import is_keeper
+from tests.support.runs.stages import ROWS, STAGE_NAMES, Staged
+from tests.support.servers.redis_server import RedisServer
 
 SPEC = """
 name: {name}

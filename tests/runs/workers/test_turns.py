@@ -10,9 +10,9 @@ from collections.abc import Iterator
 import pytest
 
 from common.broker.runs import RunRecord
-from common.run_options import RunOptions
-from tests.integration.broker import Run
-from worker.turns import Turns
+from common.protocol.run_options import RunOptions
+from tests.support.runs.broker import Run
+from worker.life.turns import Turns
 
 HERE = socket.gethostname()
 

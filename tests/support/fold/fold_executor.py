@@ -7,13 +7,13 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from random import Random
 
-from common.batch import Batch, Chunk, Entry, Failure, PartWritten, Payload, Reopened, Result, Routed
-from common.payload_names import make_name
-from coordinator.batch_manager import BatchManager
-from coordinator.effects import Dispatch, Effect, Emit, Finish, Halt, Redo, Release, Route
-from coordinator.file_keeper import is_needed
-from coordinator.plan import Plan
-from tests.unit.sequential_interpreter import Program, Row, Rows, run_batch
+from common.payloads.names import make_name
+from common.protocol.batch import Batch, Chunk, Entry, Failure, PartWritten, Payload, Reopened, Result, Routed
+from coordinator.engine.file_keeper import is_needed
+from coordinator.fold.batch_manager import BatchManager
+from coordinator.fold.effects import Dispatch, Effect, Emit, Finish, Halt, Redo, Release, Route
+from coordinator.plan.plan import Plan
+from tests.support.fold.sequential_interpreter import Program, Row, Rows, run_batch
 
 WEIGHTS = (1, 4, 16)
 """Weights of an action against the others; drawn once per run, so that runs differ in what they favour."""

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.batch import Batch, Chunk, Entry, Input, PartWritten, Payload, Result
-from coordinator.batch_manager import BatchManager
-from coordinator.effects import Dispatch, Effect, Emit, Halt, Redo, Release, Route
-from coordinator.plan import Plan, Scope, StepPlan
+from common.protocol.batch import Batch, Chunk, Entry, Input, PartWritten, Payload, Result
+from coordinator.fold.batch_manager import BatchManager
+from coordinator.fold.effects import Dispatch, Effect, Emit, Halt, Redo, Release, Route
+from coordinator.plan.plan import Plan, Scope, StepPlan
 
 ROW_BYTES = 10
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from coordinator.plan import Plan, StepPlan
+from coordinator.plan.plan import Plan, StepPlan
 
 Row = int
 Rows = list[Row | None]

@@ -7,10 +7,11 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from common.payload_names import parse_name
-from tests.integration.harness import Command, Harness
-from tests.redis_server import RedisServer
-from tests.s3_server import BUCKET, S3Server
+from common.payloads.names import parse_name
+from tests.support.places import STEPS_FOLDER
+from tests.support.runs.harness import Command, Harness
+from tests.support.servers.redis_server import RedisServer
+from tests.support.servers.s3_server import BUCKET, S3Server
 
 ROWS = 200
 SPEC = """
@@ -70,7 +71,7 @@ def bucket_store(server: S3Server) -> Store:
 
 def write_spec(harness: Harness, text: str = SPEC) -> Path:
     """The spec, its modules, and the way to its gate."""
-    (harness.folder / "big_steps.py").write_text(Path(__file__).with_name("big_steps.py").read_text())
+    (harness.folder / "big_steps.py").write_text((STEPS_FOLDER / "big_steps.py").read_text())
     return harness.write_spec(text.format(gate=harness.folder / "gate"))
 
 

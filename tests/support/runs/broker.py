@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from common.batch import Batch, DeadLetter, Entry, Failure, Input, PartWritten, Payload, Result, Slice
 from common.broker.commits import Commits, Done
 from common.broker.connection import Connection, script_text
 from common.broker.consumer import Consumer
@@ -23,9 +22,10 @@ from common.broker.reports import LogLines, Reports
 from common.broker.staging import Staging
 from common.broker.step_notes import StepNotes
 from common.errors import Disconnected
-from common.holder import Holder
-from common.keys import GROUP, HANDED_BACK, Keys
-from tests.proxy import Proxy
+from common.protocol.batch import Batch, DeadLetter, Entry, Failure, Input, PartWritten, Payload, Result, Slice
+from common.protocol.holder import Holder
+from common.protocol.keys import GROUP, HANDED_BACK, Keys
+from tests.support.servers.proxy import Proxy
 
 LEASE = 60.0
 SCRIPTS = (

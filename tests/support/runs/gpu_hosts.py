@@ -8,13 +8,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from common.broker.connection import Connection
-from common.keys import device_key
-from tests.integration.harness import Command, Harness, wait_for
+from common.protocol.keys import device_key
+from tests.support.places import STEPS_FOLDER
+from tests.support.runs.harness import Command, Harness, wait_for
 
 HOST = socket.gethostname()
 LEASE = 3.0
 """Of a worker and of its devices, in seconds: a busy machine may keep a process waiting for more than one."""
-STEPS = Path(__file__).with_name("gpu_steps.py")
+STEPS = STEPS_FOLDER / "gpu_steps.py"
 ONE = """
 name: {name}
 steps:

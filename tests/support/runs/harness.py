@@ -16,13 +16,14 @@ from typing import Any, TypeVar
 
 import psutil
 
-from common.batch import DeadLetter
-from coordinator.failures import FailureLog
-from coordinator.run_directory import RunRecord
-from tests.integration.prefork import REPOSITORY, Forked, parent
+from common.protocol.batch import DeadLetter
+from coordinator.runs.failures import FailureLog
+from coordinator.runs.run_directory import RunRecord
+from tests.support.places import STEPS_FOLDER
+from tests.support.runs.prefork import REPOSITORY, Forked, parent
 
 T = TypeVar("T")
-STEPS = Path(__file__).with_name("steps.py")
+STEPS = STEPS_FOLDER / "steps.py"
 """Step classes for specs: each test gets a copy beside its spec, as the module `mysteps`."""
 FAST = {"WORKER_LEASE": "1", "COORDINATOR_LEASE": "1", "GRACE": "10", "PATIENCE": "20", "FLUSH_INTERVAL": "1"}
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
-from tests.integration.harness import Command, Harness, wait_for
+from tests.support.runs.harness import Command, Harness, wait_for
 
 STEP_NAMES = ("load", "odd", "double", "async", "keep")
 SPEC = """

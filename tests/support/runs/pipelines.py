@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from tests.integration.harness import Command, Harness
+from tests.support.runs.harness import Command, Harness
 
 CHAIN = """
 name: chain

@@ -26,7 +26,8 @@ import types
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-REPOSITORY = Path(__file__).resolve().parent.parent.parent
+from tests.support.places import REPOSITORY
+
 PACKAGES = ("common", "coordinator", "penstock", "worker")
 IMPORTED_LATER = ("pyarrow.parquet", "pandas")
 """What a coordinator imports when the first rows come."""
@@ -96,7 +97,7 @@ class Parent:
         self._control, theirs = socket.socketpair()
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "tests.integration.prefork", str(theirs.fileno())],
+                [sys.executable, "-P", "-m", "tests.support.runs.prefork", str(theirs.fileno())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,

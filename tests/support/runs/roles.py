@@ -8,7 +8,6 @@ from urllib.parse import urlsplit
 
 import redis
 
-from common.batch import Payload, Reopened
 from common.broker.connection import NO_KEY, Connection
 from common.broker.consumer import Consumer
 from common.broker.control import Tick
@@ -16,11 +15,12 @@ from common.broker.devices import DeviceHolder, DeviceLeases
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
 from common.broker.views import Views
-from common.keys import RUNS, device_key
-from common.wire import PROTOCOL
-from coordinator.removal import old_at_broker
-from tests.integration.broker import LEASE, Run, Worker, batch, done, letter, made, part, take, tickets
-from tests.integration.harness import REPOSITORY
+from common.protocol.batch import Payload, Reopened
+from common.protocol.keys import RUNS, device_key
+from common.protocol.wire import PROTOCOL
+from coordinator.runs.removal import old_at_broker
+from tests.support.runs.broker import LEASE, Run, Worker, batch, done, letter, made, part, take, tickets
+from tests.support.runs.harness import REPOSITORY
 
 FILE = REPOSITORY / "examples" / "acl" / "users.acl"
 READ_ONLY_SINCE = 7
@@ -139,7 +139,7 @@ def worker(admin: Run, connection: Connection, step: str) -> Worker:
 
 
 def keep(connection: Connection, admin: Run, of: Worker) -> None:
-    """As the keeper of a worker's lease does (`worker/lease.py`), until the worker is dead."""
+    """As the keeper of a worker's lease does (`worker/life/lease.py`), until the worker is dead."""
     key = admin.keys.worker(of.worker_id)
     connection.command("PEXPIRE", key, 1000)
     connection.command("DEL", key)

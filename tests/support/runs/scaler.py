@@ -10,7 +10,7 @@ from typing import Any
 
 import redis
 
-from tests.integration.harness import Command, Harness
+from tests.support.runs.harness import Command, Harness
 
 COOLDOWN = 1.0
 """Seconds, in the place of `cooldownPeriod`."""

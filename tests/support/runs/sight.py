@@ -9,17 +9,17 @@ from pathlib import Path
 
 import psutil
 
-from common.batch import Entry, Failure, PartWritten, Result
 from common.broker.connection import Connection
 from common.broker.held import holders
 from common.broker.runs import RunRegistry
 from common.errors import BrokerError, PenstockError
-from common.keys import GROUP, Keys
-from common.wire import decode_entry
-from coordinator.embedded import leftover
-from coordinator.run_directory import RunDirectory
-from tests.integration.harness import Command, Harness, wait_for
-from worker.lease import PROCESS_NAME
+from common.protocol.batch import Entry, Failure, PartWritten, Result
+from common.protocol.keys import GROUP, Keys
+from common.protocol.wire import decode_entry
+from coordinator.local.embedded import leftover
+from coordinator.runs.run_directory import RunDirectory
+from tests.support.runs.harness import Command, Harness, wait_for
+from worker.life.lease import PROCESS_NAME
 
 
 @dataclass(frozen=True, slots=True)

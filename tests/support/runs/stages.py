@@ -6,9 +6,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tests.integration.harness import Command, Harness
+from tests.support.places import STEPS_FOLDER
+from tests.support.runs.harness import Command, Harness
 
-STAGED_STEPS = Path(__file__).with_name("staged_steps.py")
+STAGED_STEPS = STEPS_FOLDER / "staged_steps.py"
 ROWS = 200
 STEPS = """
 name: staged

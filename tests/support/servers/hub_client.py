@@ -10,9 +10,9 @@ import textwrap
 from pathlib import Path
 from typing import Any
 
-from tests.hub_server import Hub
+from tests.support.places import REPOSITORY
+from tests.support.servers.hub_server import Hub
 
-REPOSITORY = Path(__file__).resolve().parent.parent
 BEFORE = """
 import json, sys
 import datasets, huggingface_hub

@@ -13,7 +13,7 @@ from types import TracebackType
 
 import redis
 
-from coordinator.server_binary import find_server
+from coordinator.local.server_binary import find_server
 
 
 class RedisServer:

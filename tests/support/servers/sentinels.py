@@ -17,7 +17,7 @@ from typing import Any
 
 import redis
 
-from coordinator.server_binary import find_server
+from coordinator.local.server_binary import find_server
 
 SERVICE = "mymaster"
 SERVER = (

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import TracebackType
 from urllib.parse import urlsplit
 
-from tests.certificates import Pair
+from tests.support.servers.certificates import Pair
 
 
 class TlsProxy:

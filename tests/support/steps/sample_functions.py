@@ -1,4 +1,4 @@
-"""Steps made of functions, right ones, for specs in tests: `tests.unit.sample_functions:Scale`."""
+"""Steps made of functions, right ones, for specs in tests: `tests.support.steps.sample_functions:Scale`."""
 
 from __future__ import annotations
 

@@ -1,8 +1,8 @@
-"""Routing functions of a user's own, right and wrong, for specs in tests: `tests.unit.sample_routing:in_turn`."""
+"""Routing functions of a user's own, right and wrong, for specs: `tests.support.steps.sample_routing:in_turn`."""
 
 from __future__ import annotations
 
-from common.codec import Row
+from common.protocol.codec import Row
 from common.routing import RoutingBatchFunction, routing_batch_function, sample_n_steps
 
 

@@ -1,4 +1,4 @@
-"""Small steps of a user's own, right and wrong, for specs in tests: `tests.unit.sample_steps:Upper`."""
+"""Small steps of a user's own, right and wrong, for specs in tests: `tests.support.steps.sample_steps:Upper`."""
 
 from __future__ import annotations
 

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from common.errors import StepFailed, describe
 from common.steps.base import Step, StepInput, StepOutput
-from worker.holes import put_back, take_whole
-from worker.outcome import FailedRow, Outcome, failed_output, give_up
+from worker.batches.holes import put_back, take_whole
+from worker.batches.outcome import FailedRow, Outcome, failed_output, give_up
 
 MaybeRow = dict[str, Any] | None
 columns = st.lists(st.booleans(), max_size=8)  # True: a row, False: a hole

@@ -10,15 +10,15 @@ from typing import Any
 
 import pytest
 
-from common.signature import Identity
-from common.source import Sources
+from common.building.signature import Identity
+from common.code.source import Sources
 from common.steps import GroupColumns, KeepColumns, LoadDataFromDicts
-from coordinator.earlier_runs import lines_about_earlier_runs
-from coordinator.load import prepare
-from coordinator.run_directory import RunDirectory, RunRecord
-from tests.built_in_sources import problems, recorded, source_in
+from coordinator.identity.earlier_runs import lines_about_earlier_runs
+from coordinator.plan.load import prepare
+from coordinator.runs.run_directory import RunDirectory, RunRecord
+from tests.support.built_in_sources import problems, recorded, source_in
+from tests.support.places import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 SPEC = """\
 name: before
 steps:
@@ -62,7 +62,7 @@ class Kept(KeepColumns):
 
 
 def test_each_change_of_a_built_in_class_has_a_version_or_a_waiver() -> None:
-    assert list(problems(recorded())) == [], "python -m tests.built_in_sources [--waive REASON]"
+    assert list(problems(recorded())) == [], "python -m tests.support.built_in_sources [--waive REASON]"
 
 
 @pytest.mark.parametrize(
@@ -136,7 +136,7 @@ def test_a_built_in_class_may_be_moved_and_edited_without_becoming_other_code(tm
         "from common.steps import KeepColumns\n\n\nclass Mine(KeepColumns):\n    version: str\n"
     )
     digests = (
-        "from common.source import Sources\nfrom common.steps import KeepColumns\nfrom mine import Mine\n"
+        "from common.code.source import Sources\nfrom common.steps import KeepColumns\nfrom mine import Mine\n"
         "print(*map(Sources().of_class, (KeepColumns, Mine)), KeepColumns.__module__)"
     )
 
@@ -148,12 +148,12 @@ def test_a_built_in_class_may_be_moved_and_edited_without_becoming_other_code(tm
     copy = tmp_path / "copy"
     shutil.copytree(REPOSITORY / "common", copy / "common", ignore=shutil.ignore_patterns("__pycache__"))
     moved = copy / "common" / "steps" / "of_columns.py"
-    (copy / "common" / "steps" / "columns.py").rename(moved)
+    (copy / "common" / "steps" / "columns" / "rearrange.py").rename(moved)
     moved.write_text(moved.read_text() + "# edited\n")
-    catalogue = copy / "common" / "catalogue.py"
-    catalogue.write_text(catalogue.read_text().replace("common.steps.columns", "common.steps.of_columns"))
+    catalogue = copy / "common" / "naming" / "catalogue.py"
+    catalogue.write_text(catalogue.read_text().replace("common.steps.columns.rearrange", "common.steps.of_columns"))
     assert run(REPOSITORY)[:2] == run(copy)[:2]
-    assert (run(REPOSITORY)[2], run(copy)[2]) == ("common.steps.columns", "common.steps.of_columns")
+    assert (run(REPOSITORY)[2], run(copy)[2]) == ("common.steps.columns.rearrange", "common.steps.of_columns")
 
 
 def test_a_user_may_call_a_parameter_of_a_class_that_is_made_of_a_built_in_one_version() -> None:

@@ -10,18 +10,18 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Never, Protocol, 
 import pytest
 from pydantic import BaseModel, Field, JsonValue
 
-from common.components import Holds, components, held_by, language_models
-from common.cuda import CudaDevicePlacementMixin, devices_wanted
-from common.descriptor import component_classes, endpoints, model_identities
+from common.building.components import Holds, components, held_by, language_models
+from common.building.cuda import CudaDevicePlacementMixin, devices_wanted
+from common.building.descriptor import component_classes, endpoints, model_identities
 from common.errors import RowError, UsageError
 from common.llms import EchoLLM
 from common.llms.base import LLM
 from common.steps import LoadDataFromDicts, Step, StepInput, StepOutput
 from common.steps.base import StepResources
-from coordinator.card import collect_citations
-from coordinator.host_check import check_host
-from coordinator.load import prepare
-from worker.retry import RetryPolicy
+from coordinator.dataset.card import collect_citations
+from coordinator.plan.host_check import check_host
+from coordinator.plan.load import prepare
+from worker.runners.retry import RetryPolicy
 
 T = TypeVar("T")
 
@@ -95,8 +95,9 @@ def test_a_model_is_found_wherever_it_is_in_a_step_by_everyone_who_asks(
 @pytest.mark.parametrize(
     "llm",
     [
-        "several: [{type: 'tests.unit.test_components:Member'}]",
-        "llm: {type: 'tests.unit.test_components:Router', inner: {type: 'tests.unit.test_components:Member'}}",
+        "several: [{type: 'tests.unit.building.test_components:Member'}]",
+        "llm: {type: 'tests.unit.building.test_components:Router', "
+        "inner: {type: 'tests.unit.building.test_components:Member'}}",
     ],
 )
 def test_what_a_host_lacks_for_a_model_in_a_list_or_in_another_model_is_found_before_a_run(
@@ -105,7 +106,7 @@ def test_what_a_host_lacks_for_a_model_in_a_list_or_in_another_model_is_found_be
     spec = tmp_path / "spec.yaml"
     spec.write_text(
         "name: demo\nsteps:\n  load: {type: LoadDataFromDicts, data: [{text: a}]}\n"
-        f"  ask: {{type: 'tests.unit.test_components:Asks', after: load, {llm}}}\n"
+        f"  ask: {{type: 'tests.unit.building.test_components:Asks', after: load, {llm}}}\n"
     )
     with pytest.raises(UsageError, match=r"spec\.yaml:4: step 'ask': member lacks a key"):
         check_host(prepare(spec, allow=["tests"]))

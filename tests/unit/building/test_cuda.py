@@ -9,13 +9,13 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from common.cuda import DevicesWanted, devices_wanted
+from common.building.cuda import DevicesWanted, devices_wanted
+from common.building.signature import run_signature
 from common.errors import SpecError
 from common.llms import LLM, ChatMessage, CudaDevicePlacementMixin, Generation
-from common.signature import run_signature
-from common.spec import PipelineSpec
+from common.spec.spec import PipelineSpec
 from common.steps import Step, StepInput, StepOutput, TextGeneration
-from coordinator.load import prepare
+from coordinator.plan.load import prepare
 
 
 class LocalLLM(LLM, CudaDevicePlacementMixin):

@@ -8,14 +8,14 @@ from typing import Any
 
 import pytest
 
-from common.descriptor import SIZE_LIMIT, StepDescriptor, describe_step, step_digest
+from common.building.descriptor import SIZE_LIMIT, StepDescriptor, describe_step, step_digest
+from common.building.stand_in import stand_in
 from common.errors import SpecFault, WireError
 from common.llms import EchoLLM
-from common.stand_in import stand_in
 from common.steps import TextGeneration
 from common.steps.base import BaseStep, StepInput, StepOutput, StepResources
-from coordinator.contract import check_contract
-from tests.unit import sample_steps as samples
+from coordinator.plan.contract import check_contract
+from tests.support.steps import sample_steps as samples
 
 
 class Flagged(samples.Join):

@@ -7,7 +7,7 @@ import json
 import pytest
 from pydantic import SecretStr
 
-from common.given_secrets import SECRETS_VARIABLE, collect_secrets, give_secrets
+from common.building.given_secrets import SECRETS_VARIABLE, collect_secrets, give_secrets
 from common.llms import EchoLLM, OpenAILLM
 from common.llms.base import LLM
 from common.steps.base import Step, StepInput, StepOutput

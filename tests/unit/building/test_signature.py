@@ -16,28 +16,28 @@ import pytest
 from pydantic import BaseModel, Field
 
 from common.broker.runs import RunRecord
-from common.descriptor import step_digest
+from common.building.descriptor import step_digest
+from common.building.signature import Identity, run_signature
+from common.code.source import Sources
 from common.errors import CannotServe
 from common.llms import EchoLLM
 from common.llms.base import LLM
-from common.plain_data import dump_value
+from common.naming.plain_data import dump_value
 from common.settings import Settings
-from common.signature import Identity, run_signature
-from common.source import Sources
-from common.steps.data import rows_digest
-from coordinator.load import prepare
-from coordinator.routing import Routing
-from coordinator.run_options import pipeline_options
-from tests.unit.sample_steps import Upper
-from worker.assembly import Assembly, Place
+from common.steps.loading.data import rows_digest
+from coordinator.plan.load import prepare
+from coordinator.plan.pipeline_options import pipeline_options
+from coordinator.plan.routing import Routing
+from tests.support.steps.sample_steps import Upper
+from worker.life.assembly import Assembly, Place
 
 SPEC = """\
     name: demo
     description: what it is for
     steps:
-      load: {type: "tests.unit.sample_steps:LoadFile", path: data.txt, batch_size: 10}
-      up: {type: "tests.unit.sample_steps:Upper", after: load, words: {a: 1}, resources: {replicas: 2}}
-      side: {type: "tests.unit.sample_steps:Upper", after: load}
+      load: {type: "tests.support.steps.sample_steps:LoadFile", path: data.txt, batch_size: 10}
+      up: {type: "tests.support.steps.sample_steps:Upper", after: load, words: {a: 1}, resources: {replicas: 2}}
+      side: {type: "tests.support.steps.sample_steps:Upper", after: load}
       ask:
         type: TextGeneration
         after: up
@@ -70,7 +70,7 @@ def signature(folder: Path, overrides: Sequence[str] = (), **options: object) ->
         "up.on_error=fail",
         "up.max_failure_rate=0.1",
         "up.output_mappings={upper: loud}",
-        "up.type='tests.unit.sample_steps:Optional'",
+        "up.type='tests.support.steps.sample_steps:Optional'",
         "ask.after=side",
         "ask.llm.model=other",
         "ask.llm.endpoint_identity=another",
@@ -119,7 +119,7 @@ class Asks(Upper):
     examples: list[dict[str, Any]] = []
 
 
-ROUTER = "tests.unit.test_signature:Router"
+ROUTER = "tests.unit.building.test_signature:Router"
 
 
 @pytest.mark.parametrize("is_here", [True, False], ids=["here", "elsewhere"])
@@ -138,7 +138,7 @@ ROUTER = "tests.unit.test_signature:Router"
 def test_where_a_model_is_does_not_count_wherever_it_is_held_and_what_names_it_does(
     folder: Path, where: str, is_here: bool
 ) -> None:
-    step = "tests.unit.test_signature:Asks" if is_here else "nowhere_of_test:Asks"
+    step = "tests.unit.building.test_signature:Asks" if is_here else "nowhere_of_test:Asks"
 
     def signed(**options: object) -> str:
         llm = json.dumps({"type": "OpenAILLM", "model": "m", "base_url": "http://a/v1", **options})
@@ -155,7 +155,7 @@ def test_where_a_model_is_does_not_count_wherever_it_is_held_and_what_names_it_d
     assert signed(model="another") != before
 
 
-@pytest.mark.parametrize("step", ["tests.unit.test_signature:Asks", "nowhere_of_test:Asks"])
+@pytest.mark.parametrize("step", ["tests.unit.building.test_signature:Asks", "nowhere_of_test:Asks"])
 def test_columns_of_rows_count_whatever_they_are_called(folder: Path, step: str) -> None:
     def signed(timeout: int) -> str:
         (folder / "spec.yaml").write_text(
@@ -238,7 +238,7 @@ def test_the_description_does_not_change_the_signature(folder: Path) -> None:
 
 OWN_CODE = """\
     from common.llms.echo import EchoLLM
-    from tests.unit.sample_steps import Upper
+    from tests.support.steps.sample_steps import Upper
     class {step}(Upper): pass
     class {llm}(EchoLLM): pass
     """
@@ -261,7 +261,8 @@ def test_the_code_of_a_step_and_of_its_llm_changes_the_signature(folder: Path, o
 
 def test_a_module_that_a_step_imports_changes_the_signature(folder: Path) -> None:
     (folder / "steps_of_helper_test.py").write_text(
-        "from tests.unit.sample_steps import Upper\nfrom prompts_of_test import PROMPT\nclass Mine(Upper): pass\n"
+        "from tests.support.steps.sample_steps import Upper\n"
+        "from prompts_of_test import PROMPT\nclass Mine(Upper): pass\n"
     )
     prompts = folder / "prompts_of_test.py"
     prompts.write_text("PROMPT = 'old'")
@@ -278,7 +279,8 @@ def test_workers_are_held_to_the_code_that_the_run_was_signed_with(folder: Path)
     prompts = folder / "prompts_of_start_test.py"
     prompts.write_text("PROMPT = 'old'")
     (folder / "steps_of_start_test.py").write_text(
-        "from tests.unit.sample_steps import Upper\nfrom prompts_of_start_test import PROMPT\nclass Mine(Upper): pass\n"
+        "from tests.support.steps.sample_steps import Upper\n"
+        "from prompts_of_start_test import PROMPT\nclass Mine(Upper): pass\n"
     )
     try:
         prepared = prepare(folder / "spec.yaml", ["up.type='steps_of_start_test:Mine'"], allow=["tests"])
@@ -331,7 +333,7 @@ def test_what_names_the_model_is_in_the_signature_wherever_it_comes_from_and_bin
 @pytest.mark.parametrize("name", ["source", "data", "models"])
 def test_a_parameter_may_be_called_as_the_signature_calls_something_else(folder: Path, name: str) -> None:
     (folder / "names_of_signature_test.py").write_text(
-        f"from tests.unit.sample_steps import Upper\nclass Mine(Upper):\n    {name}: str = 'x'\n"
+        f"from tests.support.steps.sample_steps import Upper\nclass Mine(Upper):\n    {name}: str = 'x'\n"
     )
     try:
         found = {
@@ -344,8 +346,8 @@ def test_a_parameter_may_be_called_as_the_signature_calls_something_else(folder:
 
 def test_the_signature_is_the_same_in_every_process(folder: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; from common.signature import run_signature;"
-        "from coordinator.load import prepare; p = prepare(Path(sys.argv[1]), allow=['tests']);"
+        "import sys; from pathlib import Path; from common.building.signature import run_signature;"
+        "from coordinator.plan.load import prepare; p = prepare(Path(sys.argv[1]), allow=['tests']);"
         "print(run_signature(p.spec, p.steps, p.routing, {}))"
     )
     command = [sys.executable, "-c", code, str(folder / "spec.yaml")]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from common.signed_parameters import parameters_as_written
+from common.building.signed_parameters import parameters_as_written
 
 PLACE = {"base_url": "http://here", "timeout": 5}
 

@@ -9,16 +9,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from common.descriptor import describe_step
+from common.building.descriptor import describe_step
+from common.building.signature import run_signature
+from common.building.stand_in import Undescribed
 from common.errors import SpecError
-from common.signature import run_signature
-from common.stand_in import Undescribed
 from common.steps.base import StepResources
 from coordinator.cli import group
-from coordinator.load import Prepared, prepare
-from coordinator.routing import Routing
-from coordinator.run_options import pipeline_options
-from tests.unit import sample_steps as samples
+from coordinator.plan.load import Prepared, prepare
+from coordinator.plan.pipeline_options import pipeline_options
+from coordinator.plan.routing import Routing
+from tests.support.steps import sample_steps as samples
 
 SPEC = """name: far
 steps:
@@ -75,8 +75,8 @@ def test_with_local_workers_it_is_a_mistake(folder: Path) -> None:
     ("type_name", "message"),
     [
         ("KeepColums", "no step has the type 'KeepColums'; did you mean 'KeepColumns'?"),
-        ("tests.unit.sample_steps:Uper", "has no class 'Uper'; did you mean"),
-        ("tests.unit.sample_steps:NotAStep", "is not the class of a step"),
+        ("tests.support.steps.sample_steps:Uper", "has no class 'Uper'; did you mean"),
+        ("tests.support.steps.sample_steps:NotAStep", "is not the class of a step"),
         ("antigravity:Step", "'antigravity:Step' is not allowed here"),
         ("half_there:Far", "cannot be imported: SyntaxError"),
     ],
@@ -115,11 +115,11 @@ def test_whether_it_ends_the_branches_around_it_is_not_judged(folder: Path) -> N
     text = """name: routed
 steps:
   load: {type: LoadDataFromDicts, data: [{text: a}]}
-  one: {type: "tests.unit.sample_steps:Join", after: load}
-  two: {type: "tests.unit.sample_steps:Join", after: load}
+  one: {type: "tests.support.steps.sample_steps:Join", after: load}
+  two: {type: "tests.support.steps.sample_steps:Join", after: load}
   far: {type: "no_such_module:Far", after: one}
   more: {type: LoadDataFromDicts, data: [{text: a}]}
-  join: {type: "tests.unit.sample_steps:Join", after: [far, more]}
+  join: {type: "tests.support.steps.sample_steps:Join", after: [far, more]}
 routing: {load: {function: sample_n_steps, n: 1}}
 """
     prepared = read(folder, text)

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from common.source import Sources
+from common.code.source import Sources
 
 MAIN = "class Mine: pass\ndef route(steps): return steps\n"
 
@@ -145,14 +145,17 @@ def test_an_edit_that_keeps_size_and_time_is_seen_by_the_next_start_of_a_process
 
 
 def test_environments_and_our_own_packages_are_left_out(tmp_path: Path) -> None:
-    left_out = {"env/pyvenv.cfg": "", "env/low.py": "", "common/spec.py": "", "common/__init__.py": ""}
+    left_out = {"env/pyvenv.cfg": "", "env/low.py": "", "common/spec/spec.py": "", "common/__init__.py": ""}
     left_out |= {"penstock/__init__.py": "", "penstock/steps.py": ""}
     write(
         tmp_path,
-        {"main_of_test.py": f"import env.low\nimport common.spec\nfrom penstock.steps import Step\n{MAIN}", **left_out},
+        {
+            "main_of_test.py": f"import env.low\nimport common.spec.spec\nfrom penstock.steps import Step\n{MAIN}",
+            **left_out,
+        },
     )
     before = digests(tmp_path)
-    for name in ("env/low.py", "common/spec.py", "penstock/steps.py"):
+    for name in ("env/low.py", "common/spec/spec.py", "penstock/steps.py"):
         (tmp_path / name).write_text("# changed\n")
     assert not changes(before, digests(tmp_path))
 
@@ -224,7 +227,7 @@ def install(target: Path, name: str, files: Mapping[str, str]) -> None:
 def digests_in_another_process(site: Path, modules: Sequence[str] = MODULES) -> dict[str, str]:
     """Of the class `Mine` of each module, imported as from an environment with this `site-packages`."""
     code = (
-        "import importlib, json, site, sys; site.addsitedir(sys.argv[1]); from common.source import Sources;"
+        "import importlib, json, site, sys; site.addsitedir(sys.argv[1]); from common.code.source import Sources;"
         "print(json.dumps({m: Sources().of_class(importlib.import_module(m).Mine) for m in sys.argv[2:]}))"
     )
     command = [sys.executable, "-c", code, str(site), *modules]

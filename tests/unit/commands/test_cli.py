@@ -12,8 +12,8 @@ import pytest
 from click.testing import CliRunner, Result
 
 from coordinator.cli import COMMANDS, group
+from tests.support.places import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
 SPEC = """\
 name: demo
 description: Tries things out.
@@ -61,7 +61,7 @@ def test_help_names_every_command_and_imports_nothing_heavy() -> None:
         "try:\n    group(['--help'])\nexcept SystemExit:\n    pass\n"
         "print([name for name in ('redis', 'pydantic', 'rich', 'datasets', 'pyarrow') if name in sys.modules])"
     )
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)
+    done = subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY, capture_output=True, text=True, check=True)
     assert all(f"\n  {name} " in done.stdout for name in COMMANDS)
     assert done.stdout.endswith("[]\n")
 
@@ -98,7 +98,7 @@ def test_a_wrong_option_is_one_message_and_exit_code_2(arguments: list[str], mes
 def test_a_package_of_the_users_that_would_be_taken_for_ours_is_named(tmp_path: Path) -> None:
     (tmp_path / "common").mkdir()
     (tmp_path / "common" / "__init__.py").write_text("")
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
+    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}"}
     code = "from coordinator.cli import main; main()"
     done = subprocess.run(
         [sys.executable, "-P", "-c", code, "runs"], env=environment, cwd=tmp_path, capture_output=True, text=True

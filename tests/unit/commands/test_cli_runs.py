@@ -14,16 +14,16 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from common.batch import DeadLetter
+from common.protocol.batch import DeadLetter
 from coordinator.cli import group
-from coordinator.failures import FailureLog
-from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.runs.failures import FailureLog
+from coordinator.runs.run_directory import RunDirectory, RunRecord
+from tests.support.places import REPOSITORY
 
-ROOT = Path(__file__).parents[2]
 HOLD_THE_LOCK = """
 import signal, sys
 from pathlib import Path
-from coordinator.run_directory import RunDirectory
+from coordinator.runs.run_directory import RunDirectory
 RunDirectory(Path(sys.argv[1])).acquire()
 try:
     print("locked", flush=True)
@@ -64,7 +64,7 @@ def running(tmp_path: Path) -> Iterator[tuple[RunDirectory, subprocess.Popen[str
     """A run whose directory another process has locked."""
     directory = make_run(tmp_path, "cccc", "running", days=30)
     command = [sys.executable, "-c", HOLD_THE_LOCK, str(directory.path)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=ROOT) as process:
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, cwd=REPOSITORY) as process:
         assert process.stdout is not None
         assert process.stdout.readline() == "locked\n"
         yield directory, process

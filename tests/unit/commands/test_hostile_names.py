@@ -7,9 +7,9 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
-from common.artifacts import check_name
 from common.errors import PenstockError, UsageError
-from common.spec import PipelineSpec
+from common.payloads.artifacts import check_name
+from common.spec.spec import PipelineSpec
 from coordinator.cli import group
 
 HOSTILE = ["..", "../up", "a/b", "/etc/passwd", "a\\b", "a\0b", "a\nb", "a}b", "a:b", "a*b", ""]

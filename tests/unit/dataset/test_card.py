@@ -9,7 +9,7 @@ import pytest
 from common.llms.echo import EchoLLM
 from common.steps.base import Step, StepInput, StepOutput
 from common.steps.tasks.text_generation import TextGeneration
-from coordinator.card import CardConfig, CardFacts, collect_citations, front_matter, size_category, write_card
+from coordinator.dataset.card import CardConfig, CardFacts, collect_citations, front_matter, size_category, write_card
 
 PAPER = "@misc{paper, title={A paper}}"
 MODEL = "@misc{model, title={A model}}"

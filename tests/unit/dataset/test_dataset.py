@@ -15,13 +15,13 @@ import pytest
 
 from common.errors import RunError, UsageError
 from common.settings import Settings
-from coordinator.card import CardFacts
-from coordinator.dataset import DatasetSummary, build_dataset
-from coordinator.dataset_place import MARKER, DatasetPlace
-from coordinator.leaf_schema import LeafSchema
-from coordinator.partial import remove_partial, write_partial
-from coordinator.parts import LeafWriter, Part
-from tests.unit import finished_runs
+from coordinator.dataset.card import CardFacts
+from coordinator.dataset.dataset import DatasetSummary, build_dataset
+from coordinator.dataset.dataset_place import MARKER, DatasetPlace
+from coordinator.dataset.leaf_schema import LeafSchema
+from coordinator.dataset.partial import remove_partial, write_partial
+from coordinator.dataset.parts import LeafWriter, Part
+from tests.support import finished_runs
 
 FACTS = replace(finished_runs.FACTS, failed={}, citations=())
 Load = Callable[..., Any]

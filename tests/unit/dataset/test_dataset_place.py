@@ -17,17 +17,17 @@ import pyarrow.parquet as pq
 import pytest
 
 from common.errors import RunError, UsageError
-from coordinator.dataset import build_dataset, copy_dataset
-from coordinator.dataset_place import DatasetPlace
-from tests.unit.finished_runs import FACTS, write_parts
-from tests.unit.sudden_death import dies_at
+from coordinator.dataset.dataset import build_dataset, copy_dataset
+from coordinator.dataset.dataset_place import DatasetPlace
+from tests.support.finished_runs import FACTS, write_parts
+from tests.support.places import REPOSITORY
+from tests.support.sudden_death import dies_at
 
-ROOT = Path(__file__).parents[2]
 COPY = """
 import sys
 from pathlib import Path
-from coordinator.dataset import copy_dataset
-from coordinator.dataset_place import DatasetPlace
+from coordinator.dataset.dataset import copy_dataset
+from coordinator.dataset.dataset_place import DatasetPlace
 sys.stdin.readline()
 for _ in range(8):
     copy_dataset(Path(sys.argv[1]), DatasetPlace(Path(sys.argv[2]), "quotes"))
@@ -35,7 +35,7 @@ for _ in range(8):
 HOLD = """
 import signal, sys
 from pathlib import Path
-from coordinator.dataset_place import DatasetPlace
+from coordinator.dataset.dataset_place import DatasetPlace
 with DatasetPlace(Path(sys.argv[1]), "quotes").fill() as fresh:
     (fresh / "half").write_text("of a dataset")
     print("writing", flush=True)
@@ -77,7 +77,7 @@ def output(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Path]:
 def test_two_processes_that_write_there_at_once_leave_the_dataset_of_one(tmp_path: Path, output: Path) -> None:
     sources = [made(tmp_path, name) for name in ("one", "two")]
     copies = [
-        subprocess.Popen([sys.executable, "-c", COPY, str(source), str(output)], stdin=subprocess.PIPE, cwd=ROOT)
+        subprocess.Popen([sys.executable, "-c", COPY, str(source), str(output)], stdin=subprocess.PIPE, cwd=REPOSITORY)
         for source in sources
     ]
     try:
@@ -120,7 +120,7 @@ def test_a_death_at_any_moment_leaves_the_older_dataset_or_the_newer_one_and_the
 
 def test_who_writes_there_is_waited_for_and_then_named(tmp_path: Path) -> None:
     source, output = made(tmp_path, "mine"), tmp_path / "out"
-    with subprocess.Popen([sys.executable, "-c", HOLD, str(output)], stdout=subprocess.PIPE, cwd=ROOT) as other:
+    with subprocess.Popen([sys.executable, "-c", HOLD, str(output)], stdout=subprocess.PIPE, cwd=REPOSITORY) as other:
         try:
             assert other.stdout is not None
             assert other.stdout.readline() == b"writing\n"

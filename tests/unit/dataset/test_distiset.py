@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from common.errors import UsageError
-from coordinator.distiset import ARROW, Distiset
-from tests.unit.finished_runs import FACTS, finished_run
+from coordinator.dataset.distiset import ARROW, Distiset
+from tests.support.finished_runs import FACTS, finished_run
 
 NOON = datetime(2024, 5, 1, 12, tzinfo=UTC)
 ROWS: list[dict[str, Any]] = [

@@ -11,9 +11,9 @@ from click.testing import CliRunner
 
 from common.errors import UsageError
 from coordinator.cli import group
-from coordinator.distiset import Distiset
-from coordinator.folder_names import how_to_load, misread
-from tests.unit.finished_runs import finished_run
+from coordinator.dataset.distiset import Distiset
+from coordinator.dataset.folder_names import how_to_load, misread
+from tests.support.finished_runs import finished_run
 
 NAMES = [
     "out",

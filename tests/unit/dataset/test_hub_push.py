@@ -12,14 +12,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from tests.hub_client import run_at_hub
-from tests.hub_server import READ_TOKEN, Hub, serving_hub
-from tests.unit.finished_runs import finished_run
+from tests.support.finished_runs import finished_run
+from tests.support.servers.hub_client import run_at_hub
+from tests.support.servers.hub_server import READ_TOKEN, Hub, serving_hub
 
 ROWS = [{"id": 1, "text": "a", "raw": "x" * 400}, {"id": 2, "text": None, "raw": None}]
 PUSH = """
 from common.errors import PenstockError
-from coordinator.distiset import Distiset
+from coordinator.dataset.distiset import Distiset
 distiset = Distiset.from_folder("run/dataset")
 def push(*arguments, **options):
     try:

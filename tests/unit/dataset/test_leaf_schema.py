@@ -16,13 +16,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.codec import DEEPEST, check_row
 from common.errors import RowTypeError
+from common.protocol.codec import DEEPEST, check_row
 from common.settings import Settings
-from coordinator.card import CardFacts
-from coordinator.dataset import build_dataset
-from coordinator.leaf_schema import MAX_DEPTH, MOST_FIELDS, ColumnType, Kind, LeafSchema
-from coordinator.parts import LeafWriter
+from coordinator.dataset.card import CardFacts
+from coordinator.dataset.dataset import build_dataset
+from coordinator.dataset.leaf_schema import MAX_DEPTH, MOST_FIELDS, ColumnType, Kind, LeafSchema
+from coordinator.dataset.parts import LeafWriter
 
 FACTS = CardFacts("p", "", "run", "signature", "name: p\n", "pipeline-coordinator run p.yaml")
 

@@ -12,8 +12,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from coordinator.leaf_schema import LeafSchema
-from tests.unit.test_leaf_schema import NANO, floats, ints, names, offsets, small_ints, typed, unfit, write
+from coordinator.dataset.leaf_schema import LeafSchema
+from tests.unit.dataset.test_leaf_schema import NANO, floats, ints, names, offsets, small_ints, typed, unfit, write
 
 several = st.recursive(
     st.one_of(

@@ -15,8 +15,8 @@ from typing import Any
 
 import pytest
 
-from coordinator.dataset import build_dataset
-from tests.unit.finished_runs import FACTS, write_parts
+from coordinator.dataset.dataset import build_dataset
+from tests.support.finished_runs import FACTS, write_parts
 
 OLDEST = Path(sys.prefix) / "oldest-datasets"
 READ = """

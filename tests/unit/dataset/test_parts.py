@@ -15,9 +15,9 @@ import pytest
 
 from common.errors import RunError
 from common.settings import Settings
-from coordinator.leaf_schema import LeafSchema
-from coordinator.part_check import check_digest, check_parts
-from coordinator.parts import LeafWriter, Part
+from coordinator.dataset.leaf_schema import LeafSchema
+from coordinator.dataset.part_check import check_digest, check_parts
+from coordinator.dataset.parts import LeafWriter, Part
 
 SETTINGS = Settings(part_rows=10, part_bytes=1000, flush_interval=60)
 

@@ -13,11 +13,11 @@ from typing import Any
 import pytest
 
 from common.settings import ENVIRONMENT_PREFIX, Settings
-from common.spec import PipelineSpec, StepSpec
+from common.spec.spec import PipelineSpec, StepSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
-from coordinator.load import Prepared, prepare
+from coordinator.plan.load import Prepared, prepare
+from tests.support.places import REPOSITORY
 
-REPOSITORY = Path(__file__).resolve().parents[2]
 DOCS = REPOSITORY / "docs"
 PAGES = [REPOSITORY / "README.md", REPOSITORY / "benchmarks" / "README.md", *sorted(DOCS.rglob("*.md"))]
 FENCED = re.compile(r"^```(?P<language>\w+) (?P<mark>\S+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -56,14 +56,15 @@ def prepared(folder: Path, spec: str) -> Prepared:
     return prepare(folder / "spec.yaml")
 
 
-def test_what_is_written_from_the_catalogue_and_the_classes_is_what_they_say() -> None:
-    spec = spec_from_file_location("make_steps_page", DOCS / "make_steps_page.py")
+@pytest.mark.parametrize("name", ["make_steps_page", "make_module_table"])
+def test_what_is_written_from_the_code_is_what_it_says(name: str) -> None:
+    spec = spec_from_file_location(name, DOCS / f"{name}.py")
     assert spec is not None
     assert spec.loader is not None
     script = module_from_spec(spec)
     spec.loader.exec_module(script)
     for path, text in script.written().items():
-        assert path.read_text() == text, f"{path} is out of date: python docs/make_steps_page.py"
+        assert path.read_text() == text, f"{path} is out of date: python docs/{name}.py"
 
 
 @pytest.mark.parametrize("spec", blocks("spec"))
@@ -112,7 +113,8 @@ def test_every_key_of_a_spec_is_in_its_page() -> None:
 
 def test_every_script_is_in_the_architecture_page() -> None:
     text = (DOCS / "architecture.md").read_text()
-    scripts = {path.stem for path in (REPOSITORY / "common" / "scripts").glob("*.lua")}
+    scripts = {path.stem for path in (REPOSITORY / "common" / "broker" / "scripts").glob("*.lua")}
+    assert scripts
     assert {name for name in scripts if f"| `{name}` |" not in text} == set()
 
 

@@ -11,9 +11,9 @@ import click
 import pytest
 
 from coordinator.cli import group
+from tests.support.places import REPOSITORY
 from worker.cli import command as worker_command
 
-REPOSITORY = Path(__file__).parents[2]
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 BLOCK = re.compile(r"^```\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
 PROGRAMS: dict[str, click.Command] = {"pipeline-coordinator": group, "pipeline-worker": worker_command}

@@ -6,7 +6,6 @@ import importlib
 import json
 import sys
 from collections.abc import Iterator
-from pathlib import Path
 from types import ModuleType
 
 import pytest
@@ -14,8 +13,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.steps.base import Row, Step
+from tests.support.places import REPOSITORY
 
-EXAMPLES = Path(__file__).parents[2] / "examples"
+EXAMPLES = REPOSITORY / "examples"
 
 
 @pytest.fixture(scope="module")

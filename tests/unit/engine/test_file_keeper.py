@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
-from common.batch import Chunk, Failure, Reopened, Result
-from common.payloads import MARK, FileStore
-from coordinator.file_keeper import FileKeeper, is_needed
-from tests.unit.fold_words import Fold, generator, global_step, part, step
+from common.payloads.stores import MARK, FileStore
+from common.protocol.batch import Chunk, Failure, Reopened, Result
+from coordinator.engine.file_keeper import FileKeeper, is_needed
+from tests.support.fold.fold_words import Fold, generator, global_step, part, step
 
 DELAY = 100.0
 

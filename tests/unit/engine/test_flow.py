@@ -10,17 +10,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.batch import Batch, Chunk, Result
+from common.protocol.batch import Batch, Chunk, Result
 from common.settings import Settings
-from coordinator.batch_manager import BatchManager
-from coordinator.effects import Dispatch, Redo
-from coordinator.flow import FlowControl
-from coordinator.plan import Plan, StepPlan
-from coordinator.stages import SEQUENTIAL, LoadGroups, Stages, find_stages
-from tests.unit.fold_executor import Conditions, FoldExecutor
-from tests.unit.fold_words import branch, done, generator, global_step, made, step
-from tests.unit.sequential_interpreter import Program, interpret
-from tests.unit.test_batch_manager_properties import Pipeline, conditions, pipelines, seeds
+from coordinator.engine.flow import FlowControl
+from coordinator.fold.batch_manager import BatchManager
+from coordinator.fold.effects import Dispatch, Redo
+from coordinator.plan.plan import Plan, StepPlan
+from coordinator.plan.stages import SEQUENTIAL, LoadGroups, Stages, find_stages
+from tests.support.fold.fold_executor import Conditions, FoldExecutor
+from tests.support.fold.fold_words import branch, done, generator, global_step, made, step
+from tests.support.fold.sequential_interpreter import Program, interpret
+from tests.unit.fold.test_batch_manager_properties import Pipeline, conditions, pipelines, seeds
 
 TIGHT = Settings(dispatch_slack=1, step_backlog=1, payload_budget=1)
 EXAMPLES = 4_000 if os.environ.get("PENSTOCK_HYPOTHESIS") == "deep" else 120

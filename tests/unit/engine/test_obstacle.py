@@ -3,7 +3,7 @@
 import pytest
 
 from common.errors import RunError
-from coordinator.obstacle import Obstacle
+from coordinator.engine.obstacle import Obstacle
 
 
 def test_an_obstacle_is_said_once_however_often_it_is_met() -> None:

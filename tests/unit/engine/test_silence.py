@@ -1,7 +1,7 @@
 """How long the holder of a lock has been silent, as a standby counts it."""
 
-from common.holder import Holder
-from coordinator.standby import Silence
+from common.protocol.holder import Holder
+from coordinator.engine.standby import Silence
 
 ONE, OTHER = Holder(1, "a"), Holder(2, "a")
 

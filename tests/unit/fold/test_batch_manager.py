@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from common.batch import Chunk, Payload, Result
-from coordinator.effects import Dispatch, Emit, Finish, Release
-from tests.unit.fold_words import (
+from common.protocol.batch import Chunk, Payload, Result
+from coordinator.fold.effects import Dispatch, Emit, Finish, Release
+from tests.support.fold.fold_words import (
     ROW_BYTES,
     Fold,
     done,

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 import pytest
 
-from common.batch import Chunk, Failure, Payload, Reopened, Result
-from coordinator.effects import Finish, Halt, Release
-from coordinator.plan import Plan
-from tests.unit.fold_executor import Conditions, FoldExecutor
-from tests.unit.fold_words import (
+from common.protocol.batch import Chunk, Failure, Payload, Reopened, Result
+from coordinator.fold.effects import Finish, Halt, Release
+from coordinator.plan.plan import Plan
+from tests.support.fold.fold_executor import Conditions, FoldExecutor
+from tests.support.fold.fold_words import (
     ROW_BYTES,
     Fold,
     done,
@@ -25,7 +25,7 @@ from tests.unit.fold_words import (
     sent_again,
     step,
 )
-from tests.unit.sequential_interpreter import Program, interpret
+from tests.support.fold.sequential_interpreter import Program, interpret
 
 # the breaker
 

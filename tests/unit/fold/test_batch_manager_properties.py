@@ -16,15 +16,15 @@ import pytest
 from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
-from common.batch import Failure, Reopened
+from common.protocol.batch import Failure, Reopened
 from common.steps.base import BaseStep
-from coordinator.batch_manager import BatchManager
-from coordinator.effects import Effect, Finish, Release
-from coordinator.plan import Plan, Scope, StepPlan
-from coordinator.scopes import find_scopes
-from tests.unit.fold_executor import Conditions, FoldExecutor, snapshot
-from tests.unit.sample_steps import All, Join, Load
-from tests.unit.sequential_interpreter import Program, Row, interpret
+from coordinator.fold.batch_manager import BatchManager
+from coordinator.fold.effects import Effect, Finish, Release
+from coordinator.plan.plan import Plan, Scope, StepPlan
+from coordinator.plan.scopes import find_scopes
+from tests.support.fold.fold_executor import Conditions, FoldExecutor, snapshot
+from tests.support.fold.sequential_interpreter import Program, Row, interpret
+from tests.support.steps.sample_steps import All, Join, Load
 
 DEEP = os.environ.get("PENSTOCK_HYPOTHESIS") == "deep"
 

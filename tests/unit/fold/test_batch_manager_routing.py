@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.batch import Chunk, Result, Routed
-from coordinator.effects import Route
-from tests.unit.fold_words import Fold, asked, branch, done, generator, global_step, made, released, sent, step
+from common.protocol.batch import Chunk, Result, Routed
+from coordinator.fold.effects import Route
+from tests.support.fold.fold_words import Fold, asked, branch, done, generator, global_step, made, released, sent, step
 
 
 def diamond(size: int = 2) -> Fold:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from coordinator.plan import Plan
-from tests.unit.fold_words import branch, generator, global_step, step
-from tests.unit.sequential_interpreter import NULLS, Outcome, Program, Row, Rows, interpret, run_batch
+from coordinator.plan.plan import Plan
+from tests.support.fold.fold_words import branch, generator, global_step, step
+from tests.support.fold.sequential_interpreter import NULLS, Outcome, Program, Row, Rows, interpret, run_batch
 
 
 def tenfold(inputs: list[list[Row]]) -> list[Row]:

@@ -9,8 +9,8 @@ from types import SimpleNamespace
 import pytest
 
 from common.errors import CannotServe
-from worker.devices import HostDevices, host_devices
-from worker.placement import check_untouched
+from worker.host.devices import HostDevices, host_devices
+from worker.host.placement import check_untouched
 
 EQUAL = """\
 GPU 0: NVIDIA H100 80GB HBM3 (UUID: GPU-aaaa1111-0000)

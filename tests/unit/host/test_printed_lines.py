@@ -13,8 +13,8 @@ from typing import Any
 
 import pytest
 
-from worker.printed import LINES_A_SECOND, LINES_BEGUN, LONGEST_TEXT, PrintedLines
-from worker.standard_streams import text_stream
+from worker.host.printed import LINES_A_SECOND, LINES_BEGUN, LONGEST_TEXT, PrintedLines
+from worker.host.standard_streams import text_stream
 
 LOGGER = logging.getLogger("penstock.step.say")
 
@@ -54,7 +54,7 @@ def test_lines_that_are_too_many_are_dropped_whole_and_counted(
     lines: PrintedLines, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     now = 10.0
-    monkeypatch.setattr("worker.printed.time.monotonic", lambda: now)
+    monkeypatch.setattr("worker.host.printed.time.monotonic", lambda: now)
     stream = text_stream(lines)
     for number in range(3 * LINES_A_SECOND):
         print("line", number, file=stream)
@@ -99,7 +99,7 @@ def test_lines_without_an_end_of_many_threads_are_not_kept_for_ever(
 def test_a_line_that_another_thread_ends_at_any_moment_disturbs_no_other(
     lines: PrintedLines, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("worker.printed.LINES_BEGUN", 2)
+    monkeypatch.setattr("worker.host.printed.LINES_BEGUN", 2)
     with ThreadPoolExecutor(1) as one, ThreadPoolExecutor(1) as other:
 
         def say(end: Callable[[], None], moment: int) -> int:

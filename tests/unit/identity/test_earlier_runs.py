@@ -9,10 +9,10 @@ from pathlib import Path
 import fsspec
 import pytest
 
-from common.signature import Identity
-from coordinator.earlier_runs import lines_about_earlier_runs
-from coordinator.load import Prepared, prepare
-from coordinator.run_directory import RunDirectory, RunRecord
+from common.building.signature import Identity
+from coordinator.identity.earlier_runs import lines_about_earlier_runs
+from coordinator.plan.load import Prepared, prepare
+from coordinator.runs.run_directory import RunDirectory, RunRecord
 
 SPEC = """\
 name: demo

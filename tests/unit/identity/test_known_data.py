@@ -11,14 +11,14 @@ from pathlib import Path
 import pytest
 
 from common.broker.runs import RunRecord as BrokerRecord
-from common.data_files import check_data_files, data_files, whole_digest
+from common.building.data_files import check_data_files, data_files, whole_digest
 from common.errors import FileChanged, UsageError
-from common.run_options import RunOptions
+from common.protocol.run_options import RunOptions
 from common.steps import LoadDataFromDisk, LoadDataFromFile
 from common.steps.base import BaseStep, Step, StepInput, StepOutput
-from common.steps.file_states import DataFiles
-from coordinator.known_data import DataRecord, Recognition, check_data_at_broker
-from tests.unit.test_changing_files import edit_the_middle, save
+from common.steps.loading.file_states import DataFiles
+from coordinator.identity.known_data import DataRecord, Recognition, check_data_at_broker
+from tests.unit.steps.test_changing_files import edit_the_middle, save
 
 Steps = Callable[[], dict[str, BaseStep]]
 
@@ -38,8 +38,8 @@ class Ask(Step):
 @pytest.fixture(params=["a.jsonl", "a.parquet", "saved"])
 def steps(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Steps:
     """The steps of a pipeline whose data are too large to be read before the first row."""
-    monkeypatch.setattr("common.steps.file_states.SMALL_BYTES", 1_000)
-    monkeypatch.setattr("common.steps.file_states.END_BYTES", 1_000)
+    monkeypatch.setattr("common.steps.loading.file_states.SMALL_BYTES", 1_000)
+    monkeypatch.setattr("common.steps.loading.file_states.END_BYTES", 1_000)
     path = save(tmp_path / request.param, "old")
 
     def make() -> dict[str, BaseStep]:
@@ -201,7 +201,7 @@ def test_a_worker_that_finds_another_file_than_the_run_began_with_says_so(tmp_pa
 def test_a_worker_takes_a_file_whose_mode_or_links_alone_have_changed(
     tmp_path: Path, limit: int, host: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.steps.file_states.SMALL_BYTES", limit)
+    monkeypatch.setattr("common.steps.loading.file_states.SMALL_BYTES", limit)
     path = tmp_path / "template.j2"
     path.write_text("one")
     step = Ask(name="ask", template=str(path))
@@ -222,7 +222,7 @@ def test_a_worker_takes_a_file_whose_mode_or_links_alone_have_changed(
 def test_a_worker_sees_bytes_that_have_changed_whose_time_was_put_back(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.steps.file_states.END_BYTES", 2)
+    monkeypatch.setattr("common.steps.loading.file_states.END_BYTES", 2)
     path = tmp_path / "template.j2"
     path.write_text("what is in the middle")
     step = Ask(name="ask", template=str(path))
@@ -232,7 +232,7 @@ def test_a_worker_sees_bytes_that_have_changed_whose_time_was_put_back(
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
     with pytest.raises(FileChanged, match="it holds something else"):
         check_data_files(step, known)
-    monkeypatch.setattr("common.steps.file_states.SMALL_BYTES", 0)
+    monkeypatch.setattr("common.steps.loading.file_states.SMALL_BYTES", 0)
     with pytest.raises(FileChanged, match="it holds something else"):
         check_data_files(step, known)
 

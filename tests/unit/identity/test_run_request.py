@@ -14,10 +14,11 @@ from click.testing import CliRunner
 from coordinator import Pipeline
 from coordinator.cli import group
 from coordinator.commands.options import run_options
-from coordinator.request import ProgramRequest, RunRequest, asked_with, option, options_of
-from coordinator.run_command import recipe, resume_command
+from coordinator.identity.request import ProgramRequest, RunRequest, asked_with, option, options_of
+from coordinator.identity.run_command import recipe, resume_command
+from tests.support.places import REPOSITORY
 
-PAGE = Path(__file__).parents[2] / "docs" / "python.md"
+PAGE = REPOSITORY / "docs" / "python.md"
 SPEC = Path("spec.yaml")
 
 

@@ -14,8 +14,8 @@ from common.errors import SpecError, UsageError
 from common.llms import EchoLLM, OpenAILLM
 from common.steps import CombineOutputs, ExpandColumns, KeepColumns, LoadDataFromDicts, LoadDataFromFile, TextGeneration
 from coordinator import Pipeline, sample_n_steps
-from tests.unit.routing_functions import always_first
-from tests.unit.sample_steps import Upper
+from tests.support.steps.routing_functions import always_first
+from tests.support.steps.sample_steps import Upper
 
 ROWS = [{"text": "a"}, {"text": "b"}]
 
@@ -86,7 +86,7 @@ def test_a_routing_function_stands_between_a_step_and_a_list() -> None:
         load = LoadDataFromDicts(name="load", data=ROWS)
         branches = [KeepColumns(name=name, columns=["text"]) for name in ("left", "right")]
         load >> always_first >> branches >> CombineOutputs(name="join")
-    assert pipeline.dump()["routing"] == {"load": {"function": "tests.unit.routing_functions:always_first"}}
+    assert pipeline.dump()["routing"] == {"load": {"function": "tests.support.steps.routing_functions:always_first"}}
     assert edges(pipeline)["join"] == ["left", "right"]
 
 

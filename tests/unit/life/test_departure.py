@@ -15,7 +15,7 @@ from common.errors import (
     UsageError,
     WireError,
 )
-from worker.departure import ABANDONED, NOTHING_LEFT, OUT_OF_TURN, Departure, Leaving, Successor
+from worker.life.departure import ABANDONED, NOTHING_LEFT, OUT_OF_TURN, Departure, Leaving, Successor
 
 
 @pytest.mark.parametrize(

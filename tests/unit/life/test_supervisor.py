@@ -6,10 +6,10 @@ import signal
 import subprocess
 
 from common.broker.runs import RunRecord
-from common.run_options import RunOptions
+from common.protocol.run_options import RunOptions
 from common.settings import Settings
-from worker.assembly import Place
-from worker.processes import WorkerProcesses
+from worker.life.assembly import Place
+from worker.life.processes import WorkerProcesses
 
 NOBODY = 2**22 + 1
 """Above the highest process id of any system: as that of a process that has just been reaped."""

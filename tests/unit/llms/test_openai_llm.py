@@ -7,11 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from chat_server import Answer, ChatServer, completion, echoed, serving
 from pydantic import ValidationError
 
 from common.errors import RowError, UsageError
 from common.llms import Generation, OpenAILLM
+from tests.support.servers.chat_server import Answer, ChatServer, completion, echoed, serving
 
 KEY = "sk-secret-1234567890"
 

@@ -13,12 +13,12 @@ import pytest
 import common.llms
 import common.steps
 import common.steps.tasks
-from common.catalogue import CATALOGUE, STEP_KINDS, Entry
 from common.llms.base import LLM
-from common.spec import PipelineSpec
+from common.naming.catalogue import CATALOGUE, STEP_KINDS, Entry
+from common.spec.spec import PipelineSpec
 from common.steps.base import BaseStep, GeneratorStep, GlobalStep
+from tests.support.places import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 BASES = {"generator step": GeneratorStep, "global step": GlobalStep, "LLM": LLM}
 
 ADDED_STEP = """\
@@ -42,9 +42,9 @@ USED = """\
 import json
 from pathlib import Path
 
-from common.build import build_steps
+from common.building.build import build_steps
 from common.llms import ShoutLLM
-from common.spec import PipelineSpec
+from common.spec.spec import PipelineSpec
 from common.steps import Shout
 from penstock.steps.tasks import ShoutAt
 
@@ -95,7 +95,7 @@ def test_a_built_in_class_is_added_by_one_file_and_one_line(tmp_path: Path) -> N
         '    """Asks aloud."""\n'
     )
     (tmp_path / "common" / "llms" / "shout.py").write_text(ADDED_LLM)
-    catalogue = tmp_path / "common" / "catalogue.py"
+    catalogue = tmp_path / "common" / "naming" / "catalogue.py"
     text = catalogue.read_text()
     lines = (
         '    Entry("step", "Shout", "common.steps.shout", "capital letters"),\n'

@@ -14,9 +14,9 @@ import penstock.llms
 import penstock.routing
 import penstock.steps
 import penstock.steps.tasks
-from common.dump import dump_step
+from common.building.dump import dump_step
+from tests.support.places import REPOSITORY
 
-REPOSITORY = Path(__file__).parents[2]
 FACES = {
     "penstock": ("coordinator", "common.steps"),
     "penstock.steps": ("common.steps",),
@@ -62,7 +62,7 @@ def test_a_module_has_one_identity() -> None:
         "type": "KeepColumns",
         "columns": ["a"],
     }
-    assert penstock.steps.KeepColumns.__module__ == "common.steps.columns"
+    assert penstock.steps.KeepColumns.__module__ == "common.steps.columns.rearrange"
 
 
 def test_all_of_a_face_can_be_imported_at_once(tmp_path: Path) -> None:

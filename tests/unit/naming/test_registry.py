@@ -10,17 +10,18 @@ from pathlib import Path
 
 import pytest
 
-from common.build import resolve_step
-from common.catalogue import STEP_KINDS, paths
+from common.building.build import resolve_step
+from common.code.source import Sources
 from common.errors import UnknownType, UsageError
 from common.llms.base import resolve_llm
-from common.registry import check_shadowing
-from common.source import Sources
+from common.naming.catalogue import STEP_KINDS, paths
+from common.naming.registry import check_shadowing
 from common.steps.base import Step
-from common.steps.columns import GroupColumns, KeepColumns
-from tests.unit.sample_steps import Load, Upper
+from common.steps.columns.rearrange import GroupColumns, KeepColumns
+from tests.support.places import REPOSITORY
+from tests.support.steps.sample_steps import Load, Upper
 
-SAMPLES = "tests.unit.sample_steps"
+SAMPLES = "tests.support.steps.sample_steps"
 
 
 @pytest.fixture
@@ -54,13 +55,17 @@ def test_each_built_in_llm_is_found_without_being_allowed(name: str) -> None:
 
 
 def test_asking_for_one_built_in_imports_no_other() -> None:
-    code = "import sys; from common.build import resolve_step as r; r('KeepColumns'); print(*sys.modules, sep='\\n')"
+    code = (
+        "import sys; from common.building.build import resolve_step; resolve_step('KeepColumns'); print(*sys.modules)"
+    )
     imported = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
-    assert "common.steps.columns" in imported
-    assert not {"common.steps.files", "common.llms.openai", "openai", "datasets", "pyarrow", "jinja2"} & set(imported)
+    assert "common.steps.columns.rearrange" in imported
+    assert not {"common.steps.loading.files", "common.llms.openai", "openai", "datasets", "pyarrow", "jinja2"} & set(
+        imported
+    )
 
 
-@pytest.mark.parametrize("allow", ["*", "tests", "tests.unit", SAMPLES])
+@pytest.mark.parametrize("allow", ["*", "tests", "tests.support", SAMPLES])
 @pytest.mark.parametrize("separator", [":", "."])
 def test_a_class_of_an_allowed_module_is_found(allow: str, separator: str) -> None:
     assert resolve_step(f"{SAMPLES}{separator}Upper", [allow]) is Upper
@@ -73,11 +78,13 @@ def test_of_a_misspelt_module_the_nearest_allowed_one_is_named() -> None:
     )
 
 
-@pytest.mark.parametrize("allow", [(), ("test",), ("tests.unit.sample",), ("tests.unit.sample_steps.more",)])
+@pytest.mark.parametrize(
+    "allow", [(), ("test",), ("tests.support.steps.sample",), ("tests.support.steps.sample_steps.more",)]
+)
 def test_a_class_of_another_module_is_refused_before_it_is_imported(allow: tuple[str, ...]) -> None:
-    refused = refusal("tests.unit.sample_steps:Upper", allow)
-    assert refused.startswith("'tests.unit.sample_steps:Upper' is not allowed here; ")
-    assert refused.endswith("to let this process import it: --allow tests.unit.sample_steps")
+    refused = refusal("tests.support.steps.sample_steps:Upper", allow)
+    assert refused.startswith("'tests.support.steps.sample_steps:Upper' is not allowed here; ")
+    assert refused.endswith("to let this process import it: --allow tests.support.steps.sample_steps")
     assert refusal("antigravity:Step", allow).startswith("'antigravity:Step' is not allowed here")
     assert "antigravity" not in sys.modules
 
@@ -203,4 +210,4 @@ def test_our_own_folder_and_folders_without_modules_of_our_names_are_fine(tmp_pa
     (tmp_path / "worker" / "notes.txt").touch()
     (tmp_path / "commons.py").touch()
     check_shadowing(tmp_path)
-    check_shadowing(Path(__file__).parents[2])
+    check_shadowing(REPOSITORY)

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from common.artifacts import METADATA, ArtifactStore, collect_artifacts
 from common.errors import RunError, SpecFault, UsageError
+from common.payloads.artifacts import METADATA, ArtifactStore, collect_artifacts
 from common.steps import KeepColumns
-from coordinator.dataset_place import DatasetPlace
-from tests.unit.sample_pipelines import LOAD, fault
+from coordinator.dataset.dataset_place import DatasetPlace
+from tests.support.steps.sample_pipelines import LOAD, fault
 
 
 @pytest.fixture(params=["folder", "file", "memory"])

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from common.durable import new_file, replace_file, sync_tree
+from common.payloads.durable import new_file, replace_file, sync_tree
 
 
 def test_a_file_takes_the_place_of_another_one(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.errors import StoreAway, StoreError
-from common.folder import Folder, check_url
+from common.payloads.folder import Folder, check_url
 
 
 @pytest.mark.parametrize("form", ["{}", "file://{}"])

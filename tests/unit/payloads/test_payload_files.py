@@ -12,10 +12,10 @@ from fsspec.implementations.memory import MemoryFileSystem
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from common.batch import Payload
 from common.errors import PayloadCorrupt, PayloadMissing, StoreAway, StoreError
-from common.folder import Folder
-from common.payloads import MARK, FileStore
+from common.payloads.folder import Folder
+from common.payloads.stores import MARK, FileStore
+from common.protocol.batch import Payload
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.payload_names import digest_of, make_name, parse_name
-from common.step_name import STEP_NAME
-from common.wire import FILE_NAME
+from common.payloads.names import digest_of, make_name, parse_name
+from common.protocol.step_name import STEP_NAME
+from common.protocol.wire import FILE_NAME
 
 STEPS = st.from_regex(STEP_NAME, fullmatch=True)
 COUNTS = st.integers(0, 2**53)

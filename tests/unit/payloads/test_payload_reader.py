@@ -8,15 +8,15 @@ from pathlib import Path
 
 import pytest
 
-from common.batch import Batch, Input, Payload, Slice
 from common.broker.connection import Connection
 from common.broker.payloads import BrokerPayloads
-from common.codec import encode_rows
 from common.errors import PayloadMissing, WireError
-from common.payload_source import PayloadSource
-from common.payloads import FileStore
-from worker import payload_reader
-from worker.payload_reader import PayloadReader, Rows
+from common.payloads.source import PayloadSource
+from common.payloads.stores import FileStore
+from common.protocol.batch import Batch, Input, Payload, Slice
+from common.protocol.codec import encode_rows
+from worker.batches import payload_reader
+from worker.batches.payload_reader import PayloadReader, Rows
 
 
 @pytest.fixture

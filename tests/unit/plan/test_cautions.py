@@ -7,8 +7,8 @@ from textwrap import dedent
 
 import pytest
 
-from coordinator.cautions import cautions
-from coordinator.load import prepare
+from coordinator.plan.cautions import cautions
+from coordinator.plan.load import prepare
 
 DATA = "data: [{instruction: why, generation: old, n: 1}]"
 

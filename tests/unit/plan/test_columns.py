@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from common.columns import declared_columns
+from common.building.columns import declared_columns
 from common.steps import AsyncStep, GeneratorStep, GlobalStep, Step
 from common.steps.base import BaseStep
-from tests.unit.sample_pipelines import LOAD, Steps, fault, plan
+from tests.support.steps.sample_pipelines import LOAD, Steps, fault, plan
 
 
 @pytest.mark.parametrize(

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import SpecError
-from coordinator.load import prepare
-from tests.unit.sample_pipelines import LOAD, Steps, fault, plan
+from coordinator.plan.load import prepare
+from tests.support.steps.sample_pipelines import LOAD, Steps, fault, plan
 
 
 @pytest.fixture(autouse=True)

@@ -9,16 +9,26 @@ from typing import Any
 
 import pytest
 
-from common.build_routing import build_routing_function
-from common.codec import Row
-from common.dump import dump_routing
+from common.building.build_routing import build_routing_function
+from common.building.dump import dump_routing
 from common.errors import RunError, SpecFault, UsageError
+from common.protocol.codec import Row
 from common.routing import RoutingBatchFunction, choose_successors, routing_batch_function, sample_n_steps
-from common.spec import RoutingSpec
-from tests.unit import sample_routing
-from tests.unit.sample_routing import by_length, by_topic, every, in_turn, made_here, nameless, one_of_them, the_third
+from common.spec.spec import RoutingSpec
+from tests.support.places import REPOSITORY
+from tests.support.steps import sample_routing
+from tests.support.steps.sample_routing import (
+    by_length,
+    by_topic,
+    every,
+    in_turn,
+    made_here,
+    nameless,
+    one_of_them,
+    the_third,
+)
 
-MODULE = "tests.unit.sample_routing"
+MODULE = "tests.support.steps.sample_routing"
 
 
 def built(function: str, **options: Any) -> RoutingBatchFunction:
@@ -122,7 +132,7 @@ def test_the_code_of_a_function_of_the_users_is_identified_and_that_of_a_built_i
 def test_the_functions_that_the_documents_show_do_what_they_say(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    page = Path(__file__).resolve().parents[2] / "docs" / "spec.md"
+    page = REPOSITORY / "docs" / "spec.md"
     (shown,) = re.findall(r"^```python routes\n(.*?)^```$", page.read_text(), re.MULTILINE | re.DOTALL)
     (tmp_path / "routes_that_are_shown.py").write_text(shown)
     monkeypatch.syspath_prepend(tmp_path)
@@ -211,7 +221,11 @@ def test_a_function_cannot_be_asynchronous() -> None:
     [
         ("sample_n_step", {}, "there is no function 'sample_n_step'; did you mean 'sample_n_steps'?"),
         ("sample_n_steps", {"n": 1, "sed": 4}, "'sample_n_steps' has no option 'sed'; did you mean 'seed'?"),
-        (f"{MODULE}:in_turns", {}, "has no function 'in_turns'; did you mean 'tests.unit.sample_routing:in_turn'?"),
+        (
+            f"{MODULE}:in_turns",
+            {},
+            "has no function 'in_turns'; did you mean 'tests.support.steps.sample_routing:in_turn'?",
+        ),
         (f"{MODULE}:Row", {}, "is not a routing function: write 'def route(steps)'"),
         (f"{MODULE}:RoutingBatchFunction", {}, "has no function 'RoutingBatchFunction'"),
         (

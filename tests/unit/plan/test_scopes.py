@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from tests.unit.sample_pipelines import LOAD, Steps, fault, plan
+from tests.support.steps.sample_pipelines import LOAD, Steps, fault, plan
 
 ROUTING = {"load": {"function": "sample_n_steps", "n": 1}}
 

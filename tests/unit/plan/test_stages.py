@@ -7,10 +7,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import SpecFault
-from coordinator.plan import Plan
-from coordinator.stages import SEQUENTIAL, Stages, find_stages
-from tests.unit.fold_words import generator, global_step, step
-from tests.unit.sample_pipelines import LOAD, Steps, fault, plan
+from coordinator.plan.plan import Plan
+from coordinator.plan.stages import SEQUENTIAL, Stages, find_stages
+from tests.support.fold.fold_words import generator, global_step, step
+from tests.support.steps.sample_pipelines import LOAD, Steps, fault, plan
 
 Graph = dict[str, tuple[str, ...]]
 

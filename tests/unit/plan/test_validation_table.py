@@ -14,11 +14,11 @@ from textwrap import dedent, indent
 import pytest
 
 from common.errors import SpecError
-from coordinator.load import Prepared, prepare
-from tests.unit.fold_executor import FoldExecutor
-from tests.unit.sequential_interpreter import Program, Row
+from coordinator.plan.load import Prepared, prepare
+from tests.support.fold.fold_executor import FoldExecutor
+from tests.support.fold.sequential_interpreter import Program, Row
 
-SAMPLES = "tests.unit.sample_steps"
+SAMPLES = "tests.support.steps.sample_steps"
 LOAD = f'load: {{type: "{SAMPLES}:Load"}}'
 UP = f'up: {{type: "{SAMPLES}:Upper", after: load}}'
 
@@ -170,7 +170,7 @@ def test_a_column_that_a_step_before_drops(folder: Path) -> None:
 # routing
 
 BRANCHES = (LOAD, sample("a", "Upper", "load"), sample("b", "Upper", "load"))
-ROUTING = 'routing:\n  load: {function: "tests.unit.sample_routing:in_turn"}\n'
+ROUTING = 'routing:\n  load: {function: "tests.support.steps.sample_routing:in_turn"}\n'
 
 
 def test_a_step_that_joins_a_branch_with_what_was_not_routed(folder: Path) -> None:

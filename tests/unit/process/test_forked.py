@@ -11,7 +11,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from worker.forked import DEAF_TO, ForkedProcess, name_process
+from worker.life.forked import DEAF_TO, ForkedProcess, name_process
 
 
 def read(process: ForkedProcess) -> str:

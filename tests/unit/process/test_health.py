@@ -37,7 +37,7 @@ def test_commands_of_ours_are_found(tmp_path: Path, words: tuple[str, ...]) -> N
     "words",
     [
         ("tini", "--", "pipeline-worker", "--step", "a"),
-        (PYTHON, "-P", "-m", "worker.lease"),
+        (PYTHON, "-P", "-m", "worker.life.lease"),
         (PYTHON, "mine.py", "pipeline-worker"),
         ("redis-server", "*:6379"),
         (),

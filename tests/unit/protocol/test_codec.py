@@ -15,8 +15,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.codec import check_row, decode_rows, encode_rows
 from common.errors import RowError, RowTypeError, WireError
+from common.protocol.codec import check_row, decode_rows, encode_rows
 
 texts = st.text(alphabet=st.characters(codec="utf-8"))
 int64s = st.integers(-(2**63), 2**63 - 1)

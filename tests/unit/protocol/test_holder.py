@@ -8,7 +8,7 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from common.holder import Holder
+from common.protocol.holder import Holder
 
 words = st.text(st.characters(categories=["L", "N", "P"]), min_size=1, max_size=40)
 holders = st.builds(

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.run_options import ArtifactFolders, RowRoutingOptions, RunOptions
+from common.protocol.run_options import ArtifactFolders, RowRoutingOptions, RunOptions
 
 NAMES = st.from_regex(r"[a-z_-]{1,8}", fullmatch=True)
 OF_0_1 = (

@@ -11,7 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.batch import (
+from common.errors import WireError
+from common.protocol.batch import (
     Batch,
     Chunk,
     DeadLetter,
@@ -25,9 +26,8 @@ from common.batch import (
     Routed,
     Slice,
 )
-from common.errors import WireError
-from common.step_name import STEP_NAME
-from common.wire import (
+from common.protocol.step_name import STEP_NAME
+from common.protocol.wire import (
     ERROR_LIMIT,
     FILE_NAME,
     GREATEST_COUNT,

@@ -13,7 +13,7 @@ from ruamel.yaml import YAML
 
 from common.settings import Settings
 from coordinator.commands.run import run
-from tests.unit.rendered import QUICKSTART, call, documents, rendered, write_hard
+from tests.support.rendered import QUICKSTART, call, documents, rendered, write_hard
 from worker.cli import command as worker_command
 
 REPOSITORY = QUICKSTART.parents[1]

@@ -10,7 +10,7 @@ import pytest
 
 from common.settings import Settings
 from coordinator.commands.run import run
-from tests.unit.rendered import QUICKSTART, call, documents, objects, of_kind, only, pods, rendered, write_hard
+from tests.support.rendered import QUICKSTART, call, documents, objects, of_kind, only, pods, rendered, write_hard
 
 
 @pytest.fixture(autouse=True)

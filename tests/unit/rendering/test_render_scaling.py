@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from common.keys import GROUP, Keys
+from common.protocol.keys import GROUP, Keys
 from common.settings import Settings
-from coordinator.flow import FlowControl
+from coordinator.engine.flow import FlowControl
 from coordinator.rendering.kubernetes_workers import lag_count
-from tests.unit.fold_words import Fold, generator, step
-from tests.unit.rendered import QUICKSTART, objects, of_kind, only, pods, write_hard
+from tests.support.fold.fold_words import Fold, generator, step
+from tests.support.rendered import QUICKSTART, objects, of_kind, only, pods, write_hard
 
 
 @pytest.fixture(autouse=True)

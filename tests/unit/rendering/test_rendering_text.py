@@ -9,10 +9,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.step_name import STEP_NAME
+from common.protocol.step_name import STEP_NAME
 from coordinator.rendering.names import LONGEST, dns_name
 from coordinator.rendering.yaml_text import Anchored, Commented, yaml_text
-from tests.unit.rendered import documents
+from tests.support.rendered import documents
 
 LABEL = re.compile(r"[a-z]([-a-z0-9]*[a-z0-9])?")
 STEP = st.from_regex(STEP_NAME, fullmatch=True)

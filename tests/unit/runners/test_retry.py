@@ -13,9 +13,9 @@ from common.errors import FileChanged, RowError, RunError, SpecError, StepFailed
 from common.llms import EchoLLM
 from common.steps import LoadDataFromFile, Step, StepInput, StepOutput, TextGeneration
 from common.steps.base import BaseStep
-from worker.attempts import Attempts
-from worker.complaints import Complaints
-from worker.retry import Again, GivenUp, Halts, Retry, RetryPolicy, Verdict
+from worker.runners.attempts import Attempts
+from worker.runners.complaints import Complaints
+from worker.runners.retry import Again, GivenUp, Halts, Retry, RetryPolicy, Verdict
 
 
 def retry_of(step: BaseStep) -> Retry:
@@ -175,7 +175,7 @@ def test_a_file_that_is_wrong_is_not_read_again_and_one_that_cannot_be_read_is(
     def gone(*_: object, **__: object) -> None:
         raise OSError("the network is away")
 
-    monkeypatch.setattr("common.steps.file_sources.FileSource.open", gone)
+    monkeypatch.setattr("common.steps.loading.file_sources.FileSource.open", gone)
     error = failure()
     assert "the network is away" in str(error)
     assert isinstance(retry_of(loader).after(error), Again)

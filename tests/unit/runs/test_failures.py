@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from common.batch import DeadLetter
-from coordinator.failures import WRITER, FailureLog
+from common.protocol.batch import DeadLetter
+from coordinator.runs.failures import WRITER, FailureLog
 
 
 def letter(step: str = "generate", seq: int = 0, attempt: int = 0, position: int = 0, **fields: Any) -> DeadLetter:

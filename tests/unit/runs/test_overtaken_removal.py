@@ -11,8 +11,8 @@ from click.testing import CliRunner
 
 from common.errors import EXIT_COMPLETE, EXIT_FENCED
 from coordinator.cli import group
-from coordinator.run_directory import RunDirectory, RunRecord
-from tests.unit.meanwhile import before_the_lock, in_a_child
+from coordinator.runs.run_directory import RunDirectory, RunRecord
+from tests.support.meanwhile import before_the_lock, in_a_child
 
 LONG_AGO = datetime(2020, 1, 1, tzinfo=UTC)
 OLD = RunRecord(run="demo-aaaa", pipeline="demo", signature="aaaa", status="complete", created=LONG_AGO)

@@ -11,11 +11,11 @@ from click.testing import CliRunner
 
 from common.cache import cache_directory
 from coordinator.cli import group
-from coordinator.lookup import find_run
-from coordinator.removal import remove_run
-from coordinator.run_directory import RunDirectory, RunRecord
-from coordinator.run_list import list_runs
-from tests.unit.sudden_death import dies_at
+from coordinator.runs.lookup import find_run
+from coordinator.runs.removal import remove_run
+from coordinator.runs.run_directory import RunDirectory, RunRecord
+from coordinator.runs.run_list import list_runs
+from tests.support.sudden_death import dies_at
 
 RECORD = RunRecord(run="demo-aaaa", pipeline="demo", signature="aaaa", status="complete")
 FILES = {

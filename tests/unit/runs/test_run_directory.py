@@ -14,13 +14,13 @@ import pytest
 
 from common.cache import cache_directory
 from common.errors import EXIT_FENCED, Fenced, RunError, UsageError
-from coordinator.run_directory import CONDEMNED, RunDirectory, RunRecord
-from coordinator.run_list import list_runs
+from coordinator.runs.run_directory import CONDEMNED, RunDirectory, RunRecord
+from coordinator.runs.run_list import list_runs
 
 HOLD_THE_LOCK = """
 import sys
 from pathlib import Path
-from coordinator.run_directory import RunDirectory
+from coordinator.runs.run_directory import RunDirectory
 RunDirectory(Path(sys.argv[1])).acquire()
 print("locked", flush=True)
 sys.stdin.read()
@@ -29,7 +29,7 @@ sys.stdin.read()
 LOOK_AT_THE_HOLDER = """
 import sys
 from pathlib import Path
-from coordinator.run_directory import RunDirectory
+from coordinator.runs.run_directory import RunDirectory
 print("looking", flush=True)
 while True:
     RunDirectory(Path(sys.argv[1])).holder()

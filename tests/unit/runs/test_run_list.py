@@ -6,12 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from coordinator.known_data import DATA, DataRecord
-from coordinator.partial import PARTIAL, remove_partial, write_partial
-from coordinator.run_directory import RunDirectory, RunRecord
-from coordinator.run_list import condemned_runs, folders_of_runs, list_runs
-from tests.unit.finished_runs import write_parts
-from tests.unit.sudden_death import dies_at
+from coordinator.dataset.partial import PARTIAL, remove_partial, write_partial
+from coordinator.identity.known_data import DATA, DataRecord
+from coordinator.runs.run_directory import RunDirectory, RunRecord
+from coordinator.runs.run_list import condemned_runs, folders_of_runs, list_runs
+from tests.support.finished_runs import write_parts
+from tests.support.sudden_death import dies_at
 
 RECORD = RunRecord(run="demo-aaaa", pipeline="demo", signature="aaaa")
 LEFT = ".aaaa.removed-0123456789ab"

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from coordinator.cli import group
-from coordinator.run_directory import RunDirectory, RunRecord
+from coordinator.runs.run_directory import RunDirectory, RunRecord
 
 COMMANDS = ("status", "failures", "stop", "rm")
 

@@ -9,8 +9,8 @@ from textwrap import dedent
 import pytest
 
 from common.errors import SpecError
-from common.spec import load_spec
-from coordinator.load import prepare
+from common.spec.spec import load_spec
+from coordinator.plan.load import prepare
 
 
 @pytest.fixture(autouse=True)
@@ -44,7 +44,7 @@ DISTILABEL = """\
           use_cache: true
           batch_size: 10
           runtime_parameters_info: [{name: batch_size, optional: true}]
-          type_info: {module: tests.unit.sample_steps, name: Load}
+          type_info: {module: tests.support.steps.sample_steps, name: Load}
       - name: gen
         step:
           name: gen
@@ -76,7 +76,7 @@ def test_a_dump_of_distilabel_becomes_the_same_pipeline_of_ours(tmp_path: Path) 
     assert loaded.spec.dump() == {
         "name": "my-demo",
         "steps": {
-            "load": {"type": "tests.unit.sample_steps:Load", "resources": {"replicas": 1}, "batch_size": 10},
+            "load": {"type": "tests.support.steps.sample_steps:Load", "resources": {"replicas": 1}, "batch_size": 10},
             "gen": {
                 "type": "TextGeneration",
                 "after": ["load"],
@@ -95,7 +95,7 @@ def test_all_types_of_distilabel_without_a_counterpart_are_in_one_message(tmp_pa
     text = DISTILABEL.replace("name: TextGeneration", "name: UltraFeedback").replace(
         "name: OpenAILLM", "name: OpenAILM"
     )
-    text = text.replace("module: tests.unit.sample_steps, name: Load", "module: __main__, name: KeepColumns")
+    text = text.replace("module: tests.support.steps.sample_steps, name: Load", "module: __main__, name: KeepColumns")
     assert message(tmp_path, text) == (
         "spec.yaml:13: these types of distilabel have no counterpart here: __main__.KeepColumns (a class of a script: "
         "move it into a module), distilabel.models.llms.openai.OpenAILM "

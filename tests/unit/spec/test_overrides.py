@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from common.build import build_steps
+from common.building.build import build_steps
 from common.errors import SpecError
 from common.llms import EchoLLM
-from common.overrides import apply_override, apply_parameters
-from common.spec import PipelineSpec
+from common.spec.overrides import apply_override, apply_parameters
+from common.spec.spec import PipelineSpec
 
 
 def spec() -> dict[str, Any]:

@@ -6,10 +6,10 @@ from pathlib import Path
 
 import pytest
 
+from common.building.signature import run_signature
 from common.errors import SpecFault, UsageError
-from common.requirements import check_requirements
-from common.signature import run_signature
-from common.spec import PipelineSpec
+from common.spec.requirements import check_requirements
+from common.spec.spec import PipelineSpec
 from common.steps import Step, StepInput, StepOutput, requirements
 
 

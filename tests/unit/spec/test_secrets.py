@@ -11,11 +11,11 @@ import pytest
 from pydantic import model_validator
 
 from common.errors import SpecError, SpecFault
-from common.faults import shown
-from common.secrets import hide_given, refuse_secrets
-from common.spec import PipelineSpec
+from common.spec.secrets import hide_given, refuse_secrets
+from common.spec.spec import PipelineSpec
 from common.steps.base import Step, StepInput
-from coordinator.load import prepare
+from common.words.faults import shown
+from coordinator.plan.load import prepare
 
 SK = "sk-" + "a1B2" * 8
 

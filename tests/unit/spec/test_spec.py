@@ -15,17 +15,17 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from common.errors import SpecError, UsageError
-from common.spec import PipelineSpec, StepSpec, load_spec
-from common.yaml_source import YamlSource
-from coordinator.load import Prepared, prepare
+from common.spec.spec import PipelineSpec, StepSpec, load_spec
+from common.spec.yaml_source import YamlSource
+from coordinator.plan.load import Prepared, prepare
 
 GOOD = """\
     name: demo
     description: what it is for
     steps:
-      load: {type: "tests.unit.sample_steps:Load", batch_size: 10}
+      load: {type: "tests.support.steps.sample_steps:Load", batch_size: 10}
       up:
-        type: tests.unit.sample_steps:Upper
+        type: tests.support.steps.sample_steps:Upper
         after: load
         words: {a: 1}
         resources: {replicas: 2}
@@ -58,7 +58,7 @@ def message(folder: Path, text: str, overrides: Sequence[str] = ()) -> str:
 def test_a_spec_keeps_its_order_and_everything_beside_type_and_after_is_a_parameter(tmp_path: Path) -> None:
     spec = load_spec(write(tmp_path, GOOD)).spec
     assert list(spec.steps) == ["load", "up"]
-    assert spec.steps["up"].type == "tests.unit.sample_steps:Upper"
+    assert spec.steps["up"].type == "tests.support.steps.sample_steps:Upper"
     assert spec.steps["up"].after == ["load"]
     assert spec.steps["up"].params == {"words": {"a": 1}, "resources": {"replicas": 2}}
     assert spec.description == "what it is for"
@@ -67,7 +67,7 @@ def test_a_spec_keeps_its_order_and_everything_beside_type_and_after_is_a_parame
 def test_a_dump_is_the_format_of_the_file_and_comes_back_equal(tmp_path: Path) -> None:
     spec = load_spec(write(tmp_path, GOOD + "routing: {load: {function: sample_n_steps, n: 1}}\n")).spec
     dumped = json.loads(json.dumps(spec.dump()))
-    assert dumped["steps"]["load"] == {"type": "tests.unit.sample_steps:Load", "batch_size": 10}
+    assert dumped["steps"]["load"] == {"type": "tests.support.steps.sample_steps:Load", "batch_size": 10}
     assert dumped["routing"] == {"load": {"function": "sample_n_steps", "n": 1}}
     assert PipelineSpec.from_dict(dumped) == spec
     assert load_spec(write(tmp_path, json.dumps(dumped, indent="\t"), "spec.json")).spec == spec
@@ -201,10 +201,10 @@ def test_a_file_that_is_missing_or_not_text_is_named(tmp_path: Path) -> None:
 
 
 def step(line: str) -> str:
-    return f"name: demo\nsteps:\n  load: {{type: 'tests.unit.sample_steps:Load'}}\n  up:\n    {line}\n"
+    return f"name: demo\nsteps:\n  load: {{type: 'tests.support.steps.sample_steps:Load'}}\n  up:\n    {line}\n"
 
 
-UPPER = "type: tests.unit.sample_steps:Upper\n    after: load\n    "
+UPPER = "type: tests.support.steps.sample_steps:Upper\n    after: load\n    "
 
 
 @pytest.mark.parametrize(
@@ -212,26 +212,27 @@ UPPER = "type: tests.unit.sample_steps:Upper\n    after: load\n    "
     [
         (
             step(UPPER + "lowercas: true"),
-            "spec.yaml:7: step 'up': tests.unit.sample_steps:Upper has no parameter 'lowercas'; "
+            "spec.yaml:7: step 'up': tests.support.steps.sample_steps:Upper has no parameter 'lowercas'; "
             "did you mean 'lowercase'?",
         ),
         (
-            step("type: tests.unit.sample_steps:Upper\n    affter: load"),
-            "spec.yaml:6: step 'up': tests.unit.sample_steps:Upper has no parameter 'affter'; did you mean 'after'?",
+            step("type: tests.support.steps.sample_steps:Upper\n    affter: load"),
+            "spec.yaml:6: step 'up': tests.support.steps.sample_steps:Upper has no parameter 'affter'; "
+            "did you mean 'after'?",
         ),
         (
             step(UPPER + "lowercase: maybe"),
-            "spec.yaml:7: step 'up': tests.unit.sample_steps:Upper has a wrong value for 'lowercase', 'maybe': "
-            "it should be a valid boolean, unable to interpret input",
+            "spec.yaml:7: step 'up': tests.support.steps.sample_steps:Upper has a wrong value for 'lowercase', "
+            "'maybe': it should be a valid boolean, unable to interpret input",
         ),
         (
             step(UPPER + "words:\n      a: 1\n      b: x"),
-            "spec.yaml:9: step 'up': tests.unit.sample_steps:Upper has a wrong value for 'words.b', 'x': "
+            "spec.yaml:9: step 'up': tests.support.steps.sample_steps:Upper has a wrong value for 'words.b', 'x': "
             "it should be a valid integer, unable to parse string as an integer",
         ),
         (
             step(UPPER + "resources:\n      replica: 2"),
-            "spec.yaml:8: step 'up': tests.unit.sample_steps:Upper has no parameter 'resources.replica'; "
+            "spec.yaml:8: step 'up': tests.support.steps.sample_steps:Upper has no parameter 'resources.replica'; "
             "did you mean 'replicas'?",
         ),
         (
@@ -306,13 +307,13 @@ def test_set_changes_parameters_also_inside_of_mappings_that_are_not_there_yet(t
         ("upp.lowercase=1", "--set upp.lowercase: there is no step 'upp'; did you mean 'up'?"),
         (
             "up.lowercas=true",
-            "--set up.lowercas: step 'up': tests.unit.sample_steps:Upper has no parameter 'lowercas'; "
+            "--set up.lowercas: step 'up': tests.support.steps.sample_steps:Upper has no parameter 'lowercas'; "
             "did you mean 'lowercase'?",
         ),
         (
             "load.batch_size=many",
-            "--set load.batch_size: step 'load': tests.unit.sample_steps:Load has a wrong value for 'batch_size', "
-            "'many': it should be a valid integer, unable to parse string as an integer",
+            "--set load.batch_size: step 'load': tests.support.steps.sample_steps:Load has a wrong value for "
+            "'batch_size', 'many': it should be a valid integer, unable to parse string as an integer",
         ),
         ("up=1", "--set up: write it as step.param=value, such as generate.llm.model=my-model"),
         ("up.lowercase", "--set up.lowercase: write it as step.param=value, such as generate.llm.model=my-model"),
@@ -334,7 +335,7 @@ def test_relative_paths_start_at_the_spec_and_urls_are_left_alone(tmp_path: Path
         name: demo
         steps:
           load:
-            type: tests.unit.sample_steps:Load
+            type: tests.support.steps.sample_steps:Load
             path: data/a.txt
             others: [b.txt, /c.txt, "s3://bucket/d.txt"]
         """

@@ -12,8 +12,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from common.errors import SpecError
-from common.spec import MOST_BYTES, load_spec
-from common.yaml_source import YamlSource
+from common.spec.spec import MOST_BYTES, load_spec
+from common.spec.yaml_source import YamlSource
 from coordinator.cli import group
 
 DEEP = "nested more than 100 levels deep"

@@ -10,7 +10,7 @@ import pytest
 from pyarrow import parquet
 
 from common.errors import BadData, UsageError
-from tests.unit.files import load
+from tests.support.files import load
 
 
 def _struct_of_two() -> pa.Array:

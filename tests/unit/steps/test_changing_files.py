@@ -20,9 +20,9 @@ from pyarrow import parquet
 from common.errors import FileChanged, WireError
 from common.steps import LoadDataFromDisk, LoadDataFromFile
 from common.steps.base import Row
-from common.steps.file_loader import FileLoader
-from common.steps.file_states import DataFiles
-from tests.unit.test_files import write
+from common.steps.loading.file_loader import FileLoader
+from common.steps.loading.file_states import DataFiles
+from tests.unit.steps.test_files import write
 
 FORMATS = ["a.jsonl", "a.json", "a.csv", "a.txt", "a.parquet", "a.jsonl.gz", "a.jsonl.zst", "saved"]
 COUNT = 5_000
@@ -146,7 +146,7 @@ def test_a_file_that_holds_for_a_moment_less_than_before_loses_no_row(tmp_path: 
 def test_a_large_file_is_not_read_before_its_first_row_and_a_touch_of_it_ends_the_run(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.steps.file_states.SMALL_BYTES", 1_000)
+    monkeypatch.setattr("common.steps.loading.file_states.SMALL_BYTES", 1_000)
     path = save(tmp_path / name, "old")
     step = loader(path)
     assert [state.whole for state in step.data_files().files] == [""]
@@ -176,7 +176,7 @@ def edit_the_middle_and_put_the_time_back(path: Path) -> None:
 def test_a_change_of_the_mode_or_the_links_of_a_file_is_none(
     tmp_path: Path, limit: int, change: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.steps.file_states.SMALL_BYTES", limit)
+    monkeypatch.setattr("common.steps.loading.file_states.SMALL_BYTES", limit)
     path = save(tmp_path / "a.jsonl", "old")
     step = loader(path)
     batches = step.process()
@@ -206,8 +206,8 @@ def test_bytes_count_where_all_are_known_also_where_the_time_was_put_back(tmp_pa
 def test_an_edit_whose_time_was_put_back_is_not_seen_where_the_bytes_between_the_ends_are_not_known(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("common.steps.file_states.SMALL_BYTES", 0)
-    monkeypatch.setattr("common.steps.file_states.END_BYTES", 1_000)
+    monkeypatch.setattr("common.steps.loading.file_states.SMALL_BYTES", 0)
+    monkeypatch.setattr("common.steps.loading.file_states.END_BYTES", 1_000)
     path = save(tmp_path / "a.txt", "old")
     step = loader(path)
     step.data_files()
@@ -223,7 +223,7 @@ def test_who_reads_a_large_file_to_its_end_knows_its_digest(
     path = save(tmp_path / name, "old")
     whole = [state.whole for state in loader(path).data_files().files]
     assert all(whole)
-    monkeypatch.setattr("common.steps.file_states.SMALL_BYTES", 1_000)
+    monkeypatch.setattr("common.steps.loading.file_states.SMALL_BYTES", 1_000)
     step = loader(path)
     batches = step.process()
     next(batches)

@@ -21,7 +21,7 @@ from pydantic import ValidationError
 from common.errors import RunError, UsageError
 from common.steps import LoadDataFromFile
 from common.steps.base import Row
-from tests.unit.files import compress, load
+from tests.support.files import compress, load
 
 ROWS: list[Row] = [{"id": str(number), "text": f"line {number}, “quoted”\nand more"} for number in range(23)]
 

@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 from datasets import Array2D, Dataset, DatasetDict, Features, IterableDataset, concatenate_datasets
 
-from common.codec import check_row
-from common.dump import dump_step
+from common.building.dump import dump_step
 from common.errors import UsageError
+from common.protocol.codec import check_row
 from common.steps import KeepColumns, LoadDataFromDicts, LoadDataFromFile, make_generator_step
 from common.steps.base import GeneratorStep, Row
 from coordinator import Pipeline

@@ -13,13 +13,13 @@ import pyarrow.parquet as pq
 import pytest
 
 from common.errors import UsageError
-from common.steps.hub import LoadDataFromHub, PushToHub
-from tests.hub_client import run_at_hub
-from tests.hub_server import Hub, serving_hub
+from common.steps.loading.hub import LoadDataFromHub, PushToHub
+from tests.support.servers.hub_client import run_at_hub
+from tests.support.servers.hub_server import Hub, serving_hub
 
 LOAD = """
 from common.errors import PenstockError
-from common.steps.hub import LoadDataFromHub, PushToHub
+from common.steps.loading.hub import LoadDataFromHub, PushToHub
 def step(**parameters):
     return LoadDataFromHub(name="load", **{"repo_id": "me/numbers", "batch_size": 4, **parameters})
 def batches(step, offset=0):

@@ -10,7 +10,7 @@ import fsspec
 import pytest
 
 from common.errors import RunError, UsageError
-from tests.unit.files import compress, load
+from tests.support.files import compress, load
 
 
 @pytest.fixture

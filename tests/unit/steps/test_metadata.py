@@ -8,15 +8,15 @@ from typing import Any
 
 import pytest
 
-from common.build import build_steps
+from common.building.build import build_steps
 from common.errors import RowError, SpecFault
 from common.llms import LLM, ChatMessage, Generation
-from common.spec import PipelineSpec
+from common.spec.spec import PipelineSpec
 from common.steps import CombineOutputs, GroupColumns, TextGeneration
 from common.steps.base import Row
 from common.steps.metadata import METADATA
-from coordinator.dag import build_plan
-from worker.outcome import columns_of, failed_output
+from coordinator.plan.dag import build_plan
+from worker.batches.outcome import columns_of, failed_output
 
 ASKED = [{"role": "user", "content": "Why?"}]
 

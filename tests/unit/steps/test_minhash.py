@@ -93,7 +93,7 @@ def test_a_long_text_is_hashed_piece_by_piece_to_the_same_result(monkeypatch: py
     step = MinHashDedup()
     step.load()
     whole = list(step._sketch(text).hashvalues)
-    monkeypatch.setattr("common.steps.minhash._TOKENS", 7)
+    monkeypatch.setattr("common.steps.columns.minhash._TOKENS", 7)
     assert list(step._sketch(text).hashvalues) == whole
 
 

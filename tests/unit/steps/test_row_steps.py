@@ -21,7 +21,7 @@ from common.steps import (
     TruncateTextColumn,
 )
 from common.steps.base import Row, Step
-from worker.attempts import call_step
+from worker.runners.attempts import call_step
 
 PAIR = {"instruction": "q", "generations": ["a", "b"], "ratings": [1, 2]}
 CHAT = {"messages": [{"role": "user", "content": "q"}], "generations": ["a", "b"], "ratings": [1, 2]}

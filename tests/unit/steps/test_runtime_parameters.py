@@ -10,10 +10,10 @@ import pytest
 from click.testing import CliRunner
 from pydantic import BaseModel, Field, ValidationError, field_validator
 
-from common.dump import dump_parameters
+from common.building.dump import dump_parameters
 from common.errors import SpecError, SpecFault
 from common.llms import LLM, ChatMessage, Generation
-from common.runtime_parameters import (
+from common.parameters.runtime_parameters import (
     check_runtime_parameters,
     missing_runtime_parameters,
     runtime_parameters_info,
@@ -28,7 +28,7 @@ from common.steps import (
     TextGeneration,
 )
 from coordinator.cli import group
-from coordinator.load import prepare
+from coordinator.plan.load import prepare
 
 
 class Options(BaseModel):
@@ -181,8 +181,8 @@ def test_validators_of_the_class_still_run() -> None:
 
 SPEC = """name: demo
 steps:
-  count: {type: "tests.unit.sample_functions:Numbers"}
-  scale: {type: "tests.unit.sample_functions:Scale", after: count}
+  count: {type: "tests.support.steps.sample_functions:Numbers"}
+  scale: {type: "tests.support.steps.sample_functions:Scale", after: count}
 """
 
 

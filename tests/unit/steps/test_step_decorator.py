@@ -10,10 +10,10 @@ from typing import Any
 
 import pytest
 
-from common.build import build_steps, resolve_step
+from common.building.build import build_steps, resolve_step
 from common.errors import SpecFault, UnknownType, UsageError
-from common.registry import spec_type
-from common.spec import PipelineSpec
+from common.naming.registry import spec_type
+from common.spec.spec import PipelineSpec
 from common.steps import (
     AsyncStep,
     GeneratorStep,
@@ -26,11 +26,11 @@ from common.steps import (
     step,
 )
 from common.steps.base import BaseStep
-from coordinator.dag import build_plan
-from tests.unit import sample_functions
-from tests.unit.sample_functions import Halve, Numbers, Scale, Total, Zip
+from coordinator.plan.dag import build_plan
+from tests.support.steps import sample_functions
+from tests.support.steps.sample_functions import Halve, Numbers, Scale, Total, Zip
 
-MODULE = "tests.unit.sample_functions"
+MODULE = "tests.support.steps.sample_functions"
 
 
 def pipeline(**steps: dict[str, Any]) -> tuple[PipelineSpec, dict[str, BaseStep]]:

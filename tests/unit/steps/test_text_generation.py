@@ -10,13 +10,13 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 import pytest
-from chat_server import echoed, serving
 from pydantic import SecretStr, ValidationError
 
 from common.errors import RowError
 from common.llms import LLM, ChatMessage, EchoLLM, Generation, OpenAILLM
 from common.steps import TextGeneration
 from common.steps.base import Row
+from tests.support.servers.chat_server import echoed, serving
 
 KEY = "sk-secret-1234567890"
 

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 
-ROOT = Path(__file__).parents[2]
+from tests.support.places import REPOSITORY
+
 ROW: dict[str, Any] = {"a": "text", "n": 3, "b": 1.5, "words": ["one", "two"], "turns": [{"b": "1"}]}
 HUGE = "999999999"
 WORDS = ("TemplateTooLarge: template: ", "TemplateRefused: template: ")
@@ -179,11 +180,11 @@ GROWTH = [
 def test_hostile_templates_take_little_memory_and_time_and_fail_in_words() -> None:
     templates = [*WIDTHS, *METHODS, *FILTERS, *NUMBERS, *GROWTH]
     done = subprocess.run(
-        [sys.executable, "-m", "tests.unit.render_limited"],
+        [sys.executable, "-m", "tests.support.render_limited"],
         input=json.dumps({"row": ROW, "templates": templates}),
         capture_output=True,
         text=True,
-        cwd=ROOT,
+        cwd=REPOSITORY,
         timeout=100,
         check=False,
     )

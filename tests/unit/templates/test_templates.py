@@ -13,7 +13,7 @@ import pytest
 from common.errors import RowError, SpecError
 from common.templates.budget import TEXT, TemplateRefused, TemplateTooLarge
 from common.templates.prompt import PromptTemplate
-from coordinator.load import prepare
+from coordinator.plan.load import prepare
 
 ROW: dict[str, Any] = {"a": "text", "n": 3, "words": ["one", "two"], "big": Decimal("1e999999999"), "turns": [{"b": 1}]}
 

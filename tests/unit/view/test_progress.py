@@ -10,10 +10,10 @@ from pathlib import Path
 import pytest
 from rich.console import Console, RenderableType
 
-from coordinator.pace import Pace
-from coordinator.progress import LiveReporter, PlainReporter, make_reporter
-from coordinator.progress_table import progress_table
-from coordinator.view import Outcome, RunView, StepView
+from coordinator.view.pace import Pace
+from coordinator.view.progress import LiveReporter, PlainReporter, make_reporter
+from coordinator.view.progress_table import progress_table
+from coordinator.view.view import Outcome, RunView, StepView
 
 RUN = "quickstart-3f2a81bc90de"
 COMMAND = "pipeline-coordinator run examples/quickstart.yaml"

@@ -11,9 +11,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import WireError
-from common.wire import GREATEST_COUNT
-from coordinator.view import Point, RunView, StepView, WorkerView
-from coordinator.view_codec import VIEW_LIMIT, VIEW_VERSION, decode_point, decode_view, encode_point, encode_view
+from common.protocol.wire import GREATEST_COUNT
+from coordinator.view.view import Point, RunView, StepView, WorkerView
+from coordinator.view.view_codec import VIEW_LIMIT, VIEW_VERSION, decode_point, decode_view, encode_point, encode_view
 
 counts = st.integers(0, GREATEST_COUNT)
 amounts = st.floats(0, 1e12)

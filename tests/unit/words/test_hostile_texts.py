@@ -16,14 +16,14 @@ from markdown_it import MarkdownIt
 from rich.console import Console
 from rich.text import Text
 
-from common.printable import PrintableFormatter, printable, quoted
-from coordinator.card import CardConfig, CardFacts, front_matter, load_dataset_example, write_card
+from common.words.printable import PrintableFormatter, printable, quoted
 from coordinator.cli import group
-from coordinator.markdown import code, inline, paragraphs
-from coordinator.printable import Printable
-from coordinator.progress import make_reporter
-from coordinator.summary import summary
-from coordinator.view import Outcome
+from coordinator.dataset.card import CardConfig, CardFacts, front_matter, load_dataset_example, write_card
+from coordinator.dataset.markdown import code, inline, paragraphs
+from coordinator.view.printable import Printable
+from coordinator.view.progress import make_reporter
+from coordinator.view.summary import summary
+from coordinator.view.view import Outcome
 
 HOSTILE = "a\x1b[2Jb\x1b]0;title\x07c\x9b31md\u202ee\u2066f\x00g\x7fh\x1bi\ud800"
 ORDERS = ["\x1b", "\x07", "\x9b", "\u202e", "\u2066", "\x00", "\x7f", "\ud800"]

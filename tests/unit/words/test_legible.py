@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from common.codec import encode_rows
-from common.legible import legible
+from common.protocol.codec import encode_rows
+from common.protocol.legible import legible
 
 
 class Odd:

@@ -11,7 +11,7 @@ from types import ModuleType
 import pytest
 
 from common.errors import describe
-from common.steps.columns import KeepColumns
+from common.steps.columns.rearrange import KeepColumns
 from common.templates.prompt import PromptTemplate
 
 USER = """

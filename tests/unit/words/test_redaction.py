@@ -9,11 +9,11 @@ from collections.abc import Callable, Sequence
 
 import pytest
 
-from common.broker.shown_url import redact
-from common.redaction import hide_passwords, hide_secrets, hide_to_the_end
-from common.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_value
-from common.shown_command import shown_command
-from coordinator.program import _command
+from common.spec.shown_command import shown_command
+from common.words.redaction import hide_passwords, hide_secrets, hide_to_the_end
+from common.words.secret_marks import has_password, is_secret_header, is_secret_name, is_secret_value
+from common.words.shown_url import redact
+from coordinator.launch.program import _command
 
 
 @pytest.mark.parametrize(
@@ -77,14 +77,14 @@ def test_a_command_is_shown_without_its_secrets(words: list[str], expected: str)
 
 
 def test_a_program_is_not_shown_with_a_secret_that_is_exported(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coordinator.program.script_module", lambda: "program")
+    monkeypatch.setattr("coordinator.launch.program.script_module", lambda: "program")
     monkeypatch.setattr(sys, "argv", ["program.py", "planted-abc", "5"])
     monkeypatch.setitem(os.environ, "MY_API_KEY", "planted-abc")
     assert _command([]) == "python program.py '***' 5"
 
 
 def test_the_working_directory_is_no_secret(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("coordinator.program.script_module", lambda: "program")
+    monkeypatch.setattr("coordinator.launch.program.script_module", lambda: "program")
     monkeypatch.setattr(sys, "argv", ["/home/me/work/program.py"])
     monkeypatch.setitem(os.environ, "PWD", "/home/me/work")
     monkeypatch.setitem(os.environ, "OLDPWD", "/home/me")

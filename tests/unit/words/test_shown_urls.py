@@ -9,9 +9,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.broker.connection import Connection
-from common.broker.shown_url import redact
 from common.errors import BrokerError, UsageError
-from coordinator.run_directory import RunRecord
+from common.words.shown_url import redact
+from coordinator.runs.run_directory import RunRecord
 
 PASSWORD = "hunter2"
 

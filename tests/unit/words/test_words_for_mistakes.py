@@ -17,9 +17,9 @@ from common.steps import KeepColumns, TextGeneration
 from common.steps.base import GeneratorStep, Step, StepInput, StepOutput, StepResources
 from common.steps.decorator import step
 from coordinator.cli import group
-from coordinator.host_check import check_host
-from coordinator.load import prepare
-from worker.attempts import call_step
+from coordinator.plan.host_check import check_host
+from coordinator.plan.load import prepare
+from worker.runners.attempts import call_step
 
 # Constructors
 
@@ -249,7 +249,7 @@ def Source(offset: int = 0) -> Any:
 def test_a_generator_that_returns_its_rows_says_so() -> None:
     from types import SimpleNamespace
 
-    from worker.generator_runner import chunks
+    from worker.runners.generator_runner import chunks
 
     bench: Any = SimpleNamespace(rows_limit=None, first_batch_only=False)
     source: Any = Source(name="s")
