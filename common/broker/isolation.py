@@ -28,5 +28,5 @@ class IsolationNotes:
         """Notes fields of an isolated batch; False when the entry is no longer this worker's."""
         flat = [part for pair in fields.items() for part in pair]
         batch = taken.batch
-        keys = [self._stream, self._keys.isolation(self._step, batch.seq, batch.attempt)]
+        keys = [self._stream, self._keys.isolation(self._step, batch.seq, batch.attempt), self._keys.progress]
         return bool(self._connection.call("isolate", keys, GROUP, self._worker_id, taken.entry, *flat))

@@ -25,7 +25,7 @@ class Staging:
         Raises:
             BrokerFull: there is no room for it.
         """
-        keys = [self._stream, self._keys.payload(payload.step, payload.seq, payload.attempt)]
+        keys = [self._stream, self._keys.payload(payload.step, payload.seq, payload.attempt), self._keys.progress]
         self._connection.call("stage", keys, GROUP, self._worker_id, taken.entry, data)
 
     def unstage(self, taken: Taken, payloads: Sequence[Payload]) -> None:

@@ -331,6 +331,25 @@ def test_a_finished_run_expires_with_all_its_keys_and_a_stopped_one_never(run: R
     assert all(90_000 < ttl <= 100_000 for ttl in left.values()), left
 
 
+def test_what_a_worker_writes_to_a_complete_run_expires_with_it(run: Run) -> None:
+    """Its last log lines, and a second delivery that it had in hand."""
+    run.dispatch(batch(0), batch(1))
+    worker = run.worker("w1")
+    first, taken = take(worker, 2)
+    worker.commits.commit([done(first)])
+    run.control.tick(Tick(release=[Payload("a", 0)]))
+    run.control.finish("complete", run.steps, keep=100)
+    run.connection.command("DEL", run.keys.workers)
+    worker.membership.join({"step": "a"})
+    worker.log.send([b"last words"])
+    worker.staging.stage(taken, Payload("a", 9), b"a chunk")
+    assert worker.isolation.note(taken, begun=0)
+    written = {run.keys.log, run.keys.workers, run.keys.payload("a", 9, 0), run.keys.isolation("a", 1, 0)}
+    assert {key: ttl for key, ttl in ttls(run).items() if key in written and 90_000 < ttl <= 100_000}.keys() == written
+    assert worker.commits.commit([done(taken, b"rows", letters=(letter(),))]) == [True]
+    assert [key for key, ttl in ttls(run).items() if ttl == -1] == []
+
+
 def test_nothing_waits_in_the_streams_of_a_run_that_is_complete(run: Run) -> None:
     """Tickets of a generator that has ended, and second deliveries, may be on their way to a worker."""
     run.dispatch(batch(0), batch(1))

@@ -19,4 +19,11 @@ redis.call('XADD', KEYS[3], position .. '-0', 'm', ARGV[4])
 for i = 6, #ARGV do
   redis.call('XADD', KEYS[4], '*', 'm', ARGV[i])
 end
+local expires = redis.call('HGET', KEYS[2], 'expires') or ''
+if string.match(expires, '^%d+$') and #expires <= 15 then  -- the run is complete: this is a second delivery
+  redis.call('PEXPIRE', KEYS[4], expires)
+  if KEYS[7] then
+    redis.call('PEXPIRE', KEYS[7], expires)
+  end
+end
 return 1

@@ -10,4 +10,8 @@ redis.call('XACK', KEYS[1], ARGV[1], ARGV[3])
 redis.call('XDEL', KEYS[1], ARGV[3])
 redis.call('XADD', KEYS[2], '*', 'm', ARGV[4])
 redis.call('HINCRBY', KEYS[3], 'discarded', 1)
+local expires = redis.call('HGET', KEYS[3], 'expires') or ''
+if string.match(expires, '^%d+$') and #expires <= 15 then
+  redis.call('PEXPIRE', KEYS[2], expires)
+end
 return 1

@@ -14,6 +14,7 @@ for i = 4, 3 + tonumber(ARGV[4]) do
   redis.call('XTRIM', KEYS[i], 'MAXLEN', 0)
 end
 if ARGV[3] ~= '0' then
+  redis.call('HSET', KEYS[3], 'expires', ARGV[3])  -- for keys that a worker makes later
   redis.call('PEXPIRE', KEYS[1], ARGV[3])
   for i = 3, #KEYS do
     redis.call('PEXPIRE', KEYS[i], ARGV[3])

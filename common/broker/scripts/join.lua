@@ -9,4 +9,8 @@ if KEYS[3] then
   redis.call('SET', KEYS[3], 1, 'PX', ARGV[3])
 end
 redis.call('HSET', KEYS[2], ARGV[1], ARGV[2])
+local expires = redis.call('HGET', KEYS[1], 'expires') or ''
+if string.match(expires, '^%d+$') and #expires <= 15 then
+  redis.call('PEXPIRE', KEYS[2], expires)
+end
 return 1

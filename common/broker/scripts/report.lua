@@ -23,6 +23,10 @@ for i = 3, #ARGV do
   redis.call('XADD', KEYS[2], '*', 'm', ARGV[i], 'total', string.format('%d', total))
 end
 redis.call('HSET', KEYS[1], 'logged', string.format('%d', total))
+local expires = redis.call('HGET', KEYS[1], 'expires') or ''
+if string.match(expires, '^%d+$') and #expires <= 15 then
+  redis.call('PEXPIRE', KEYS[2], expires)
+end
 local length = redis.call('XLEN', KEYS[2])
 local dropped, count = 0, 1
 while length > 1 do
