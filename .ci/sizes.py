@@ -21,7 +21,6 @@ RECORDS = {"BaseModel", "NamedTuple", "TypedDict", "Protocol", "Enum", "StrEnum"
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_YET = {
-    "coordinator.rendering.compose.compose_text",
     "tests.chaos.stage.Stage",
     "tests.support.fold.fold_executor.FoldExecutor",
 }

@@ -34,10 +34,24 @@ def local_worker_command(record: RunRecord, step: str, broker: str) -> str:
 
 
 def _command(step: str, run_id: str, broker: str, modules: Sequence[str], folder: str) -> str:
-    words = ["pipeline-worker", "--step", step, "--run", run_id, "--broker", broker]
-    for module in modules:
-        words += ["--allow", module]
-    return shlex.join([*words, "--base-dir", folder] if modules else words)
+    options = ("--run", run_id, "--broker", broker)
+    return shlex.join(worker_words(step, options, modules, folder if modules else None))
+
+
+def worker_words(step: str, options: Iterable[str], modules: Iterable[str], base_dir: str | None) -> list[str]:
+    """`pipeline-worker` for one step.
+
+    Args:
+        options: beside the step, the modules and the folder.
+        modules: to be allowed.
+        base_dir: the folder of the spec, where the worker is; None where it needs none.
+    """
+    folder = [] if base_dir is None else ["--base-dir", base_dir]
+    return ["pipeline-worker", "--step", step, *options, *_allowed(modules), *folder]
+
+
+def _allowed(modules: Iterable[str]) -> list[str]:
+    return [word for module in modules for word in ("--allow", module)]
 
 
 def step_modules(prepared: Prepared, step: str) -> tuple[str, ...]:
@@ -60,7 +74,5 @@ def _types(spec: StepSpec) -> list[str]:
 
 def local_worker_arguments(prepared: Prepared, run_id: str) -> list[str]:
     """What the supervisor of a run's local workers is started with."""
-    arguments = ["--all-steps", "--run", run_id, "--local", "--base-dir", str(prepared.folder)]
-    for module in prepared.allow:
-        arguments += ["--allow", module]
-    return arguments
+    options = ["--all-steps", "--run", run_id, "--local", "--base-dir", str(prepared.folder)]
+    return [*options, *_allowed(prepared.allow)]

@@ -42,26 +42,7 @@ def compose_text(
     environment = Anchored(
         {**services.settings, "PENSTOCK_BROKER_URL": f"redis://:{PASSWORD}@redis:6379/0"}, "environment"
     )
-    common = Anchored(
-        Commented(
-            {
-                "image": f"${{PENSTOCK_IMAGE:-{image}}}",
-                "depends_on": {"redis": {"condition": "service_healthy"}},
-                "environment": environment,
-                "env_file": [{"path": ".env", "required": False}],
-                "volumes": [mount],
-                "cap_drop": ["ALL"],
-                "security_opt": ["no-new-privileges:true"],
-                "stop_grace_period": f"{math.ceil(services.limits.grace) + END_SECONDS}s",
-            },
-            {
-                "env_file": "Settings (PENSTOCK_*) and keys (OPENAI_API_KEY) for the processes.",
-                "volumes": "The spec, its data and its modules.",
-                "stop_grace_period": "Longer than PENSTOCK_GRACE, in which batches in hand are finished.",
-            },
-        ),
-        "penstock",
-    )
+    common = _common(services, environment, mount, image)
     worker = Anchored({"restart": "unless-stopped"}, "worker", merged=common)
     of_steps = {f"worker-{step.step}": _worker(step, worker, inside) for step in services.steps}
     document = {
@@ -92,6 +73,30 @@ def _path(folder: Path, beside: Path) -> str:
         return str(folder)
     inside = folder.relative_to(beside).as_posix()
     return inside if inside == "." else f"./{inside}"
+
+
+def _common(services: PipelineServices, environment: Anchored, mount: str, image: str) -> Anchored:
+    """What the coordinator and the workers have in common."""
+    return Anchored(
+        Commented(
+            {
+                "image": f"${{PENSTOCK_IMAGE:-{image}}}",
+                "depends_on": {"redis": {"condition": "service_healthy"}},
+                "environment": environment,
+                "env_file": [{"path": ".env", "required": False}],
+                "volumes": [mount],
+                "cap_drop": ["ALL"],
+                "security_opt": ["no-new-privileges:true"],
+                "stop_grace_period": f"{math.ceil(services.limits.grace) + END_SECONDS}s",
+            },
+            {
+                "env_file": "Settings (PENSTOCK_*) and keys (OPENAI_API_KEY) for the processes.",
+                "volumes": "The spec, its data and its modules.",
+                "stop_grace_period": "Longer than PENSTOCK_GRACE, in which batches in hand are finished.",
+            },
+        ),
+        "penstock",
+    )
 
 
 def _redis(image: str) -> dict[str, Any]:

@@ -20,7 +20,7 @@ from common.spec.spec import StepSpec
 from common.steps.base import BaseStep
 from common.words.faults import hint
 from coordinator.plan.load import Prepared, prepare
-from coordinator.plan.worker_command import step_modules
+from coordinator.plan.worker_command import step_modules, worker_words
 
 OF_A_HOST = frozenset({"devices"})
 """Settings that say what one host has, and mean nothing on another."""
@@ -63,11 +63,8 @@ class StepService:
             base_dir: the spec's folder, where the worker is.
             elsewhere: may that be another path than where the coordinator is?
         """
-        words = ["pipeline-worker", "--step", self.step, "--stay", *options]
-        for module in self.modules:
-            words += ["--allow", module]
         named = self.beside or (elsewhere and self.needs_folder)
-        return [*words, "--base-dir", base_dir] if named else words
+        return worker_words(self.step, ("--stay", *options), self.modules, base_dir if named else None)
 
 
 @dataclass(frozen=True, slots=True)
