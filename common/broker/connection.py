@@ -261,7 +261,7 @@ class Connection:
             sleep=sleep_using_event(stop),
             reraise=True,
         )
-        return retrying(self._facts_if_writable)
+        return retrying(self.facts_if_writable)
 
     def insist(self, act: Callable[[], T], patience: float, say: Callable[[str], None] = lambda _: None) -> T:
         """Does something that may be done twice, again and again while the broker is away or full.
@@ -285,19 +285,29 @@ class Connection:
             before_sleep=before_sleep,
             reraise=True,
         )
-        return retrying(lambda: self._with_whoever(act))
+        return retrying(lambda: self.with_whoever(act))
 
-    def _with_whoever(self, act: Callable[[], T]) -> T:
-        """What may be done twice may be done with a server that has taken the place of another one."""
+    def with_whoever(self, act: Callable[[], T]) -> T:
+        """Does something that may be done twice; the next time with a server that has taken the place of another one.
+
+        Raises:
+            Disconnected: the broker is away; it may be done again.
+        """
         try:
             return act()
         except Disconnected:
             with suppress(BrokerError):
-                self._facts_if_writable()
+                self.facts_if_writable()
             raise
 
-    def _facts_if_writable(self) -> ServerFacts:
-        """A broker whose disk is full, and a replica, answer and refuse every write, even one that changes nothing."""
+    def facts_if_writable(self) -> ServerFacts:
+        """Who the broker is, if it takes writes; from then on that is the server with one life.
+
+        A broker whose disk is full, and a replica, answer and refuse every write, even one that changes nothing.
+
+        Raises:
+            Disconnected: it does not take writes at the moment.
+        """
         self._life = ""
         self.command("UNLINK", NO_KEY)
         if self._one_life:
