@@ -118,6 +118,15 @@ def test_every_script_is_in_the_architecture_page() -> None:
     assert {name for name in scripts if f"| `{name}` |" not in text} == set()
 
 
+@pytest.mark.parametrize("walk", ["A batch, from `run` to Parquet", "A failed row", "A stop"])
+def test_a_walk_meets_no_file_twice(walk: str) -> None:
+    _, _, after = (DOCS / "architecture.md").read_text().partition(f"\n### {walk}\n")
+    met = re.findall(r"^\d+\. `([^`]+)` ", re.split(r"^##", after, maxsplit=1, flags=re.MULTILINE)[0], re.MULTILINE)
+    assert met
+    assert len(met) == len(set(met))
+    assert [path for path in met if not (REPOSITORY / path).is_file()] == []
+
+
 def test_the_readme_names_the_two_commands() -> None:
     text = (REPOSITORY / "README.md").read_text()
     assert re.search(r"^make run\b", text, re.MULTILINE)
