@@ -13,16 +13,24 @@ from __future__ import annotations
 import heapq
 import math
 from collections.abc import Generator, Iterator
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from common.protocol.batch import Entry, Failure, PartWritten, Reopened, Result, Routed
 from coordinator.fold.breaker import MINIMUM_ROWS, Breaker
-from coordinator.fold.effects import Dispatch, Effect, Emit, Finish, Halt, Redo, Release, Route
+from coordinator.fold.effects import Dispatch, Effect, Emit, Redo, Release, Route
 from coordinator.fold.holdings import Holdings
 from coordinator.fold.inflow import Inflow
 from coordinator.fold.outputs import Closing, Edge, Output, payloads_of
 from coordinator.fold.step_state import UNWRITABLE, StepState
 from coordinator.plan.plan import Plan, StepPlan
+
+
+@dataclass(frozen=True, slots=True)
+class Halt:
+    """Why nothing new may be started until the run is reopened."""
+
+    step: str
+    reason: str
 
 
 class BatchManager:
@@ -76,10 +84,9 @@ class BatchManager:
                 effects = list(self._reopened())
         if not self.finished and self._is_complete():
             if lost := [state for state in self.steps.values() if state.lost_everything]:
-                effects += self._halt(lost[0], lost[0].lost_everything)
+                self._halt(lost[0], lost[0].lost_everything)
             else:
                 self.finished = True
-                effects.append(Finish())
         return effects
 
     @property
@@ -130,7 +137,7 @@ class BatchManager:
                 yield from self._complete(state, admitted)
         if state.breaker.tripped and not tripped_before:
             failed, rows = state.breaker.failed, state.breaker.rows
-            yield from self._halt(state, f"{failed} of the last {rows} rows failed")
+            self._halt(state, f"{failed} of the last {rows} rows failed")
         yield from self._settle(state)
 
     def _complete(self, state: StepState, result: Result) -> Iterator[Effect]:
@@ -155,7 +162,7 @@ class BatchManager:
             yield from self._settle(state)
             return
         state.errors[failure.seq] = failure.error
-        yield from self._halt(state, failure.error)
+        self._halt(state, failure.error)
 
     # what the coordinator journals
 
@@ -174,7 +181,7 @@ class BatchManager:
                 yield Release(output.payload, output.size)
         failed = state.unwritten.failed_in_a_row
         if written and failed >= MINIMUM_ROWS and state.breaker.rate < 1:
-            yield from self._halt(state, f"none of the last {failed} rows {UNWRITABLE}")
+            self._halt(state, f"none of the last {failed} rows {UNWRITABLE}")
 
     def _reopened(self) -> Iterator[Effect]:
         if self.halted is None:
@@ -224,7 +231,7 @@ class BatchManager:
             for result in state.breaker.end(state.counts.taken, state.counts.failed):
                 yield from self._complete(state, result)
             if state.breaker.tripped:
-                yield from self._halt(state, f"all {state.breaker.rows} rows failed")
+                self._halt(state, f"all {state.breaker.rows} rows failed")
 
     def _advance(self, state: StepState) -> Generator[Effect, None, bool]:
         """Hands on what has become contiguous; returns whether a successor may have something to cut."""
@@ -291,7 +298,5 @@ class BatchManager:
             self.holdings.let_go(output.payload, output.size)
             yield Release(output.payload, output.size)
 
-    def _halt(self, state: StepState, reason: str) -> Iterator[Effect]:
-        if self.halted is None:
-            self.halted = Halt(state.plan.name, reason)
-            yield self.halted
+    def _halt(self, state: StepState, reason: str) -> None:
+        self.halted = self.halted or Halt(state.plan.name, reason)

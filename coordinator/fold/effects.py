@@ -47,17 +47,4 @@ class Route:
     rows: int
 
 
-@dataclass(frozen=True, slots=True)
-class Halt:
-    """Nothing new may be started until the run is reopened."""
-
-    step: str
-    reason: str
-
-
-@dataclass(frozen=True, slots=True)
-class Finish:
-    """Every step has ended and every leaf is on disk."""
-
-
-Effect = Dispatch | Redo | Release | Emit | Route | Halt | Finish
+Effect = Dispatch | Redo | Release | Emit | Route

@@ -10,9 +10,10 @@ from random import Random
 from common.payloads.names import make_name
 from common.protocol.batch import Batch, Chunk, Entry, Failure, PartWritten, Payload, Reopened, Result, Routed
 from coordinator.engine.file_keeper import is_needed
-from coordinator.fold.batch_manager import BatchManager
-from coordinator.fold.effects import Dispatch, Effect, Emit, Finish, Halt, Redo, Release, Route
+from coordinator.fold.batch_manager import BatchManager, Halt
+from coordinator.fold.effects import Dispatch, Effect, Emit, Redo, Release, Route
 from coordinator.plan.plan import Plan
+from tests.support.fold.fold_words import Finish, told
 from tests.support.fold.sequential_interpreter import Program, Row, Rows, run_batch
 
 WEIGHTS = (1, 4, 16)
@@ -61,7 +62,7 @@ class FoldExecutor:
         self.halts: list[str] = []
         self.given_up: set[str] = set()
         self._applied = 0
-        self._effects: list[Effect] = []
+        self._effects: list[Effect | Finish] = []
         self._payloads: dict[Payload, Rows] = {}
         self._deleted: set[Payload] = set()
         self._stored: set[tuple[str, int, int]] = set()
@@ -114,11 +115,11 @@ class FoldExecutor:
     # the coordinator
 
     def _apply(self) -> None:
-        effects = self.manager.apply(self.journal[self._applied])
+        following = told(self.manager, self.journal[self._applied])
         self._applied += 1
-        self._effects.extend(effects)
+        self._effects.extend(one for one in following if not isinstance(one, Halt))
         self._check_files()
-        self.halts.extend(f"{effect.step}: {effect.reason}" for effect in effects if isinstance(effect, Halt))
+        self.halts.extend(f"{one.step}: {one.reason}" for one in following if isinstance(one, Halt))
 
     def _check_files(self) -> None:
         """What a result of the journal names, applied or not, is no orphan until it is released."""
@@ -158,8 +159,6 @@ class FoldExecutor:
                 self._routed.add((step, seq))
                 chosen = self.programs[step].choose(seq, rows, self.plan.successors(step))
                 self.journal.append(Routed(step, seq, chosen))
-            case Halt():
-                pass
             case Finish():
                 assert not self._effects
                 assert not self._bag
@@ -189,11 +188,11 @@ class FoldExecutor:
         self._buffers = {name: [] for name in self.plan.leaves}
         self._effects = []
         for entry in self.journal[: self._applied]:
-            self._effects.extend(self.manager.apply(entry))
+            self._effects.extend(one for one in told(self.manager, entry) if not isinstance(one, Halt))
         assert snapshot(self.manager) == snapshot(old)
         self._effects = [effect for effect in self._effects if not self._is_done(effect)]
 
-    def _is_done(self, effect: Effect) -> bool:
+    def _is_done(self, effect: Effect | Finish) -> bool:
         match effect:
             case Dispatch(batch):
                 return batch.seq < self._sent[batch.step]
@@ -205,8 +204,6 @@ class FoldExecutor:
                 return payload.seq <= self._written[payload.step]
             case Route(step, seq, _):
                 return (step, seq) in self._routed
-            case Halt():
-                return True
             case Finish():
                 return self._finished
 

@@ -2,14 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
 from common.protocol.batch import Batch, Chunk, Entry, Input, PartWritten, Payload, Result
-from coordinator.fold.batch_manager import BatchManager
-from coordinator.fold.effects import Dispatch, Effect, Emit, Halt, Redo, Release, Route
+from coordinator.fold.batch_manager import BatchManager, Halt
+from coordinator.fold.effects import Dispatch, Effect, Emit, Redo, Release, Route
 from coordinator.plan.plan import Plan, Scope, StepPlan
 
 ROW_BYTES = 10
+
+
+@dataclass(frozen=True)
+class Finish:
+    """Every step has ended and every leaf is on disk."""
+
+
+Told = Effect | Halt | Finish
+
+
+def told(manager: BatchManager, entry: Entry) -> list[Told]:
+    """What follows from an entry: the effects, and then whether the run has halted or finished by it."""
+    halted, finished = manager.halted, manager.finished
+    following: list[Told] = list(manager.apply(entry))
+    if manager.halted is not None and manager.halted is not halted:
+        following.append(manager.halted)
+    if manager.finished and not finished:
+        following.append(Finish())
+    return following
 
 
 class Fold:
@@ -18,8 +39,8 @@ class Fold:
     def __init__(self, *steps: StepPlan) -> None:
         self.manager = BatchManager(Plan({step.name: step for step in steps}))
 
-    def __call__(self, *entries: Entry) -> list[Effect]:
-        return [effect for entry in entries for effect in self.manager.apply(entry)]
+    def __call__(self, *entries: Entry) -> list[Told]:
+        return [one for entry in entries for one in told(self.manager, entry)]
 
 
 def generator(name: str = "g", **options: Any) -> StepPlan:
@@ -53,28 +74,28 @@ def part(name: str, first: int, last: int, rows: int = 0, failed: int = 0) -> Pa
     return PartWritten(name, first, last, "part", rows, failed, "digest", b"schema")
 
 
-def sent(effects: list[Effect]) -> list[str]:
+def sent(effects: Sequence[Told]) -> list[str]:
     """Batches to be sent: "a0 <- g0[0:3] g1[0:1]"; predecessors are parted by "|"."""
     return [_batch(effect.batch) for effect in effects if isinstance(effect, Dispatch)]
 
 
-def sent_again(effects: list[Effect]) -> list[str]:
+def sent_again(effects: Sequence[Told]) -> list[str]:
     return [f"{_batch(e.batch)}, attempt {e.batch.attempt}" for e in effects if isinstance(e, Redo)]
 
 
-def released(effects: list[Effect]) -> list[str]:
+def released(effects: Sequence[Told]) -> list[str]:
     return [_payload(effect.payload) for effect in effects if isinstance(effect, Release)]
 
 
-def emitted(effects: list[Effect]) -> list[str]:
+def emitted(effects: Sequence[Told]) -> list[str]:
     return [_payload(effect.payload) for effect in effects if isinstance(effect, Emit)]
 
 
-def asked(effects: list[Effect]) -> list[Route]:
+def asked(effects: Sequence[Told]) -> list[Route]:
     return [effect for effect in effects if isinstance(effect, Route)]
 
 
-def halts(effects: list[Effect]) -> list[Halt]:
+def halts(effects: Sequence[Told]) -> list[Halt]:
     return [effect for effect in effects if isinstance(effect, Halt)]
 
 

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from common.protocol.batch import Chunk, Payload, Result
-from coordinator.fold.effects import Dispatch, Emit, Finish, Release
+from coordinator.fold.effects import Dispatch, Emit, Release
 from tests.support.fold.fold_words import (
     ROW_BYTES,
+    Finish,
     Fold,
     done,
     emitted,

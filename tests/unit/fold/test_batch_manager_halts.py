@@ -7,11 +7,13 @@ from dataclasses import replace
 import pytest
 
 from common.protocol.batch import Chunk, Failure, Payload, Reopened, Result
-from coordinator.fold.effects import Finish, Halt, Release
+from coordinator.fold.batch_manager import Halt
+from coordinator.fold.effects import Release
 from coordinator.plan.plan import Plan
 from tests.support.fold.fold_executor import Conditions, FoldExecutor
 from tests.support.fold.fold_words import (
     ROW_BYTES,
+    Finish,
     Fold,
     done,
     emitted,
@@ -196,7 +198,7 @@ def test_the_payloads_of_a_held_global_result_are_released_by_their_own_seqs() -
 
 def test_a_run_that_halts_with_its_last_result_finishes_only_when_it_is_reopened() -> None:
     fold = Fold(generator())
-    assert fold(done("g", 0, 20, taken=40, failed=30, last=True))[0] == Halt("g", "30 of the last 40 rows failed")
+    assert fold(done("g", 0, 20, taken=40, failed=30, last=True))[-1] == Halt("g", "30 of the last 40 rows failed")
     assert fold(part("g", 0, 0, 20)) == []
     assert fold(Reopened()) == [Finish()]
 

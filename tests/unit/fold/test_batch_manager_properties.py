@@ -19,10 +19,11 @@ from hypothesis import strategies as st
 from common.protocol.batch import Failure, Reopened
 from common.steps.base import BaseStep
 from coordinator.fold.batch_manager import BatchManager
-from coordinator.fold.effects import Effect, Finish, Release
+from coordinator.fold.effects import Release
 from coordinator.plan.plan import Plan, Scope, StepPlan
 from coordinator.plan.scopes import find_scopes
 from tests.support.fold.fold_executor import Conditions, FoldExecutor, snapshot
+from tests.support.fold.fold_words import Finish, Told, told
 from tests.support.fold.sequential_interpreter import Program, Row, interpret
 from tests.support.steps.sample_steps import All, Join, Load
 
@@ -304,11 +305,11 @@ def test_entries_that_come_twice_change_nothing(
     journal = run(pipeline, conditions(pipeline, seed, broken=broken)).journal
     once, twice = BatchManager(pipeline.plan), BatchManager(pipeline.plan)
     random = Random(data.draw(seeds))
-    effects: list[Effect] = []
-    repeated: list[Effect] = []
+    effects: list[Told] = []
+    repeated: list[Told] = []
     for place, entry in enumerate(journal):
-        effects += once.apply(entry)
-        repeated += twice.apply(entry)
+        effects += told(once, entry)
+        repeated += told(twice, entry)
         before = journal[: place + 1]
         for again in random.sample(before, min(len(before), random.randrange(3))):
             if not isinstance(again, Reopened) or once.halted is None:  # the only entry without an identity
