@@ -60,7 +60,6 @@ def build_plan(spec: PipelineSpec, steps: Mapping[str, BaseStep], routing: Mappi
                 predecessors=predecessors[name],
                 batch_size=_batch_size(step),
                 max_failure_rate=step.max_failure_rate,
-                on_error=step.on_error,
                 optional=_kind(step) == "global" and not successors[name] and levels[name] < max(levels.values()),
                 routed=name in routing,
                 scope=scopes[name][0],

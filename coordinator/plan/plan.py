@@ -20,7 +20,6 @@ class StepPlan:
         predecessors: in the order of the spec's `after`, which is the order of the lists that `process` gets.
         batch_size: rows of an input batch per predecessor; for a generator, rows that it yields at a time.
         max_failure_rate: share of failed rows, 0 to 1, above which the run halts.
-        on_error: "skip", "nulls" or "fail".
         optional: a global leaf above the last trophic level: it may fail, and the run goes on without its rows.
         routed: do the successors of this step receive routed batches?
         scope: the branches that the step is in; a batch of it carries one origin per branch.
@@ -32,7 +31,6 @@ class StepPlan:
     predecessors: tuple[str, ...]
     batch_size: int
     max_failure_rate: float
-    on_error: str
     optional: bool = False
     routed: bool = False
     scope: Scope = ()

@@ -245,7 +245,7 @@ def set_up(scenario: Scenario, folder: Path, *, run: bool = True) -> Iterator[St
 def other_protocol(stage: Stage, step: str) -> Command:
     """A worker of a version of Penstock that speaks another protocol."""
     assert stage.proxy is not None
-    text = "import common.protocol.wire\ncommon.wire.PROTOCOL += 1\nfrom worker.cli import main\nmain()\n"
+    text = "import common.protocol.wire\ncommon.protocol.wire.PROTOCOL += 1\nfrom worker.cli import main\nmain()\n"
     return stage.harness.start_script(
         text, "--step", step, "--broker", stage.proxy.url, "--allow", "chaos_steps", *stage.which()
     )

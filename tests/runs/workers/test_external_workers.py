@@ -262,7 +262,7 @@ def rows_that_ran(harness: Harness) -> list[int]:
 
 def test_a_worker_of_another_version_cannot_serve_the_run_and_does_no_harm(harness: Harness, redis_url: str) -> None:
     run = coordinator(harness, harness.write_spec(SPEC), redis_url)
-    other = "import common.protocol.wire\ncommon.wire.PROTOCOL += 1\nfrom worker.cli import main\nmain()\n"
+    other = "import common.protocol.wire\ncommon.protocol.wire.PROTOCOL += 1\nfrom worker.cli import main\nmain()\n"
     arguments = ("--step", "double", "--run", the_run(redis_url), "--broker", redis_url, *MINE)
     code, text = harness.run_script(other, *arguments)
     assert code == 78, text

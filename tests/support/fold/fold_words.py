@@ -44,15 +44,15 @@ class Fold:
 
 
 def generator(name: str = "g", **options: Any) -> StepPlan:
-    return StepPlan(name, "generator", (), 10, 0.5, "skip", **options)
+    return StepPlan(name, "generator", (), 10, 0.5, **options)
 
 
 def step(name: str, *after: str, size: int = 10, rate: float = 0.5, **options: Any) -> StepPlan:
-    return StepPlan(name, "step", after, size, rate, "skip", **options)
+    return StepPlan(name, "step", after, size, rate, **options)
 
 
 def global_step(name: str, *after: str, **options: Any) -> StepPlan:
-    return StepPlan(name, "global", after, 10, 0.5, "skip", **options)
+    return StepPlan(name, "global", after, 10, 0.5, **options)
 
 
 def branch(routing: str, child: str) -> Scope:

@@ -43,6 +43,7 @@ class Program:
         fails: does a position fail, given its row in each input that has one?
         choose: routing, by (seq of the output, its rows, successors).
         choose_by_rows: routing that reads the whole rows of an output instead; an output without one goes nowhere.
+        nulls: is a failed row kept, as `NULLS`?
     """
 
     yields: list[list[Row]] = field(default_factory=list)
@@ -50,6 +51,7 @@ class Program:
     fails: Callable[[list[Row]], bool] = _never
     choose: Callable[[int, int, tuple[str, ...]], tuple[str, ...]] = _everywhere
     choose_by_rows: Callable[[list[Row], tuple[str, ...]], tuple[str, ...]] | None = None
+    nulls: bool = False
 
     def successors(self, seq: int, rows: Rows, successors: tuple[str, ...]) -> tuple[str, ...]:
         """Where an output goes."""
@@ -85,7 +87,7 @@ def run_batch(step: StepPlan, program: Program, inputs: list[Rows]) -> Outcome:
             fillers.append(None)
         elif program.fails(whole):
             failed += 1
-            fillers.append(NULLS if step.on_error == "nulls" else None)
+            fillers.append(NULLS if program.nulls else None)
         else:
             survives = True
             survivors.append(position)

@@ -112,16 +112,16 @@ class _Sketch:
         number = len(self.steps)
         name = f"{kind}{number}"
         routed = self.random.random() < routes and len(scope) < 2
-        on_error = self.random.choice(("skip", "skip", "nulls"))
+        nulls = self.random.choice((False, False, True))
         size = self.random.randint(1, 7)
-        self.steps[name] = StepPlan(name, kind, predecessors, size, 1.0, on_error, False, routed, scope, converges)
+        self.steps[name] = StepPlan(name, kind, predecessors, size, 1.0, False, routed, scope, converges)
         sizes = [self.random.randint(0, 9) for _ in range(self.random.choice((0, 1, 3, 5, 6, 7, 8, 9)))]
         work = Work(number, self.random.choice(SHAPES), self.random.choice((0, 0, 0, 4, 2)) if kind == "step" else 0)
         yields = [[1_000 * number + 10 * seq + place for place in range(size)] for seq, size in enumerate(sizes)]
         made = yields if kind == "generator" else []
         reads_rows = self.random.random() < 0.5
         by_rows = work.choose_by_rows if routed and reads_rows else None
-        self.programs[name] = Program(made, work.process, work.fails, work.choose, by_rows)
+        self.programs[name] = Program(made, work.process, work.fails, work.choose, by_rows, nulls)
         if routed:
             for _ in range(self.random.choice((1, 2, 2, 3))):
                 if self.random.random() < 0.1:

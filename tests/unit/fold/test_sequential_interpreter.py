@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from coordinator.plan.plan import Plan
 from tests.support.fold.fold_words import branch, generator, global_step, step
 from tests.support.fold.sequential_interpreter import NULLS, Outcome, Program, Row, Rows, interpret, run_batch
@@ -53,8 +51,8 @@ def test_a_batch_of_holes_runs_nothing() -> None:
 
 
 def test_nulls_are_rows() -> None:
-    nulls = replace(step("a", "g"), on_error="nulls")
-    assert run_batch(nulls, Program(process=tenfold, fails=odd), [[1, 2]]) == Outcome([NULLS, 20], 2, 1, 0)
+    nulls = Program(process=tenfold, fails=odd, nulls=True)
+    assert run_batch(step("a", "g"), nulls, [[1, 2]]) == Outcome([NULLS, 20], 2, 1, 0)
 
 
 def test_routed_batches_meet_in_order_one_list_for_each_chosen_branch() -> None:
