@@ -24,7 +24,7 @@ def test_a_plan_has_what_the_fold_needs_of_each_step() -> None:
     found = plan(
         {
             "load": {**LOAD, "batch_size": 7},
-            "up": {"type": "Upper", "after": "load", "input_batch_size": 3, "on_error": "fail"},
+            "up": {"type": "Upper", "after": "load", "input_batch_size": 3},
             "ask": {"type": "Ask", "after": "load", "max_failure_rate": 0.1},
             "all": {"type": "All", "after": ["ask", "up"]},
         }
@@ -35,7 +35,6 @@ def test_a_plan_has_what_the_fold_needs_of_each_step() -> None:
         ("ask", "step", ("load",), 50),
         ("all", "global", ("ask", "up"), 50),
     ]
-    assert found.steps["up"].on_error == "fail"
     assert found.steps["ask"].max_failure_rate == 0.1
     assert found.generators == ("load",)
     assert found.leaves == ("all",)
