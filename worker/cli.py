@@ -69,6 +69,7 @@ def command(
     """
     # Imported here, so that --help does not wait for it.
     from common.broker.connection import Connection
+    from common.broker.patience import Patience
     from common.errors import UsageError
     from common.settings import Settings
     from common.words.printable import PrintableFormatter
@@ -85,9 +86,9 @@ def command(
     if coordinator_timeout is not None:
         settings = settings.model_copy(update={"coordinator_timeout": coordinator_timeout})
     connection = Connection(broker)
-    patience = min(BROKER_SECONDS, settings.patience)
-    connection.wait_until_reachable(patience)
-    connection.insist(connection.check, patience)
+    patience = Patience(connection, min(BROKER_SECONDS, settings.patience))
+    patience.reach()
+    patience.insist(connection.check)
     place = Place(allow, base_dir, echo=not local)
     finder = Finder(connection, step, run_id, pipeline, settings.patience, stay=stay)
     serve = serve_runs if stay else serve_run

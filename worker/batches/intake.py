@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 
 from common.broker.consumer import Consumer
 from common.broker.inbox import Taken
+from common.broker.patience import Patience
 from common.errors import Disconnected, RunError, StepFailed, WireError
 from common.settings import Settings
 from worker.batches.batch_work import Work
@@ -40,7 +41,11 @@ class Intake:
     ) -> None:
         self._consumer = consumer
         self._reader = reader
-        self._settings = settings
+        self._patience = Patience(
+            consumer.connection,
+            settings.patience,
+            lambda why: logger.warning("%s; trying again for up to %.0f s", why, settings.patience),
+        )
         self._room = room
         self._deliver = deliver
         self._fail = fail
@@ -97,8 +102,7 @@ class Intake:
 
     def _reconnect(self, error: Disconnected) -> None:
         """A lost reply may have left entries pending for this worker: nobody else may take them, so it must look."""
-        logger.warning("%s; trying again for up to %.0f s", error, self._settings.patience)
-        self._consumer.connection.wait_until_reachable(self._settings.patience)
+        self._patience.outlast(error)
         self._reader.forget()
         self._taker.compare()
 
@@ -141,9 +145,8 @@ class Intake:
 
     def _reading_again(self, taken: Taken) -> Callable[[], WholeRows]:
         def again() -> WholeRows:
-            connection, patience = self._consumer.connection, self._settings.patience
             try:
-                (inputs,) = connection.insist(lambda: self._reader.read([taken.batch]), patience)
+                (inputs,) = self._patience.insist(lambda: self._reader.read([taken.batch]))
             except WireError as error:
                 raise StepFailed(str(error)) from error
             if isinstance(inputs, RunError):  # lost, or the batch is another worker's now, and done

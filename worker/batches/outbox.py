@@ -8,9 +8,8 @@ import threading
 from collections.abc import Callable, Sequence
 
 from common.broker.commits import Commits, Done
-from common.broker.connection import Connection
+from common.broker.patience import Patience
 from common.errors import BrokerFull, Disconnected
-from common.settings import Settings
 
 TOGETHER = 32
 TOGETHER_BYTES = 16 << 20
@@ -23,6 +22,7 @@ class Outbox:
     """A thread that commits. What lands or is lost is reported to `settled`, by entry.
 
     Args:
+        patience: with a broker that is away. A full one is waited for without end: work in hand makes room in it.
         settled: called, on this thread, with the entries that are this worker's no longer.
         fail: called with the error that ended the thread.
     """
@@ -30,14 +30,12 @@ class Outbox:
     def __init__(
         self,
         commits: Commits,
-        connection: Connection,
-        settings: Settings,
+        patience: Patience,
         settled: Callable[[Sequence[str]], None],
         fail: Callable[[BaseException], None],
     ) -> None:
         self._commits = commits
-        self._connection = connection
-        self._settings = settings
+        self._patience = patience
         self._settled = settled
         self._fail = fail
         self._waiting: queue.SimpleQueue[Done | None] = queue.SimpleQueue()
@@ -81,7 +79,7 @@ class Outbox:
                 break
             except (Disconnected, BrokerFull) as error:
                 logger.warning("%s; %d results wait to be committed", error, len(done))
-                self._connection.wait_until_reachable(self._settings.patience)
+                self._patience.reach()
                 self._full.wait(1.0 if isinstance(error, BrokerFull) else 0.0)
         for one, landing in zip(done, landed, strict=True):
             if not landing:

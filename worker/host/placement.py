@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 
 from common.broker.connection import Connection
 from common.broker.devices import DeviceHolder, DeviceLeases
+from common.broker.patience import Patience
 from common.building.cuda import DevicesWanted
 from common.errors import CannotServe, Disconnected
 from common.protocol.keys import device_key
@@ -69,12 +70,13 @@ class Placement:
             Disconnected: the broker was away for longer than patience.
         """
         said = ""
+        patience = Patience(self._connection, self._settings.patience, say, stop)
         while not stop.is_set():
             try:
                 taken, holders = self._leases.take(list(self._devices))
             except Disconnected as error:
-                say(str(error))
-                if not self._wait_for_broker(stop):
+                # Leases may have run out while it was away: those who hold devices must be first to come back to it.
+                if not patience.outlast(error) or stop.wait(self._settings.worker_lease):
                     return False
                 continue
             if taken:
@@ -86,16 +88,6 @@ class Placement:
                 say(waits)
             stop.wait(LOOK_SECONDS)
         return False
-
-    def _wait_for_broker(self, stop: threading.Event) -> bool:
-        """Leases may have run out while it was away: those who hold devices must be first to come back to it."""
-        try:
-            self._connection.wait_until_reachable(self._settings.patience, stop)
-        except Disconnected:
-            if stop.is_set():
-                return False
-            raise
-        return not stop.wait(self._settings.worker_lease)
 
     def lost(self) -> str:
         """The devices that others have by now, in words; empty for none. Leases run out where a host stands still."""

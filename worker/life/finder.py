@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 
 from common.broker.connection import Connection
+from common.broker.patience import Patience
 from common.broker.runs import RunRecord, RunRegistry
 from common.errors import CannotServe, Disconnected, OtherProtocol, UsageError
 from common.protocol.status import UNDER_WAY
@@ -44,7 +45,7 @@ class Finder:
         self._step = step
         self._run_id = run_id
         self._pipeline = pipeline
-        self._patience = patience
+        self._seconds = patience
         self._stay = stay
         self._said: set[str] = set()
 
@@ -61,6 +62,7 @@ class Finder:
             BrokerError: the broker cannot be used, or stayed away.
         """
         self._said.clear()
+        patience = Patience(self._connection, self._seconds, _say_broker_away, stopped)
         while True:
             try:
                 if self._run_id and self._registry.status(self._run_id)[0] == "complete":
@@ -69,7 +71,9 @@ class Finder:
                 if (found := self._look()) is not None:
                     return found
             except Disconnected as error:
-                self._wait_for_broker(error, stopped)
+                if patience.outlast(error):
+                    with suppress(Disconnected):  # away again: the next look at it says so
+                        self._connection.check()
             if stopped.wait(POLL_SECONDS):
                 return None
 
@@ -123,16 +127,6 @@ class Finder:
                 self._pass_over(f"run '{record.run_id}' has no coordinator")
         return coordinated
 
-    def _wait_for_broker(self, error: Disconnected, stopped: threading.Event) -> None:
-        logger.warning("%s; waiting for it", error)
-        try:
-            self._connection.wait_until_reachable(self._patience, stopped)
-        except Disconnected:
-            if not stopped.is_set():
-                raise
-        with suppress(Disconnected):  # away again: the next look at it says so
-            self._connection.check()
-
     def _pass_over(self, why: str) -> None:
         self._say_once(f"passed over: {why}")
 
@@ -140,6 +134,10 @@ class Finder:
         if text not in self._said:
             self._said.add(text)
             logger.warning("%s", text)
+
+
+def _say_broker_away(why: str) -> None:
+    logger.warning("%s; waiting for it", why)
 
 
 def _no_such_step(step: str, runs: Sequence[RunRecord]) -> str:

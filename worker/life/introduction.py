@@ -7,19 +7,16 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
-from typing import TypeVar
 
 from common.broker.consumer import Consumer
+from common.broker.patience import Patience
 from common.broker.runs import RunRecord, RunRegistry
 from common.broker.step_notes import StepNotes
 from common.building.descriptor import StepDescriptor, describe_step
 from common.code.source import Sources
 from common.errors import CannotServe, PenstockError, describe
-from common.settings import Settings
 from common.steps.base import BaseStep
 
-T = TypeVar("T")
 LOOK_SECONDS = 0.25
 
 logger = logging.getLogger("penstock.worker")
@@ -28,11 +25,11 @@ logger = logging.getLogger("penstock.worker")
 class Introduction:
     """A worker's part in it."""
 
-    def __init__(self, consumer: Consumer, record: RunRecord, settings: Settings) -> None:
+    def __init__(self, consumer: Consumer, record: RunRecord, patience: Patience) -> None:
         self._connection = consumer.connection
         self._record = record
         self._notes = StepNotes(consumer)
-        self._settings = settings
+        self._patience = patience
 
     def make(self, step: BaseStep, stopping: threading.Event, sources: Sources) -> RunRecord | None:
         """Says what the step is where that is asked for, and waits until the run knows all of its steps.
@@ -64,7 +61,7 @@ class Introduction:
                 said = others
                 logger.info("step '%s' is loaded once workers of %s have said what these are", step.name, others)
             stopping.wait(LOOK_SECONDS)
-            record = self._insist(lambda: registry.read(self._record.run_id)) or record
+            record = self._patience.insist(lambda: registry.read(self._record.run_id)) or record
         return None
 
     def _describe(self, step: BaseStep, sources: Sources) -> StepDescriptor:
@@ -77,7 +74,7 @@ class Introduction:
 
     def _compare(self, step: BaseStep, own: StepDescriptor) -> StepDescriptor | None:
         """What the run takes the step to be; None where it does not ask, because it is over."""
-        said = self._insist(lambda: self._notes.describe(own.encode()))
+        said = self._patience.insist(lambda: self._notes.describe(own.encode()))
         if said is None:
             return None
         first = StepDescriptor.decode(step.name, said)
@@ -88,6 +85,3 @@ class Introduction:
                 "over with --fresh"
             )
         return first
-
-    def _insist(self, act: Callable[[], T]) -> T:
-        return self._connection.insist(act, self._settings.patience, logger.warning)

@@ -14,6 +14,7 @@ from dataclasses import replace
 from common.broker.connection import Connection
 from common.broker.consumer import Consumer
 from common.broker.membership import Membership
+from common.broker.patience import Patience
 from common.broker.reports import LogLines
 from common.broker.runs import RunRecord, RunRegistry
 from common.broker.step_notes import StepNotes
@@ -69,6 +70,7 @@ class Worker:
         self._settings = settings
         self._place = place
         self._leave_at_once = leave_at_once
+        self._patience = Patience(connection, settings.patience, logger.warning)
         self._consumer = Consumer(connection, record.run_id, step, secrets.token_hex(4), record.begun)
         self._membership = Membership(self._consumer, settings.worker_lease)
         self._leaving = Leaving()
@@ -156,12 +158,12 @@ class Worker:
 
     def _serve(self, facts: dict[str, object], keeper: Keeper, shipper: LogShipper, watch: Watch) -> None:
         """Runs batches until the worker is to leave."""
-        self._connection.insist(watch.look_for_coordinator, self._settings.patience)
+        self._patience.insist(watch.look_for_coordinator)
         assembly = Assembly(self._record, self._step_name, self._settings, self._place)
         step = assembly.build()
         facts["digest"] = step_digest(step, assembly.sources)
         logging.getLogger(type(step).__module__.partition(".")[0]).setLevel(logging.INFO)
-        introduction = Introduction(self._consumer, self._record, self._settings)
+        introduction = Introduction(self._consumer, self._record, self._patience)
         stopping = self._leaving.asked
         record = introduction.make(step, stopping, assembly.sources)
         if record is None:
@@ -177,7 +179,7 @@ class Worker:
         if not self._take_devices(step, facts, keeper, watch) or not self._load(runner, facts):
             return
         self._join({**facts, "loaded": True})
-        self._connection.insist(StepNotes(self._consumer).note_loaded, self._settings.patience)
+        self._patience.insist(StepNotes(self._consumer).note_loaded)
         logger.info("step '%s' loaded by worker %s on %s", self._step_name, self._consumer.worker_id, facts["host"])
         try:
             self._runner = runner
@@ -239,7 +241,7 @@ class Worker:
         return True
 
     def _join(self, facts: Mapping[str, object]) -> None:
-        self._connection.insist(lambda: self._membership.join(facts), self._settings.patience, logger.warning)
+        self._patience.insist(lambda: self._membership.join(facts))
 
     def _unload(self, runner: Runner) -> None:
         try:

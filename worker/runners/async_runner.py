@@ -47,7 +47,7 @@ class AsyncRunner(Runner):
         self._step = step
         self._attempts = RowAttempts(step, self.complaints)
         routes = bench.packer.routing is not None
-        self._isolation = Isolation(step, bench.consumer, self._run_one_row, bench.settings.patience, routes=routes)
+        self._isolation = Isolation(step, bench.consumer, self._run_one_row, bench.patience, routes=routes)
         self._loop = StepLoop()
         self._arriving: deque[Work] = deque()
         self._waiting: deque[tuple[OpenBatch, int]] = deque()

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from common.broker.commits import Done
 from common.broker.digests import note_digests
@@ -28,7 +27,6 @@ from worker.runners.attempts import no_yield
 from worker.runners.retry import Again, GivenUp, Retry, RetryPolicy
 from worker.runners.runner import Bench, Runner
 
-T = TypeVar("T")
 TICKETS = 32
 """Tickets held at once."""
 TOGETHER_SECONDS = 0.02
@@ -87,7 +85,7 @@ class GeneratorRunner(Runner):
         return f"the rows from row {self._offset} on"
 
     def _own(self) -> GeneratorState | None:
-        state = self._insist(self._ownership.own)
+        state = self.bench.patience.insist(self._ownership.own)
         self._owns = state is not None
         return state
 
@@ -123,7 +121,7 @@ class GeneratorRunner(Runner):
         """The tickets that are left are void; returns False where the broker has forgotten that it was the end."""
         entries = [ticket.taken.entry for ticket in self._tickets]
         self._tickets.clear()
-        has_ended = self._insist(lambda: self._ownership.void(entries))
+        has_ended = self.bench.patience.insist(lambda: self._ownership.void(entries))
         self.intake.forget(entries)
         if not has_ended:
             self.intake.compare()
@@ -181,16 +179,13 @@ class GeneratorRunner(Runner):
 
     def _commit(self, made: list[Made]) -> bool:
         ready = [(one.done, one.state.offset) for one in made]
-        landed = self._insist(lambda: self._ownership.commit(ready))
+        landed = self.bench.patience.insist(lambda: self._ownership.commit(ready))
         self.intake.forget([one.done.taken.entry for one in made])
         if not all(landed):
             self.intake.compare()
         elif made[-1].state.ended and isinstance(self._generator, FileLoader):
             self._note_digests(self._generator)
         return all(landed)
-
-    def _insist(self, act: Callable[[], T]) -> T:
-        return self.bench.consumer.connection.insist(act, self.bench.settings.patience)
 
     def _note_digests(self, loader: FileLoader) -> None:
         """So that the same data are known again, whatever time their files have."""

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-from collections.abc import Callable
-
 from common.broker.commits import Done
 from common.broker.inbox import Taken
 from common.broker.staging import Staging
@@ -13,8 +10,6 @@ from common.protocol.batch import Payload
 from worker.batches.batch_work import Pieces, Work
 from worker.batches.outcome import Outcome
 from worker.runners.sync_runner import SyncRunner
-
-logger = logging.getLogger("penstock.worker")
 
 
 class GlobalRunner(SyncRunner):
@@ -36,11 +31,8 @@ class GlobalRunner(SyncRunner):
             pieces = Pieces(self._step.input_batch_size, stage)
             return self.bench.packer.pack(work, outcome, seconds, pieces=pieces)
         except (StepFailed, StoreError):
-            self._insist(lambda: Staging(self.bench.consumer).unstage(work.taken, staged))
+            self.bench.patience.insist(lambda: Staging(self.bench.consumer).unstage(work.taken, staged))
             raise
-
-    def _insist(self, act: Callable[[], None]) -> None:
-        self.bench.consumer.connection.insist(act, self.bench.settings.patience, logger.warning)
 
     def _stage(self, taken: Taken, payload: Payload, data: bytes) -> None:
         """Other branches of the graph may make room in a broker that is full; this step's input stays until the commit.
@@ -49,7 +41,7 @@ class GlobalRunner(SyncRunner):
             StepFailed: none has come for all the patience.
         """
         try:
-            self._insist(lambda: Staging(self.bench.consumer).stage(taken, payload, data))
+            self.bench.patience.insist(lambda: Staging(self.bench.consumer).stage(taken, payload, data))
         except BrokerFull as error:
             raise StepFailed(
                 f"{error}: it has no room for what step '{self._step.name}' gave. Give it more memory, or keep such "

@@ -16,6 +16,7 @@ from common.broker.connection import Argument
 from common.broker.consumer import Consumer
 from common.broker.inbox import Taken
 from common.broker.isolation import IsolationNotes
+from common.broker.patience import Patience
 from common.errors import Interrupted, RowError, StepFailed, StoreError, WireError
 from common.protocol.codec import decode_rows, encode_rows
 from common.steps.base import AsyncStep, Row, Step
@@ -35,15 +36,14 @@ class Isolation:
 
     Args:
         run_rows: runs the rows that it is given a source of, with all their attempts.
-        patience: seconds that a broker which is away or full is waited for.
+        patience: with a broker that is away or full.
         routes: does a routing function read the rows that the batch gives? It may be what kills.
     """
 
     def __init__(
-        self, step: Step | AsyncStep, consumer: Consumer, run_rows: RunRows, patience: float, *, routes: bool = False
+        self, step: Step | AsyncStep, consumer: Consumer, run_rows: RunRows, patience: Patience, *, routes: bool = False
     ) -> None:
         self._step = step
-        self._connection = consumer.connection
         self._notes = IsolationNotes(consumer)
         self._run_rows = run_rows
         self._patience = patience
@@ -134,10 +134,10 @@ class Isolation:
         return outcome
 
     def _read_notes(self, work: Work) -> dict[str, bytes]:
-        return self._connection.insist(lambda: self._notes.read(work.taken.batch), self._patience)
+        return self._patience.insist(lambda: self._notes.read(work.taken.batch))
 
     def _note(self, work: Work, **fields: Argument) -> bool:
-        return self._connection.insist(lambda: self._notes.note(work.taken, **fields), self._patience)
+        return self._patience.insist(lambda: self._notes.note(work.taken, **fields))
 
     def _one_row(self, work: Work, place: int) -> Callable[[], Sequence[list[Row]]]:
         return lambda: [rows[place : place + 1] for rows in work.again().inputs]

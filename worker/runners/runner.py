@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from common.broker.commits import Commits, Done
 from common.broker.consumer import Consumer
 from common.broker.inbox import Inbox
+from common.broker.patience import Patience
 from common.broker.step_notes import StepNotes
 from common.errors import EXIT_TIMEOUT, BrokerError, Interrupted, RunError
 from common.settings import Settings
@@ -49,6 +50,11 @@ class Bench:
     check_columns: bool = False
     last_words: Callable[[], None] = lambda: None
 
+    @property
+    def patience(self) -> Patience:
+        """With the broker."""
+        return Patience(self.consumer.connection, self.settings.patience, logger.warning)
+
 
 class Runner(ABC):
     """Runs a loaded step until it is stopped.
@@ -67,7 +73,7 @@ class Runner(ABC):
         self.inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self.intake = Intake(bench.consumer, bench.reader, bench.settings, self.room, self.deliver, self.fail)
         commits = Commits(bench.consumer)
-        self.outbox = Outbox(commits, bench.consumer.connection, bench.settings, self.intake.forget, self.fail)
+        self.outbox = Outbox(commits, bench.patience, self.intake.forget, self.fail)
         self.watchdog = Watchdog(step.batch_timeout, self._leave_late)
 
     def load(self) -> None:
@@ -133,8 +139,7 @@ class Runner(ABC):
         """Gives batches to whoever reads next, as soon as the broker is there."""
         taken = [work.taken for work in left]
         if left and self.error is None:
-            consumer = self.bench.consumer
-            consumer.connection.insist(lambda: Inbox(consumer).hand_back(taken), self.bench.settings.patience)
+            self.bench.patience.insist(lambda: Inbox(self.bench.consumer).hand_back(taken))
             self.intake.forget([one.entry for one in taken])
 
     def refuse(self, work: Work) -> Done | None:

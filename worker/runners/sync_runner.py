@@ -28,7 +28,7 @@ class SyncRunner(Runner):
         self._step = step
         self._attempts = Attempts(step, self.pause, self.complaints, self.watchdog.watch)
         routes = bench.packer.routing is not None
-        self._isolation = Isolation(step, bench.consumer, self._attempts.run, bench.settings.patience, routes=routes)
+        self._isolation = Isolation(step, bench.consumer, self._attempts.run, bench.patience, routes=routes)
         self._batch_seconds = AHEAD_SECONDS
         self._batch: Batch | None = None
 
