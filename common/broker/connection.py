@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import re
-import threading
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
@@ -16,15 +15,6 @@ import redis
 from redis.backoff import NoBackoff
 from redis.retry import Retry
 from redis.sentinel import Sentinel
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    sleep_using_event,
-    stop_after_delay,
-    stop_when_event_set,
-    wait_exponential_jitter,
-)
 
 from common.broker.held import Held
 from common.broker.server_facts import ServerFacts, which_life
@@ -94,7 +84,7 @@ class Connection:
         timeout: seconds that a reply may take, over and above the time that a blocking read asks for.
         one_life: what was read must not be mixed with what a server says that was started again, or that has taken
             the place of another one, since it may have forgotten some of it: from then on everything is Disconnected
-            until `wait_until_reachable` has found the new one.
+            until `facts_if_writable` has found the new one.
 
     Raises:
         UsageError: it is no such URL.
@@ -246,46 +236,6 @@ class Connection:
         if problem := facts.problem():
             raise BrokerError(f"the broker at {self.shown_url} {problem}")
         return facts
-
-    def wait_until_reachable(self, patience: float, stop: threading.Event | None = None) -> ServerFacts:
-        """Tries, with backoff, for `patience` seconds, or until `stop` is set.
-
-        Raises:
-            Disconnected: with the last reason.
-        """
-        stop = stop or threading.Event()
-        retrying = Retrying(
-            retry=retry_if_exception_type(Disconnected),
-            wait=wait_exponential_jitter(multiplier=0.05, max=2.0, jitter=0.1),
-            stop=stop_after_delay(patience) | stop_when_event_set(stop),
-            sleep=sleep_using_event(stop),
-            reraise=True,
-        )
-        return retrying(self.facts_if_writable)
-
-    def insist(self, act: Callable[[], T], patience: float, say: Callable[[str], None] = lambda _: None) -> T:
-        """Does something that may be done twice, again and again while the broker is away or full.
-
-        Args:
-            patience: seconds.
-            say: told once what is waited for.
-
-        Raises:
-            Disconnected, BrokerFull: it was away or full for all that time.
-        """
-
-        def before_sleep(state: RetryCallState) -> None:
-            if state.attempt_number == 1 and state.outcome is not None:
-                say(str(state.outcome.exception()))
-
-        retrying = Retrying(
-            retry=retry_if_exception_type((Disconnected, BrokerFull)),
-            wait=wait_exponential_jitter(multiplier=0.05, max=2.0, jitter=0.1),
-            stop=stop_after_delay(patience),
-            before_sleep=before_sleep,
-            reraise=True,
-        )
-        return retrying(lambda: self.with_whoever(act))
 
     def with_whoever(self, act: Callable[[], T]) -> T:
         """Does something that may be done twice; the next time with a server that has taken the place of another one.

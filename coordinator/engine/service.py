@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import suppress
 
+from common.broker.patience import Patience
 from common.errors import BrokerError, BrokerFull, RunError, Stopped, StoreAway
 from common.protocol.batch import Reopened
 from common.words.printable import one_line
@@ -163,7 +164,7 @@ class Coordinator:
             while self._any_alive() and time.monotonic() < deadline:
                 time.sleep(BLOCK_SECONDS)
             self._tenure.collect_reports()
-            self._tenure.connection.insist(self._make_sure_that_it_ended, LAST_WORDS_SECONDS)
+            Patience(self._tenure.connection, LAST_WORDS_SECONDS).insist(self._make_sure_that_it_ended)
 
     def _make_sure_that_it_ended(self) -> None:
         """A broker that dies within a second may forget how the run ended, and nobody would tell it again."""

@@ -8,6 +8,7 @@ from contextlib import closing, suppress
 
 from common.broker.connection import Connection
 from common.broker.journal import Journal
+from common.broker.patience import Patience
 from common.broker.runs import RunRegistry
 from common.errors import EXIT_COMPLETE, EXIT_FAILED, EXIT_STOPPED, Disconnected, Fenced, RunError
 from common.process.signals import stop_signals
@@ -40,7 +41,7 @@ def stand_by(
         RunError: this process cannot take over, since its run directory lacks parts; or the broker stayed away.
     """
     with closing(Connection(broker)) as connection:
-        connection.wait_until_reachable(min(REPLY_SECONDS, settings.patience))
+        Patience(connection, min(REPLY_SECONDS, settings.patience)).reach()
         connection.check()
         standby = Standby(connection, directory, run_id, settings, reporter)
         with stop_signals(standby.stop):
@@ -90,6 +91,7 @@ class Standby:
 
     def wait(self) -> Outcome | None:
         """See `stand_by`."""
+        patience = Patience(self._connection, self._settings.patience, self._reporter.say, self._stop_asked)
         while not self._stop_asked.is_set():
             try:
                 record = self._directory.read()
@@ -109,7 +111,9 @@ class Standby:
                         self._check_parts()
                         return None
             except Disconnected as error:
-                self._wait_for_broker(error)
+                patience.outlast(error)
+                # All leases may have run out; whoever had the run comes first.
+                self._not_before = time.monotonic() + self._settings.coordinator_lease
             self._stop_asked.wait(LOOK_SECONDS)
         return self._outcome("stopped", EXIT_STOPPED, "it only stood by; whoever coordinates the run goes on")
 
@@ -192,16 +196,6 @@ class Standby:
             if isinstance(one.entry, PartWritten)
         ]
         check_parts_are_there(self._directory.parts, parts)
-
-    def _wait_for_broker(self, error: Disconnected) -> None:
-        """When it is back, all leases may have run out; whoever had the run comes first."""
-        self._reporter.say(str(error))
-        try:
-            self._connection.wait_until_reachable(self._settings.patience, self._stop_asked)
-        except Disconnected:
-            if not self._stop_asked.is_set():
-                raise
-        self._not_before = time.monotonic() + self._settings.coordinator_lease
 
     # words
 

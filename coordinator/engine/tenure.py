@@ -8,6 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TypeVar
 
 from common.broker.control import RETRY_SECONDS, Control
+from common.broker.patience import Patience
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
 from common.errors import Disconnected, Fenced, RunError, Stopped
@@ -66,10 +67,10 @@ class Tenure:
             UsageError, BrokerError: see `Registration.begin`.
         """
         connection, directory = registration.connection, registration.directory
-        patience = min(BROKER_SECONDS, settings.patience)
-        connection.wait_until_reachable(patience)
+        patience = Patience(connection, min(BROKER_SECONDS, settings.patience), registration.reporter.say)
+        patience.reach()
         control = Control(connection, registration.run_id, holder_of(directory), settings.coordinator_lease)
-        connection.insist(lambda: registration.begin(control), patience, registration.reporter.say)
+        patience.insist(lambda: registration.begin(control))
         try:
             with closing(PipelineLog(directory.log)) as log:
                 tenure = cls(registration, control, log, settings, host)
@@ -84,6 +85,11 @@ class Tenure:
     def run_id(self) -> str:
         """The run."""
         return self._registration.run_id
+
+    @property
+    def patience(self) -> Patience:
+        """With the broker, until the run is asked to stop."""
+        return Patience(self.connection, self.settings.patience, self.reporter.say, self.stop_asked)
 
     def stop(self) -> None:
         """Asks the run to stop; from any thread."""
@@ -104,7 +110,7 @@ class Tenure:
         Raises:
             BrokerError: the broker stays away.
         """
-        self.connection.insist(lambda: self._registration.open(self.control), self.settings.patience, self.reporter.say)
+        self.patience.insist(lambda: self._registration.open(self.control))
 
     def collect_reports(self) -> None:
         """Moves what workers have reported from the broker to the run directory."""
@@ -133,6 +139,9 @@ class Tenure:
     def _recover(self) -> None:
         """Gets back a broker that may have forgotten the last writes, or all of them, and takes over again.
 
+        More than patience: the broker may be the command's own, and have to be started; and it is not back before this
+        process has its lease again.
+
         Raises:
             Disconnected: it cannot be reached for as long as patience lasts, or until a stop is asked for.
             Fenced: another coordinator has the run.
@@ -141,7 +150,7 @@ class Tenure:
         while True:
             if self._host is not None:
                 self._host.restart_broker()
-            self.connection.wait_until_reachable(self.settings.patience, self.stop_asked)
+            self.patience.reach()
             try:
                 self.connection.check()
                 self.control.regain(self.stop_asked)

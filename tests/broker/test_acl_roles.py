@@ -8,6 +8,7 @@ import pytest
 import redis
 
 from common.broker.connection import Connection
+from common.broker.patience import Patience
 from common.broker.views import Views
 from common.errors import BrokerError, Disconnected, NotPermitted
 from common.protocol.keys import RUNS, Keys
@@ -159,11 +160,11 @@ def test_a_command_that_is_refused_is_named_with_its_key(roles: Roles) -> None:
 def test_a_wrong_password_and_none_are_named_at_once(roles: Roles) -> None:
     wrong = roles.url_of("worker").replace("change-me-worker", "wrong")
     with pytest.raises(NotPermitted, match=r"WRONGPASS|invalid username-password"):
-        Connection(wrong).wait_until_reachable(60)
+        Patience(Connection(wrong), 60).reach()
     roles.admin.execute_command("ACL", "SETUSER", "default", "off")
     try:
         with pytest.raises(NotPermitted, match=r"docs/security\.md"):
-            Connection(roles.url).wait_until_reachable(60)
+            Patience(Connection(roles.url), 60).reach()
     finally:
         roles.admin.execute_command("ACL", "SETUSER", "default", "on")
 

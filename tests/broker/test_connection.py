@@ -9,6 +9,7 @@ import pytest
 
 from common.broker.connection import Connection
 from common.broker.control import Tick
+from common.broker.patience import Patience
 from common.broker.runs import RunRegistry
 from common.errors import BrokerFull, Disconnected, RunError
 from common.protocol.batch import Payload, Reopened
@@ -158,9 +159,9 @@ def test_a_broker_that_ended_is_disconnected_and_is_back_with_its_data(wait_unti
         with pytest.raises(Disconnected, match="cannot be reached"):
             run.control.renew()
         with pytest.raises(Disconnected):
-            run.connection.wait_until_reachable(0.2)
+            Patience(run.connection, 0.2).reach()
         server.start()
-        run.connection.wait_until_reachable(10)
+        Patience(run.connection, 10).reach()
         run.control.renew()
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from common.broker.connection import Connection
+from common.broker.patience import Patience
 from common.errors import BrokerError, Disconnected, UsageError
 from common.protocol.keys import Keys
 from tests.support.runs.broker import Run, batch, done, take
@@ -93,11 +94,11 @@ def test_the_master_is_found_and_followed_with_passwords_for_servers_and_sentine
     with Sentinels(3, password="se/cret", sentinel_password="other") as setup:
         url = setup.url.replace("se/cret", "se%2Fcret")
         connection = Connection(url)
-        connection.wait_until_reachable(10)
+        Patience(connection, 10).reach()
         connection.command("SET", "key", "value")
         setup.wait_for_replica(setup.master)
         setup.failover()
-        connection.wait_until_reachable(20)
+        Patience(connection, 20).reach()
         assert connection.command("GET", "key") == b"value"
         setup.sentinels[0].signal(signal.SIGSTOP)  # one that does not answer is passed over
         connection.close()
@@ -129,7 +130,7 @@ def test_a_server_that_was_demoted_is_left_for_the_master(setup: Sentinels) -> N
 
 def _is_reached(connection: Connection) -> bool:
     try:
-        connection.wait_until_reachable(0.1)
+        Patience(connection, 0.1).reach()
     except Disconnected:
         return False
     return True
@@ -142,21 +143,21 @@ def test_a_replica_takes_no_writes_and_is_waited_for_in_words(setup: Sentinels) 
     with pytest.raises(Disconnected, match="READONLY"):
         Run(url)
     with pytest.raises(Disconnected, match="READONLY"):
-        Connection(url).wait_until_reachable(0.2)
+        Patience(Connection(url), 0.2).reach()
 
 
 def test_who_must_not_mix_two_lives_of_a_server_is_disconnected_until_it_looks_for_the_new_one() -> None:
     """Also where no socket was in use when the server died, so that nobody saw it."""
     with RedisServer() as server:
         connection, other = Connection(server.url, one_life=True), Connection(server.url)
-        connection.wait_until_reachable(5)
+        Patience(connection, 5).reach()
         other.command("SET", "key", "value")
         server.restart()
         for _ in range(2):
             with pytest.raises(Disconnected, match="was started again"):
                 connection.command("GET", "key")
         assert other.command("SET", "key", "value")
-        connection.wait_until_reachable(5)
+        Patience(connection, 5).reach()
         assert connection.command("GET", "key") == b"value"
 
 
@@ -168,7 +169,7 @@ def test_a_server_that_is_loading_is_waited_for() -> None:
         start = threading.Thread(target=server.start)
         start.start()
         wait_for(lambda: "loading" in _why_not(connection), what="a server that loads")
-        connection.wait_until_reachable(20)
+        Patience(connection, 20).reach()
         assert connection.command("GET", "key-3999") == b"value"
         start.join()
 

@@ -18,6 +18,7 @@ from pathlib import Path
 import pytest
 
 from common.broker.connection import Connection
+from common.broker.patience import Patience
 from common.errors import BrokerError, Disconnected, UsageError
 from coordinator.local.server_binary import find_server
 from tests.support.runs.harness import Harness, harnesses
@@ -98,7 +99,7 @@ def reason(url: str) -> str:
     """What is said of a broker that is not usable; within seconds, though there would be patience."""
     started = time.monotonic()
     with pytest.raises(BrokerError) as caught:
-        Connection(url, timeout=5).wait_until_reachable(60)
+        Patience(Connection(url, timeout=5), 60).reach()
     assert not isinstance(caught.value, Disconnected)
     assert time.monotonic() - started < 20
     return str(caught.value)
@@ -167,13 +168,13 @@ def test_tls_at_a_port_without_it_is_named(certificates: Certificates) -> None:
     port = free_port()
     with RedisServer("--port", str(port), "--bind", "127.0.0.1"):
         with pytest.raises(Disconnected, match="a server that does not speak TLS at this port is silent"):
-            Connection(certificates.url(port), timeout=1).wait_until_reachable(0.1)
+            Patience(Connection(certificates.url(port), timeout=1), 0.1).reach()
 
 
 def test_no_tls_at_a_port_with_it_ends_soon(serve: Serve) -> None:
     started = time.monotonic()
     with pytest.raises(Disconnected):
-        Connection(f"redis://127.0.0.1:{serve()}", timeout=5).wait_until_reachable(1)
+        Patience(Connection(f"redis://127.0.0.1:{serve()}", timeout=5), 1).reach()
     assert time.monotonic() - started < 10
 
 
