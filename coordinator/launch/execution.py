@@ -39,8 +39,6 @@ from coordinator.runs.removal import delete_run
 from coordinator.runs.run_directory import RunDirectory, RunRecord
 from coordinator.view.view import Outcome, Reporter
 
-BROKER_SECONDS = 10.0
-"""How long a broker that cannot be reached is waited for before there is anything to lose."""
 WINDOW = 2
 """Batches that a worker of a synchronous step has in hand: one that runs, one that is read ahead."""
 ASYNC_WINDOW = 32

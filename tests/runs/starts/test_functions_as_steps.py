@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.runs.harness import REPOSITORY, Harness, harnesses
+from tests.support.places import STEPS_FOLDER
+from tests.support.runs.harness import Harness, harnesses
 
 SPEC = """
 name: functions
@@ -23,7 +24,7 @@ steps:
 
 @pytest.fixture
 def harness(tmp_path: Path) -> Iterator[Harness]:
-    shutil.copy(REPOSITORY / "tests" / "unit" / "sample_functions.py", tmp_path)
+    shutil.copy(STEPS_FOLDER / "sample_functions.py", tmp_path)
     yield from harnesses(tmp_path)
 
 

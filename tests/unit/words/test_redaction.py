@@ -157,15 +157,18 @@ def test_passwords_of_a_line_of_a_megabyte_are_hidden_within_a_second() -> None:
 def slow_shapes(
     look: Callable[[str], object], openings: Sequence[str], length: int, limit: float
 ) -> list[tuple[str, str]]:
-    """Openings and repeated texts that take more than so many seconds of CPU time."""
+    """Openings and repeated texts that take more than so many seconds of CPU time, each of three times."""
 
-    def seconds(opening: str, repeated: str) -> float:
-        text = opening + (repeated * length)[:length]
+    def seconds(text: str) -> float:
         began = time.process_time()
         look(text)
         return time.process_time() - began
 
-    return [(opening, repeated) for opening in openings for repeated in LONG if seconds(opening, repeated) > limit]
+    def is_slow(text: str) -> bool:
+        return all(seconds(text) > limit for _ in range(3))
+
+    shapes = [(opening, repeated) for opening in openings for repeated in LONG]
+    return [(opening, repeated) for opening, repeated in shapes if is_slow(opening + (repeated * length)[:length])]
 
 
 @pytest.mark.parametrize("words", [["run", "redis://:planted@h"], ["status", "x", "redis://me:planted@h"]])
