@@ -1,4 +1,4 @@
-"""The control plane: folds the journal of a run and decides what happens next. What programs import is here."""
+"""The control plane: folds the journal of a run and decides what happens next. Programs import from here."""
 
 from __future__ import annotations
 

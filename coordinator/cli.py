@@ -1,4 +1,4 @@
-"""`pipeline-coordinator`: the command that runs pipelines and looks after runs."""
+"""`pipeline-coordinator`: the command that runs pipelines and manages runs."""
 
 from __future__ import annotations
 
@@ -12,18 +12,18 @@ from penstock.launch import coordinator as main
 NAME = "pipeline-coordinator"
 
 COMMANDS = ("run", "validate", "info", "schema", "render", "runs", "status", "failures", "stop", "rm", "gc")
-"""In the order of the help. Each is a file in `commands/`, and a function in it, of its name."""
+"""In the order of the help text. Each command is a function of its name, in a file of its name in `commands/`."""
 
 
 class Commands(click.Group):
-    """Imports a command when it is asked for."""
+    """Imports a command only when it is used."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
-        """In the order of use, not of the alphabet."""
+        """In the order of use, not alphabetically."""
         return list(COMMANDS)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command of this name, if there is one."""
+        """The command with this name, if it exists."""
         if cmd_name not in COMMANDS:
             return None
         found: click.Command = getattr(import_module(f"coordinator.commands.{cmd_name}"), cmd_name)
@@ -32,7 +32,7 @@ class Commands(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Names the nearest command where there is none of the name."""
+        """Suggests the nearest command if there is none with this name."""
         from common.words.faults import hint
 
         if args[0] not in COMMANDS and not args[0].startswith("-"):
@@ -40,7 +40,7 @@ class Commands(click.Group):
         return super().resolve_command(ctx, args)
 
     def invoke(self, ctx: click.Context) -> Any:
-        """Runs the command. An error of ours is one message and an exit code, never a traceback."""
+        """Runs the command. An error of Penstock's own is one message and an exit code, never a traceback."""
         from common.errors import PenstockError
         from common.process.last_words import say_error
 
@@ -58,9 +58,9 @@ class Commands(click.Group):
 )
 @click.version_option(package_name="penstock")
 def group() -> None:
-    """Runs pipelines that make synthetic data, and looks after their runs.
+    """Runs pipelines that make synthetic data, and manages their runs.
 
-    SPEC is the path of a pipeline's file. RUN is the id of a run, or the beginning of one, as `runs` lists them.
+    SPEC is the path of a pipeline file. RUN is the id of a run, or the beginning of an id, as listed by `runs`.
     """
 
 

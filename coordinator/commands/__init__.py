@@ -1,1 +1,1 @@
-"""The commands of `pipeline-coordinator`, a file for each."""
+"""The commands of `pipeline-coordinator`, one file each."""

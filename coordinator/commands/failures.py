@@ -27,27 +27,27 @@ KINDS_COUNTED = 1_000
 LONGEST_ERROR = 500
 LONGEST_ROW = 300
 VARIABLE = re.compile(r"'[^']*'|\"[^\"]*\"|\b[0-9a-f]{8,}\b|\d+")
-"""What differs between two errors of one kind."""
+"""The parts in which two errors of the same kind differ."""
 
 
-@click.command(short_help="Show the rows that failed, and why.")
+@click.command(short_help="Show which rows failed and why.")
 @run_argument
-@click.option("--step", metavar="NAME", help="Only the rows that failed in this step.")
+@click.option("--step", metavar="NAME", help="Show only rows that failed in this step.")
 @click.option(
     "--limit",
     type=click.IntRange(min=0),
     metavar="N",
-    help=f"At most N rows; {ROWS_SHOWN} if not given, with --json all.",
+    help=f"Show at most N rows; default: {ROWS_SHOWN}, or all with --json.",
 )
-@click.option("--json", "as_json", is_flag=True, help="A JSON object a line, with whole rows and errors.")
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object per line, with complete rows and errors.")
 @broker_option
 @cache_option
 def failures(
     run_id: str, step: str | None, limit: int | None, as_json: bool, broker: str | None, cache_dir: Path | None
 ) -> None:
-    """Shows the rows of RUN that failed for good: how many of each step and kind of error, then the rows themselves.
+    """Shows the rows of RUN that failed for good: first their number per step and kind of error, then the rows.
 
-    They are kept in the run directory, so this works on the coordinator's host, while the run goes on and after it.
+    They are kept in the run directory, so this command works on the coordinator's host, during the run and after it.
     """
     from common.errors import UsageError
     from coordinator.runs.failures import FailureLog
@@ -56,8 +56,8 @@ def failures(
     found = find_run(run_id, cache_dir, broker)
     if found.directory is None:
         raise UsageError(
-            f"the failed rows of '{found.run_id}' are in its run directory, which is not on this host; run this where "
-            "its coordinator runs, or give --cache-dir"
+            f"the failed rows of '{found.run_id}' are in its run directory, which is not on this host; run this "
+            "command on the coordinator's host, or pass --cache-dir"
         )
     log = FailureLog(found.directory.failures)
     if step is not None:
@@ -107,7 +107,7 @@ def _show(found: FoundRun, letters: Iterator[DeadLetter], limit: int, step: str 
     if total > len(shown):
         only = f" --step {step}" if step else ""
         command = f"pipeline-coordinator failures {found.argument}{only} --json"
-        say(f"{count(total - len(shown), 'more row')}; all of them: {command}")
+        say(f"{count(total - len(shown), 'more row')}; to see all of them: {command}")
 
 
 def _table(kinds: dict[tuple[str, str], tuple[int, str]], others: int) -> Table:
@@ -119,7 +119,7 @@ def _table(kinds: dict[tuple[str, str], tuple[int, str]], others: int) -> Table:
     table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
     table.add_column("step", overflow="fold")
     table.add_column("rows", justify="right", no_wrap=True)
-    table.add_column("error (the first of its kind)", overflow="fold")
+    table.add_column("error (first of its kind)", overflow="fold")
     ranked = sorted(kinds.items(), key=lambda kind: -kind[1][0])
     for (step, _), (number, example) in ranked[:KINDS_SHOWN]:
         table.add_row(Text(step), f"{number:,}", Text(one_line(example, 200)))
@@ -151,5 +151,5 @@ def _show_letter(letter: DeadLetter) -> None:
 def _json_line(letter: DeadLetter) -> str:
     from dataclasses import asdict
 
-    # Escaped: an output that is not UTF-8, or a terminal, must not stumble over what a row holds.
+    # Escaped: the contents of a row must not upset a terminal or an output that is not UTF-8.
     return json.dumps(asdict(letter), default=str)

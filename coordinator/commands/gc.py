@@ -1,4 +1,4 @@
-"""`pipeline-coordinator gc`: gives back what old runs take in run directories and in a broker."""
+"""`pipeline-coordinator gc`: frees the space that old runs take in run directories and in a broker."""
 
 from __future__ import annotations
 
@@ -11,17 +11,23 @@ from coordinator.commands.options import Age, broker_option, cache_option, say
 
 
 @click.command(short_help="Remove old runs.")
-@click.option("--older-than", type=Age(), default="7d", show_default=True, help="Unchanged for so long: 12h, 7d, 2w.")
-@click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
-@click.option("--unfinished", is_flag=True, help="Also runs that are not complete. They cannot be gone on with then.")
+@click.option(
+    "--older-than",
+    type=Age(),
+    default="7d",
+    show_default=True,
+    help="Remove runs unchanged for this long: 12h, 7d, 2w.",
+)
+@click.option("--dry-run", is_flag=True, help="List what would be removed, and remove nothing.")
+@click.option("--unfinished", is_flag=True, help="Also remove incomplete runs, which can then no longer be resumed.")
 @broker_option
 @cache_option
 def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, cache_dir: Path | None) -> None:
-    """Removes complete runs that have not changed for a week: run directories with the datasets in them, and, with
-    --broker, keys in the broker.
+    """Removes complete runs that have not changed for a week: their run directories, including the datasets, and with
+    --broker their keys in the broker.
 
-    Copies that `run --output` made stay. A run that is being coordinated is never removed. Where one cannot be removed,
-    the others are, and the exit code is 1.
+    Copies made by `run --output` are kept. A run that has a coordinator is never removed. If one run cannot be removed,
+    the others still are, and the exit code is 1.
     """
     from common.cache import cache_directory
     from common.errors import EXIT_FAILED
@@ -36,6 +42,6 @@ def gc(older_than: float, dry_run: bool, unfinished: bool, broker: str | None, c
     if total := old.total():
         say(total)
     if old.kept:
-        say(f"Kept {count(old.kept, 'old run')} that can still be gone on with; --unfinished removes those too.")
+        say(f"Kept {count(old.kept, 'old run')} that can still be resumed; --unfinished removes those too.")
     if old.failed:
         sys.exit(EXIT_FAILED)

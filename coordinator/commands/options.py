@@ -1,4 +1,4 @@
-"""Options and arguments that several commands have, and the console that they print to."""
+"""Options and arguments shared by several commands, and the console that they print to."""
 
 from __future__ import annotations
 
@@ -22,12 +22,12 @@ workers_option = click.option(
     type=click.Choice(["local", "external"]),
     default="local",
     show_default=True,
-    help="Where the run is to have its workers: for external ones, this host need not have the modules of all steps.",
+    help="Where the workers of the run will be; with external workers, this host may lack the modules of some steps.",
 )
 
 
 def run_option(name: str, request: type[RunRequest] = RunRequest) -> Callable[[F], F]:
-    """The option of the command line that a field of a request says."""
+    """The command-line option that a field of a request declares."""
     field, told = next((field, told) for field, told in options_of(request) if field.name == name)
     kinds = [kind for kind in get_args(field.type) if kind is not NoneType] or [field.type]
     facts: dict[str, Any] = {"help": told.help, "metavar": told.metavar, "envvar": told.variable}
@@ -47,7 +47,7 @@ def run_option(name: str, request: type[RunRequest] = RunRequest) -> Callable[[F
 
 
 def run_options(command: F, request: type[RunRequest] = RunRequest) -> F:
-    """All of them, for a command that is called with the fields of a request."""
+    """All of these options, for a command that is called with the fields of a request."""
     flags = [field.name for field, told in options_of(request) if told.flag]
     for name in reversed(flags):
         command = run_option(name, request)(command)
@@ -61,7 +61,7 @@ cache_option = run_option("cache_dir")
 
 
 class Age(click.ParamType[float]):
-    """A time such as `7d`, `12h`, `30m`; as seconds."""
+    """A duration such as `7d`, `12h` or `30m`, in seconds."""
 
     name = "age"
 
@@ -76,7 +76,7 @@ class Age(click.ParamType[float]):
 
 
 def say(text: str, *, err: bool = False) -> None:
-    """Prints a line in which something may come from elsewhere: a run's id at a broker, an error of an endpoint."""
+    """Prints a line that may contain foreign text: the id of a run at a broker, or an error from an endpoint."""
     from common.words.printable import printable
 
     click.echo(printable(text), err=err)

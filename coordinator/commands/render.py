@@ -1,4 +1,4 @@
-"""`pipeline-coordinator render`: files that start a pipeline elsewhere."""
+"""`pipeline-coordinator render`: writes files that start a pipeline elsewhere."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Replicas(click.ParamType[tuple[str, int]]):
     name = "step=n"
 
     def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> tuple[str, int]:
-        """The step and the number of its workers."""
+        """Returns the step and the number of its workers."""
         if isinstance(value, tuple):
             return value
         step, _, number = str(value).partition("=")
@@ -31,29 +31,32 @@ replicas_option = click.option(
     type=Replicas(),
     multiple=True,
     metavar="STEP=N",
-    help="Workers of a step, in the place of the spec's resources.replicas; may be given several times.",
+    help="Number of workers of a step, instead of the spec's resources.replicas; may be given several times.",
 )
 image_option = click.option(
-    "--image", default="penstock", show_default=True, metavar="IMAGE", help="Of coordinator and workers."
+    "--image", default="penstock", show_default=True, metavar="IMAGE", help="Image of coordinator and workers."
 )
 redis_option = click.option(
-    "--redis-image", default="redis:8", show_default=True, metavar="IMAGE", help="Of the broker."
+    "--redis-image", default="redis:8", show_default=True, metavar="IMAGE", help="Image of the broker."
 )
 folder_option = click.option(
-    "--output", type=click.Path(path_type=Path, file_okay=False), metavar="DIR", help="Files there. Default: print all."
+    "--output",
+    type=click.Path(path_type=Path, file_okay=False),
+    metavar="DIR",
+    help="Write the files there. Default: print them.",
 )
-force_option = click.option("--force", is_flag=True, help="Write over what is there.")
+force_option = click.option("--force", is_flag=True, help="Overwrite existing files.")
 
 
-@click.group(short_help="Make files that start a pipeline: for Compose, Kubernetes, systemd.")
+@click.group(short_help="Write files that start a pipeline: for Compose, Kubernetes or systemd.")
 def render() -> None:
-    """Writes what starts the services of SPEC: a broker, a coordinator, and workers of each step.
+    """Writes files that start the services of SPEC: a broker, a coordinator, and workers for each step.
 
-    What the spec says of `resources` is in it, and the settings (PENSTOCK_*) of the environment of this command.
+    They include the `resources` of the spec and the settings (PENSTOCK_*) from this command's environment.
     """
 
 
-@render.command(short_help="A docker-compose.yml.")
+@render.command(short_help="Write a docker-compose.yml.")
 @spec_argument
 @set_option
 @allow_option
@@ -64,9 +67,14 @@ def render() -> None:
     "--folder",
     type=click.Path(path_type=Path, file_okay=False, exists=True),
     metavar="DIR",
-    help="What the containers see of this host, read-only. Default: the spec's folder.",
+    help="Folder of this host that the containers see, read-only. Default: the spec's folder.",
 )
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE", help="Default: print it.")
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    metavar="FILE",
+    help="Write it to FILE. Default: print it.",
+)
 @force_option
 def compose(
     spec: Path,
@@ -79,9 +87,9 @@ def compose(
     output: Path | None,
     force: bool,
 ) -> None:
-    """Writes a file for `docker compose up`, with a service for each step of SPEC.
+    """Writes a file for `docker compose up` with a service for each step of SPEC.
 
-    A step with `resources.gpus` gets the GPUs of the host, of which each worker takes so many.
+    A step with `resources.gpus` sees the GPUs of the host, and each of its workers takes that many.
     """
     from coordinator.rendering.compose import compose_text
     from coordinator.rendering.services import pipeline_services
@@ -95,20 +103,26 @@ def compose(
         _write({output.name: text}, output.parent, force=force)
 
 
-@render.command(short_help="The manifests of a Kubernetes cluster.")
+@render.command(short_help="Write the manifests for a Kubernetes cluster.")
 @spec_argument
 @set_option
 @allow_option
 @replicas_option
 @image_option
 @redis_option
-@click.option("--namespace", default="penstock", show_default=True, metavar="NAME", help="Of all objects.")
-@click.option("--run-id", metavar="RUN", help="The id of the run. Default: one that is made of the spec.")
-@click.option("--payloads", metavar="URL", help="A folder that all pods reach (fsspec), for rows that wait long.")
-@click.option("--storage", default="20Gi", show_default=True, metavar="SIZE", help="Of the volume for the dataset.")
-@click.option("--storage-class", metavar="NAME", help="Of the volumes. Default: the cluster's.")
-@click.option("--model-claim", metavar="NAME", help="A claim that is there, for models. Default: a folder of each pod.")
-@click.option("--keda/--no-keda", default=True, help="Scale workers with KEDA, from none on; or keep all replicas.")
+@click.option("--namespace", default="penstock", show_default=True, metavar="NAME", help="Namespace of all objects.")
+@click.option("--run-id", metavar="RUN", help="The id of the run. Default: derived from the spec.")
+@click.option(
+    "--payloads", metavar="URL", help="A folder that all pods can reach (fsspec), for rows that wait a long time."
+)
+@click.option(
+    "--storage", default="20Gi", show_default=True, metavar="SIZE", help="Size of the volume for the dataset."
+)
+@click.option("--storage-class", metavar="NAME", help="Storage class of the volumes. Default: the cluster's.")
+@click.option("--model-claim", metavar="NAME", help="An existing claim for models. Default: a folder in each pod.")
+@click.option(
+    "--keda/--no-keda", default=True, help="Scale workers with KEDA, starting from zero, or always run all replicas."
+)
 @click.option("--keda-namespace", default="keda", show_default=True, metavar="NAME", help="Where KEDA runs.")
 @folder_option
 @force_option
@@ -130,8 +144,8 @@ def kubernetes(
     output: Path | None,
     force: bool,
 ) -> None:
-    """Writes manifests for `kubectl apply`: Redis, a Job for the coordinator, for each step of SPEC a Deployment and
-    what KEDA needs to scale it.
+    """Writes manifests for `kubectl apply`: Redis, a Job for the coordinator, and for each step of SPEC a Deployment
+    and what KEDA needs to scale it.
     """
     from coordinator.rendering.cluster import Cluster
     from coordinator.rendering.kubernetes import kubernetes_files
@@ -153,7 +167,7 @@ def kubernetes(
     _give(files, "---\n".join(files.values()), output, force=force)
 
 
-@render.command(short_help="Units of systemd, for hosts without containers.")
+@render.command(short_help="Write systemd units, for hosts without containers.")
 @spec_argument
 @set_option
 @allow_option
@@ -161,7 +175,7 @@ def kubernetes(
     "--folder",
     type=click.Path(path_type=Path),
     metavar="DIR",
-    help="Where the spec's folder is on the hosts. Default: where it is here.",
+    help="Path of the spec's folder on the hosts. Default: its path here.",
 )
 @click.option(
     "--bin-dir",
@@ -169,9 +183,11 @@ def kubernetes(
     default=Path("/opt/penstock/bin"),
     show_default=True,
     metavar="DIR",
-    help="Where pipeline-worker is on the hosts.",
+    help="Path of pipeline-worker on the hosts.",
 )
-@click.option("--user", default="penstock", show_default=True, metavar="NAME", help="Whom the processes run as.")
+@click.option(
+    "--user", default="penstock", show_default=True, metavar="NAME", help="The user that the processes run as."
+)
 @folder_option
 @force_option
 def systemd(
@@ -184,8 +200,8 @@ def systemd(
     output: Path | None,
     force: bool,
 ) -> None:
-    """Writes a unit for the coordinator, a template of one for the workers of each step of SPEC, and the file for the
-    broker's URL.
+    """Writes a unit for the coordinator, a template unit for the workers of each step of SPEC, and the file that holds
+    the broker's URL.
     """
     from coordinator.rendering.services import pipeline_services
     from coordinator.rendering.systemd import Host, systemd_files
@@ -197,7 +213,7 @@ def systemd(
 
 
 def _give(files: Mapping[str, str], shown: str, folder: Path | None, *, force: bool) -> None:
-    """Prints all of them as `shown`, or writes each to its file."""
+    """Prints all files as `shown`, or writes each of them."""
     if folder is None:
         click.echo(shown, nl=False)
     else:
@@ -205,12 +221,12 @@ def _give(files: Mapping[str, str], shown: str, folder: Path | None, *, force: b
 
 
 def _write(files: Mapping[str, str], folder: Path, *, force: bool) -> None:
-    """Raises UsageError, and writes nothing, where one of them is there already."""
+    """Raises UsageError and writes nothing if one of the files already exists."""
     from common.errors import UsageError
 
     there = [str(folder / name) for name in files if (folder / name).exists()]
     if there and not force:
-        raise UsageError(f"{', '.join(there)} is there already; --force writes over it")
+        raise UsageError(f"{', '.join(there)} already exists; pass --force to overwrite")
     try:
         folder.mkdir(parents=True, exist_ok=True)
         for name, text in files.items():

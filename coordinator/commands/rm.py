@@ -1,4 +1,4 @@
-"""`pipeline-coordinator rm`: gives back what a run takes in its directory and in its broker."""
+"""`pipeline-coordinator rm`: frees the space that a run takes in its directory and in its broker."""
 
 from __future__ import annotations
 
@@ -14,10 +14,9 @@ from coordinator.commands.options import broker_option, cache_option, run_argume
 @broker_option
 @cache_option
 def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
-    """Removes RUN from this host, from its broker and from its folder of payloads, with the dataset in its run
-    directory.
+    """Removes RUN from this host, its broker and its payload folder, including the dataset in its run directory.
 
-    A copy that `run --output` made stays. A run that is being coordinated is not removed; stop it first.
+    A copy made by `run --output` is kept. A run that has a coordinator is not removed; stop it first.
     """
     from common.cache import cache_directory
     from common.words.wording import count, size
@@ -33,9 +32,9 @@ def rm(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
     if found.directory is not None:
         say(f"  {found.directory.path} ({size(freed)})")
     if removed.original is not None:
-        say(f"  It was a copy of {removed.original}, whose keys in a broker and payloads stay.")
+        say(f"  It was a copy of {removed.original}; the original keeps its broker keys and payloads.")
     if removed.is_taken_over:
-        say("  Another pipeline has its id at the broker by now, and keeps what is there.")
+        say("  Another pipeline now uses its id at the broker, so the keys there are kept.")
     for folder in removed.folders:
         say(f"  {folder}")
     if removed.keys is not None:

@@ -12,25 +12,25 @@ from coordinator.commands.options import run_options, spec_argument
 from coordinator.view.console import make_console
 
 
-@click.command(short_help="Run a pipeline, or go on with it.")
+@click.command(short_help="Run a pipeline, or resume it.")
 @spec_argument
 @run_options
 def run(spec: Path, **options: Any) -> None:
     """Runs the pipeline of SPEC to its dataset.
 
-    Without a broker it starts one of its own, and ends it again. A run that was stopped, halted or killed goes on
-    where it was; a complete one is not done again. Ctrl-C stops in good order, a second one at once; nothing that was
-    done is lost either way.
+    Without a broker, it starts one and shuts it down at the end. A run that was stopped, halted or killed resumes where
+    it left off; a complete run is not repeated. Ctrl-C stops gracefully, a second Ctrl-C at once; no finished work is
+    lost either way.
 
     \b
     Exit codes:
       0    complete
-      1    failed or halted; the same command goes on
-      2    something in the command or the spec is wrong; nothing was started
+      1    failed or halted; rerun the command to resume
+      2    the command or the spec is wrong; nothing was started
       3    complete, but some rows failed
-      5    complete, but not pushed to the hub; the same command pushes again
-      75   another coordinator has the run; --standby waits for it
-      130  stopped; the same command goes on
+      5    complete, but not pushed to the hub; rerun the command to push it
+      75   another coordinator has the run; --standby waits
+      130  stopped; rerun the command to resume
     """
     from coordinator.identity.request import RunRequest
     from coordinator.identity.run_command import resume_command

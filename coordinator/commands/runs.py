@@ -24,7 +24,7 @@ COLOURS = {"complete": "green", "running": "cyan", "starting": "cyan", "failed":
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """A line of the list."""
+    """One line of the list."""
 
     run_id: str
     pipeline: str
@@ -34,11 +34,11 @@ class Listed:
     where: str
 
 
-@click.command(short_help="List the runs of this host and of a broker.")
+@click.command(short_help="List the runs on this host and at a broker.")
 @broker_option
 @cache_option
 def runs(broker: str | None, cache_dir: Path | None) -> None:
-    """Lists the runs that have a directory here, the newest first, and with --broker those that are known there."""
+    """Lists the runs that have a directory on this host, newest first, and with --broker those known to the broker."""
     from common.cache import cache_directory
     from coordinator.runs.run_list import list_runs
 
@@ -49,12 +49,10 @@ def runs(broker: str | None, cache_dir: Path | None) -> None:
     here = {line.run_id for line in listed}
     listed += [line for run_id, line in there.items() if run_id not in here]
     if not listed:
-        where = (
-            f"{cache} or at the broker" if broker else f"{cache} (with --broker URL, those of a broker are shown too)"
-        )
+        where = f"{cache} or at the broker" if broker else f"{cache} (pass --broker URL to list those at a broker too)"
         say(f"There are no runs in {where}.")
         return
-    say(f"Run directories here are in {cache}\n")
+    say(f"Run directories on this host are in {cache}\n")
     show(_table(listed))
 
 

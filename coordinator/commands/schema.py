@@ -7,11 +7,11 @@ import json
 import click
 
 
-@click.command(short_help="Print the JSON Schema of a spec.")
+@click.command(short_help="Print the JSON Schema of specs.")
 def schema() -> None:
-    """Prints the JSON Schema of a spec, for editors that complete and check YAML.
+    """Prints the JSON Schema of specs, for editors that complete and check YAML.
 
-    The parameters of a step depend on its class and are not part of it; `validate` checks them.
+    The schema does not cover the parameters of a step, which depend on its class; `validate` checks them.
     """
     from common.spec.spec import PipelineSpec
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from coordinator.view.view import RunView
 
 NAME_WIDTH = 11
-"""Of the names on the left."""
+"""Width of the names on the left."""
 
 
 @click.command(short_help="Show how a run is doing.")
@@ -33,7 +33,7 @@ NAME_WIDTH = 11
 @broker_option
 @cache_option
 def status(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
-    """Shows how RUN is doing: its state, its steps and their workers, its rows, and where it is."""
+    """Shows how RUN is doing: its state, its steps and their workers, its rows, and where it is stored."""
     from common.broker.runs import RunRegistry
     from common.errors import Disconnected
     from coordinator.runs.lookup import broker_of, coordinator_of, find_run
@@ -64,9 +64,9 @@ def _state(found: FoundRun, record: RunRecord | None, holder: Holder | None) -> 
     if holder:
         return f"{said}, coordinated by {holder}"
     if said in UNDER_WAY:
-        return "interrupted: its coordinator has ended; the same run command goes on with it"
+        return "interrupted: its coordinator has ended; rerun the command to resume"
     if said in ENDED - {"complete"}:
-        return f"{said}: not complete; the same run command goes on with it"
+        return f"{said}: not complete; rerun the command to resume"
     return said
 
 
@@ -106,7 +106,7 @@ def _show_facts(facts: list[tuple[str, str]]) -> None:
 
 
 def _show_steps(connection: Connection, record: RunRecord, *, is_coordinated: bool) -> RunView | None:
-    """As the coordinator sees them; where it has published nothing that can be read, as the broker has them."""
+    """The steps as the coordinator sees them, or as the broker does if no readable view is published."""
     from common.broker.runs import RunRegistry
     from common.words.printable import one_line, printable
 
@@ -150,7 +150,7 @@ def _show_view(connection: Connection, record: RunRecord, is_coordinated: bool) 
     facts = ", ".join(fact for fact in (view.state, f"{duration(view.elapsed)} at work", left) if fact)
     say(f"{'seen':<{NAME_WIDTH}}{duration(published.age)} ago: {one_line(facts, 300)}")
     limit = f" of {size(view.memory_limit)}" if view.memory_limit else ""
-    held = f"{size(view.payload_bytes)} of payloads; it uses {size(view.memory)}{limit}"
+    held = f"{size(view.payload_bytes)} of payloads; memory used: {size(view.memory)}{limit}"
     say(f"{'in broker':<{NAME_WIDTH}}{held}\n")
     show(_table(view), make_console())
     for more, what in ((view.more_steps, "steps"), (view.more_workers, "workers")):
@@ -160,7 +160,7 @@ def _show_view(connection: Connection, record: RunRecord, is_coordinated: bool) 
 
 
 def _show_one_more(found: FoundRun, connection: Connection, record: RunRecord, view: RunView | None) -> None:
-    """How one more worker is started beside those of a run that works here."""
+    """Says how to start one more worker for a run whose workers are on this host."""
     from coordinator.plan.worker_command import local_worker_command
 
     if view is None or found.record is None or found.record.broker is not None:
@@ -188,7 +188,7 @@ def _table(view: RunView) -> Table:
 
 
 def _counted(connection: Connection, record: RunRecord, workers: list[WorkerRecord]) -> Table:
-    """What the broker itself knows, of a run that has published nothing."""
+    """What the broker itself knows about a run that has published nothing."""
     from rich.text import Text
 
     from common.broker.journal import Journal
@@ -219,7 +219,7 @@ def _empty_table(*titles: str) -> Table:
 
 
 def _where(hosts: list[str], waits_for: str = "") -> Text:
-    """The hosts of a step's workers, and what keeps them from work."""
+    """The hosts of a step's workers, and what keeps them from working."""
     from rich.text import Text
 
     from common.words.printable import one_line

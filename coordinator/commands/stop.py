@@ -17,14 +17,14 @@ if TYPE_CHECKING:
     from coordinator.runs.lookup import FoundRun
 
 
-@click.command(short_help="Stop a run in good order.")
+@click.command(short_help="Stop a run gracefully.")
 @run_argument
 @broker_option
 @cache_option
 def stop(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
-    """Asks the coordinator of RUN to stop, as Ctrl-C would: batches in hand are finished, nothing is lost.
+    """Asks the coordinator of RUN to stop, as Ctrl-C would: batches in hand are finished, and nothing is lost.
 
-    The same run command goes on with it later.
+    Rerun the command that started it to resume.
     """
     from common.broker.runs import RunRegistry
     from common.errors import Disconnected, UsageError
@@ -39,7 +39,7 @@ def stop(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
         except (Disconnected, UsageError):
             if found.directory is None:
                 raise
-            connection = None  # a coordinator on this host can be told without the broker
+            connection = None  # a coordinator on this host can be signalled without the broker
         holder = coordinator_of(found, lease)
         if holder is None:
             say(f"{found.run_id} is not running; there is nothing to stop.")
@@ -49,23 +49,23 @@ def stop(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
         else:
             _interrupt(found, holder)
     say(f"Asked {holder} to stop {found.run_id}; it finishes the batches in hand first.")
-    say(f"How it goes: pipeline-coordinator status {found.argument}")
+    say(f"To watch it: pipeline-coordinator status {found.argument}")
 
 
 def _interrupt(found: FoundRun, holder: Holder) -> None:
-    """Sends SIGINT to the coordinator, where it is certain which process that is."""
+    """Sends SIGINT to the coordinator if it is certain which process that is."""
     from common.errors import RunError
     from coordinator.runs.lookup import local_coordinator
 
     pid = local_coordinator(found.directory) if found.directory is not None else None
     if pid is None:
         raise RunError(
-            f"run '{found.run_id}' is coordinated by {holder}, which cannot be reached from here: stop it there with "
-            "Ctrl-C, or with kill -INT and its number"
+            f"run '{found.run_id}' is coordinated by {holder}, which cannot be reached from here: on that host, stop "
+            "it with Ctrl-C, or with kill -INT PID"
         )
     try:
         os.kill(pid, signal.SIGINT)
     except PermissionError:
-        raise RunError(f"process {pid} belongs to another user, who can stop run '{found.run_id}'") from None
+        raise RunError(f"process {pid} belongs to another user; only that user can stop run '{found.run_id}'") from None
     except ProcessLookupError:
-        raise RunError(f"process {pid} has just ended; nothing coordinates run '{found.run_id}' any more") from None
+        raise RunError(f"process {pid} has just ended; run '{found.run_id}' no longer has a coordinator") from None

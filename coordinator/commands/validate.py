@@ -1,4 +1,4 @@
-"""`pipeline-coordinator validate`: whether a spec is right, with nothing started."""
+"""`pipeline-coordinator validate`: checks a spec without starting anything."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ import click
 from coordinator.commands.options import allow_option, say, set_option, spec_argument, workers_option
 
 
-@click.command(short_help="Say whether a spec is right.")
+@click.command(short_help="Check whether a spec is valid.")
 @spec_argument
 @set_option
 @allow_option
 @workers_option
 def validate(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], workers: str) -> None:
-    """Looks for everything that can be wrong with SPEC before it runs, and starts nothing.
+    """Checks SPEC for everything that can be found before a run, and starts nothing.
 
-    A mistake is one message with file and line, and exit code 2. What may not be meant, such as a column that is
-    overwritten, is a line that begins with "warning".
+    A mistake gives one message with file and line, and exit code 2. Anything that may be unintended, such as a column
+    that is overwritten, gives a line that begins with "warning".
     """
     from common.words.wording import count
     from coordinator.plan.cautions import cautions
@@ -33,7 +33,7 @@ def validate(spec: Path, overrides: tuple[str, ...], allow: tuple[str, ...], wor
     say(f"{spec} is valid: {count(len(plan.steps), 'step')}, {count(edges, 'edge')}")
     say(f"  from {_listed(plan.generators)} to {_listed(plan.leaves)}")
     for name, why in prepared.undescribed.items():
-        say(f"  '{name}' can only be checked by a worker of it: {why}")
+        say(f"  '{name}' can only be checked by one of its workers: {why}")
     for line in cautions(prepared):
         say(f"warning: {line}")
 

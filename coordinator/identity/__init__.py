@@ -1,1 +1,1 @@
-"""What is asked of a run, which run that is, and what is known of it."""
+"""What a request asks for, which run that is, and what is known about it."""

@@ -1,4 +1,4 @@
-"""What a run that is about to begin has in common with earlier runs of its pipeline, and what is done again."""
+"""What a new run has in common with earlier runs of its pipeline, and what will be repeated."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from coordinator.runs.run_directory import SIGNATURE_LENGTH, RunDirectory, RunRe
 from coordinator.runs.run_list import folders_of_runs
 
 MOST_CHANGES = 3
-"""That are named; of more, how many."""
+"""How many changes to list; the rest are counted."""
 _WORDS = {
-    "after": "the place",
+    "after": "the predecessors",
     "data": "the data",
     "models": "the model",
     "source": "the source (or what it imports)",
@@ -30,7 +30,7 @@ _WORDS = {
 def lines_about_earlier_runs(
     directory: RunDirectory, prepared: Prepared, identity: Identity, options: Mapping[str, Any]
 ) -> Iterator[str]:
-    """What a user should know before a run begins that has not begun before.
+    """What a user should know before a new run begins.
 
     Args:
         directory: of the new run.
@@ -49,7 +49,7 @@ def lines_about_earlier_runs(
 
 
 def _of_version_0_1(directory: RunDirectory, prepared: Prepared, options: Mapping[str, Any]) -> str | None:
-    """The run of this pipeline that version 0.1 has begun and not brought to its end."""
+    """The unfinished run of this pipeline that version 0.1 began."""
     signature = signature_0_1(prepared, options)
     if signature is None:
         return None
@@ -58,19 +58,19 @@ def _of_version_0_1(directory: RunDirectory, prepared: Prepared, options: Mappin
         record = older.read()
         if record is not None and record.signature == signature and record.status != "complete":
             return (
-                f"version 0.1 has begun this pipeline as run {record.run} and not completed it ({record.status}; "
-                f"{older.path}): go on with that version, or remove it: pipeline-coordinator rm {record.run}"
+                f"version 0.1 began this pipeline as run {record.run} and did not complete it ({record.status}; "
+                f"{older.path}): resume it with that version, or remove it: pipeline-coordinator rm {record.run}"
             )
     return None
 
 
 @dataclass(frozen=True, slots=True)
 class NewRun:
-    """A run that has not begun.
+    """A run that has not begun yet.
 
     Args:
         identity: see `common.building.signature.Identity.digests`.
-        predecessors: step -> steps before it.
+        predecessors: step -> its predecessors.
         asking: steps that ask models.
     """
 
@@ -80,18 +80,20 @@ class NewRun:
     asking: frozenset[str]
 
     def what_is_done_again(self) -> str | None:
-        """One line about the nearest of the earlier runs; None where none has a step that is as in this one, or that
-        differs from it in its source alone.
+        """One line about the closest earlier run. None if no earlier run shares a step with this one or differs from it
+        only in its source code.
         """
         found = max(self._earlier(), key=self._nearness, default=None)
         if found is None or not any(self._nearness(found)[:2]):
             return None
         same = self._same(found)
         alike = (
-            f"{_named(same)} {'are' if len(same) > 1 else 'is'} as" if same else "the parameters of all steps are as"
+            f"{_named(same)} {'are' if len(same) > 1 else 'is'} the same as"
+            if same
+            else "the parameters of all steps are the same as"
         )
         alike += f" in run {found.run}"
-        return f"{alike}; this is another run, since {self._changes(found)}: {self._price(found)}"
+        return f"{alike}; this is a new run, since {self._changes(found)}: {self._price(found)}"
 
     def _earlier(self) -> Iterator[RunRecord]:
         for path in folders_of_runs(self.directory.path.parent):
@@ -102,11 +104,11 @@ class NewRun:
                         yield record
 
     def _nearness(self, run: RunRecord) -> tuple[int, bool, datetime]:
-        """How many steps are the same; is nothing but source code another; when it was last heard of."""
+        """How many steps are the same, whether only source code differs, and when the run was last updated."""
         return len(self._same(run)), _differ_in_source(run.identity, self.identity), run.updated
 
     def _same(self, run: RunRecord) -> list[str]:
-        """Steps that give the same rows in both: they are alike, and so is all that is before them."""
+        """Steps that produce the same rows in both: they and everything upstream of them are the same."""
         same: set[str] = set()
         waiting = list(self.predecessors)
         alike = {name for name in waiting if run.identity.get(name) == self.identity[name]}
@@ -124,9 +126,9 @@ class NewRun:
     def _price(self, run: RunRecord) -> str:
         answers = sum(run.done.get(name, 0) for name in self.asking)
         if answers:
-            return f"{count(answers, 'answer')} will be asked for again"
+            return f"{count(answers, 'answer')} will be requested again"
         rows = sum(run.rows.values())
-        return f"{count(rows, 'row')} will be made again" if rows else "what that one has done is done again"
+        return f"{count(rows, 'row')} will be produced again" if rows else "what that run has done will be repeated"
 
 
 def _differ_in_source(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> bool:
@@ -140,7 +142,7 @@ def _differ_in_source(before: Mapping[str, Mapping[str, str]], now: Mapping[str,
 def _changes(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
     for step in {**before, **now}:
         if step not in now:
-            yield f"step '{step}' is gone"
+            yield f"step '{step}' was removed"
         elif step not in before:
             yield f"step '{step}' is new"
         else:

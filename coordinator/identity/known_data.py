@@ -1,4 +1,4 @@
-"""Whether data files are those of a run that is known: files have times, and what they hold may be the same."""
+"""Whether data files are those of a known run: a file may have a new time and still hold the same data."""
 
 from __future__ import annotations
 
@@ -29,12 +29,12 @@ DATA = "data.json"
 
 
 class DataRecord(BaseModel):
-    """What a run directory says of the data of its run.
+    """What a run directory records about the data of its run.
 
     Args:
-        content: the signature that the run would have with all that is known of data before it is read whole.
-        signature: the one that it has.
-        files: by step, or by step and parameter, see `data_files`.
+        content: the signature that the run would have from what is known about data before it is read in full.
+        signature: its actual signature.
+        files: by step, or by step and parameter; see `data_files`.
     """
 
     model_config = ConfigDict(frozen=True, extra="ignore")
@@ -45,21 +45,22 @@ class DataRecord(BaseModel):
 
     @classmethod
     def all(cls, folder: Path) -> Iterator[DataRecord]:
-        """Those of all runs of a pipeline. One that cannot be read says nothing."""
+        """The records of all runs of a pipeline. Unreadable ones are ignored."""
         return (record for path in folders_of_runs(folder) if (record := cls.read(path)) is not None)
 
     @classmethod
     def read(cls, directory: Path) -> DataRecord | None:
-        """That of one run; None where there is none that can be read."""
+        """The record of one run; None if there is none, or if it is unreadable."""
         try:
             return cls.model_validate_json((directory / DATA).read_bytes())
         except (OSError, ValidationError):
             return None
 
     def write(self, directory: Path) -> None:
-        """Replaces the one that is there; after a crash it is there whole, or as it was. None without data files.
+        """Replaces the record; after a crash, either the new or the old one is there, whole. Without data files there
+        is none.
 
-        Digests that the one there has of the same files are kept: another process may have noted them meanwhile.
+        Keeps the digests of the same files from the old record: another process may have noted them meanwhile.
         """
         if not self.files:
             return
@@ -68,7 +69,7 @@ class DataRecord(BaseModel):
 
     @property
     def of_parameters(self) -> dict[str, str]:
-        """For workers: the files that parameters name, as text; loaders have theirs from `snapshot`."""
+        """For workers: the files that parameters name, as text; loaders get theirs from `snapshot`."""
         return {name: files.encode() for name, files in self.files.items() if "." in name}
 
     def _knowing(self, other: DataRecord | None) -> DataRecord:
@@ -83,7 +84,7 @@ class DataRecord(BaseModel):
         return self.with_digests(told)
 
     def with_digests(self, digests: Mapping[str, Sequence[str]]) -> DataRecord:
-        """Knows these as well, by step; those of another number of files are passed over."""
+        """Adds these digests, by step; those of another number of files are ignored."""
         fitting = {
             step: files.with_digests(digests[step])
             for step, files in self.files.items()
@@ -93,16 +94,16 @@ class DataRecord(BaseModel):
 
 
 class Recognition:
-    """Finds the run that has these very data.
+    """Finds the run that has exactly these data.
 
     Args:
         folder: the run directories of the pipeline.
         content: the signature of the pipeline with `data`.
         data: the files as they are now.
-        read: gives the digest of all bytes of the file at a path.
+        read: returns the digest of all bytes of the file at a path.
 
     Attributes:
-        said: for people: files that were written to, and hold what they held, or may hold something else.
+        said: messages for people about files that were written to, whether or not their content changed.
     """
 
     def __init__(self, folder: Path, content: str, data: Mapping[str, DataFiles], read: Callable[[str], str]) -> None:
@@ -115,22 +116,22 @@ class Recognition:
         self.said: list[str] = []
 
     def record(self) -> DataRecord:
-        """What the run directory is to say; of a run that is known if there is one.
+        """What the run directory will record: the record of a known run, if there is one.
 
-        A file is read whole only where all but what tells its time is as a known run has it, and that run knows the
-        digest of the whole. Where it does not, the file counts as another one.
+        A file is read in full only if everything but its time matches a known run, and that run knows its full digest.
+        If that run does not know it, the file counts as a different one.
         """
         for record in self._known:
             if not any(self._written(record)):
                 return self._with_signature(record.signature, record)
         for record in self._known:
             if self._holds_the_same(record):
-                self._say(record, "it holds what it held")
+                self._say(record, "its content is unchanged")
                 return self._with_signature(record.signature, record)
         if not self._known:
             return self._with_signature(self._content)
         latest = self._known[-1]
-        self._say(latest, f"it is taken for another file than that of run {latest.signature[:12]}")
+        self._say(latest, f"it is treated as a different file from that of run {latest.signature[:12]}")
         return self._with_signature(self._signature())
 
     def _pairs(self, record: DataRecord) -> Iterator[tuple[FileState, FileState]]:
@@ -138,7 +139,7 @@ class Recognition:
             yield from zip(record.files[name].files, files.files, strict=True)
 
     def _written(self, record: DataRecord) -> Iterator[tuple[FileState, FileState]]:
-        """Files that something was done to since, as they were and as they are."""
+        """Files that were touched since, as they were and as they are."""
         return ((old, new) for old, new in self._pairs(record) if old.stamp != new.stamp)
 
     def _holds_the_same(self, record: DataRecord) -> bool:
@@ -152,11 +153,11 @@ class Recognition:
 
     def _say(self, record: DataRecord, conclusion: str) -> None:
         for old, new in self._written(record):
-            why = "" if old.whole else ", and nobody had read the whole of it before"
+            why = "" if old.whole else ", and it had never been read in full before"
             self.said.append(f"{new.path}: {old.difference(new) or 'it was changed'}{why}; {conclusion}")
 
     def _with_signature(self, signature: str, known: DataRecord | None = None) -> DataRecord:
-        """Keeps the digests of files that nothing was done to."""
+        """Keeps the digests of files that were not touched."""
         digests = {old.path: old.whole for old, new in self._pairs(known) if old.stamp == new.stamp} if known else {}
         digests |= self._digests
         files = {
@@ -166,7 +167,7 @@ class Recognition:
         return DataRecord(content=self._content, signature=signature, files=files)
 
     def _signature(self) -> str:
-        """Of files that cannot be told by size, head and tail from those of another run."""
+        """Digests of files that size, head and tail cannot tell from those of another run."""
         told = {
             name: [self._digests.get(state.path) or state.whole or state.stamp for state in some.files]
             for name, some in self._data.items()
@@ -178,7 +179,7 @@ class Recognition:
 def recognise(
     cache: Path, content: str, prepared: Prepared, data: Mapping[str, DataFiles], reporter: Reporter
 ) -> DataRecord:
-    """Which run it is, given the data of its steps; says so where files have been written to. See `Recognition`."""
+    """Which run it is, given the data of its steps; reports files that have been written to. See `Recognition`."""
     folder = RunDirectory.of(cache, prepared.spec.name, content).path.parent
     recognition = Recognition(folder, content, data, lambda path: whole_digest(prepared.steps, path))
     record = recognition.record()
@@ -191,16 +192,16 @@ def recognise(
 
 
 def keep_digests(record: DataRecord, connection: Connection, keys: Keys, directory: Path) -> None:
-    """Keeps what workers have noted while they read; the next command needs it only where a file was touched."""
+    """Keeps what workers noted while reading; the next command needs it only if a file was touched."""
     with suppress(RunError, OSError):
         record.with_digests(read_digests(connection, keys, record.files)).write(directory)
 
 
 def check_data_at_broker(known: BrokerRecord, now: DataRecord) -> None:
-    """A run that another host has begun goes on here only with the data that it began with.
+    """A run begun on another host can be resumed here only with the data that it began with.
 
     Raises:
-        UsageError: a file is, or may be, another one; names it.
+        UsageError: a file is, or may be, a different one; names it.
     """
     for name, snapshot in known.options.fingerprints.items():
         if name not in now.files:
@@ -209,9 +210,9 @@ def check_data_at_broker(known: BrokerRecord, now: DataRecord) -> None:
             same = old.whole == new.whole if old.whole and new.whole else old.time == new.time
             if old.content != new.content or not same:
                 raise UsageError(
-                    f"run '{known.run_id}' began with another file than {new.path}, as far as can be told: "
-                    f"{old.difference(new, here=False) or 'it holds something else'}; put that one here, with its "
-                    "time, or start over with --fresh"
+                    f"run '{known.run_id}' seems to have begun with another file than {new.path}: "
+                    f"{old.difference(new, here=False) or 'its content differs'}; put the original file here, with "
+                    "its modification time, or start over with --fresh"
                 )
 
 

@@ -1,4 +1,4 @@
-"""How a run is made known: who coordinates it, and what its broker and its run directory say of it."""
+"""How a run is registered: who coordinates it, and what its broker and its run directory record about it."""
 
 from __future__ import annotations
 
@@ -25,12 +25,12 @@ from coordinator.view.view import Reporter
 
 @dataclass(slots=True)
 class Registration:
-    """Of a run, which may have begun before, at one broker.
+    """The registration of a run, which may have begun before, at one broker.
 
     Args:
         prepared: replaced once workers have described steps that this process cannot import.
-        before: what the run directory said of an earlier execution.
-        fresh: what earlier executions have left is given up.
+        before: what the run directory recorded about an earlier execution.
+        fresh: discard what earlier executions have left.
     """
 
     run: RunIdentity
@@ -49,17 +49,17 @@ class Registration:
         return self.run.run_id
 
     def begin(self, control: Control) -> None:
-        """Becomes the coordinator; may be done twice, since a broker may go away at any moment of it.
+        """Becomes the coordinator; may be repeated, since the broker may disappear at any point.
 
         Raises:
-            BrokerError: the broker would lose work.
-            UsageError: it has nothing of the run, or has another one under its id.
+            BrokerError: the broker could lose work.
+            UsageError: the broker does not know the run, or its id belongs to another one.
             Fenced: another coordinator is alive.
         """
         if not self.connection.check().append_only:
             self.reporter.say(
-                "the broker writes no AOF (appendonly no): if it dies, this run goes back to what it has last saved, "
-                "or to its beginning"
+                "the broker writes no AOF (appendonly no): if it dies, this run falls back to the last snapshot, or "
+                "to its beginning"
             )
         if self.fresh:
             self._forget(control)
@@ -69,7 +69,7 @@ class Registration:
         control.take_over(self._dead_token())
 
     def open(self, control: Control) -> None:
-        """Makes the run known, or says what has changed since it was last worked on."""
+        """Registers the run, or reports what has changed since it was last worked on."""
         if control.is_forgotten():
             control.regain(threading.Event())
         prepared = self.prepared
@@ -116,7 +116,9 @@ class Registration:
         return RunRegistry(self.connection)
 
     def _dead_token(self) -> str:
-        """The lease of a coordinator that had this very run directory need not run out: this process has its lock."""
+        """There is no need to wait for the lease of a coordinator that had this run directory: this process has its
+        lock.
+        """
         holder = self._registry.lease_holder(self.run_id)
         return holder.token if holder is not None and self.directory.is_of(holder) else ""
 

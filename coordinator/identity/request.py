@@ -1,8 +1,8 @@
-"""What is asked of a run. Each option is one field here: its name, type, default, help and nature.
+"""What a run request contains. Each option is one field here: its name, type, default, help and nature.
 
-From the fields follow the options of `pipeline-coordinator run` (`commands/options.py`), the parameters of
+The fields determine the options of `pipeline-coordinator run` (`commands/options.py`), the parameters of
 `Pipeline.run`, which are those of `ProgramRequest` (`asked_with`), the command that resumes a run (`run_command.py`)
-and what is signed. Annotations are not postponed here, since options are made of them.
+and what is signed. Annotations are not postponed here, since options are built from them.
 """
 
 import inspect
@@ -25,15 +25,17 @@ Again = Literal["no", "resume", "recipe"]
 
 @dataclass(frozen=True, slots=True)
 class RunOption:
-    """How an option is given, beside what its field says.
+    """How an option is given, besides what its field says.
 
     Args:
         help: a sentence, for the command line and for `Pipeline.run`.
-        flag: of the command line; empty for what only programs give. One of a field that is True by default unsets it.
-        metavar: what the flag takes, in its help.
-        variable: of the environment, which may give it instead.
-        again: is it part of the command that resumes the run, and of the recipe that makes the dataset anew, elsewhere?
-        signed: does it change the rows? Then another value makes another run, see `common.building.signature.Identity`.
+        flag: on the command line; empty for options of programs only. The flag of a field that is True by default
+            unsets it.
+        metavar: what the flag takes, as shown in its help.
+        variable: environment variable that may give it instead.
+        again: whether it is part of the command that resumes the run, and of the recipe that remakes the dataset
+            elsewhere.
+        signed: whether it changes the rows: another value makes another run, see `common.building.signature.Identity`.
     """
 
     help: str
@@ -45,12 +47,12 @@ class RunOption:
 
 
 def option(default: T, help: str, flag: str = "", **more: Any) -> T:
-    """A field that is an option; `more` is as in `RunOption`."""
+    """A field that is an option; for `more`, see `RunOption`."""
     return field(default=default, metadata={"option": RunOption(help, flag, **more)})
 
 
 def options_of(request: Any) -> Iterator[tuple[Field[Any], RunOption]]:
-    """The options of a request, or of a class of them, in their order."""
+    """The options of a request, or of a request class, in order."""
     for each in fields(request):
         if (found := each.metadata.get("option")) is not None:
             yield each, found
@@ -58,13 +60,13 @@ def options_of(request: Any) -> Iterator[tuple[Field[Any], RunOption]]:
 
 @dataclass(frozen=True, slots=True)
 class ProgramRequest:
-    """What a program may ask for: the parameters of `Pipeline.run`, most of which the command line has as well."""
+    """What a program may ask for: the parameters of `Pipeline.run`, most of which the command line has too."""
 
     parameters: Mapping[str, Mapping[str, Any]] | None = option(
-        None, "Step -> parameter -> value, in place of those in the code; values may be nested mappings."
+        None, "Step -> parameter -> value, instead of those in the code; values may be nested mappings."
     )
     use_cache: bool = option(
-        True, "Start over, and forget what an earlier run of the same pipeline has done.", "--fresh", again="no"
+        True, "Start over, and discard what an earlier run of the same pipeline has done.", "--fresh", again="no"
     )
     broker: str | None = option(
         None,
@@ -75,34 +77,32 @@ class ProgramRequest:
     )
     _: KW_ONLY
     load_groups: LoadGroups | None = option(
-        None, "Steps that are loaded together, in place of the pipeline's own groups."
+        None, "Steps that are loaded together, instead of the pipeline's own groups."
     )
-    dataset: Any = option(
-        None, "Rows (a list of dicts, a Dataset or a DataFrame) for the steps that have no predecessor."
-    )
-    dataset_batch_size: int = option(50, "Rows that `dataset` is read in at a time.")
+    dataset: Any = option(None, "Rows (a list of dicts, a Dataset or a DataFrame) for the steps without a predecessor.")
+    dataset_batch_size: int = option(50, "Rows of `dataset` that are read at a time.")
     workers: Literal["local", "external"] = option(
         "local",
-        "Start workers here, or wait for those that are started elsewhere with pipeline-worker.",
+        "Start workers here, or wait for workers started elsewhere with pipeline-worker.",
         "--workers",
     )
     output: str | Path | None = option(
         None,
-        "A folder that gets the complete dataset as well: a new one, or one with an earlier dataset of this pipeline.",
+        "Also put the complete dataset in this folder: a new one, or one with an earlier dataset of this pipeline.",
         "--output",
         metavar="DIR",
     )
-    overwrite: bool = option(False, "Let the output take the place of another pipeline's dataset.", "--overwrite")
+    overwrite: bool = option(False, "Let the output replace another pipeline's dataset.", "--overwrite")
     limit: int | None = option(
-        None, "Only the first N rows of each generator.", "--limit", metavar="N", again="recipe", signed=True
+        None, "Use only the first N rows of each generator.", "--limit", metavar="N", again="recipe", signed=True
     )
     payloads: str | None = option(
         None,
-        "A folder that all hosts reach (fsspec), such as s3://bucket/rows, for large rows and those that wait long.",
+        "A folder that all hosts can reach (fsspec), such as s3://bucket/rows, for large rows and long waits.",
         "--payloads",
         metavar="URL",
     )
-    progress: bool = option(True, "Show how far it is; otherwise say nothing but warnings, to the logger `penstock`.")
+    progress: bool = option(True, "Show the progress; otherwise only log warnings, to the logger `penstock`.")
     standby: bool = option(
         False, "Wait while another process coordinates the run; take over when it dies.", "--standby"
     )
@@ -115,23 +115,23 @@ class ProgramRequest:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunRequest(ProgramRequest):
-    """What a run is begun or resumed with: what only the command line may ask for, and what is known of who asks.
+    """What a run is begun or resumed with: options of the command line only, and what is known about the caller.
 
     Args:
-        spec: path of the file; None for a pipeline that was written in Python.
-        command: what a user types to do the same again; empty for the command line that the options make.
+        spec: path of the file; None for a pipeline written in Python.
+        command: what a user types to repeat the run; empty for the command line that the options make.
         environment: variables for the local workers.
     """
 
     spec: Path | None = None
     overrides: tuple[str, ...] = option(
         (),
-        "A parameter in place of the spec's, in YAML: generate.llm.model=my-model; may be given several times.",
+        "Set a parameter instead of the spec's, in YAML: generate.llm.model=my-model; may be given several times.",
         "--set",
         metavar="STEP.PARAM=VALUE",
     )
     run_id: str | None = option(
-        None, "The id of the run; by default the pipeline's name and its signature.", "--run-id", metavar="RUN"
+        None, "The id of the run. Default: the pipeline's name and its signature.", "--run-id", metavar="RUN"
     )
     cache_dir: Path | None = option(
         None,
@@ -144,43 +144,43 @@ class RunRequest(ProgramRequest):
     )
     allow: tuple[str, ...] = option(
         (),
-        "A module that steps may be imported from, beside the spec's folder; may be given several times.",
+        "A module that steps may be imported from, besides the spec's folder; may be given several times.",
         "--allow",
         metavar="MODULE",
         again="recipe",
     )
     push_to_hub: str | None = option(
         None,
-        "Put the complete dataset on the Hugging Face Hub as well, such as me/quotes; HF_TOKEN holds the token.",
+        "Also push the complete dataset to the Hugging Face Hub, such as me/quotes; HF_TOKEN holds the token.",
         "--push-to-hub",
         metavar="REPO",
     )
-    private: bool = option(False, "Make REPO a private one; a public one that is there is refused.", "--private")
+    private: bool = option(False, "Make REPO private; an existing public one is refused.", "--private")
     command: str = ""
     environment: Mapping[str, str] = field(default_factory=dict)
 
     @classmethod
     def of(cls, asked: ProgramRequest, **more: Any) -> Self:
-        """What a program has asked for, and `more`."""
+        """The request of a program, and `more`."""
         return cls(**{each.name: getattr(asked, each.name) for each in fields(ProgramRequest)} | more)
 
     @property
     def fresh(self) -> bool:
-        """Is what was done before to be forgotten?"""
+        """Whether to discard what was done before."""
         return not self.use_cache
 
     @property
     def signed_options(self) -> dict[str, Any]:
-        """Those that change the rows, see `common.building.signature.Identity`."""
+        """The options that change the rows, see `common.building.signature.Identity`."""
         return {each.name: getattr(self, each.name) for each, asked in options_of(self) if asked.signed}
 
 
 def asked_with(
     request: Callable[P, Asked],
 ) -> Callable[[Callable[[Asker, Asked], T]], Callable[Concatenate[Asker, P], T]]:
-    """For a method that takes a request: it is called with the fields of one instead.
+    """For a method that takes a request: lets it be called with the fields of one instead.
 
-    Type checkers and editors take its parameters from the fields, `help` gets them and what their options say.
+    Type checkers and editors take its parameters from the fields; `help` shows them and the help of their options.
     """
 
     def decorate(method: Callable[[Asker, Asked], T]) -> Callable[Concatenate[Asker, P], T]:
@@ -199,7 +199,7 @@ def asked_with(
 
 
 def _with_arguments(text: str, request: Any) -> str:
-    """A docstring, with what the options say between what it does and what it returns."""
+    """A docstring with the help of the options between what it does and what it returns."""
     lines = [
         f"    {each.name}: {'False: ' if each.default is True and asked.flag else ''}{asked.help}"
         for each, asked in options_of(request)

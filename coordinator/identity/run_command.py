@@ -1,4 +1,4 @@
-"""The `pipeline-coordinator run` command lines that a user is shown."""
+"""The `pipeline-coordinator run` command lines shown to users."""
 
 from __future__ import annotations
 
@@ -14,20 +14,20 @@ WORDS = ("pipeline-coordinator", "run")
 
 
 def resume_command(request: RunRequest) -> str:
-    """What a user types to resume the run, or to make its dataset again."""
+    """What a user types to resume the run, or to remake its dataset."""
     return request.command or shown_command([*WORDS, str(request.spec), *option_words(request)])
 
 
 def recipe(request: RunRequest) -> str:
-    """What somebody who has the dataset types to make it anew, from the spec that is in it."""
+    """What someone who has the dataset types to remake it from the spec in it."""
     return shlex.join([*WORDS, PIPELINE, *option_words(request, only_recipe=True)])
 
 
 def option_words(request: RunRequest, *, only_recipe: bool = False) -> Iterator[str]:
-    """The options of a request, as they are typed again: without what the environment says, perhaps with a password.
+    """The options of a request, as they are retyped: without those from the environment, which may hold a password.
 
     Args:
-        only_recipe: those alone that make the dataset anew elsewhere.
+        only_recipe: only those that remake the dataset elsewhere.
     """
     for field, option in options_of(request):
         value = getattr(request, field.name)

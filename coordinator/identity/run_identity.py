@@ -1,4 +1,4 @@
-"""Which run it is that a request asks for."""
+"""Which run a request asks for."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from coordinator.view.view import Reporter
 
 @dataclass(frozen=True, slots=True)
 class RunIdentity:
-    """A run by its names.
+    """The names that identify a run.
 
     Args:
-        made_of: what its signature is made of.
-        data: what is known of its data files.
-        sources: the code that was looked at for it.
+        made_of: what its signature is computed from.
+        data: what is known about its data files.
+        sources: the code that was read for it.
     """
 
     run_id: str
@@ -32,11 +32,11 @@ class RunIdentity:
 
     @classmethod
     def find(cls, request: RunRequest, prepared: Prepared, cache: Path, reporter: Reporter) -> RunIdentity:
-        """Reads the code of the steps and what tells data files apart.
+        """Reads the code of the steps, and what distinguishes data files.
 
         Args:
-            cache: the runs that are known.
-            reporter: is told which data files were written to since a run that is known.
+            cache: holds the known runs.
+            reporter: is told which data files were written to since a known run.
         """
         sources = Sources()
         files = data_files(prepared.steps)
@@ -49,5 +49,5 @@ class RunIdentity:
 
     @property
     def signature(self) -> str:
-        """That of the pipeline and its data."""
+        """The signature of the pipeline and its data."""
         return self.data.signature

@@ -1,7 +1,7 @@
-"""The signature that version 0.1 gave a pipeline, so that a run of it that has not come to its end is found and named.
+"""The signature that version 0.1 gave a pipeline, so that an unfinished run of that version is found and named.
 
-Nothing here changes any more. What 0.1 had as the source of its own classes is in a table; of a class that is derived
-from one of these nobody knows it, and no signature is given.
+Nothing here changes any more. A table holds what 0.1 had as the source of its own classes. For a class derived from one
+of these, the source is unknown, and there is no signature.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ _HEAD_BYTES = 64 << 10
 
 
 def signature_0_1(prepared: Prepared, options: Mapping[str, Any]) -> str | None:
-    """32 hex digits; None where they cannot be known."""
+    """32 hex digits; None if they cannot be known."""
     spec = prepared.spec
     try:
         content = {
@@ -154,7 +154,7 @@ def _file_of(target: Any, name: str) -> bytes:
 
 
 def _fingerprint(step: GeneratorStep) -> str:
-    """Of files 0.1 took the time as well."""
+    """0.1 also included the time of a file."""
     files = getattr(step, "_files", None)
     if spec_type(type(step)) not in _SOURCES or files is None:
         return step.fingerprint()

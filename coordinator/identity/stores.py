@@ -16,16 +16,16 @@ from coordinator.identity.request import RunRequest
 from coordinator.runs.run_directory import RunDirectory, RunRecord
 
 OPENING_SECONDS = 10.0
-"""How long a store that cannot be reached is waited for before there is anything to lose."""
+"""How long to wait for an unreachable store while there is nothing to lose yet."""
 EMBEDDED_DELAY = 10.0
-"""Seconds that a released file stays, where the broker is on the same host and writes its AOF every second."""
+"""Seconds that a released file is kept if the broker is on the same host and writes its AOF every second."""
 
 
 class RunStores:
     """The folders of one run, in its run directory and below the URL of `--payloads`.
 
-    Without that URL local workers use the run directory, and all of them are on this host where the broker is an
-    embedded one. Elsewhere a worker of another host may join, as long as nothing that it needs is there.
+    Without that URL, local workers use the run directory. With an embedded broker, all workers are on this host.
+    Otherwise a worker on another host may join, as long as nothing that it needs is there.
     """
 
     def __init__(self, request: RunRequest, directory: RunDirectory, run_id: str, settings: Settings) -> None:
@@ -38,12 +38,12 @@ class RunStores:
         self._before: tuple[str, ...] = ()
 
     def remember(self, record: RunRecord | None) -> None:
-        """What an earlier execution of the run has used; such files may still be needed."""
+        """The folders that an earlier execution of the run used; their files may still be needed."""
         self._before = tuple(record.payloads) if record is not None else ()
 
     @property
     def files(self) -> FileStore | None:
-        """For the coordinator, which looks after other things while a store is away."""
+        """For the coordinator, which has other work to do while a store is unreachable."""
         return FileStore(self._urls[0], tuple(self._urls[1:])) if self._urls else None
 
     @property
@@ -53,12 +53,12 @@ class RunStores:
 
     @property
     def file_delay(self) -> float:
-        """Seconds that a released file stays."""
+        """Seconds that a released file is kept."""
         delay = self._settings.store_delay
         return min(delay, EMBEDDED_DELAY) if self._embedded else delay
 
     def tell(self, options: RunOptions) -> RunOptions:
-        """What workers are told, with these folders."""
+        """The options that workers get, including these folders."""
         of_size = self._in_use is not None or self._embedded
         shared = self._shared
         return replace(
@@ -72,15 +72,15 @@ class RunStores:
 
     @property
     def artifacts(self) -> list[ArtifactStore]:
-        """A run may have been worked on by workers of both kinds."""
+        """A run may have had workers of both kinds."""
         shared = [f"{url}/{ARTIFACTS}" for url in self.recorded]
         return [ArtifactStore(url) for url in (*shared, str(self._directory.artifacts))]
 
     def open(self) -> None:
-        """Makes the folder in use and looks whether it can be used.
+        """Creates the folder in use and checks that it is usable.
 
         Raises:
-            UsageError: it cannot.
+            UsageError: it is not usable.
         """
         if not self._urls:
             return
@@ -91,17 +91,17 @@ class RunStores:
             raise UsageError(f"--payloads: {error}" if self.recorded else str(error)) from error
 
     def remove(self) -> str:
-        """Deletes the folders of a run that needs none any more; returns what stands in the way, if anything does."""
+        """Deletes the folders of a run that no longer needs them; returns the problem, if there is one."""
         problem = ""
         for url in self._urls:
             try:
                 FileStore(url).remove()
             except StoreError as error:
-                problem = f"files that nobody needs are left in {url}, which `pipeline-coordinator rm` deletes: {error}"
+                problem = f"unneeded files remain in {url}; `pipeline-coordinator rm` deletes them: {error}"
         return problem
 
     def start_over(self) -> str:
-        """Deletes what earlier executions have left, see `remove`; the folder in use is empty then, and open."""
+        """Deletes what earlier executions have left, see `remove`; afterwards the folder in use is empty and open."""
         problem = self.remove()
         self._before = ()
         self.open()
@@ -109,12 +109,12 @@ class RunStores:
 
     @property
     def _shared(self) -> str | None:
-        """What all hosts reach: the folder that is named, or else the one that the run had."""
+        """The folder that all hosts can reach: the one in the request, else the one that the run had."""
         return self._given or next(iter(self._before), None)
 
     @property
     def _in_use(self) -> str | None:
-        """Which of these large rows go to: external workers go on with the one that the run had."""
+        """Which of these takes large rows: external workers continue with the one that the run had."""
         return self._given if self._local else self._shared
 
     @property
@@ -130,8 +130,8 @@ class RunStores:
 
 
 def absolute(url: str) -> str:
-    """A path means the same to every process: workers are started in other folders. Raises UsageError for none."""
+    """Makes a path mean the same in every process: workers start elsewhere. Raises UsageError for an empty URL."""
     if not url.strip("/ "):
-        raise UsageError(f"--payloads: '{url}' is no folder; give a path or an fsspec URL")
+        raise UsageError(f"--payloads: '{url}' is not a folder; pass a path or an fsspec URL")
     url = url.rstrip("/")
     return url if "://" in url else str(Path(url).expanduser().absolute())

@@ -1,4 +1,4 @@
-"""How a run ends: the dataset of a complete one, what there is of an incomplete one, and the record of either."""
+"""How a run ends: the dataset of a complete run, the partial results of an incomplete one, and the record of either."""
 
 from __future__ import annotations
 
@@ -44,10 +44,10 @@ PACKAGES = ("penstock", "datasets", "pyarrow")
 
 
 class Ending:
-    """Brings a run to its end and says how that went.
+    """Ends a run and reports the outcome.
 
     Args:
-        prepared: replaced once workers have described steps that this process cannot import.
+        prepared: replaced once workers have described the steps that this process cannot import.
     """
 
     def __init__(
@@ -70,11 +70,11 @@ class Ending:
         self._started = time.monotonic()
 
     def reuse(self, record: RunRecord) -> Outcome:
-        """A run that was complete before: its dataset, at once."""
+        """Returns the dataset of a run that was already complete."""
         dataset = self._directory.path / DATASET
         if not dataset.is_dir():
             raise RunError(f"run '{self._run.run_id}' is complete, but {dataset} is gone; start over with --fresh")
-        self._clear_away()  # the command before may have died here
+        self._clear_away()  # the previous command may have died here
         end_leftover(self._directory.broker)
         shutil.rmtree(self._directory.broker, ignore_errors=True)
         if record.payloads:
@@ -95,11 +95,11 @@ class Ending:
         )
 
     def complete(self, session: Session, tenure: Tenure) -> Outcome:
-        """Makes the dataset of a run whose rows are all on disk.
+        """Builds the dataset of a run whose rows are all on disk.
 
         Raises:
-            Stopped, RunError, OSError: the run is not complete after all, see `incomplete`.
-            Fenced: another coordinator has the run; nothing of it may be touched.
+            Stopped, RunError, OSError: the run is not complete after all; see `incomplete`.
+            Fenced: another coordinator has the run; nothing in it may be touched.
         """
         self._directory.check_lock()
         failed = failed_rows(session)
@@ -127,7 +127,7 @@ class Ending:
         )
         for line in lines_about_keyless(summary):
             tenure.reporter.say(line)
-        # Once the record says so the command does not come here again, and workers would wait for the end for ever.
+        # Once the record says so, the command never gets here again, and workers would wait forever for the end.
         steps = list(session.manager.steps)
         tenure.insist(lambda: tenure.control.finish("complete", steps, self._settings.keep_finished))
         self._directory.update(
@@ -153,23 +153,23 @@ class Ending:
         )
 
     def _clear_away(self) -> None:
-        """A complete run needs nothing but its dataset."""
+        """Deletes everything but the dataset, which is all that a complete run needs."""
         remove_partial(self._directory.path)
         for done in (self._directory.parts, self._directory.artifacts):
             shutil.rmtree(done, ignore_errors=True)
 
     def clear_stores(self) -> None:
-        """Nor its payloads. What cannot be deleted now stays in the record, for `rm`."""
+        """Deletes the payloads as well. What cannot be deleted now stays in the record, for `rm`."""
         if problem := self._stores.remove():
             self._reporter.say(problem)
         elif self._stores.recorded:
             self._directory.update(payloads=[])
 
     def publish(self) -> None:
-        """Puts the dataset of a complete run where the user wants it as well.
+        """Also puts the dataset of a complete run where the user wants it.
 
         Raises:
-            RunError: it cannot be written there. The run is complete all the same.
+            RunError: it cannot be written there. The run is complete nevertheless.
         """
         output, dataset = self._request.output_folder, self._directory.path / DATASET
         if output is None or self._request.dry_run:
@@ -181,14 +181,14 @@ class Ending:
         except OSError as error:
             failures = error.args[0] if isinstance(error, shutil.Error) else [(dataset, output, error.strerror)]
             raise RunError(
-                f"{where} it cannot be copied to {output}: {failures[0][2]}; the same command tries that again, or "
+                f"{where} it cannot be copied to {output}: {failures[0][2]}; rerun the command to try again, or "
                 "choose another --output"
             ) from error
-        except (UsageError, RunError) as error:  # another run was quicker
-            raise RunError(f"{where} it is not copied: {error}") from error
+        except (UsageError, RunError) as error:  # another run got there first
+            raise RunError(f"{where} it was not copied: {error}") from error
 
     def _how(self, session: Session | None, error: Exception) -> tuple[EndStatus, int, str]:
-        """Status, exit code and reason."""
+        """Returns status, exit code and reason."""
         match error:
             case Stopped():
                 return "stopped", EXIT_STOPPED, "it was asked to stop"
@@ -199,14 +199,14 @@ class Ending:
         return "failed", EXIT_FAILED, str(error)
 
     def _why(self, session: Session) -> str:
-        """Why the run is halted; where too many rows failed, also what the first one of them failed of."""
+        """Why the run is halted; if too many rows failed, also why the first of them failed."""
         halt = session.manager.halted
         assert halt is not None
         reason = f"step '{halt.step}': {halt.reason}"
         state = session.manager.steps[halt.step]
         if not state.breaker.tripped and (state.errors or not (state.counts.unwritable or state.lost_everything)):
             return reason
-        return "; the first one: ".join((reason, *self._first_errors([halt.step]).values()))
+        return "; first error: ".join((reason, *self._first_errors([halt.step]).values()))
 
     def _first_errors(self, steps: Iterable[str]) -> dict[str, str]:
         return FailureLog(self._directory.failures).first_errors(steps)
@@ -215,7 +215,7 @@ class Ending:
         """Ends a run that is not complete.
 
         Args:
-            session: shows how far it came; None where it has not begun.
+            session: shows how far it got; None if it has not begun.
             error: what ended it.
         """
         self._directory.check_lock()
@@ -253,7 +253,7 @@ class Ending:
         )
 
     def _spec_text(self) -> str:
-        """As it was written, unless the command line has changed it."""
+        """The spec as it was written, unless the command line has changed it."""
         return spec_text(self.prepared.spec.dump(), "yaml") if self._request.overrides else self.prepared.text
 
     def _known_columns(self) -> Mapping[str, list[str]]:
@@ -262,23 +262,23 @@ class Ending:
 
 
 def lines_about_keyless(summary: DatasetSummary) -> Iterator[str]:
-    """What becomes of dicts without keys, by leaf."""
+    """Says, per leaf, what becomes of dicts without keys."""
     for leaf, paths in summary.keyless.items():
         where = ", ".join(f"'{path}'" for path in paths)
         yield (
-            f"in the rows of '{leaf}' no dict at {where} has a key, and Parquet has no type for {{}}: there is null in "
-            "the dataset instead; give such dicts a key, or make them JSON text, to tell them from None"
+            f"in the rows of '{leaf}', no dict at {where} has a key, and Parquet has no type for {{}}: the dataset "
+            "has null there; to tell such dicts from None, give them a key or turn them into JSON text"
         )
 
 
 def failed_rows(session: Session) -> dict[str, int]:
-    """Rows per step that ended as dead letters, or would where the run is halted; steps without any are left out."""
+    """Rows per step that ended as dead letters, or would have without the halt; steps without any are left out."""
     counted = {name: state.rows_failed for name, state in session.manager.steps.items()}
     return {name: count for name, count in counted.items() if count}
 
 
 def rows_done(session: Session) -> dict[str, int]:
-    """Rows that each step has given."""
+    """Rows that each step has produced."""
     return {name: state.counts.out for name, state in session.manager.steps.items()}
 
 

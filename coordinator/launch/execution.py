@@ -40,7 +40,7 @@ from coordinator.runs.run_directory import RunDirectory, RunRecord
 from coordinator.view.view import Outcome, Reporter
 
 WINDOW = 2
-"""Batches that a worker of a synchronous step has in hand: one that runs, one that is read ahead."""
+"""Batches that a worker of a synchronous step has in hand: one is running, one is read ahead."""
 ASYNC_WINDOW = 32
 
 
@@ -70,13 +70,15 @@ class Execution:
     def prepare(
         cls, request: RunRequest, reporter: Reporter, settings: Settings, prepared: Prepared, cache: Path
     ) -> Execution:
-        """Finds out which run it is that the request asks for, see `RunIdentity.find`; touches nothing."""
+        """Finds out which run the request asks for, see `RunIdentity.find`; touches nothing."""
         run = RunIdentity.find(request, prepared, cache, reporter)
         directory = RunDirectory.of(cache, prepared.spec.name, run.signature)
         return cls(request, reporter, settings, prepared, directory, run)
 
     def run(self) -> Outcome:
-        """Returns how it ended; the run directory is locked meanwhile. Raises Fenced where another process has it."""
+        """Runs it with the run directory locked, and returns how it ended. Raises Fenced if another process has the
+        lock.
+        """
         while True:
             try:
                 if self._request.standby and (ended := self._stand_by()) is not None:
@@ -86,10 +88,10 @@ class Execution:
                 if self._coordinates or self._request.broker is None:
                     raise
                 if not self._request.standby:
-                    raise Fenced(f"{error}; or take over when it is gone: add --standby") from None
+                    raise Fenced(f"{error}; to take over when it is gone, add --standby") from None
 
     def _stand_by(self) -> Outcome | None:
-        """Waits while another process coordinates the run; returns None when it is this one's turn."""
+        """Waits while another process coordinates the run; returns None when this process may run it."""
         assert self._request.broker is not None
         return stand_by(self._request.broker, self._directory, self._run.run_id, self._settings, self._reporter)
 
@@ -98,12 +100,12 @@ class Execution:
             fresh = self._request.fresh
             before = self._last_record()
             if self._directory.is_condemned:
-                self._reporter.say("the removal of an earlier run is finished first: it was cut off")
+                self._reporter.say("finishing the removal of an earlier run first, which was interrupted")
                 fresh = True
             check_copy(self._directory, before)
             self._stores.remember(before)
             if fresh:
-                self._check_here()  # before what is there is given up for it
+                self._check_here()  # before existing results are given up for it
                 if before is not None:
                     earlier = EarlierKeys(self._directory, before, self._run.run_id, self._request.broker)
                     earlier.remove(self._reporter.say)
@@ -134,7 +136,7 @@ class Execution:
             return outcome
 
     def _compare(self, before: RunRecord | None) -> None:
-        """Says what differs from what was done before."""
+        """Says what differs from earlier runs."""
         if before is not None:
             say_what_moved(before, endpoints(self._prepared.steps), self._reporter)
         elif not self._request.fresh and not self._request.dry_run:
@@ -144,7 +146,7 @@ class Execution:
                 self._reporter.say(line)
 
     def _check_here(self) -> None:
-        """Raises UsageError for what this host lacks, where the work is done here."""
+        """Raises UsageError for anything this host lacks, if the work is done here."""
         if self._request.workers == "local":
             check_requirements(self._prepared.requirements())
             check_host(self._prepared, json.loads(self._request.environment.get(SECRETS_VARIABLE, "{}")))
@@ -173,7 +175,7 @@ class Execution:
             return self._coordinate(tenure, host if self._request.workers == "local" else None)
 
     def _ask_workers(self, tenure: Tenure, registration: Registration) -> Outcome | None:
-        """Finds out about the steps that this process cannot import; returns an outcome when the run ends there.
+        """Learns about the steps that this process cannot import; returns an outcome if the run ends there.
 
         Raises:
             SpecError: they show that the pipeline is wrong.
@@ -189,7 +191,7 @@ class Execution:
         return None
 
     def _coordinate(self, tenure: Tenure, host: LocalHost | None) -> Outcome:
-        """Advances the run to its end, whatever end that is; `host` is for local workers."""
+        """Advances the run to its end, whatever that is; `host` is for local workers."""
         coordinator = Coordinator(tenure, self._run_facts(), self._start_command, host)
         tenure.open_run()
         if host is not None:

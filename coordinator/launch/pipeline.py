@@ -1,4 +1,4 @@
-"""A pipeline that is written in Python, and what can be done with it."""
+"""A pipeline written in Python, and what can be done with it."""
 
 from __future__ import annotations
 
@@ -28,22 +28,22 @@ class Pipeline(PipelineGraph):
         >>> distiset = pipeline.run()
 
     Args:
-        name: its runs are found by it; made from the names of the steps if not given.
-        description: what it is for; goes to the dataset's card.
+        name: identifies its runs; derived from the names of the steps if not given.
+        description: what it is for; appears in the dataset card.
         cache_dir: where run directories are; see `coordinator.runs.run_directory.cache_directory`.
-        enable_metadata: keep the column of raw inputs and outputs that tasks write about their rows.
+        enable_metadata: keep the column with the raw inputs and outputs of tasks.
         requirements: packages that every worker must have, such as "vllm>=0.6".
-        load_groups: steps that are loaded together, one group after the other; `run` may give others.
-        on_type_conflict: a value of the dataset that has another type than its column so far fails its row, or makes
-            the column text.
+        load_groups: steps that are loaded together, group after group; `run` may override them.
+        on_type_conflict: what happens when a value has another type than its column: its row fails, or the column
+            becomes text.
 
-    Steps that are made inside of a `with` block of the pipeline belong to it.
+    Steps created inside a `with` block of the pipeline belong to it.
     """
 
     # as data
 
     def dump(self) -> dict[str, Any]:
-        """Plain data that `from_dict` and `pipeline-coordinator run` read; never with a secret in it."""
+        """Plain data that `from_dict` and `pipeline-coordinator run` read; never contains a secret."""
         return {"penstock": {"version": version("penstock")}, **self.spec().dump()}
 
     def save(self, path: str | Path, format: Literal["yaml", "json"] | None = None) -> None:
@@ -58,22 +58,22 @@ class Pipeline(PipelineGraph):
 
     @classmethod
     def from_dict(cls, data: Mapping[str, Any], *, allow: Sequence[str] = ()) -> Self:
-        """The pipeline of a dump of ours, or of one of distilabel's.
+        """Reads a pipeline from a Penstock dump, or from a distilabel dump.
 
         Args:
-            allow: modules that steps may come from, beside built-in steps, installed plugins and those of the current
-                folder; "*" for any.
+            allow: modules that steps may come from, besides built-in steps, installed plugins and modules in the
+                current folder; "*" for any.
 
         Raises:
-            SpecError: it is wrong; says where.
+            SpecError: it is invalid; says where.
         """
         return cls._from_parts(read_dict(data, allow))
 
     @classmethod
     def from_file(cls, path: str | Path, *, allow: Sequence[str] = ()) -> Self:
-        """The pipeline of a YAML or JSON file, or of a URL of one; see `from_dict`.
+        """Reads a pipeline from a YAML or JSON file, or from the URL of one; see `from_dict`.
 
-        Modules beside a file may be imported, those beside a URL may not.
+        Modules next to a file may be imported; those next to a URL may not.
         """
         return cls._from_parts(read_file(str(path), allow))
 
@@ -114,7 +114,7 @@ class Pipeline(PipelineGraph):
 
     @property
     def signature(self) -> str:
-        """What makes two runs the same run: 32 hex digits over the steps, their code, parameters, data and edges."""
+        """What makes two runs the same: 32 hex digits over the steps, their code, parameters, data and edges."""
         prepared = self.prepare()
         return run_signature(prepared.spec, prepared.steps, prepared.routing, {})
 
@@ -131,7 +131,7 @@ class Pipeline(PipelineGraph):
         return prepare_pipeline(self, ProgramRequest(load_groups=load_groups)).plan.load_stages
 
     def draw(self, path: str | Path | None = None) -> str:
-        """The graph as text; with a path, also as a picture (SVG), made without a network."""
+        """The graph as text; given a path, also as an SVG picture, made without network access."""
         from coordinator.view.graph_drawing import draw_text
 
         if path is not None:
@@ -139,7 +139,7 @@ class Pipeline(PipelineGraph):
         return draw_text(self.prepare().plan)
 
     def _repr_svg_(self) -> str:
-        """What a notebook shows."""
+        """What a notebook displays."""
         from coordinator.view.graph_svg import draw_svg
 
         types = {name: type(step).__name__ for name, step in self._steps.items()}
@@ -149,17 +149,16 @@ class Pipeline(PipelineGraph):
 
     @asked_with(ProgramRequest)
     def run(self, request: ProgramRequest) -> Distiset:
-        """Runs the pipeline to its dataset, or resumes a run of it that did not end, or returns the dataset of one that
-        did.
+        """Runs the pipeline to its dataset, resumes an unfinished run of it, or returns the dataset of a complete one.
 
-        Without a broker it starts one of its own, and ends it again.
+        Without a broker, it starts one and shuts it down at the end.
 
         Returns:
-            One DatasetDict per leaf. Rows that failed are not among them; `distiset.failed` counts them per step.
+            One DatasetDict per leaf. Failed rows are not included; `distiset.failed` counts them per step.
 
         Raises:
-            UsageError: something is wrong with the pipeline or the arguments; nothing was started.
-            RunFailed: the run did not come to its end; `report` says how far it is. The same call resumes it.
+            UsageError: the pipeline or an argument is wrong; nothing was started.
+            RunFailed: the run did not complete; `report` says how far it got. The same call resumes it.
             RunStopped: it was asked to stop (Ctrl-C, SIGTERM, `pipeline-coordinator stop`).
             Fenced: another process is running it.
         """
@@ -176,7 +175,7 @@ class Pipeline(PipelineGraph):
         dataset: Any = None,
         progress: bool = True,
     ) -> Distiset:
-        """Sends one batch through every step and keeps nothing but what it returns.
+        """Sends one batch through every step and keeps nothing but the returned rows.
 
         Args:
             batch_size: rows that each generator makes.

@@ -1,4 +1,4 @@
-"""The steps of a pipeline that is written in Python, and their connections."""
+"""The steps of a pipeline written in Python, and their connections."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ LONGEST_NAME = 64
 
 
 class PipelineGraph:
-    """A pipeline as it is written, and as data; what `Pipeline` does with it builds on that."""
+    """A pipeline as it is written, and as data; `Pipeline` builds on it."""
 
     __hash__ = None  # type: ignore[assignment]
 
@@ -59,40 +59,40 @@ class PipelineGraph:
         current_graph.reset(self._entered.pop())
 
     def unused_name(self, base: str) -> str:
-        """`base` and the first number that makes it a name of its own."""
+        """`base` and the first number that makes the name unique."""
         number = 0
         while f"{base}_{number}" in self._steps:
             number += 1
         return f"{base}_{number}"
 
     def add_step(self, step: BaseStep) -> None:
-        """Makes a step part of the pipeline; one that is made inside of its `with` block is so already.
+        """Adds a step to the pipeline; a step created inside its `with` block is part of it already.
 
         Raises:
             UsageError: another step has its name, or it belongs to another pipeline.
         """
         if step.graph is not None and step.graph is not self:
-            raise UsageError(f"step '{step.name}' belongs to another pipeline: make one for each of them")
+            raise UsageError(f"step '{step.name}' belongs to another pipeline: create one step for each pipeline")
         if self._steps.setdefault(step.name, step) is not step:
-            raise UsageError(f"a step with the name '{step.name}' is there already: give one of them another name")
+            raise UsageError(f"there already is a step named '{step.name}': rename one of them")
         self._after.setdefault(step.name, [])
         step._graph = self
 
     def add_edge(self, source: BaseStep, target: BaseStep) -> None:
-        """Lets `target` take the rows of `source`; written `source >> target`.
+        """Sends the rows of `source` to `target`; written `source >> target`.
 
         Raises:
-            UsageError: a step that is not of this pipeline, a second edge, or one that would close a cycle.
+            UsageError: a step is not in this pipeline, or the edge is there already or would close a cycle.
         """
         for step in (source, target):
             if self._steps.get(step.name) is not step:
                 raise UsageError(
-                    f"step '{step.name}' is not of the pipeline of the step it is connected with: make it inside of "
-                    "the same 'with Pipeline(...):', or give it to add_step first"
+                    f"step '{step.name}' is not in the pipeline of the step it is connected with: create it inside "
+                    "the same 'with Pipeline(...):', or pass it to add_step first"
                 )
         before = self._after[target.name]
         if source.name in before:
-            raise UsageError(f"step '{target.name}' comes after '{source.name}' already; connect them once")
+            raise UsageError(f"step '{target.name}' already comes after '{source.name}'; connect them only once")
         try:
             TopologicalSorter({**self._after, target.name: [*before, source.name]}).prepare()
         except CycleError as error:
@@ -103,17 +103,17 @@ class PipelineGraph:
         before.append(source.name)
 
     def add_routing(self, source: BaseStep, function: RoutingBatchFunction) -> None:
-        """Has each batch of `source` go to those successors that `function` chooses; `source >> function >> [a, b]`.
+        """Sends each batch of `source` to the successors chosen by `function`; written `source >> function >> [a, b]`.
 
         Raises:
-            UsageError: the step has a routing function already.
+            UsageError: the step already has a routing function.
         """
         if self._routing.setdefault(source.name, function) is not function:
-            raise UsageError(f"step '{source.name}' has a routing batch function already; it can have one")
+            raise UsageError(f"step '{source.name}' already has a routing batch function; it can have only one")
 
     @property
     def name(self) -> str:
-        """As given, or made from the names of the steps."""
+        """The given name, or one derived from the names of the steps."""
         return self._name or "_".join(["pipeline", *self._steps])[:LONGEST_NAME].rstrip("_-")
 
     @property
@@ -128,11 +128,11 @@ class PipelineGraph:
         return f"Pipeline({self.name!r}: {', '.join(self._steps) or 'no steps'})"
 
     def spec(self, load_groups: LoadGroups | None = None) -> PipelineSpec:
-        """The pipeline as data; relative paths are taken to start in the current folder.
+        """The pipeline as data; relative paths start in the current folder.
 
         Raises:
-            UsageError: a class or a function that no worker can import, or a parameter that no file can hold.
-            SpecFault: a name that is not usable, or a secret in plain text.
+            UsageError: a class or function that no worker can import, or a parameter that cannot be written to a file.
+            SpecFault: an unusable name, or a secret in plain text.
         """
         data: dict[str, Any] = {
             "name": self.name,

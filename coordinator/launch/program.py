@@ -1,4 +1,4 @@
-"""A run that a Python program starts: from a Pipeline to its Distiset, or to an exception."""
+"""A run started by a Python program: from a Pipeline to its Distiset, or to an exception."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
 DATASET_STEP = "load_dataset"
 """Name of the generator step that `run(dataset=...)` puts in front."""
 SECRET_LENGTH = 8
-"""Characters of an exported secret that is looked for in a command line; a shorter one may be a word of it."""
+"""Minimum length of an exported secret to look for in a command line; a shorter one may be an ordinary word of it."""
 
 logger = logging.getLogger("penstock")
 
@@ -61,7 +61,7 @@ def run_pipeline(pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch
     if request.workers == "external":
         _check_external(prepared, broker, secrets)
     if broker is not None:
-        Connection(broker).close()  # connects to nothing: it is the URL that is looked at
+        Connection(broker).close()  # connects to nothing: only checks the URL
     with ExitStack() as stack:
         cache = cache_directory(pipeline.cache_dir)
         if dry:
@@ -90,12 +90,12 @@ def run_pipeline(pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch
 def prepare_pipeline(
     pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch_size: int | None = None, *, to_run: bool = False
 ) -> Prepared:
-    """Builds and validates a pipeline, as a worker will build its steps: from the spec.
+    """Builds and validates a pipeline as a worker builds its steps: from the spec.
 
     Raises:
         SpecError: it cannot run; says why.
     """
-    token = current_graph.set(None)  # what is built here is not to join a pipeline that is being written
+    token = current_graph.set(None)  # what is built here must not join a pipeline that is being written
     try:
         loaded = _loaded(pipeline, request, dry_run_batch_size)
         return prepare_loaded(loaded, _modules(loaded.spec.dump()), to_run=to_run)
@@ -117,7 +117,7 @@ def _loaded(pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch_size
 
 
 def _put_in_front(data: dict[str, Any], pipeline: PipelineGraph, request: ProgramRequest) -> None:
-    """Makes the rows of `dataset` the input of every step that has none."""
+    """Makes the rows of `dataset` the input of every step without a predecessor."""
     from common.building.dump import dump_step
     from common.steps import make_generator_step
 
@@ -126,7 +126,7 @@ def _put_in_front(data: dict[str, Any], pipeline: PipelineGraph, request: Progra
         name for name, step in pipeline.steps.items() if step.kind != "generator" and not steps[name].get("after")
     ]
     if not waiting:
-        raise UsageError("run(dataset=...) is for steps without a predecessor, and each step of this pipeline has one")
+        raise UsageError("run(dataset=...) is for steps without a predecessor, and every step of this pipeline has one")
     generator = make_generator_step(request.dataset, batch_size=request.dataset_batch_size)
     name = pipeline.unused_name(DATASET_STEP)
     for step in waiting:
@@ -135,7 +135,7 @@ def _put_in_front(data: dict[str, Any], pipeline: PipelineGraph, request: Progra
 
 
 def _modules(value: Any) -> tuple[str, ...]:
-    """The modules of every class and function that a spec names: the program itself has them already."""
+    """The modules of every class and function that a spec names: the program has imported them already."""
     found: set[str] = set()
     waiting = [value]
     while waiting:
@@ -174,25 +174,25 @@ def _check_external(prepared: Prepared, broker: str | None, secrets: Mapping[str
         raise UsageError("external workers need a broker that they can reach: run(broker=URL, workers='external')")
     if (script := script_module()) and script in prepared.allow:
         raise UsageError(
-            f"a class or a function of this pipeline is defined in the script '{script}.py', where external workers "
-            "cannot import it: move it into a module that is installed on their hosts"
+            f"a class or function of this pipeline is defined in the script '{script}.py', where external workers "
+            "cannot import it: move it to a module that is installed on their hosts"
         )
     if secrets:
         raise UsageError(
-            f"'{next(iter(secrets))}' is a secret, which never goes through the broker: leave it out here and "
-            "export it where the workers run (api_key_env says in which variable)"
+            f"'{next(iter(secrets))}' is a secret, and secrets never go through the broker: leave it out here and "
+            "export it where the workers run (api_key_env names the variable)"
         )
 
 
 def _environment(secrets: Mapping[str, str]) -> dict[str, str]:
-    """Local workers import from where this program does."""
+    """Local workers import from the same places as this program."""
     path = [str(Path(entry or ".").resolve()) for entry in sys.path]
     environment = {"PYTHONPATH": os.pathsep.join(dict.fromkeys(path))}
     return {**environment, SECRETS_VARIABLE: json.dumps(dict(secrets))} if secrets else environment
 
 
 def _command(secrets: Collection[str]) -> str:
-    """What a user types to go on: it is printed, and kept beside the rows of a run that is not complete."""
+    """What a user types to resume: it is printed, and kept beside the rows of an incomplete run."""
     if not script_module() or not sys.argv[0]:
         return "the same call of run()"
     exported = [
@@ -216,20 +216,20 @@ def _raise_if_incomplete(outcome: Outcome) -> None:
     rows = sum(outcome.rows.values())
     kept = f"; {rows} rows are done, see {outcome.partial}" if outcome.partial else ""
     reason = printable(outcome.reason)
-    message = f"run '{outcome.run_id}' is {outcome.status}: {reason}{kept}; the same call goes on with it"
+    message = f"run '{outcome.run_id}' is {outcome.status}: {reason}{kept}; repeat the call to resume"
     raise (RunStopped if outcome.status == "stopped" else RunFailed)(message, outcome)
 
 
 class LoggingReporter(Reporter):
-    """For `progress=False`: what is worth a line goes to the logger "penstock"."""
+    """For `progress=False`: noteworthy messages go to the logger "penstock"."""
 
     def update(self, view: RunView) -> None:
-        """Nothing: it is called several times a second."""
+        """Does nothing: it is called several times per second."""
 
     def say(self, line: str) -> None:
-        """A warning, or what is waited for."""
+        """Logs a warning, or what the run waits for."""
         logger.warning("%s", printable(line))
 
     def finish(self, outcome: Outcome) -> None:
-        """How the run ended."""
+        """Logs how the run ended."""
         logger.info("run '%s' is %s: %s", outcome.run_id, outcome.status, dict(outcome.rows))

@@ -25,21 +25,21 @@ __all__ = ["RunRequest", "execute"]
 
 
 def execute(request: RunRequest, reporter: Reporter) -> Outcome:
-    """Runs the pipeline, or goes on with it, or returns what it gave before.
+    """Runs the pipeline, resumes it, or returns its earlier result.
 
     Raises:
-        UsageError: something is wrong with the request; nothing was started.
+        UsageError: the request is wrong; nothing was started.
         Fenced: another coordinator has the run.
-        RunError: the run could not be begun; one that ends later is an outcome.
+        RunError: the run could not be started; if it ends later, that is an outcome.
     """
     settings = Settings.from_environment()
     assert request.spec is not None, "a command names a file"
     prepared = prepare(request.spec, request.overrides, request.allow, external=request.workers == "external")
     check_output(request, prepared.spec.name)
     if request.broker is not None:
-        Connection(request.broker).close()  # connects to nothing: it is the URL that is looked at
+        Connection(request.broker).close()  # connects to nothing: only checks the URL
     if request.workers == "external" and request.broker is None:
-        raise UsageError("external workers need a broker that they can reach: give --broker URL")
+        raise UsageError("external workers need a broker that they can reach: pass --broker URL")
     if request.run_id is not None:
         check_run_id(request.run_id)
     check_standby(request)
@@ -50,14 +50,14 @@ def execute(request: RunRequest, reporter: Reporter) -> Outcome:
             cache = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="penstock-dry-")))
         outcome = Execution.prepare(request, reporter, settings, prepared, cache_directory(cache)).run()
     if request.dry_run:
-        return replace(outcome, dataset=None, run_directory=None)  # nothing of it is left
+        return replace(outcome, dataset=None, run_directory=None)  # nothing of it remains
     if request.push_to_hub is not None and outcome.status == "complete":
         return _pushed(outcome, request.push_to_hub, request.private, reporter)
     return outcome
 
 
 def check_output(request: RunRequest, pipeline: str) -> None:
-    """Raises UsageError where the dataset may not be put where it shall go."""
+    """Raises UsageError if the dataset must not be put where the request wants it."""
     if (output := request.output_folder) is not None:
         check_name(output)
         DatasetPlace(output, pipeline, request.overwrite).check()
@@ -66,17 +66,19 @@ def check_output(request: RunRequest, pipeline: str) -> None:
 
 
 def check_standby(request: RunRequest) -> None:
-    """Raises UsageError where there is nothing that a standby could take over."""
+    """Raises UsageError if there is nothing that a standby could take over."""
     if not request.standby:
         return
     if request.broker is None:
         raise UsageError(
             "--standby takes over a run whose coordinator has died, and an embedded broker ends with its coordinator: "
-            "give --broker URL"
+            "pass --broker URL"
         )
     for given, option in ((request.fresh, "--fresh"), (request.dry_run, "--dry-run")):
         if given:
-            raise UsageError(f"--standby goes on with a run of another process, {option} begins one: leave one out")
+            raise UsageError(
+                f"--standby takes over a run from another process, and {option} starts one: leave one of them out"
+            )
 
 
 def _check_push(request: RunRequest) -> None:
@@ -85,16 +87,16 @@ def _check_push(request: RunRequest) -> None:
     if request.push_to_hub is None:
         return
     if request.dry_run:
-        raise UsageError("a dry run keeps nothing, so that there is nothing for --push-to-hub: leave one of them out")
+        raise UsageError("a dry run keeps nothing, so there is nothing for --push-to-hub: leave one of them out")
     check_push(request.push_to_hub)
 
 
 def _pushed(outcome: Outcome, repo_id: str, private: bool, reporter: Reporter) -> Outcome:
-    """The run is complete, and its dataset is there, whatever comes of the push."""
+    """The run is complete and its dataset exists, whatever becomes of the push."""
     from huggingface_hub.utils import disable_progress_bars  # type: ignore[attr-defined]
 
     assert outcome.dataset is not None
-    disable_progress_bars()  # they would be drawn across the progress of the run
+    disable_progress_bars()  # they would be drawn over the progress of the run
     reporter.say(f"pushing the dataset to {repo_id}")
     log = outcome.run_directory / LOG if outcome.run_directory is not None else None
     extras: dict[str, Path | bytes] = {LOG: log} if log is not None and log.is_file() else {}

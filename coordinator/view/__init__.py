@@ -1,1 +1,1 @@
-"""What a run looks like now, and how that is shown."""
+"""What a run looks like now, and how to show it."""

@@ -14,7 +14,7 @@ WIDTH_OF_A_FILE = 160
 
 
 def make_console() -> Console:
-    """Standard output. What goes to a file or a pipe is not folded to the width of a terminal that is not there."""
+    """Standard output. Output to a file or a pipe is not wrapped to the width of a terminal."""
     from rich.console import Console
 
     console = Console()
@@ -24,7 +24,7 @@ def make_console() -> Console:
 
 
 def show(renderable: RenderableType, console: Console | None = None) -> None:
-    """Prints something of rich's, without the spaces with which it fills lines up."""
+    """Prints a rich renderable without the spaces that rich pads lines with."""
     from coordinator.view.printable import Printable
 
     console = console or make_console()

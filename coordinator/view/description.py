@@ -1,4 +1,4 @@
-"""What `info` says of a pipeline: its graph, and each step with its parameters."""
+"""What `info` says about a pipeline: its graph, and each step with its parameters."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from coordinator.view.graph_drawing import draw_graph
 
 SHOWN_VALUE = 60
 RUNTIME_MARK = "*"
-MISSING = "to be given"
+MISSING = "required"
 
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """A parameter of a step or of something in it.
+    """A parameter of a step or of something inside it.
 
     Args:
         name: as `--set` takes it, without the step: `llm.model`.
-        value: as text; empty where the default applies.
-        default: as text; empty where there is none: it must be given.
-        runtime: is it a runtime parameter?
+        value: as text; empty if the default applies.
+        default: as text; empty if there is none and the parameter is required.
+        runtime: whether it is a runtime parameter.
     """
 
     name: str
@@ -60,16 +60,14 @@ def describe(prepared: Prepared) -> Group:
     ]
     for name in plan.steps:
         parts += [_heading(prepared, name), Padding(_step(prepared, name, columns[name]), (0, 0, 1, 2))]
-    parts.append(Text("Every step has these parameters as well:"))
+    parts.append(Text("Every step also has these parameters:"))
     parts.append(Padding(_parameter_table(list(_common_parameters())), (0, 0, 1, 2)))
-    parts.append(
-        Text(f"{RUNTIME_MARK} is a runtime parameter; any parameter is set by: run SPEC --set STEP.PARAM=VALUE")
-    )
+    parts.append(Text(f"{RUNTIME_MARK} is a runtime parameter; to set any parameter: run SPEC --set STEP.PARAM=VALUE"))
     return Group(*parts)
 
 
 def _stages(plan: Plan) -> list[RenderableType]:
-    """What is loaded together, where that is not everything."""
+    """Which steps are loaded together, unless all of them are."""
     if len(plan.stages) == 1:
         return []
     stages = Table.grid(padding=(0, 2, 0, 0))
@@ -77,11 +75,11 @@ def _stages(plan: Plan) -> list[RenderableType]:
     stages.add_column()
     for number, stage in enumerate(plan.stages, 1):
         stages.add_row(f"stage {number}", ", ".join(stage))
-    return [Text("Its steps are loaded in stages, one after the other:"), Padding(stages, (0, 0, 1, 2))]
+    return [Text("Its steps are loaded in stages, one after another:"), Padding(stages, (0, 0, 1, 2))]
 
 
 def parameters(model: BaseModel, given: Mapping[str, Any], prefix: str = "") -> Iterator[Parameter]:
-    """The parameters of a built step, those of what is inside it (an LLM) as well.
+    """The parameters of a built step, including those of what is inside it (an LLM).
 
     Args:
         given: what the spec says.
@@ -169,7 +167,7 @@ def _step(prepared: Prepared, name: str, leaving: set[str] | None) -> Group:
             facts.add_row(what, words)
     lines: list[RenderableType] = []
     if name in prepared.undescribed:
-        facts.add_row("class", f"can only be checked by a worker of it: {prepared.undescribed[name]}")
+        facts.add_row("class", f"can only be checked by one of its workers: {prepared.undescribed[name]}")
         found = [Parameter(parameter, _shown(value), "", False, "") for parameter, value in given.items()]
         return Group(facts, Text(), _parameter_table(found)) if found else Group(facts)
     if purpose := (inspect.getdoc(type(step)) or "").split("\n\n")[0]:

@@ -1,4 +1,4 @@
-"""A pipeline's graph as text: a line for each chain of steps, a branch for each way that the rows part."""
+"""A pipeline's graph as text: a line for each chain of steps, a branch wherever the rows split."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def draw_graph(plan: Plan) -> Group:
 
 
 def draw_text(plan: Plan) -> str:
-    """The same without colours, as plain lines."""
+    """The same as plain lines, without colours."""
     console = Console(width=WIDTH, color_system=None, file=io.StringIO())
     with console.capture() as capture:
         console.print(draw_graph(plan))
@@ -34,7 +34,7 @@ def draw_text(plan: Plan) -> str:
 
 
 def _draw(plan: Plan, name: str, tree: Tree, arrived: dict[str, int]) -> None:
-    """Draws the chain that begins with `name`, and below it what comes after its end."""
+    """Draws the chain that begins with `name`, and below it what follows its end."""
     chain = Text(overflow="fold")
     while True:
         chain.append_text(_label(plan, name))
@@ -50,7 +50,7 @@ def _draw(plan: Plan, name: str, tree: Tree, arrived: dict[str, int]) -> None:
             after = ()
             break
     branch = tree.add(chain)
-    # In the order of the spec, and each only when all that leads to it has been drawn.
+    # In the order of the spec, each only after everything that leads to it.
     for successor in after:
         if arrived[successor] == len(plan.steps[successor].predecessors):
             _draw(plan, successor, branch, arrived)

@@ -1,4 +1,4 @@
-"""Where the steps of a pipeline stand in a picture: a row per trophic level, few crossings. Pure."""
+"""The places of a pipeline's steps in a picture: one row per trophic level, few crossings. Pure."""
 
 from __future__ import annotations
 
@@ -8,19 +8,19 @@ from dataclasses import dataclass
 from coordinator.plan.plan import Plan
 
 SWEEPS = 4
-"""Times that each row is ordered by the rows around it; more of them change pictures hardly ever."""
+"""How often each row is ordered by its neighbouring rows; more passes hardly ever change a picture."""
 
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Row from the top and column from the left, each from 0. A row with fewer steps is centred."""
+    """Row from the top and column from the left, both from 0. A row with fewer steps is centred."""
 
     row: int
     column: float
 
 
 def lay_out(plan: Plan) -> dict[str, Place]:
-    """The place of each step, such that no step stands above one that comes before it."""
+    """The place of each step; no step stands above one of its predecessors."""
     rows = _levels(plan)
     for sweep in range(SWEEPS):
         downward = sweep % 2 == 0
@@ -47,7 +47,7 @@ def _levels(plan: Plan) -> list[list[str]]:
 
 
 def _ordered(row: Sequence[str], neighbours: Mapping[str, Sequence[str]], column: Mapping[str, int]) -> list[str]:
-    """By the mean column of the neighbours; a step without any stays where it is."""
+    """Orders a row by the mean column of each step's neighbours; a step without neighbours stays where it is."""
 
     def middle(name: str) -> float:
         near = neighbours[name]

@@ -1,4 +1,4 @@
-"""A pipeline's graph as a picture: a box per step, from generator steps at the top to leaves at the bottom."""
+"""A pipeline's graph as a picture: one box per step, from generator steps at the top to leaves at the bottom."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from coordinator.view.graph_layout import Place, lay_out
 BOX_HEIGHT = 44.0
 LEAST_WIDTH = 120.0
 GAP = (28.0, 44.0)
-"""Between boxes, across and down."""
+"""Space between boxes, across and down."""
 MARGIN = 20.0
 CHARACTER_WIDTH = 7.4
 COLOURS = {"generator": "#d7ebd9", "step": "#dbe7f6", "global": "#f3e3c8"}
@@ -25,10 +25,10 @@ STYLE = """
 
 
 def draw_svg(plan: Plan, types: Mapping[str, str], routing: Mapping[str, str]) -> str:
-    """A whole SVG document.
+    """A complete SVG document.
 
     Args:
-        types: step -> what its class is called.
+        types: step -> name of its class.
         routing: routing step -> name of its function; its edges are dashed.
     """
     places = lay_out(plan)

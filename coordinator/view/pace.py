@@ -1,4 +1,4 @@
-"""How fast a run goes: rows per second of each step, and how long it may take still."""
+"""How fast a run goes: rows per second of each step, and the estimated time left."""
 
 from __future__ import annotations
 
@@ -8,12 +8,12 @@ from dataclasses import dataclass, replace
 from coordinator.view.view import RunView
 
 NOW_SECONDS = 10.0
-"""The rate that is shown is that of the last seconds..."""
+"""The displayed rate covers the last few seconds..."""
 TREND_SECONDS = 60.0
-"""...and the time that is left is judged by a longer one, since batches come in lumps."""
+"""...and the time left is estimated over a longer period, since batches come in lumps."""
 SAMPLE_SECONDS = 0.9
 LEAST_SECONDS = 3.0
-"""No rate is told before this much time has been seen."""
+"""No rate is reported before this much time has been observed."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,13 +24,13 @@ class _Sample:
 
 
 class Pace:
-    """Remembers the views of the last minute. What a resumed run had done before the first one is no speed."""
+    """Remembers the views of the last minute. What a resumed run did before them does not count as speed."""
 
     def __init__(self) -> None:
         self._samples: deque[_Sample] = deque()
 
     def see(self, view: RunView) -> RunView:
-        """`view`, which is later than every view before, with the speed of its steps and the time that is left."""
+        """Returns `view` with the speed of its steps and the time left. Views must be passed in order of time."""
         now = _Sample(
             view.elapsed,
             {step.name: step.rows_out for step in view.steps},
@@ -68,7 +68,7 @@ class Pace:
         return longest or None
 
     def _since(self, time: float, now: _Sample) -> _Sample | None:
-        """The oldest sample that was taken at `time` or after, if enough time has passed since."""
+        """The oldest sample taken at `time` or later, if enough time has passed since."""
         for sample in self._samples:
             if sample.elapsed >= time:
                 return sample if now.elapsed - sample.elapsed >= LEAST_SECONDS else None

@@ -1,4 +1,4 @@
-"""What rich draws of text from elsewhere, safe for a terminal; of the text itself see `common/words/printable.py`."""
+"""Makes what rich draws from foreign text safe for a terminal; for the text itself, see `common/words/printable.py`."""
 
 from __future__ import annotations
 
@@ -9,13 +9,13 @@ from common.words.printable import printable
 
 
 class Printable:
-    """Anything that rich draws, in which nothing but rich itself gives orders to the terminal."""
+    """Anything that rich draws, with only rich's own control codes for the terminal."""
 
     def __init__(self, drawn: RenderableType) -> None:
         self._drawn = drawn
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
-        """What rich asks for."""
+        """The method that rich calls."""
         for segment in console.render(self._drawn, options):
             if segment.control or segment.text == "\n":
                 yield segment

@@ -1,4 +1,4 @@
-"""Shows a run to a person: a table that is drawn anew on a terminal, plain lines anywhere else."""
+"""Shows a run to a person: a table that is redrawn on a terminal, plain lines anywhere else."""
 
 from __future__ import annotations
 
@@ -24,10 +24,10 @@ STEPS_IN_A_LINE = 6
 
 
 def make_reporter(console: Console, command: str = "") -> ConsoleReporter:
-    """The reporter that suits the console; to be used in a `with`, so that the terminal is whole after an error.
+    """The reporter that suits the console. Use it in a `with` block, so that the terminal is restored after an error.
 
     Args:
-        command: goes on with the run if it ends early; said in the end.
+        command: resumes the run if it ends early; shown at the end.
     """
     if console.is_terminal and not console.is_dumb_terminal:
         return LiveReporter(console, command)
@@ -35,7 +35,7 @@ def make_reporter(console: Console, command: str = "") -> ConsoleReporter:
 
 
 class ConsoleReporter(ABC):
-    """What both reporters do; see `coordinator.view.view.Reporter`."""
+    """What both reporters share; see `coordinator.view.view.Reporter`."""
 
     def __init__(self, console: Console, command: str = "") -> None:
         self._console = console
@@ -43,11 +43,11 @@ class ConsoleReporter(ABC):
 
     @abstractmethod
     def update(self, view: RunView) -> None:
-        """Shows the run as it is now, if it is time."""
+        """Shows the run as it is now, if an update is due."""
 
     def say(self, line: str) -> None:
-        """Prints a line, at once."""
-        # Indented from the second line on: nothing that comes from elsewhere looks like a line of our own.
+        """Prints a line at once."""
+        # Indented from the second line on, so that foreign text cannot pass for a line of Penstock's own.
         self._print(Text("\n    ".join(printable(line).split("\n"))))
 
     def finish(self, outcome: Outcome) -> None:
@@ -57,10 +57,10 @@ class ConsoleReporter(ABC):
 
     @abstractmethod
     def close(self) -> None:
-        """Leaves the terminal as it was found; may be called again."""
+        """Restores the terminal; may be called again."""
 
     def _print(self, *lines: Text) -> None:
-        # Not wrapped at the edge: commands and paths are to be copied whole.
+        # Not wrapped at the edge: commands and paths must stay whole to be copied.
         for line in lines:
             self._console.print(Printable(line), soft_wrap=True, highlight=False, markup=False)
 
@@ -74,7 +74,7 @@ class ConsoleReporter(ABC):
 
 
 class LiveReporter(ConsoleReporter):
-    """A table at the lower end of the terminal; what is said appears above it."""
+    """A table at the bottom of the terminal; messages appear above it."""
 
     def __init__(self, console: Console, command: str = "") -> None:
         super().__init__(console, command)
@@ -82,16 +82,16 @@ class LiveReporter(ConsoleReporter):
         self._live: Live | None = None
 
     def update(self, view: RunView) -> None:
-        """Notes the run; a thread of its own draws it, at most 4 times per second."""
+        """Stores the view; a separate thread draws it, at most 4 times per second."""
         self._shown = view
         if self._live is None:
             self._live = Live(get_renderable=self._table, console=self._console, refresh_per_second=REDRAWS_PER_SECOND)
             self._live.start()
-            # Live hides the cursor; whoever is killed now could not bring it back.
+            # Live hides the cursor, and a process that is killed could not bring it back.
             self._console.show_cursor(True)
 
     def close(self) -> None:
-        """Draws the table a last time and leaves it there."""
+        """Draws the table one last time and leaves it there."""
         live, self._live = self._live, None
         if live is not None:
             live.stop()
@@ -103,7 +103,7 @@ class LiveReporter(ConsoleReporter):
 
 
 class PlainReporter(ConsoleReporter):
-    """A line every 5 seconds, if anything has changed; no colours, nothing that moves the cursor."""
+    """A line every 5 seconds if anything has changed; no colours, and nothing that moves the cursor."""
 
     def __init__(self, console: Console, command: str = "") -> None:
         super().__init__(console, command)
@@ -111,7 +111,7 @@ class PlainReporter(ConsoleReporter):
         self._printed = ""
 
     def update(self, view: RunView) -> None:
-        """Prints a line, if 5 seconds of the run have passed since the last one."""
+        """Prints a line if 5 seconds of the run have passed since the last one."""
         if view.elapsed - self._printed_at < LINE_SECONDS:
             return
         line = _progress_line(view)
@@ -120,7 +120,7 @@ class PlainReporter(ConsoleReporter):
             self._printed_at, self._printed = view.elapsed, line
 
     def close(self) -> None:
-        """Nothing is open."""
+        """Does nothing: nothing is open."""
 
     def _print(self, *lines: Text) -> None:
         super()._print(*(Text(line.plain) for line in lines))
@@ -139,7 +139,7 @@ def _step_words(step: StepView) -> str:
 
 
 def _telling(steps: Sequence[StepView]) -> tuple[Sequence[StepView], str]:
-    """The steps to name in a line, and the others in words."""
+    """The steps to name in a line, and a summary of the others."""
     if len(steps) <= STEPS_IN_A_LINE:
         return steps, ""
     active = [step for step in steps if step.is_active][:STEPS_IN_A_LINE]

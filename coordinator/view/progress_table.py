@@ -1,4 +1,4 @@
-"""The progress of a run as a table that fits the terminal it is shown on."""
+"""The progress of a run as a table that fits its terminal."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from common.words.wording import about, count, duration, size
 from coordinator.view.view import RunView, StepView
 
 LINES_AROUND = 6
-"""Lines beside the steps: header, blank, names of the columns, what is left out, footer, the cursor's."""
+"""Lines besides the steps: header, blank, column names, what is left out, footer, and the cursor's line."""
 FEWEST_STEPS = 3
 GAP = 2
 SHORTEST_NAME, LONGEST_NAME = 8, 30
@@ -22,7 +22,7 @@ SHORTEST_NAME, LONGEST_NAME = 8, 30
 
 @dataclass(frozen=True, slots=True)
 class _Column:
-    """A column. On a narrow terminal those with the highest `spare` are left out first; None: never."""
+    """A column. On a narrow terminal, those with the highest `spare` are left out first; None means never."""
 
     title: str
     width: int
@@ -43,7 +43,7 @@ _COLUMNS = (
 
 
 def progress_table(view: RunView, width: int, height: int) -> Group:
-    """The run in at most `height` lines of at most `width` characters, though at least three steps are shown."""
+    """The run in at most `height` lines of at most `width` characters; at least three steps are always shown."""
     shown, hidden = _chosen(view.steps, max(height - LINES_AROUND, FEWEST_STEPS))
     columns, room = _fitting(width, max((len(step.name) for step in view.steps), default=0))
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
@@ -64,7 +64,7 @@ def progress_table(view: RunView, width: int, height: int) -> Group:
 
 
 def _fitting(width: int, longest_name: int) -> tuple[list[_Column], int]:
-    """The columns that there is room for beside the names of the steps, and the room that is left for these."""
+    """The columns that fit beside the step names, and the width left for the names."""
     columns = list(_COLUMNS)
     while True:
         room = width - sum(column.width + GAP for column in columns) - GAP
@@ -75,7 +75,7 @@ def _fitting(width: int, longest_name: int) -> tuple[list[_Column], int]:
 
 
 def batches(step: StepView) -> str:
-    """Batches done of all: `31/40`; `31/40+` while there may be more."""
+    """Batches done out of all: `31/40`; `31/40+` while there may be more."""
     if step.batches_total is not None:
         return f"{step.batches_done:,}/{step.batches_total:,}"
     return f"{step.batches_done:,}/{max(step.batches, step.batches_done):,}+"
@@ -87,12 +87,12 @@ def workers(step: StepView) -> str:
 
 
 def number(many: int) -> str:
-    """`1,200`; a dash for none."""
+    """`1,200`; a dash for zero."""
     return f"{many:,}" if many else "-"
 
 
 def rate(step: StepView) -> str:
-    """Rows per second: `4.2`, `1,200`; a dash where nothing comes."""
+    """Rows per second: `4.2`, `1,200`; a dash if there are none."""
     rows = 0.0 if step.is_done else step.rows_per_second or 0.0
     if not rows:
         return "-"
@@ -115,7 +115,7 @@ def _footer(view: RunView) -> str:
 
 
 def _chosen(steps: Sequence[StepView], room: int) -> tuple[list[StepView], list[StepView]]:
-    """The steps to show, those at work before others, and the rest; both in the order of the pipeline."""
+    """The steps to show, active ones first, and the rest; both in the order of the pipeline."""
     if len(steps) <= room:
         return list(steps), []
 

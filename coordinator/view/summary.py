@@ -1,4 +1,4 @@
-"""The last words of a run: what there is, where it is, and what to do next."""
+"""The final summary of a run: what there is, where it is, and what to do next."""
 
 from __future__ import annotations
 
@@ -13,16 +13,16 @@ from coordinator.dataset.folder_names import how_to_load
 from coordinator.view.view import Outcome
 
 NAME_WIDTH = 11
-"""Of the names on the left."""
+"""Width of the names on the left."""
 ERROR_WIDTH = 300
-"""Of an error that stands for many; `failures` shows the whole of it."""
+"""Width of an error that stands for many; `failures` shows it in full."""
 
 
 def summary(outcome: Outcome, command: str = "") -> list[Text]:
-    """Lines to be printed as they are, neither wrapped nor cut: paths and commands must stay whole to be copied.
+    """Lines to print as they are, neither wrapped nor cut: paths and commands must stay whole to be copied.
 
     Args:
-        command: goes on with the run.
+        command: resumes the run.
     """
     lines = [Text(_headline(outcome), "bold" if outcome.status == "complete" else "bold yellow"), Text()]
     if outcome.status == "complete":
@@ -39,7 +39,7 @@ def _headline(outcome: Outcome) -> str:
     if outcome.status == "complete" and outcome.reason:
         return f"{run} is complete: {outcome.reason}"
     if outcome.reused:
-        return f"{run} was complete already, nothing was done: {rows}{without}"
+        return f"{run} was already complete, nothing was done: {rows}{without}"
     match outcome.status:
         case "complete":
             return f"{run} is complete: {rows} in {duration(outcome.elapsed)}{without}"
@@ -63,14 +63,14 @@ def _complete(outcome: Outcome, command: str) -> list[Text]:
         lines += _block("not pushed", printable(outcome.push_error).strip())
         lines.append(_line("push again", command))
     if outcome.reused:
-        lines.append(_line("again", "the same command with --fresh starts over"))
+        lines.append(_line("again", "to start over, add --fresh to the command"))
     return lines
 
 
 def _incomplete(outcome: Outcome, command: str) -> list[Text]:
     reason = printable(outcome.reason).strip()
     lines = _block("why", reason) if reason else []
-    # Of a dry run nothing is kept, so there is nothing to point to.
+    # Nothing of a dry run is kept, so there is nothing to point to.
     if outcome.partial is not None and _is_kept(outcome):
         lines.append(_line("so far", _shown(outcome.partial)))
         lines += _rows(outcome, "")
@@ -78,7 +78,7 @@ def _incomplete(outcome: Outcome, command: str) -> list[Text]:
     if outcome.run_directory is not None and _is_kept(outcome):
         lines.append(_line("log", _shown(outcome.run_directory / "pipeline.log")))
     if command and command not in reason:
-        lines.append(_line("go on with", command))
+        lines.append(_line("resume with", command))
     return lines
 
 
@@ -117,7 +117,7 @@ def _line(name: str, text: str, style: str = "") -> Text:
 
 
 def _shown(path: Path | None) -> str:
-    """The path, relative if it is below the working folder."""
+    """The path, relative if it is below the working directory."""
     if path is None:
         return ""
     try:

@@ -1,4 +1,4 @@
-"""What a run looks like from outside: the one record of it that progress, `status` and whatever else looks show."""
+"""What a run looks like from outside: the one record that progress, `status` and other viewers show."""
 
 from __future__ import annotations
 
@@ -13,18 +13,19 @@ from coordinator.runs.run_directory import DATASET
 
 @dataclass(frozen=True, slots=True)
 class StepView:
-    """One step, now.
+    """The current state of one step.
 
     Args:
         kind: "generator", "step" or "global".
-        batches_done: results applied; `batches` those cut so far.
-        batches_total: how many there will be, once the input has ended; None before.
-        rows_out: whole rows put out; `rows_failed` dead letters; `rows_lost` lost at a join.
-        in_flight: batches sent and not done; `waiting` those planned and not sent.
-        workers: live workers that have loaded it, `busy` of them with a batch in hand; `loading` those that have not.
-        seconds: time that workers spent in it.
-        rows_per_second: put out in the last seconds; None while too little time has been seen.
-        waits_for: why nothing of it is in flight although it has not ended; empty where something is, or it has.
+        batches_done: results applied; `batches` counts those cut so far.
+        batches_total: how many there will be, known once the input has ended; None before.
+        rows_out: whole rows in the output; `rows_failed` are dead letters, `rows_lost` were lost at a join.
+        in_flight: batches sent and not done; `waiting` counts those planned and not sent.
+        workers: live workers that have loaded it; `busy` of them have a batch in hand, and `loading` counts those still
+            loading.
+        seconds: time that workers have spent in it.
+        rows_per_second: output of the last few seconds; None while too little time has been observed.
+        waits_for: why nothing of it is in flight although it has not ended; otherwise empty.
     """
 
     name: str
@@ -47,12 +48,12 @@ class StepView:
 
     @property
     def is_done(self) -> bool:
-        """Will nothing more come of it?"""
+        """Whether it will produce nothing more."""
         return self.batches_total is not None and self.batches_done >= self.batches_total
 
     @property
     def is_active(self) -> bool:
-        """Is it at work, or about to be?"""
+        """Whether it is at work, or about to be."""
         return not self.is_done and bool(self.in_flight or self.waiting)
 
 
@@ -61,8 +62,8 @@ class WorkerView:
     """A worker that has joined and not left.
 
     Args:
-        in_hand: batches, or tickets, that it has taken and not committed.
-        says: what it waits for, or why it cannot serve its step; empty where all is well.
+        in_hand: batches or tickets that it has taken and not committed.
+        says: what it waits for, or why it cannot serve its step; empty if all is well.
     """
 
     worker_id: str
@@ -76,21 +77,21 @@ class WorkerView:
 
 @dataclass(frozen=True, slots=True)
 class RunView:
-    """A run, now, as its coordinator sees it.
+    """The current state of a run, as its coordinator sees it.
 
     Args:
-        status: as in the run hash: "running", and in the end "complete", "stopped", "halted" or "failed".
+        status: as in the run hash: "running", and at the end "complete", "stopped", "halted" or "failed".
         state: a few words: "loading steps 2/3", "running", "stopping", "waiting for the disk"...
-        reason: why it ended, where it is not complete.
+        reason: why it ended, if it is not complete.
         epoch, host, pid: of the coordinator.
-        started: when this coordinator began, in seconds since 1970 by its clock; `elapsed` seconds since then.
-        position: entries of the journal that are folded.
-        payload_bytes: in the broker; `store_bytes` in the payload store.
-        memory: bytes that the broker uses; `memory_limit` those that it may use, 0 where there is no limit.
+        started: when this coordinator started, in seconds since 1970 by its clock; `elapsed` is seconds since then.
+        position: journal entries folded so far.
+        payload_bytes: in the broker; `store_bytes` are in the payload store.
+        memory: bytes that the broker uses; `memory_limit` is what it may use, 0 if unlimited.
         rows_written: per leaf, on disk.
-        stage: of the stages, from 0.
-        seconds_left: until the slowest step is done; None where that is unknown.
-        steps: in the order of the pipeline; so many more are left out, and workers too.
+        stage: current stage, from 0.
+        seconds_left: until the slowest step is done; None if unknown.
+        steps: in the order of the pipeline; `more_steps` and `more_workers` count those left out.
     """
 
     run_id: str
@@ -120,7 +121,7 @@ class RunView:
 
 @dataclass(frozen=True, slots=True)
 class StepPoint:
-    """What the history keeps of a step; as in `StepView`."""
+    """What the history keeps of a step; fields as in `StepView`."""
 
     rows_out: int
     rows_failed: int
@@ -131,7 +132,7 @@ class StepPoint:
 
 @dataclass(frozen=True, slots=True)
 class Point:
-    """What the history keeps of a view: numbers that make a curve. Steps are in the order of the view."""
+    """What the history keeps of a view: the numbers to plot. Steps are in the order of the view."""
 
     payload_bytes: int
     memory: int
@@ -139,7 +140,7 @@ class Point:
 
     @classmethod
     def of(cls, view: RunView) -> Point:
-        """Of a moment."""
+        """The point of one moment."""
         steps = (StepPoint(one.rows_out, one.rows_failed, one.in_flight, one.workers, one.busy) for one in view.steps)
         return cls(view.payload_bytes, view.memory, tuple(steps))
 
@@ -150,14 +151,14 @@ class Outcome:
 
     Args:
         exit_code: of the command, see `common.errors`.
-        reason: why it is not complete, and what to do; empty when it is.
-        dataset: the folder, when it is complete; `partial` the folder of what there is, when it is not.
+        reason: why it is not complete, and what to do; empty if it is.
+        dataset: its folder, if the run is complete; `partial` is the folder of partial results, if it is not.
         rows: per leaf.
         failed: per step, rows that ended as dead letters.
-        errors: per step with such rows, what the first of them failed of.
-        reused: the run had been complete before; nothing was done.
+        errors: per step with such rows, why the first of them failed.
+        reused: the run was already complete; nothing was done.
         pushed: URL of the dataset on the hub; empty if it was not pushed.
-        push_error: why it is not on the hub although it should be; the run is complete all the same.
+        push_error: why it is not on the hub although it should be; the run is complete nevertheless.
     """
 
     run_id: str
@@ -177,7 +178,7 @@ class Outcome:
 
     @property
     def own_dataset(self) -> Path | None:
-        """The dataset in the run directory: where the run has put it as well, another one may be by now."""
+        """The dataset in the run directory: the copy elsewhere may have been replaced by now."""
         if self.dataset is None or self.run_directory is None:
             return None
         return self.run_directory / DATASET
@@ -187,10 +188,10 @@ class Reporter(Protocol):
     """Shows a run to a person. Every call returns at once."""
 
     def update(self, view: RunView) -> None:
-        """The run as it is now; called a few times per second."""
+        """Shows the run as it is now; called a few times per second."""
 
     def say(self, line: str) -> None:
-        """Something worth a line of its own: a warning, what is waited for."""
+        """Reports something worth a line: a warning, or what the run waits for."""
 
     def finish(self, outcome: Outcome) -> None:
-        """The last call."""
+        """Reports the outcome. This is the last call."""

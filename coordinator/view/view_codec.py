@@ -1,11 +1,11 @@
-"""Views of runs <-> bytes. Pure; the only place that knows how a view is written.
+"""Views of runs <-> bytes. Pure, and the only place that knows how a view is written.
 
-A message is a msgpack array of the version and a mapping of the fields by name. A reader passes over fields that it
-does not know, and takes the default where one with a default is missing, so that only what changes its meaning takes
-another version. Whatever else it meets is a `WireError`.
+A message is a msgpack array of the version and a mapping of the fields by name. A reader ignores unknown fields and
+uses the default of a missing one, so only a change of meaning needs a new version. Anything else unexpected is a
+`WireError`.
 
-What is written is bounded, whatever workers and brokers say: at most 500 steps and 1,000 workers, texts cut, so less
-than 1 MB. With 200 steps and 1,000 workers it is less than 600 KB, and about 150 KB with names of usual length.
+The size is bounded, whatever workers and brokers say: at most 500 steps and 1,000 workers, with texts cut, make less
+than 1 MB. 200 steps and 1,000 workers take less than 600 KB, or about 150 KB with names of usual length.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from coordinator.view.view import Point, RunView, StepPoint, StepView, WorkerVie
 
 VIEW_VERSION = 1
 VIEW_LIMIT = 1 << 20
-"""Bytes of a view that are read."""
+"""Largest view that is read, in bytes."""
 MOST_STEPS, MOST_WORKERS = 500, 1_000
 NAME_BYTES, SAYS_BYTES, REASON_BYTES = 64, 160, 2_000
 SHOWN = 80
@@ -33,7 +33,7 @@ Check = Callable[[Any], Any]
 
 
 def encode_view(view: RunView) -> bytes:
-    """Steps and workers that find no room are counted in `more_steps` and `more_workers`."""
+    """Steps and workers that do not fit are counted in `more_steps` and `more_workers`."""
     kept = replace(
         view,
         steps=view.steps[:MOST_STEPS],
@@ -55,14 +55,16 @@ def decode_view(data: bytes) -> RunView:
 
 
 def encode_point(view: RunView) -> bytes:
-    """What the history keeps of a view, in some 15 bytes a step."""
+    """What the history keeps of a view, in some 15 bytes per step."""
     point = Point.of(replace(view, steps=view.steps[:MOST_STEPS]))
     steps = [[getattr(step, each.name) for each in fields(step)] for step in point.steps]
     return _pack([VIEW_VERSION, [point.payload_bytes, point.memory, steps]])
 
 
 def decode_point(data: bytes) -> Point:
-    """Raises WireError for anything that `encode_point` of this version does not write; more at the end is ignored."""
+    """Raises WireError for anything that `encode_point` of this version does not write; extra elements at the end are
+    ignored.
+    """
 
     def point(said: Any) -> Point:
         payload_bytes, memory, steps = _list(said)[:3]
@@ -82,12 +84,12 @@ def _read(data: bytes, parse: Callable[[Any], T], what: str) -> T:
             raise ValueError(f"it has {len(data):,} bytes")
         message = msgpack.unpackb(data)
         if type(message) is not list or len(message) < 2:
-            raise ValueError("it is no message")
+            raise ValueError("it is not a message")
         if message[0] != VIEW_VERSION:
             version = message[0] if type(message[0]) is int else "?"
             raise WireError(
-                f"{what} is written in version {version}, and this version of Penstock reads {VIEW_VERSION}: look "
-                "at it with the version that coordinates it"
+                f"{what} is in version {version}, and this version of Penstock reads {VIEW_VERSION}: use the version "
+                "of Penstock that coordinates the run"
             )
         return parse(message[1])
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:

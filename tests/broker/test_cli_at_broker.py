@@ -114,7 +114,7 @@ def test_status_shows_what_was_seen_last_of_a_run_whose_coordinator_has_ended(co
 
 
 @pytest.mark.parametrize(
-    ("message", "said"), [(b"\x92\x07\x80", "is written in version 7"), (b"x", "is not what a coordinator writes")]
+    ("message", "said"), [(b"\x92\x07\x80", "is in version 7"), (b"x", "is not what a coordinator writes")]
 )
 def test_status_counts_by_itself_where_a_view_cannot_be_read(connection: Connection, message: bytes, said: str) -> None:
     publish(begin(connection, "demo-1"), connection, message)

@@ -100,7 +100,7 @@ def second_coordinator(stage: Stage, fault: Fault) -> bool:
     second = stage.command
     wait_for(lambda: any(one.process.poll() is not None for one in (first, second)), 60, "the end of one of the two")
     code = second.process.poll()
-    if code == EXIT_FENCED or (code == EXIT_FAILED_ROWS and "was complete already" in second.text):
+    if code == EXIT_FENCED or (code == EXIT_FAILED_ROWS and "was already complete" in second.text):
         stage.command = first
     else:  # the first one has just ended, and the second one has the run
         assert first.process.poll() is not None, f"it ended with {code}: {second.text}"

@@ -27,7 +27,7 @@ def test_the_quickstart_runs_to_its_end_and_leaves_the_dataset_to_the_caller(qui
         assert (path.stat().st_uid, path.stat().st_gid) == (owner.st_uid, owner.st_gid), path
     code, said = quickstart.run("up", "--exit-code-from", "coordinator", timeout=180)
     assert code == 0, said
-    assert "was complete already" in quickstart.logs("coordinator")
+    assert "was already complete" in quickstart.logs("coordinator")
 
 
 def test_the_exit_code_is_the_coordinators(quickstart: Compose) -> None:

@@ -83,5 +83,5 @@ def test_a_large_file_that_is_touched_is_paid_for_once_and_one_that_is_edited_ag
         file.write(b"y")
     code, text = harness.run(spec)
     assert code == 0, text
-    assert "it is taken for another file than that of run" in " ".join(text.split())
+    assert "it is treated as a different file from that of run" in " ".join(text.split())
     assert len(calls.read_text().splitlines()) == 80

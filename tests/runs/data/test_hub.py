@@ -84,7 +84,7 @@ def test_a_refused_push_leaves_a_complete_run_that_the_same_command_pushes(harne
     assert harness.record().status == "complete"
     code, text = harness.run(spec, "--push-to-hub", "me/numbers")
     assert code == 0, text
-    assert "was complete already, nothing was done" in text
+    assert "was already complete, nothing was done" in text
     assert "double/train-00000-of-00001.parquet" not in hub.repositories["me/numbers"].files
     assert "default/train-00000-of-00001.parquet" in hub.repositories["me/numbers"].files
     assert TOKEN not in text

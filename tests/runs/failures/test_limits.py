@@ -110,7 +110,7 @@ def test_a_dataset_that_has_no_room_where_it_is_to_be_copied_stays_whole(harness
         assert code == 1, text
         assert "is complete and its dataset is in" in text
         assert "cannot be copied to" in text
-        assert "No space left on device; the same command tries that again" in text
+        assert "No space left on device; rerun the command to try again" in text
         assert "Traceback" not in text
         assert RunDirectory(harness.run_directory).read().status == "complete"
         check_rows(harness, 500, harness.run_directory / "dataset")

@@ -108,7 +108,7 @@ def test_a_standby_ends_with_the_run_that_the_other_completes(
     gate.unlink()
     assert first.wait() == 0, first.text
     assert standby.wait(10) == 0, standby.text
-    assert "was complete already" in standby.text
+    assert "was already complete" in standby.text
     gated.check_end(harness, first, workers)
 
 
@@ -216,9 +216,9 @@ def test_who_finds_another_coordinator_is_told_of_standby(
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        ((), "an embedded broker ends with its coordinator: give --broker URL"),
-        (("--broker", "redis://127.0.0.1:1", "--fresh"), "--fresh begins one: leave one out"),
-        (("--broker", "redis://127.0.0.1:1", "--dry-run"), "--dry-run begins one: leave one out"),
+        ((), "an embedded broker ends with its coordinator: pass --broker URL"),
+        (("--broker", "redis://127.0.0.1:1", "--fresh"), "--fresh starts one: leave one of them out"),
+        (("--broker", "redis://127.0.0.1:1", "--dry-run"), "--dry-run starts one: leave one of them out"),
     ],
 )
 def test_a_standby_that_makes_no_sense_is_refused_in_words(

@@ -220,5 +220,5 @@ def test_a_run_that_was_begun_at_another_broker_is_not_begun_again_here(
     assert begun.wait() == 130
     elsewhere = chain.start(harness, "--broker", broker)
     assert elsewhere.wait() == 2
-    assert "was begun with the embedded broker, and this broker has nothing of it" in elsewhere.text
+    assert "was begun with the embedded broker, and this broker does not know it" in elsewhere.text
     chain.finish(harness)

@@ -114,7 +114,7 @@ def test_of_a_run_whose_id_another_pipeline_has_taken_over_only_the_directory_is
     )
     command = ["rm", stopped.run.run_id, "--cache-dir", str(stopped.directory.path.parent.parent)]
     result = CliRunner().invoke(group, command, catch_exceptions=False)
-    assert "Another pipeline has its id at the broker by now, and keeps what is there" in result.output
+    assert "Another pipeline now uses its id at the broker, so the keys there are kept" in result.output
     assert not stopped.directory.path.exists()
     assert stopped.is_whole
 

@@ -74,7 +74,7 @@ def test_a_run_goes_on_at_another_endpoint_and_a_complete_one_says_whose_answers
         monkeypatch.setenv("OPENAI_BASE_URL", second.url.replace("//", "//me:secret@"))
         code, text = harness.run(spec)
         assert code == 0, text
-        assert f"step 'ask' asks {second.url} from now on, not {first.url}" in text
+        assert f"step 'ask' now asks {second.url} instead of {first.url}" in text
         answers = [row["generation"] for row in harness.rows()]
         assert answers == [f"{'first' if n < 10 else 'second'} answers row {n}" for n in range(ROWS)]
         assert len(second.requests) == 10
@@ -82,7 +82,8 @@ def test_a_run_goes_on_at_another_endpoint_and_a_complete_one_says_whose_answers
         code, text = harness.run(spec)
         assert code == 0, text
         assert (
-            f"the answers of step 'ask' are of {first.url} and {second.url}, and this command names {first.url}" in text
+            f"the answers of step 'ask' come from {first.url} and {second.url}, and this command names {first.url}"
+            in text
         )
         assert "endpoint_identity" in text
         assert "secret" not in (harness.run_directory / "run.json").read_text()

@@ -34,7 +34,7 @@ def test_a_run_has_the_id_that_was_chosen_and_goes_on_under_it(harness: Harness,
     assert record.signature == harness.record().signature
     code, again = harness.run(spec, "--broker", redis_url, "--run-id", "nightly-7")
     assert code == 0
-    assert "nightly-7 was complete already" in again
+    assert "nightly-7 was already complete" in again
 
 
 def test_an_id_that_has_another_pipeline_or_other_data_is_refused(harness: Harness, redis_url: str) -> None:
@@ -43,7 +43,7 @@ def test_an_id_that_has_another_pipeline_or_other_data_is_refused(harness: Harne
     other = harness.write_spec(SPEC.format(second=3), "other.yaml")
     code, output = harness.run(other, "--broker", redis_url, "--run-id", "one")
     assert code == 2
-    assert "run 'one' at this broker is one of another pipeline, or of other data" in output
+    assert "run 'one' at this broker belongs to another pipeline, or to other data" in output
     code, output = harness.run(other, "--broker", redis_url, "--run-id", "one", "--fresh")
     assert code == 0, output
 
@@ -60,10 +60,10 @@ def test_a_pipeline_that_was_begun_under_one_id_does_not_begin_again_under_anoth
     assert begun.wait() == 130
     code, output = harness.run(spec, *external)
     assert code == 2
-    assert "this pipeline was begun as run 'one': go on with --run-id one" in output
+    assert "this pipeline was begun as run 'one': resume it with --run-id one" in output
 
 
 def test_a_text_that_is_no_id_is_refused(harness: Harness) -> None:
     code, output = harness.run(harness.write_spec(SPEC.format(second=2)), "--run-id", "../up")
     assert code == 2
-    assert "--run-id '../up' is no id of a run" in output
+    assert "--run-id '../up' is not a valid run id" in output

@@ -78,7 +78,7 @@ def test_the_three_of_them_are_one_run_with_one_dataset(harness: Harness) -> Non
     for text in (YAML, distilabel_dump(harness.folder)):
         spec = harness.write_spec(text)
         code, said = harness.run(spec)
-        assert (code, "was complete already" in said) == (0, True), said
+        assert (code, "was already complete" in said) == (0, True), said
         assert harness.record().signature == written.signature
         code, said = harness.run(spec, "--fresh")
         assert code == 0, said

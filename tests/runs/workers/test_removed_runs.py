@@ -127,7 +127,7 @@ def test_the_same_command_finishes_a_removal_that_was_cut_off_and_begins_anew(ha
         file.unlink()
     code, text = harness.run(spec)
     assert code == 0, text
-    assert "the removal of an earlier run is finished first" in text
+    assert "finishing the removal of an earlier run first" in text
     assert [row["n"] for row in harness.rows()] == list(range(ROWS))
     assert list(directory.path.glob(".*")) == []
 

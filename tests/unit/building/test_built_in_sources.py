@@ -191,7 +191,7 @@ def test_a_run_that_differs_in_the_source_alone_is_named_before_another_one_begi
         )
     here = RunDirectory.of(tmp_path, "alone", now.signature)
     assert list(lines_about_earlier_runs(here, made, now, {})) == [
-        "the parameters of all steps are as in run alone-1; this is another run, since the source (or what it imports) "
-        "of step 'load' changed: 1 row will be made again"
+        "the parameters of all steps are the same as in run alone-1; this is a new run, since the source (or what it "
+        "imports) of step 'load' changed: 1 row will be produced again"
     ]
     sys.modules.pop("loaders_of_a_test", None)

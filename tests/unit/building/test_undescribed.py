@@ -159,7 +159,7 @@ def test_the_commands_say_who_can_check_it(folder: Path, command: str) -> None:
     assert here.exit_code != 0
     there = CliRunner().invoke(group, [command, str(path), "--workers", "external"])
     assert there.exit_code == 0, there.output
-    assert "can only be checked by a worker of it" in there.output
+    assert "can only be checked by one of its workers" in there.output
 
 
 def test_workers_are_told_anew_once_it_is_known(folder: Path) -> None:

@@ -146,7 +146,7 @@ def test_failures_shows_rows_with_step_place_error_attempts_and_worker(failed: R
     assert '  row    {"text": "to be to be' in output
     assert output.count("batch ") == 2
     assert output.rstrip().endswith(
-        "27 more rows; all of them: pipeline-coordinator failures demo-aaaa --step left --json"
+        "27 more rows; to see all of them: pipeline-coordinator failures demo-aaaa --step left --json"
     )
 
 
@@ -235,7 +235,7 @@ def test_gc_removes_old_complete_runs_alone(tmp_path: Path) -> None:
     assert result.output == (
         "removed demo-aaaa (complete, 8 days ago, 3.0 MB)\n"
         "Freed 3.0 MB in 1 run.\n"
-        "Kept 1 old run that can still be gone on with; --unfinished removes those too.\n"
+        "Kept 1 old run that can still be resumed; --unfinished removes those too.\n"
     )
     assert [each.path.exists() for each in (old, new, unfinished)] == [False, True, True]
 

@@ -72,20 +72,20 @@ def test_nothing_is_said_of_a_first_run_or_of_one_that_has_nothing_in_common(tmp
         (
             '"{{ instruction }}"',
             '"Say: {{ instruction }}"',
-            "steps load, clean and side are as in run demo-1; this is another run, since 'template' of step 'ask' "
-            "changed: 1,000 answers will be asked for again",
+            "steps load, clean and side are the same as in run demo-1; this is a new run, since 'template' of step "
+            "'ask' changed: 1,000 answers will be requested again",
         ),
         (
             "clean: {type: KeepColumns,",
             "clean: {type: KeepColumns, input_batch_size: 7,",
-            "steps load and side are as in run demo-1; this is another run, since 'input_batch_size' of step 'clean' "
-            "changed: 1,000 answers will be asked for again",
+            "steps load and side are the same as in run demo-1; this is a new run, since 'input_batch_size' of step "
+            "'clean' changed: 1,000 answers will be requested again",
         ),
         (
             "ask: {type: TextGeneration, after: clean",
             "asked: {type: TextGeneration, after: load",
-            "steps load, clean and side are as in run demo-1; this is another run, since step 'ask' is gone and step "
-            "'asked' is new: 300 rows will be made again",
+            "steps load, clean and side are the same as in run demo-1; this is a new run, since step 'ask' was "
+            "removed and step 'asked' is new: 300 rows will be produced again",
         ),
     ],
 )
@@ -143,7 +143,7 @@ def test_a_run_that_version_0_1_has_not_completed_is_named(tmp_path: Path) -> No
         identity = Identity.of(pipeline.spec, pipeline.steps, pipeline.routing, {"limit": 5})
         here = RunDirectory.of(tmp_path, "files", identity.signature)
         (line,) = lines_about_earlier_runs(here, pipeline, identity, {"limit": 5})
-        assert line.startswith("version 0.1 has begun this pipeline as run files-0.1 and not completed it (stopped; ")
+        assert line.startswith("version 0.1 began this pipeline as run files-0.1 and did not complete it (stopped; ")
         assert line.endswith("pipeline-coordinator rm files-0.1")
         assert list(lines_about_earlier_runs(here, pipeline, identity, {"limit": 6})) == []
     finally:

@@ -87,7 +87,7 @@ def test_a_touched_file_is_read_whole_once_and_is_of_the_same_run(tmp_path: Path
     assert again.signature == first.signature
     assert reads == 1
     assert "it was written at 1970-01-01" in said[0]
-    assert said[0].endswith("it holds what it held")
+    assert said[0].endswith("its content is unchanged")
     begin(tmp_path / "runs", again, read_whole=False, steps=steps)
     assert look(tmp_path / "runs", steps)[1:] == ([], 0), "its new time is known, and so is its digest"
     os.utime(data_of(steps), (2_000, 2_000))
@@ -111,7 +111,7 @@ def test_an_edit_in_the_middle_is_another_run_also_where_the_time_was_put_back(
     second, said, reads = look(tmp_path / "runs", steps)
     assert second.signature != first.signature
     assert reads == (1 if read_whole else 0), "what is not known of the first run cannot be compared"
-    assert f"another file than that of run {first.signature[:12]}" in said[0]
+    assert f"a different file from that of run {first.signature[:12]}" in said[0]
     begin(tmp_path / "runs", second, read_whole=read_whole, steps=steps)
     assert look(tmp_path / "runs", steps)[0].signature == second.signature
     file.write_bytes(original)
@@ -249,7 +249,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_step(tmp_path: Path, monke
 
 
 def at_broker(data: DataFiles) -> BrokerRecord:
-    """A run that another host has begun."""
+    """A run begun on another host."""
     return BrokerRecord(
         run_id="demo-1",
         pipeline="demo",
@@ -272,9 +272,9 @@ def test_a_run_that_another_host_began_goes_on_with_its_data_alone(steps: Steps)
     copied = replace(elsewhere, files=tuple(replace(state, inode=1, changed=1) for state in elsewhere.files))
     check_data_at_broker(at_broker(copied), record)
     later = replace(elsewhere, files=tuple(replace(state, time="1000", whole="a" * 32) for state in elsewhere.files))
-    with pytest.raises(UsageError, match=r"run 'demo-1' began with another file than .*--fresh"):
+    with pytest.raises(UsageError, match=r"run 'demo-1' seems to have begun with another file than .*--fresh"):
         check_data_at_broker(at_broker(later), record)
     check_data_at_broker(at_broker(later), record.with_digests({"load": ["a" * 32]}))
     other = record.with_digests({"load": ["b" * 32]})
-    with pytest.raises(UsageError, match=r"run 'demo-1' began with another file"):
+    with pytest.raises(UsageError, match=r"run 'demo-1' seems to have begun with another file"):
         check_data_at_broker(at_broker(later), other)

@@ -102,14 +102,14 @@ def test_a_second_routing_function_is_refused() -> None:
         load = LoadDataFromDicts(name="load", data=ROWS)
         keep, other = (KeepColumns(name=name, columns=["text"]) for name in ("keep", "other"))
         load >> always_first >> [keep]
-        with pytest.raises(UsageError, match="step 'load' has a routing batch function already"):
+        with pytest.raises(UsageError, match="step 'load' already has a routing batch function"):
             load >> sample_n_steps(1) >> [other]
 
 
 def test_two_steps_cannot_have_one_name() -> None:
     with Pipeline("p"):
         LoadDataFromDicts(name="load", data=ROWS)
-        with pytest.raises(UsageError, match="a step with the name 'load' is there already"):
+        with pytest.raises(UsageError, match="there already is a step named 'load'"):
             KeepColumns(name="load", columns=["text"])
 
 
@@ -126,7 +126,7 @@ def test_a_second_edge_between_two_steps_is_refused() -> None:
     with Pipeline("p"):
         first, second = KeepColumns(name="first", columns=["a"]), KeepColumns(name="second", columns=["a"])
         first >> second
-        with pytest.raises(UsageError, match="step 'second' comes after 'first' already"):
+        with pytest.raises(UsageError, match="step 'second' already comes after 'first'"):
             first >> second
 
 
@@ -136,7 +136,7 @@ def test_a_step_of_no_pipeline_or_of_another_one_cannot_be_connected() -> None:
         outside >> KeepColumns(name="next", columns=["a"])
     with Pipeline("p"):
         inside = LoadDataFromDicts(data=ROWS)
-    with pytest.raises(UsageError, match="step 'outside' is not of the pipeline"):
+    with pytest.raises(UsageError, match="step 'outside' is not in the pipeline"):
         inside >> outside
 
 

@@ -144,7 +144,7 @@ def test_a_file_that_is_there_is_written_over_only_with_force(tmp_path: Path) ->
     path.write_text("mine")
     result = call("render", "compose", QUICKSTART, "--output", path)
     assert (result.exit_code, path.read_text()) == (2, "mine")
-    assert f"{path} is there already; --force writes over it" in result.output
+    assert f"{path} already exists; pass --force to overwrite" in result.output
     assert call("render", "compose", QUICKSTART, "--output", path, "--force").exit_code == 0
     assert path.read_text() != "mine"
 

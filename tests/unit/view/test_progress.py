@@ -238,7 +238,7 @@ def test_of_a_run_that_keeps_nothing_no_place_is_named(tmp_path: Path) -> None:
 def test_a_run_that_was_complete_before_says_that_nothing_was_done(tmp_path: Path) -> None:
     reporter, file = plain()
     reporter.finish(outcome(dataset=tmp_path, rows={"keep": 8}, reused=True))
-    assert f"{RUN} was complete already, nothing was done: 8 rows\n" in file.getvalue()
+    assert f"{RUN} was already complete, nothing was done: 8 rows\n" in file.getvalue()
     assert "--fresh" in file.getvalue()
 
 
@@ -261,7 +261,7 @@ def test_an_incomplete_run_says_why_where_and_how_to_go_on(tmp_path: Path) -> No
         f"  so far      {tmp_path}/partial\n"
         "              keep: 2,000 rows\n"
         f"  log         {tmp_path}/pipeline.log\n"
-        f"  go on with  {COMMAND}\n"
+        f"  resume with {COMMAND}\n"
     )
 
 
@@ -284,7 +284,7 @@ def test_the_lines_of_a_traceback_stay_lines() -> None:
 
 def test_a_command_that_the_reason_has_named_is_not_said_again() -> None:
     reporter, file = plain()
-    reporter.finish(outcome(status="failed", exit_code=1, reason=f"the disk is full; go on with: {COMMAND}"))
+    reporter.finish(outcome(status="failed", exit_code=1, reason=f"the disk is full; resume with: {COMMAND}"))
     assert file.getvalue().count(COMMAND) == 1
 
 
