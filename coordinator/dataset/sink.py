@@ -9,7 +9,8 @@ from itertools import compress, count, islice
 from pathlib import Path
 
 from common.broker.control import Control
-from common.errors import PayloadLost, PayloadMissing, WireError
+from common.errors import PayloadLost, WireError
+from common.payloads.source import PayloadSource
 from common.payloads.stores import FileStore
 from common.protocol.batch import DeadLetter, PartWritten, Payload
 from common.protocol.codec import decode_rows
@@ -61,7 +62,7 @@ class Sink:
         self._control = control
         self.folder = folder
         self._token = token
-        self._files = files
+        self._source = PayloadSource(control.payloads, files)
         self._settings = settings
         self._emitted: dict[str, deque[Emit]] = {leaf: deque() for leaf in leaves}
         self._unwritten: dict[str, list[Buffered]] = {leaf: [] for leaf in leaves}
@@ -144,30 +145,19 @@ class Sink:
                 self._write(leaf)
 
     def _read(self, emits: Sequence[Emit]) -> list[bytes]:
-        inside = [emit.payload for emit in emits if emit.payload.external is None]
-        found: dict[Payload, bytes | PayloadLost | None] = dict(
-            zip(inside, self._control.payloads.read(inside), strict=True)
-        )
-        if self._files is not None:
-            outside = [emit.payload for emit in emits if emit.payload.external is not None]
-            found |= zip(outside, self._files.read_all(outside), strict=True)
+        found = self._source.fetch([emit.payload for emit in emits])
         data: list[bytes] = []
         for emit in emits:
-            payload = emit.payload
-            stored = found.get(payload)
+            stored = found[emit.payload]
             if isinstance(stored, PayloadLost):
                 raise stored
-            if stored is None:
-                raise PayloadMissing(self._control.payloads.name(payload))
             data.append(stored)
         return data
 
     def _miscounted(self, emit: Emit, rows: int) -> WireError:
-        payload = emit.payload
-        name = payload.external or self._control.payloads.name(payload)
         return WireError(
-            f"payload {name} has {rows:,} rows, and the journal says {emit.rows:,}: something else than its worker has "
-            "written to it; none of them is in the dataset: start over with --fresh"
+            f"payload {self._source.name(emit.payload)} has {rows:,} rows, and the journal says {emit.rows:,}: "
+            "something else than its worker has written to it; none of them is in the dataset: start over with --fresh"
         )
 
     def _write(self, leaf: str) -> None:
