@@ -97,8 +97,8 @@ def test_every_link_and_path_leads_somewhere(page: Path) -> None:
     assert [str(target) for target in targets if not target.exists()] == []
 
 
-def test_every_setting_is_in_the_operations_page_with_its_default() -> None:
-    text = (DOCS / "operations.md").read_text()
+def test_every_setting_is_in_its_page_with_its_default() -> None:
+    text = (DOCS / "operations" / "settings.md").read_text()
     for name, field in Settings.model_fields.items():
         default = f"{field.default:g}" if isinstance(field.default, float) else str(field.default)
         assert re.search(rf"^\| `{ENVIRONMENT_PREFIX}{name.upper()}` \| {default}\b", text, re.MULTILINE), name
