@@ -50,7 +50,7 @@ def systemd_files(services: PipelineServices, host: Host) -> Mapping[str, str]:
     prefix = f"penstock-{services.name}"
     files = {f"{services.name}.env": _environment_file(services)}
     files[f"{prefix}.target"] = _sections([("Description", f"Penstock: workers of pipeline {services.name}")], None)
-    files[f"{prefix}-coordinator.engine.service"] = _coordinator(services, host)
+    files[f"{prefix}-coordinator.service"] = _coordinator(services, host)
     for step in services.steps:
         files[f"{prefix}-worker-{step.step}@.service"] = _worker(services, step, host)
     return files

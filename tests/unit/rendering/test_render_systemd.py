@@ -42,7 +42,7 @@ def test_there_is_a_unit_for_the_coordinator_and_a_template_for_each_step(tmp_pa
     prefix = "penstock-quickstart-"
     steps = ("load", "clean", "unique", "generate", "keep")
     templates = {f"{prefix}worker-{step}@.service" for step in steps}
-    assert units(tmp_path / "units", QUICKSTART).keys() == {f"{prefix}coordinator.engine.service", *templates}
+    assert units(tmp_path / "units", QUICKSTART).keys() == {f"{prefix}coordinator.service", *templates}
     assert (tmp_path / "units" / "quickstart.env").exists()
 
 
@@ -77,7 +77,7 @@ def test_workers_are_started_again_unless_they_cannot_serve(tmp_path: Path) -> N
 
 
 def test_the_coordinator_is_started_again_only_where_it_would_end_otherwise(tmp_path: Path) -> None:
-    one = units(tmp_path / "units", QUICKSTART)["penstock-quickstart-coordinator.engine.service"]
+    one = units(tmp_path / "units", QUICKSTART)["penstock-quickstart-coordinator.service"]
     assert one["Restart"] == ["on-failure"]
     assert one["RestartPreventExitStatus"] == [f"{EXIT_USAGE} {EXIT_FAILED_ROWS} 5"]
     assert one["SuccessExitStatus"] == [f"{EXIT_FAILED_ROWS} {EXIT_STOPPED}"]
@@ -98,7 +98,7 @@ def test_commands_are_those_of_the_hosts(tmp_path: Path) -> None:
         "/usr/local/bin/pipeline-worker --step clean --stay --pipeline quickstart --allow mysteps "
         '--base-dir "/srv/my pipeline"'
     ]
-    assert found["penstock-quickstart-coordinator.engine.service"]["ExecStart"][0].startswith(
+    assert found["penstock-quickstart-coordinator.service"]["ExecStart"][0].startswith(
         '/usr/local/bin/pipeline-coordinator run "/srv/my pipeline/quickstart.yaml" --workers external'
     )
     # Its files may be elsewhere than on the coordinator's host.
@@ -108,7 +108,7 @@ def test_commands_are_those_of_the_hosts(tmp_path: Path) -> None:
 
 def test_what_systemd_would_put_in_is_kept_as_it_is(tmp_path: Path) -> None:
     found = units(tmp_path / "units", write_hard(tmp_path), "--set", 'no.llm.prefix=$A 50% "q"')
-    (line,) = found["penstock-9.Quotes_Big-coordinator.engine.service"]["ExecStart"]
+    (line,) = found["penstock-9.Quotes_Big-coordinator.service"]["ExecStart"]
     assert line.endswith('--set "no.llm.prefix=$$A 50%% \\"q\\""')
 
 
