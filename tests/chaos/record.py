@@ -88,7 +88,7 @@ def report(played: Sequence[Played], deaths: Sequence[Deaths]) -> str:
     lines = [
         f"{len(played)} runs (seeds {first} to {last}), {times.total()} faults, "
         f"{sum(one.executions for one in played)} executions of the command. Every run ended with the rows, the order, "
-        "the failed rows and the exit code of a run that was left alone.",
+        "the failed rows and the exit code of an uninterrupted run.",
         "",
         "| fault | runs with it |",
         "|---|---|",
@@ -99,8 +99,7 @@ def report(played: Sequence[Played], deaths: Sequence[Deaths]) -> str:
     if deaths:
         lines += [
             f"The coordinator was killed at {sum(one.died for one in deaths)} of {sum(one.points for one in deaths)} "
-            "points between two effects; the others were not reached by an execution that goes on with a run that is "
-            "nearly done.",
+            "points between two effects; an execution that resumes a nearly finished run does not reach the others.",
             "",
         ]
     for kind in ("worker killed", "worker killed with its keeper"):
