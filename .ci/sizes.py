@@ -22,7 +22,6 @@ Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 NOT_YET = {
     "tests.chaos.stage.Stage",
-    "tests.support.fold.fold_executor.FoldExecutor",
 }
 """What is too large today."""
 

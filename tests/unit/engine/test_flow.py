@@ -17,9 +17,10 @@ from coordinator.fold.batch_manager import BatchManager
 from coordinator.fold.effects import Dispatch, Redo
 from coordinator.plan.plan import Plan, StepPlan
 from coordinator.plan.stages import SEQUENTIAL, LoadGroups, Stages, find_stages
-from tests.support.fold.fold_executor import Conditions, FoldExecutor
+from tests.support.fold.fold_executor import FoldExecutor
 from tests.support.fold.fold_words import branch, done, generator, global_step, made, step
 from tests.support.fold.sequential_interpreter import Program, interpret
+from tests.support.fold.trouble import Conditions
 from tests.unit.fold.test_batch_manager_properties import Pipeline, conditions, pipelines, seeds
 
 TIGHT = Settings(dispatch_slack=1, step_backlog=1, payload_budget=1)
@@ -133,7 +134,7 @@ def test_many_batches_of_a_branch_may_wait_for_a_global_step() -> None:
         "all": Program(process=lambda inputs: inputs[0]),
     }
     executor = FlowExecutor(told.manager.plan, programs, TIGHT, Conditions()).run()
-    assert executor.leaves == {"all": list(range(30))}
+    assert executor.sink.leaves == {"all": list(range(30))}
 
 
 class FlowExecutor(FoldExecutor):
@@ -147,12 +148,13 @@ class FlowExecutor(FoldExecutor):
 
     def _possible(self) -> dict[str, Callable[[], None]]:
         possible = super()._possible()
-        if not any(self.flow.sent[name] > self._used[name] for name in self._running):
-            possible.pop("generate", None)
         if self.manager.halted is None and (chosen := self.flow.choose({}, start_rows=True)):
             self._chosen = chosen
             possible["send"] = self._send_chosen
         return possible
+
+    def _ready(self) -> set[str]:
+        return {name for name in super()._ready() if self.flow.sent[name] > self._used[name]}
 
     def _perform(self) -> None:
         effect = self._effects[0]
@@ -164,12 +166,8 @@ class FlowExecutor(FoldExecutor):
         super()._perform()
 
     def _generate(self) -> None:
-        running = self._running
-        self._running = {name for name in running if self.flow.sent[name] > self._used[name]}
-        served, before = set(self._running), len(self.journal)
         super()._generate()
-        self._used[self.journal[before].step] += 1  # type: ignore[union-attr]
-        self._running |= running - served
+        self._used[self.journal.entries[-1].step] += 1  # type: ignore[union-attr]
 
     def _send_chosen(self) -> None:
         before = [name for stage in self.plan.stages[: self.flow.stage] for name in stage]
@@ -220,5 +218,5 @@ def test_whatever_the_stages_and_limits_a_run_gets_to_its_end(pipeline: Pipeline
         limits,
         conditions(pipeline, seed, broken=broken),
     ).run()
-    assert executor.leaves == expected.leaves | {leaf: [] for leaf in executor.given_up}
+    assert executor.sink.leaves == expected.leaves | {leaf: [] for leaf in executor.workers.given_up}
     assert executor.flow.stage == len(plan.stages) - 1

@@ -10,7 +10,7 @@ from common.protocol.batch import Chunk, Failure, Payload, Reopened, Result
 from coordinator.fold.batch_manager import Halt
 from coordinator.fold.effects import Release
 from coordinator.plan.plan import Plan
-from tests.support.fold.fold_executor import Conditions, FoldExecutor
+from tests.support.fold.fold_executor import FoldExecutor
 from tests.support.fold.fold_words import (
     ROW_BYTES,
     Finish,
@@ -28,6 +28,7 @@ from tests.support.fold.fold_words import (
     step,
 )
 from tests.support.fold.sequential_interpreter import Program, interpret
+from tests.support.fold.trouble import Conditions
 
 # the breaker
 
@@ -377,4 +378,4 @@ def test_a_run_that_was_halted_and_reopened_ends_with_the_rows_of_one_that_was_n
     plan, programs = chain()
     executor = FoldExecutor(plan, programs, replace(conditions, seed=seed)).run()
     assert executor.halts
-    assert executor.leaves == interpret(plan, programs).leaves
+    assert executor.sink.leaves == interpret(plan, programs).leaves

@@ -22,9 +22,10 @@ from coordinator.fold.batch_manager import BatchManager
 from coordinator.fold.effects import Release
 from coordinator.plan.plan import Plan, Scope, StepPlan
 from coordinator.plan.scopes import find_scopes
-from tests.support.fold.fold_executor import Conditions, FoldExecutor, snapshot
+from tests.support.fold.fold_executor import FoldExecutor, snapshot
 from tests.support.fold.fold_words import Finish, Told, told
 from tests.support.fold.sequential_interpreter import Program, Row, interpret
+from tests.support.fold.trouble import Conditions
 from tests.support.steps.sample_steps import All, Join, Load
 
 DEEP = os.environ.get("PENSTOCK_HYPOTHESIS") == "deep"
@@ -216,7 +217,9 @@ def run(pipeline: Pipeline, with_conditions: Conditions) -> FoldExecutor:
 
 def in_order(executor: FoldExecutor) -> dict[str, list[object]]:
     """The batches of every step that has inputs, by seq; dense because the executor checks it."""
-    return {name: [inputs for _, inputs in sorted(batches.items())] for name, batches in executor.batches.items()}
+    return {
+        name: [inputs for _, inputs in sorted(batches.items())] for name, batches in executor.workers.batches.items()
+    }
 
 
 @examples(150)
@@ -224,7 +227,7 @@ def in_order(executor: FoldExecutor) -> dict[str, list[object]]:
 def test_rows_and_batches_are_those_of_the_sequential_interpreter(pipeline: Pipeline, seed: int) -> None:
     expected = interpret(pipeline.plan, pipeline.programs)
     executor = run(pipeline, conditions(pipeline, seed))
-    assert executor.leaves == expected.leaves
+    assert executor.sink.leaves == expected.leaves
     assert in_order(executor) == expected.batches
     assert executor.halts == []
 
@@ -251,7 +254,7 @@ def test_the_branches_of_a_pipeline_are_found_in_its_edges(pipeline: Pipeline) -
 @given(pipelines(), seeds, seeds)
 def test_the_order_of_completion_does_not_matter(pipeline: Pipeline, seed: int, other_seed: int) -> None:
     one, other = (run(pipeline, conditions(pipeline, s)) for s in (seed, other_seed))
-    assert one.leaves == other.leaves
+    assert one.sink.leaves == other.sink.leaves
     assert in_order(one) == in_order(other)
 
 
@@ -260,7 +263,7 @@ def test_the_order_of_completion_does_not_matter(pipeline: Pipeline, seed: int, 
 def test_a_coordinator_that_dies_at_any_moment_changes_nothing(pipeline: Pipeline, seed: int, crashes: float) -> None:
     expected = interpret(pipeline.plan, pipeline.programs)
     executor = run(pipeline, conditions(pipeline, seed, crashes))
-    assert executor.leaves == expected.leaves
+    assert executor.sink.leaves == expected.leaves
     assert in_order(executor) == expected.batches
 
 
@@ -271,10 +274,10 @@ def test_a_run_that_is_reopened_after_failures_ends_as_if_there_had_been_none(
 ) -> None:
     expected = interpret(pipeline.plan, pipeline.programs)
     executor = run(pipeline, conditions(pipeline, seed, crashes, broken=True))
-    assert executor.leaves == expected.leaves | {leaf: [] for leaf in executor.given_up}
+    assert executor.sink.leaves == expected.leaves | {leaf: [] for leaf in executor.workers.given_up}
     assert in_order(executor) == expected.batches
-    failures = {entry.step for entry in executor.journal if isinstance(entry, Failure)}
-    assert bool(executor.halts) == bool(failures - executor.given_up)
+    failures = {entry.step for entry in executor.journal.entries if isinstance(entry, Failure)}
+    assert bool(executor.halts) == bool(failures - executor.workers.given_up)
 
 
 @examples(60)
@@ -292,7 +295,7 @@ def test_an_outage_leaves_no_trace_once_the_run_is_reopened(
     expected = interpret(pipeline.plan, programs)
     there = replace(conditions(pipeline, seed, crashes), outage=name)
     executor = FoldExecutor(Plan(steps), programs, there).run()
-    assert executor.leaves == expected.leaves
+    assert executor.sink.leaves == expected.leaves
     assert in_order(executor) == expected.batches
     assert bool(executor.halts) == (expected.taken[name] > 0)
 
@@ -302,7 +305,7 @@ def test_an_outage_leaves_no_trace_once_the_run_is_reopened(
 def test_entries_that_come_twice_change_nothing(
     pipeline: Pipeline, seed: int, broken: bool, data: st.DataObject
 ) -> None:
-    journal = run(pipeline, conditions(pipeline, seed, broken=broken)).journal
+    journal = run(pipeline, conditions(pipeline, seed, broken=broken)).journal.entries
     once, twice = BatchManager(pipeline.plan), BatchManager(pipeline.plan)
     random = Random(data.draw(seeds))
     effects: list[Told] = []

@@ -251,10 +251,10 @@ def test_batch_sizes_below_a_routing_step_need_not_fit(folder: Path, load: int, 
         for branch in routes[seq % 3]:
             expected += [row + {"a": 1_000, "b": 2_000}[branch] for row in rows]
     executor = FoldExecutor(plan, programs).run()
-    assert executor.leaves == {"meet": expected}
-    assert all(len(given[0]) <= a for given in executor.batches["a"].values())
-    assert all(len(given[0]) <= b for given in executor.batches["b"].values())
-    assert len(executor.batches["meet"]) == len(yields), "a convergence step takes routed batches as a whole"
+    assert executor.sink.leaves == {"meet": expected}
+    assert all(len(given[0]) <= a for given in executor.workers.batches["a"].values())
+    assert all(len(given[0]) <= b for given in executor.workers.batches["b"].values())
+    assert len(executor.workers.batches["meet"]) == len(yields), "a convergence step takes routed batches as a whole"
 
 
 # what only a dump of distilabel can ask for
