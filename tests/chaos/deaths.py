@@ -30,10 +30,9 @@ class Point:
 
 def start_dying(stage: Stage, point: Point | None) -> Command:
     """The command, that dies at a point; without one it lives and counts its effects."""
-    assert stage.proxy is not None
     where = (point.effect, str(point.number), point.when) if point else ("none", "0", "before")
     counts = stage.harness.folder / "counts.json"
-    arguments = ["run", str(stage.spec), "--broker", stage.proxy.url, "--workers", "external"]
+    arguments = ["run", str(stage.spec), "--broker", stage.broker.url, "--workers", "external"]
     return stage.harness.start_module("dying", "tests.chaos.dying_coordinator", *where, str(counts), *arguments)
 
 

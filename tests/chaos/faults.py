@@ -10,10 +10,11 @@ from contextlib import suppress
 import psutil
 import redis
 
-from common.errors import EXIT_CANNOT_SERVE, EXIT_FAILED, EXIT_FAILED_ROWS, EXIT_FENCED, EXIT_STOPPED
+from common.errors import EXIT_FAILED, EXIT_FAILED_ROWS, EXIT_FENCED, EXIT_STOPPED
 from common.protocol.keys import GROUP
 from tests.chaos.scenario import Fault
-from tests.chaos.stage import LEASE, STEPS, Stage, other_protocol
+from tests.chaos.stage import STEPS, Stage
+from tests.chaos.takeovers import LEASE
 from tests.support.runs.harness import wait_for
 
 Injector = Callable[[Stage, Fault], bool]
@@ -34,40 +35,40 @@ def inject(stage: Stage, fault: Fault) -> bool:
 
 
 def kill_worker(stage: Stage, fault: Fault) -> bool:
-    victims = stage.victims(fault.step)
+    victims = stage.workers.victims(fault.step)
     if victims:
-        stage.watch(fault.kind, victims[0], lambda: stage.hurt_process(victims[0]))
+        stage.takeovers.watch(fault.kind, victims[0], lambda: stage.workers.hurt(victims[0]))
     return bool(victims)
 
 
 def kill_worker_and_keeper(stage: Stage, fault: Fault) -> bool:
-    for victim in stage.victims(fault.step):
+    for victim in stage.workers.victims(fault.step):
         if (keeper := stage.sight.keeper(victim)) is None:
             continue
 
         def kill_both(one: psutil.Process = victim, other: psutil.Process = keeper) -> None:
             other.suspend()  # else it would see its worker die
-            stage.hurt_process(one)
-            stage.hurt_process(other)
+            stage.workers.hurt(one)
+            stage.workers.hurt(other)
 
-        stage.watch(fault.kind, victim, kill_both)
+        stage.takeovers.watch(fault.kind, victim, kill_both)
         return True
     return False
 
 
 def kill_keeper(stage: Stage, fault: Fault) -> bool:
-    for victim in stage.victims(fault.step):
+    for victim in stage.workers.victims(fault.step):
         if (keeper := stage.sight.keeper(victim)) is not None:
-            stage.hurt_process(keeper)
+            stage.workers.hurt(keeper)
             return True
     return False
 
 
 def stop_worker(stage: Stage, fault: Fault) -> bool:
-    victims = stage.victims(fault.step)
+    victims = stage.workers.victims(fault.step)
     if victims:
-        stage.hurt_process(victims[0], signal.SIGSTOP)
-        stage.later(LEASE + fault.seconds, lambda: wake(victims[0]))
+        stage.workers.hurt(victims[0], signal.SIGSTOP)
+        stage.later.after(LEASE + fault.seconds, lambda: wake(victims[0]))
     return bool(victims)
 
 
@@ -88,12 +89,12 @@ def kill_coordinator(stage: Stage, fault: Fault) -> bool:
 def stop_coordinator(stage: Stage, fault: Fault) -> bool:
     process = psutil.Process(stage.command.process.pid)
     process.suspend()
-    stage.later(LEASE + fault.seconds, lambda: wake(process))
+    stage.later.after(LEASE + fault.seconds, lambda: wake(process))
     return True
 
 
 def second_coordinator(stage: Stage, fault: Fault) -> bool:
-    if not stage.quiet or stage.command.process.poll() is not None or not stage.written():
+    if not stage.later.nothing_left or stage.command.process.poll() is not None or not stage.broker.written():
         return False
     first = stage.command
     stage.run()
@@ -108,7 +109,7 @@ def second_coordinator(stage: Stage, fault: Fault) -> bool:
 
 
 def interrupt(stage: Stage, fault: Fault) -> bool:
-    if "rows" not in stage.command.text and not stage.written():
+    if "rows" not in stage.command.text and not stage.broker.written():
         return False
     stage.allowed.add(EXIT_STOPPED)
     stage.command.kill(signal.SIGINT)
@@ -118,14 +119,14 @@ def interrupt(stage: Stage, fault: Fault) -> bool:
 def kill_supervisor(stage: Stage, fault: Fault) -> bool:
     supervisor = stage.sight.supervisor(stage.command)
     stage.allowed.add(EXIT_FAILED)
-    stage.hurt_process(supervisor)
+    stage.workers.hurt(supervisor)
     return True
 
 
 def kill_guardian(stage: Stage, fault: Fault) -> bool:
     guardian = stage.sight.guardian(stage.command)
     stage.allowed.add(EXIT_FAILED)
-    stage.hurt_process(guardian)
+    stage.workers.hurt(guardian)
     return True
 
 
@@ -133,11 +134,12 @@ def kill_guardian(stage: Stage, fault: Fault) -> bool:
 
 
 def kill_broker(stage: Stage, fault: Fault) -> bool:
-    if stage.server is not None:
-        if not stage.quiet:
+    server = stage.broker.server
+    if server is not None:
+        if not stage.later.nothing_left:
             return False
-        stage.server.kill()
-        stage.later(fault.seconds, stage.server.start)
+        server.kill()
+        stage.later.after(fault.seconds, server.start)
         return True
     pid = stage.sight.redis()
     if pid is None:
@@ -148,39 +150,35 @@ def kill_broker(stage: Stage, fault: Fault) -> bool:
 
 def forget_last_second(stage: Stage, fault: Fault) -> bool:
     """As a host that loses power: what was not synced is gone."""
-    if stage.server is None or not stage.quiet or len(stage.sizes) < 20:
+    server = stage.broker.server
+    if server is None or not stage.later.nothing_left or not stage.broker.can_lose_a_second:
         return False
-    stage.server.kill()
-    now = stage.sizes[-1][0]
-    size = next(size for when, size in reversed(stage.sizes) if now - when > 1.0)
-    for file in stage.logs():
-        with file.open("rb+") as log:
-            log.truncate(min(size, file.stat().st_size))
-    stage.later(fault.seconds, stage.server.start)
+    stage.broker.lose_power()
+    stage.later.after(fault.seconds, server.start)
     return True
 
 
 def fill_broker(stage: Stage, fault: Fault) -> bool:
-    client = stage.client()
+    client = stage.broker.client()
     client.config_set("maxmemory", 1)
 
     def make_room() -> None:
         with suppress(redis.RedisError, OSError):  # one that was started again has its own limit
-            stage.client().config_set("maxmemory", 0)
+            stage.broker.client().config_set("maxmemory", 0)
 
-    stage.later(fault.seconds, make_room)
+    stage.later.after(fault.seconds, make_room)
     return True
 
 
 def cut_connections(stage: Stage, fault: Fault) -> bool:
-    assert stage.proxy is not None
-    stage.proxy.cut()
+    assert stage.broker.proxy is not None
+    stage.broker.proxy.cut()
     return True
 
 
 def slow_connections(stage: Stage, fault: Fault) -> bool:
-    assert stage.proxy is not None
-    stage.proxy.slow_down(fault.seconds)
+    assert stage.broker.proxy is not None
+    stage.broker.proxy.slow_down(fault.seconds)
     return True
 
 
@@ -197,7 +195,7 @@ def fill_disk(stage: Stage, fault: Fault) -> bool:
         with suppress(psutil.NoSuchProcess):
             process.rlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
 
-    stage.later(fault.seconds, make_room)
+    stage.later.after(fault.seconds, make_room)
     return True
 
 
@@ -207,19 +205,19 @@ def fill_disk(stage: Stage, fault: Fault) -> bool:
 def claim_for_stranger(stage: Stage, fault: Fault) -> bool:
     """Somebody who never works on them takes batches away."""
     for step in (fault.step, *stage.scenario.pipeline.steps):
-        stream = stage.keys.inputs(step)
-        held = stage.client().xpending_range(stream, GROUP, "-", "+", 3)
+        stream = stage.broker.keys.inputs(step)
+        held = stage.broker.client().xpending_range(stream, GROUP, "-", "+", 3)
         if held:
-            stage.client().xclaim(stream, GROUP, STRANGER, 0, [row["message_id"] for row in held])
+            stage.broker.client().xclaim(stream, GROUP, STRANGER, 0, [row["message_id"] for row in held])
             return True
     return False
 
 
 def send_twice(stage: Stage, fault: Fault) -> bool:
     for step in (fault.step, *stage.scenario.pipeline.steps):
-        stream = stage.keys.inputs(step)
-        for _, fields in stage.client().xrange(stream, count=2):
-            stage.client().xadd(stream, fields)
+        stream = stage.broker.keys.inputs(step)
+        for _, fields in stage.broker.client().xrange(stream, count=2):
+            stage.broker.client().xadd(stream, fields)
             return True
     return False
 
@@ -228,7 +226,7 @@ def send_twice(stage: Stage, fault: Fault) -> bool:
 
 
 def start_other_protocol(stage: Stage, fault: Fault) -> bool:
-    stage.strangers.append(other_protocol(stage, fault.step))
+    stage.workers.start_other_protocol(fault.step)
     return True
 
 
@@ -237,7 +235,7 @@ def start_other_source(stage: Stage, fault: Fault) -> bool:
     folder.mkdir(exist_ok=True)
     (folder / STEPS.name).write_text(STEPS.read_text() + "\n# another source\n")
     step = fault.step if fault.step != "keep" else "label"  # its source is Penstock's own
-    stage.strangers.append(stage.start_worker(step, folder))
+    stage.workers.start_other_source(step, folder)
     return True
 
 
@@ -263,4 +261,3 @@ INJECTORS: dict[str, Injector] = {
     "worker of another protocol": start_other_protocol,
     "worker of another source": start_other_source,
 }
-STRANGERS_CODE = EXIT_CANNOT_SERVE

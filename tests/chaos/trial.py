@@ -11,9 +11,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from common.errors import EXIT_FAILED_ROWS
-from tests.chaos.faults import STRANGERS_CODE, inject
+from tests.chaos.faults import inject
 from tests.chaos.scenario import Fault, Scenario, draw_pipeline
-from tests.chaos.stage import Stage, Takeover, set_up
+from tests.chaos.stage import Stage, set_up
+from tests.chaos.takeovers import Takeover
 from tests.chaos.verdict import Yield, check, check_ledger, check_poison, collect
 from tests.support.runs.harness import wait_for
 
@@ -75,7 +76,7 @@ def play(scenario: Scenario, keep: Path | None = None) -> Trial:
                 keep_files(stage, keep / f"seed-{scenario.seed}")
             raise
         counts = Counter(fault.kind for fault in injected)
-        return Trial(scenario, counts, codes, tuple(stage.takeovers), time.monotonic() - began)
+        return Trial(scenario, counts, codes, tuple(stage.takeovers.measured), time.monotonic() - began)
 
 
 def drive(stage: Stage, entries: int, injected: list[Fault]) -> tuple[int, ...]:
@@ -85,10 +86,9 @@ def drive(stage: Stage, entries: int, injected: list[Fault]) -> tuple[int, ...]:
     deadline = time.monotonic() + LIMIT
     while True:
         assert time.monotonic() < deadline, f"the run did not end within {LIMIT:.0f} s: {stage.command.text}"
-        stage.do_what_is_due()
         stage.look()
         code = stage.command.process.poll()
-        if code is None and faults and stage.written() >= faults[0].at * entries and inject(stage, faults[0]):
+        if code is None and faults and stage.broker.written() >= faults[0].at * entries and inject(stage, faults[0]):
             injected.append(faults.pop(0))
         if code is not None:
             codes.append(code)
@@ -96,28 +96,22 @@ def drive(stage: Stage, entries: int, injected: list[Fault]) -> tuple[int, ...]:
                 return tuple(codes)
             assert code in stage.allowed, f"the command ended with {code}: {stage.command.text}"
             stage.run()
-        stage.start_workers()
+        stage.workers.start()
         time.sleep(POLL)
 
 
 def end_workers(stage: Stage) -> None:
     """The run is complete: workers leave by themselves, and those that could not serve have left."""
-    stage.do_what_is_due(everything=True)
-    for _, worker in stage.workers:
-        code = worker.wait(40)
-        assert code == 0 or stage.explains(worker), f"a worker ended with {code}: {worker.text}"
-    for stranger in stage.strangers:
-        code = stranger.wait(40)
-        hurt = stranger.process.pid in stage.hurt
-        assert hurt or code in (STRANGERS_CODE, 0), f"a worker that cannot serve ended with {code}: {stranger.text}"
+    stage.later.do_what_is_due(everything=True)
+    stage.workers.wait_for_end()
     wait_for(lambda: not stage.harness.processes(), 20, "the end of every process")
 
 
 def keep_files(stage: Stage, folder: Path) -> None:
     """Copies everything but sockets."""
     sources = {"run": stage.harness.folder}
-    if stage.server is not None:
-        sources["broker"] = stage.server.folder
+    if stage.broker.server is not None:
+        sources["broker"] = stage.broker.server.folder
     for name, source in sources.items():
         for path in source.rglob("*"):
             if path.is_file():

@@ -81,7 +81,7 @@ def check_ledger(plan: Plan, journal: Sequence[Entry]) -> None:
 
 def check_broker(stage: Stage, keys: Keys) -> None:
     """The run is complete, so its payloads are freed and nothing waits for a worker."""
-    client = stage.client()
+    client = stage.broker.client()
     left = [key.decode() for key in client.scan_iter(match=keys.everything, count=1000)]
     rows = [key for key in left if ":payload:" in key or ":manifest:" in key]
     assert not rows, f"payloads are left: {rows}"
@@ -98,7 +98,7 @@ def check(stage: Stage, pipeline: Pipeline, alone: Yield) -> None:
     assert found.failed == alone.failed, f"other failed rows: {set(found.failed) ^ set(alone.failed)}"
     check_poison(pipeline, stage.harness)
     assert not (stage.harness.run_directory / "partial").exists()
-    if stage.server is not None:
+    if stage.broker.server is not None:
         check_ledger(prepare(stage.spec).plan, stage.sight.journal())
-        check_broker(stage, stage.keys)
+        check_broker(stage, stage.broker.keys)
     assert [" ".join(process.cmdline()) for process in stage.harness.processes()] == []
