@@ -21,6 +21,7 @@ from typing import Any, Final
 from common.errors import RunError, UsageError
 from common.payloads.artifacts import ARTIFACTS
 from common.payloads.durable import sync_folder
+from common.process.file_identity import FileIdentity
 from coordinator.dataset.card import CARD, PIPELINE
 from coordinator.runs.file_lock import locked
 
@@ -49,12 +50,12 @@ class DatasetPlace:
         """Raises UsageError unless a dataset can be put there: a new or empty folder, or an untouched one of ours."""
         target = self._target
         while True:
-            found = _identity(target)
+            found = FileIdentity.seen_at(target)
             try:
                 self._check_present()
                 break
             except (UsageError, OSError) as error:
-                if _identity(target) != found:
+                if FileIdentity.seen_at(target) != found:
                     continue  # another run has replaced it under our eyes
                 if isinstance(error, OSError):
                     raise UsageError(f"--output {target} cannot be read: {error}; give another folder") from None
@@ -176,13 +177,6 @@ class DatasetPlace:
         with suppress(OSError):
             return [path for path in self._target.parent.iterdir() if name.fullmatch(path.name)]
         return []
-
-
-def _identity(folder: Path) -> tuple[int, int] | None:
-    with suppress(OSError):
-        found = folder.stat()
-        return found.st_dev, found.st_ino
-    return None
 
 
 def _moved(folder: Path) -> int:

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from common.errors import BrokerError
+from common.process.file_identity import FileIdentity
 from coordinator.local.guardian import BROKER, Child, Guardian
 from coordinator.local.server_binary import find_server, server_version
 from coordinator.local.socket_folder import CONFIGURATION, SocketFolder
@@ -220,7 +221,8 @@ def leftover(data: Path) -> int | None:
             return pid if folder and ping(folder.socket) else None
         # The pid may belong to somebody else by now: a server of ours has the data as its working folder.
         command = Path(f"/proc/{pid}/comm").read_text().strip()
-        return pid if command.endswith("-server") and os.path.samefile(f"/proc/{pid}/cwd", data) else None
+        is_there = FileIdentity.at(Path(f"/proc/{pid}/cwd")) == FileIdentity.at(data)
+        return pid if command.endswith("-server") and is_there else None
     except (OSError, ValueError):
         return None
 

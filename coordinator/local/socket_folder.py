@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
+from common.process.file_identity import FileIdentity
+
 LONGEST_SOCKET_PATH = 99  # sockaddr_un holds 104 to 108 bytes, depending on the system
 CONFIGURATION = "redis.conf"
 _SOCKET = "s"
@@ -71,5 +73,5 @@ class SocketFolder:
 
 
 def _prefix(data: Path) -> str:
-    found = data.stat()
-    return f"penstock-{found.st_dev:x}-{found.st_ino:x}-"
+    identity = FileIdentity.at(data)
+    return f"penstock-{identity.device:x}-{identity.inode:x}-"

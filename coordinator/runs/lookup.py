@@ -14,6 +14,7 @@ from common.broker.connection import Connection
 from common.broker.runs import RunRegistry
 from common.cache import cache_directory
 from common.errors import Disconnected, RunError, UsageError
+from common.process.file_identity import FileIdentity
 from common.protocol.holder import Holder
 from common.words.shown_url import HIDDEN, redact
 from coordinator.local.embedded import leftover, ping
@@ -150,12 +151,12 @@ def local_coordinator(directory: RunDirectory) -> int | None:
     if holder is None or holder.pid is None or holder.host != socket.gethostname():
         return None
     pid = holder.pid
-    lock = directory.path / LOCK
+    lock = FileIdentity.seen_at(directory.path / LOCK)
     try:
         opened = list(Path(f"/proc/{pid}/fd").iterdir())
     except OSError:
         return None
-    return pid if any(_is_same(file, lock) for file in opened) else None
+    return pid if lock is not None and any(FileIdentity.seen_at(file) == lock for file in opened) else None
 
 
 def _run_at(path: Path, condemned: bool) -> FoundRun:
@@ -219,11 +220,4 @@ def _knows(url: str, run_id: str) -> bool:
         with connect(url) as connection:
             return run_id in RunRegistry(connection).run_ids()
     except RunError:
-        return False
-
-
-def _is_same(file: Path, other: Path) -> bool:
-    try:
-        return os.path.samefile(file, other)
-    except OSError:
         return False

@@ -14,6 +14,7 @@ from common.broker.runs import RunRecord as BrokerRecord
 from common.broker.runs import RunRegistry
 from common.errors import BrokerError, Disconnected, Fenced, ForeignData, RunError, StoreError, UsageError
 from common.payloads.stores import FileStore
+from common.process.file_identity import FileIdentity
 from common.protocol.keys import Keys
 from common.settings import Settings
 from coordinator.local.embedded import end_leftover
@@ -151,14 +152,14 @@ def _is_old(connection: Connection, run_id: str, older_than: float, unfinished: 
 
 def disk_size(folder: Path) -> int:
     """Bytes that removing a folder frees: a file that has another name elsewhere is not counted."""
-    names: dict[tuple[int, int], list[int]] = {}
+    names: dict[FileIdentity, list[int]] = {}
     for path, _, files in os.walk(folder):
         for file in files:
             try:
                 stat = os.lstat(os.path.join(path, file))
             except OSError:
                 continue
-            names.setdefault((stat.st_dev, stat.st_ino), [stat.st_size, stat.st_nlink, 0])[2] += 1
+            names.setdefault(FileIdentity.told_by(stat), [stat.st_size, stat.st_nlink, 0])[2] += 1
     return sum(size for size, links, found in names.values() if found >= links)
 
 

@@ -21,6 +21,7 @@ from common.cache import make_private
 from common.errors import Fenced, RunError, UsageError
 from common.payloads.artifacts import ARTIFACTS
 from common.payloads.durable import replace_file, sync_folder
+from common.process.file_identity import FileIdentity
 from common.protocol.holder import Holder
 from common.protocol.status import EndStatus
 from common.words.shown_url import redact
@@ -223,7 +224,7 @@ class RunDirectory:
             return None
         with contextlib.suppress(RunError, OSError):
             there = RunDirectory(home).read()
-            if there is not None and there.run == record.run and not os.path.samefile(home, self.path):
+            if there is not None and there.run == record.run and FileIdentity.at(home) != FileIdentity.at(self.path):
                 return home
         return None
 
@@ -316,7 +317,6 @@ def holder_of(directory: RunDirectory | None) -> Holder:
     holder = replace(this_process(), token=secrets.token_hex(8))
     if directory is None:
         return holder
-    inode = None
-    with contextlib.suppress(OSError):
-        inode = directory.path.stat().st_ino
+    identity = FileIdentity.seen_at(directory.path)
+    inode = identity.inode if identity is not None else None
     return replace(holder, directory=str(directory.path.resolve()), inode=inode)
