@@ -72,7 +72,7 @@ class Tenure:
         control = Control(connection, registration.run_id, holder_of(directory), settings.coordinator_lease)
         patience.insist(lambda: registration.begin(control))
         try:
-            with closing(PipelineLog(directory.log)) as log:
+            with closing(PipelineLog.open(directory.log)) as log:
                 tenure = cls(registration, control, log, settings, host)
                 tenure.reporter.note(f"{control.holder} coordinates {tenure.run_id} (epoch {control.epoch})")
                 with LeaseKeeper(control, settings, tenure.fence), stop_signals(tenure.stop):

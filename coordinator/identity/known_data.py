@@ -97,23 +97,37 @@ class Recognition:
     """Finds the run that has exactly these data.
 
     Args:
-        folder: the run directories of the pipeline.
+        known: the records of runs of this pipeline with the same content and the same number of files.
         content: the signature of the pipeline with `data`.
         data: the files as they are now.
-        read: returns the digest of all bytes of the file at a path.
+        digest: returns the digest of all bytes of the file at a path.
 
     Attributes:
         said: messages for people about files that were written to, whether or not their content changed.
     """
 
-    def __init__(self, folder: Path, content: str, data: Mapping[str, DataFiles], read: Callable[[str], str]) -> None:
+    def __init__(
+        self,
+        known: Sequence[DataRecord],
+        content: str,
+        data: Mapping[str, DataFiles],
+        digest: Callable[[str], str],
+    ) -> None:
+        self._known = known
         self._content = content
         self._data = data
-        self._read = read
+        self._digest_of = digest
         self._digests: dict[str, str] = {}
-        known = [record for record in DataRecord.all(folder) if record.content == content] if data else []
-        self._known = [record for record in known if _counts(record.files) == _counts(data)]
         self.said: list[str] = []
+
+    @classmethod
+    def read(
+        cls, folder: Path, content: str, data: Mapping[str, DataFiles], digest: Callable[[str], str]
+    ) -> Recognition:
+        """Reads the records in `folder`, which holds the run directories of the pipeline."""
+        known = [record for record in DataRecord.all(folder) if record.content == content] if data else []
+        known = [record for record in known if _counts(record.files) == _counts(data)]
+        return cls(known, content, data, digest)
 
     def record(self) -> DataRecord:
         """What the run directory will record: the record of a known run, if there is one.
@@ -148,7 +162,7 @@ class Recognition:
 
     def _digest(self, state: FileState) -> str:
         if state.path not in self._digests:
-            self._digests[state.path] = state.whole or self._read(state.path)
+            self._digests[state.path] = state.whole or self._digest_of(state.path)
         return self._digests[state.path]
 
     def _say(self, record: DataRecord, conclusion: str) -> None:
@@ -181,7 +195,7 @@ def recognise(
 ) -> DataRecord:
     """Which run it is, given the data of its steps; reports files that have been written to. See `Recognition`."""
     folder = RunDirectory.of(cache, prepared.spec.name, content).path.parent
-    recognition = Recognition(folder, content, data, lambda path: whole_digest(prepared.steps, path))
+    recognition = Recognition.read(folder, content, data, lambda path: whole_digest(prepared.steps, path))
     record = recognition.record()
     for line in recognition.said:
         reporter.say(line)

@@ -28,14 +28,19 @@ class PipelineLog:
     """Appends to the log of a run. Every call is one write, so that lines of other processes do not tear it.
 
     Example:
-        >>> with PipelineLog(directory.log) as log:
+        >>> with PipelineLog.open(directory.log) as log:
         ...     logging.getLogger("coordinator").addHandler(log.handler())
         ...     log.write_shipped(b'{"time": 1.0, "level": "INFO", "step": "load", "worker": "ab12", "text": "ready"}')
     """
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, file: int) -> None:
         self.path = path
-        self._file = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        self._file = file
+
+    @classmethod
+    def open(cls, path: Path) -> PipelineLog:
+        """Opens the log at a path, or creates it. Raises OSError if it cannot be opened."""
+        return cls(path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
 
     def write_shipped(self, *lines: bytes) -> None:
         """Appends records that workers shipped: JSON objects with time (seconds), level, step, worker and text.

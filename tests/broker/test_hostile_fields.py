@@ -163,7 +163,7 @@ def read_as_coordinator(run: Run, folder: Path) -> None:
 
 
 def collect(reports: Reports, folder: Path) -> None:
-    with PipelineLog(folder / "pipeline.log") as log:
+    with PipelineLog.open(folder / "pipeline.log") as log:
         collect_reports(reports, log, FailureLog(folder / "failures.jsonl"))
 
 

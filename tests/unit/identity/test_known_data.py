@@ -64,7 +64,7 @@ def look(runs: Path, steps: Steps) -> tuple[DataRecord, list[str], int]:
 
     data = data_files(steps())
     content = "c" * 31 + data["load"].fingerprint()[0]
-    recognition = Recognition(runs, content, data, digest)
+    recognition = Recognition.read(runs, content, data, digest)
     return recognition.record(), recognition.said, len(read)
 
 

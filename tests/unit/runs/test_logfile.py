@@ -21,7 +21,7 @@ RECORD = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z [A-Z]+ ")
 
 @pytest.fixture
 def log(tmp_path: Path) -> Iterator[PipelineLog]:
-    with PipelineLog(tmp_path / "pipeline.log") as log:
+    with PipelineLog.open(tmp_path / "pipeline.log") as log:
         yield log
 
 
@@ -42,7 +42,7 @@ def test_a_record_has_time_level_step_worker_and_text(log: PipelineLog) -> None:
 def test_records_are_in_the_file_as_soon_as_the_call_returns_and_are_appended(log: PipelineLog) -> None:
     log.write_shipped(shipped(text="one"), shipped(text="two"))
     assert [line.rpartition(" ")[2] for line in lines(log)] == ["one", "two"]
-    with PipelineLog(log.path) as other:
+    with PipelineLog.open(log.path) as other:
         other.write_shipped(shipped(text="three"))
     assert [line.rpartition(" ")[2] for line in lines(log)] == ["one", "two", "three"]
 
@@ -99,7 +99,7 @@ def test_a_text_without_end_is_cut(log: PipelineLog) -> None:
 def test_whatever_is_shipped_ends_as_whole_records(
     tmp_path_factory: pytest.TempPathFactory, raw: bytes, text: str
 ) -> None:
-    with PipelineLog(tmp_path_factory.mktemp("log") / "pipeline.log") as log:
+    with PipelineLog.open(tmp_path_factory.mktemp("log") / "pipeline.log") as log:
         log.write_shipped(raw, shipped(text=text))
         content = log.path.read_bytes().decode("utf-8")
     assert content.endswith("\n")
