@@ -56,8 +56,8 @@ HEAD = """\
 
 <!-- Written by docs/make_steps_page.py from the classes; change those, then run it again. -->
 
-What each built-in step does and takes. [spec.md](spec.md) says how a step is written down. `pipeline-coordinator info
-SPEC` shows the same for the steps of a spec, those of your own among them.
+What each built-in step does, and its parameters. [The spec](spec.md) explains how to write a step.
+`pipeline-coordinator info SPEC` shows the same for the steps of a spec, including your own.
 """
 COLUMNS = "| parameter | type | default | what it is |\n|---|---|---|---|"
 
