@@ -1,35 +1,35 @@
-"""Every exception that Penstock raises on purpose.
+"""Every exception that Penstock raises deliberately.
 
 PenstockError
 ├── UsageError            exit 2   a wrong option or environment
-│   └── SpecError         exit 2   a wrong pipeline: says file, line and the nearest right name
+│   └── SpecError         exit 2   a wrong pipeline: names file, line and the closest valid name
 │       └── SpecFault              knows the place in the spec, not yet its file and line
 │           └── StepNotHere        this process cannot import the class of a step
-├── RunError              exit 1   the run cannot go on; resumable unless it says otherwise
+├── RunError              exit 1   the run cannot continue; resumable unless the error says otherwise
 │   ├── BrokerError       exit 1   the broker is missing, unsuitable or full
-│   │   ├── Disconnected           it cannot be reached; that may pass
-│   │   │   └── Forgotten          it has lost its last writes
-│   │   ├── BrokerFull             it takes no new data; that may pass
-│   │   ├── NotPermitted           it does not let this user do that
-│   │   └── RunGone                it holds nothing of the run any more
-│   ├── RunFailed         exit 1   a run that a program started has not come to its end
-│   │   └── RunStopped    exit 130 since it was asked to stop
+│   │   ├── Disconnected           it cannot be reached; that may be temporary
+│   │   │   └── Forgotten          it has lost its most recent writes
+│   │   ├── BrokerFull             it accepts no new data; that may be temporary
+│   │   ├── NotPermitted           it does not permit this user to do that
+│   │   └── RunGone                it no longer has the run
+│   ├── RunFailed         exit 1   a run that a program started did not finish
+│   │   └── RunStopped    exit 130 because it was asked to stop
 │   ├── OtherProtocol     exit 1   the run was made by another version (a worker ends with 78)
-│   ├── PayloadLost       exit 1   rows that the journal promises cannot be had
+│   ├── PayloadLost       exit 1   rows that the journal refers to are unavailable
 │   │   ├── PayloadMissing         they are not in the store
 │   │   └── PayloadCorrupt         what is in the store is not what was written
-│   ├── FileChanged       exit 1   a data file is not what it was when the run began
-│   ├── BadData           exit 1   a data file does not hold what its format wants
-│   ├── StoreError        exit 1   the payload store refuses something
-│   │   └── StoreAway              it cannot be reached, or is full; that may pass
-│   └── WireError         exit 1   what the broker holds is not what this version writes
-│       └── ForeignData            a key of ours is of another type
-├── HubError              exit 1   the Hugging Face Hub refused something, or cannot be reached
+│   ├── FileChanged       exit 1   a data file has changed since the run began
+│   ├── BadData           exit 1   a data file is not valid in its format
+│   ├── StoreError        exit 1   the payload store refuses a request
+│   │   └── StoreAway              it cannot be reached, or is full; that may be temporary
+│   └── WireError         exit 1   the broker holds something that this version does not write
+│       └── ForeignData            a key of the run has another type
+├── HubError              exit 1   the Hugging Face Hub refused a request or cannot be reached
 ├── Fenced                exit 75  another coordinator has the run
 ├── CannotServe           exit 78  this worker cannot serve the step (version, digest, import)
-├── UnknownType                    a type name that leads to no class; the caller says where it stands
+├── UnknownType                    a type name that matches no class; the caller adds the place
 └── RowError                       one row failed; the engine turns it into a dead letter
-    ├── RowTypeError               a value that rows cannot hold: names column and type
+    ├── RowTypeError               a value that a row cannot hold: names column and type
     └── RowTooLarge                more bytes than a row may have
 
 Not errors, but ways out of a loop: Stopped (a coordinator), Interrupted and StepFailed (a worker's batch).
@@ -52,16 +52,16 @@ EXIT_USAGE = 2
 EXIT_FAILED_ROWS = 3
 EXIT_NOT_PUSHED = 5
 EXIT_NO_COORDINATOR = 69
-"""Of a worker whose run had no coordinator for too long."""
+"""Exit code of a worker whose run had no coordinator for too long."""
 EXIT_FENCED = 75
 EXIT_CANNOT_SERVE = 78
 EXIT_TIMEOUT = 124
-"""Of a worker whose step took longer than its `batch_timeout`; the command `timeout` ends with it as well."""
+"""Exit code of a worker whose step exceeded its `batch_timeout`; the command `timeout` uses the same."""
 EXIT_STOPPED = 130
 
 
 class PenstockError(Exception):
-    """The root. `exit_code` is what a command ends with when this error ends it."""
+    """The root. `exit_code` is the exit code of a command that this error ends."""
 
     exit_code = EXIT_FAILED
 
@@ -76,7 +76,7 @@ class SpecError(UsageError):
     """A pipeline that cannot run, found before anything was started.
 
     Args:
-        message: what is wrong and, where there is one, the nearest right name.
+        message: what is wrong and, if there is one, the closest valid name.
         file: the spec's path as the user gave it.
         line: 1-based line in `file`.
     """
@@ -90,11 +90,11 @@ class SpecError(UsageError):
 
 
 class SpecFault(SpecError):
-    """A SpecError that knows its place in the spec, but not yet the file and the line of that place.
+    """A SpecError that knows its place in the spec, but not yet the file and line.
 
     Args:
         message: what is wrong, and the next move.
-        loc: where; a place around it will do.
+        loc: the place; an enclosing place will do.
     """
 
     def __init__(self, message: str, loc: Loc = ()) -> None:
@@ -103,10 +103,10 @@ class SpecFault(SpecError):
 
 
 class StepNotHere(SpecFault):
-    """This process cannot import the class of a step, or of its LLM; another process may.
+    """This process cannot import the class of a step, or of its LLM; another process may be able to.
 
     Args:
-        forbidden: the module is here, but this process may not import it.
+        forbidden: the module exists, but this process is not allowed to import it.
     """
 
     def __init__(self, message: str, loc: Loc, *, forbidden: bool) -> None:
@@ -115,7 +115,7 @@ class StepNotHere(SpecFault):
 
 
 class RunError(PenstockError):
-    """The run cannot go on. What is done is kept: the same command goes on from there."""
+    """The run cannot continue. Finished work is kept: rerun the command to resume."""
 
 
 class BrokerError(RunError):
@@ -127,19 +127,19 @@ class Disconnected(BrokerError):
 
 
 class Forgotten(Disconnected):
-    """The broker has lost its last writes. What was read of it does not hold: take over again, and read anew."""
+    """The broker has lost its most recent writes. What was read from it is stale: take over again, and reread."""
 
 
 class BrokerFull(BrokerError):
-    """The broker has reached its `maxmemory` and takes no new data."""
+    """The broker has reached its `maxmemory` and accepts no new data."""
 
 
 class NotPermitted(BrokerError):
-    """The broker does not let this user in, or not do this; nothing changes by waiting."""
+    """The broker does not let this user in, or does not permit the command; waiting does not help."""
 
 
 class RunGone(BrokerError):
-    """The broker holds nothing of the run any more; there is nothing for a worker of it to do.
+    """The broker no longer has the run; its workers have nothing to do.
 
     Args:
         broker: its URL, without password.
@@ -147,16 +147,16 @@ class RunGone(BrokerError):
 
     def __init__(self, broker: str) -> None:
         super().__init__(
-            f"the broker at {broker} holds nothing of this run any more: it has lost its data, or the run was removed; "
-            "start this worker again when the run goes on"
+            f"the broker at {broker} no longer has this run: it has lost its data, or the run was removed; "
+            "restart this worker once the run is resumed"
         )
 
 
 class RunFailed(RunError):
-    """A run that a program started has not come to its end; the same call goes on with it.
+    """A run that a program started did not finish; the same call resumes it.
 
     Args:
-        report: a `coordinator.view.view.Outcome`: how far it is, where the rows that are done are, why it ended.
+        report: a `coordinator.view.view.Outcome`: its progress, where its finished rows are, why it ended.
     """
 
     def __init__(self, message: str, report: object) -> None:
@@ -165,20 +165,20 @@ class RunFailed(RunError):
 
 
 class RunStopped(RunFailed):
-    """It was asked to stop."""
+    """The run was asked to stop."""
 
     exit_code = EXIT_STOPPED
 
 
 class OtherProtocol(RunError):
-    """The run was made by a version that speaks another protocol."""
+    """The run was created by a version that uses another protocol."""
 
 
 class PayloadLost(RunError):
-    """Rows that the journal promises cannot be had.
+    """Rows that the journal refers to are unavailable.
 
     Args:
-        name: the payload's key, or its file's URL.
+        name: the key of the payload, or the URL of its file.
     """
 
     def __init__(self, name: str, message: str) -> None:
@@ -187,17 +187,17 @@ class PayloadLost(RunError):
 
 
 class PayloadMissing(PayloadLost):
-    """They are not in the payload store.
+    """The rows are not in the payload store.
 
     Args:
-        in_file: it is not a key of the broker.
+        in_file: the payload is a file, not a key of the broker.
     """
 
     def __init__(self, name: str, *, in_file: bool = False) -> None:
         why = (
-            "the file was deleted, or is where this host does not look: run the command again when it is back, or "
+            "the file was deleted, or is out of reach of this host: restore it and rerun the command, or "
             if in_file
-            else "the broker lost data that it had acknowledged (eviction, a flush, another AOF): "
+            else "the broker lost acknowledged data (eviction, a flush, another AOF): "
         )
         super().__init__(
             name,
@@ -206,47 +206,47 @@ class PayloadMissing(PayloadLost):
 
 
 class PayloadCorrupt(PayloadLost):
-    """What is in the payload store is not what was written.
+    """The content in the payload store is not what was written.
 
     Args:
-        size: bytes that are there.
+        size: bytes found.
     """
 
     def __init__(self, name: str, size: int) -> None:
         super().__init__(
             name,
-            f"payload {name} was changed or cut off in the store: its {size} bytes do not have the digest in its name; "
-            "run the command again when the file is restored, or start over with --fresh",
+            f"payload {name} was changed or cut off in the store: its {size} bytes do not match the digest in its "
+            "name; restore the file and rerun the command, or start over with --fresh",
         )
 
 
 class BadData(RunError):
-    """A data file does not hold what its format wants; to read it again would not mend it."""
+    """A data file is not valid in its format; reading it again does not help."""
 
 
 class FileChanged(RunError):
-    """A data file is not what it was when the run began.
+    """A data file has changed since the run began.
 
     Args:
-        path: as messages show it.
-        difference: what shows it.
+        path: of the file, as messages show it.
+        difference: the evidence, in words.
     """
 
     def __init__(self, path: str, difference: str) -> None:
         self.path = path
         super().__init__(
-            f"the file {path} has changed since the run began: {difference}; nothing of what it is now is in the "
-            "dataset. The same command begins a run of the changed file, or goes on with this one once the file is "
-            "put back"
+            f"the file {path} has changed since the run began: {difference}; none of its new content is in the "
+            "dataset. Rerun the command: it resumes this run once the old file is restored, else it starts a new run "
+            "with the changed file"
         )
 
 
 class StoreError(RunError):
-    """The payload store refuses something: it is not there, not permitted, or not installed."""
+    """The payload store refuses a request: it is missing, not permitted, or not installed."""
 
 
 class StoreAway(StoreError):
-    """The payload store cannot be reached or is full. That may pass."""
+    """The payload store cannot be reached or is full. That may be temporary."""
 
 
 class WireError(RunError):
@@ -254,31 +254,31 @@ class WireError(RunError):
 
 
 class ForeignData(WireError):
-    """A key of ours holds what something else has written; nothing changes by trying again.
+    """A key of the run holds foreign data; retrying does not help.
 
     Args:
-        answer: what the broker says of which key.
+        answer: what the broker says, and about which key.
     """
 
     def __init__(self, answer: str) -> None:
         self.answer = answer
         super().__init__(
-            f"{answer}; something else than Penstock has written there: keep it out, and start over with --fresh"
+            f"{answer}; something other than Penstock has written there: keep it out, and start over with --fresh"
         )
 
 
 class HubError(PenstockError):
-    """The Hugging Face Hub refused something, or cannot be reached; says what is not done, and the next move."""
+    """The Hugging Face Hub refused a request or cannot be reached; says what was not done, and the next move."""
 
 
 class Fenced(PenstockError):
-    """Another coordinator has taken the run over; this one must not write any more."""
+    """Another coordinator has taken over the run; this one must stop writing."""
 
     exit_code = EXIT_FENCED
 
 
 class CannotServe(PenstockError):
-    """This worker cannot serve the step: another version, another source, or an import that fails."""
+    """This worker cannot serve the step: another version, different source, or a failing import."""
 
     exit_code = EXIT_CANNOT_SERVE
 
@@ -287,7 +287,7 @@ class RowError(PenstockError):
     """One row failed and the others of its batch did not.
 
     Args:
-        columns: what there is of the row all the same, by the step's own names; kept under `on_error: nulls`.
+        columns: the part of the row that was made, by the step's own names; kept under `on_error: nulls`.
     """
 
     def __init__(self, message: str = "", columns: Mapping[str, Any] | None = None) -> None:
@@ -296,11 +296,11 @@ class RowError(PenstockError):
 
 
 class RowTypeError(RowError):
-    """A row holds a value that rows cannot hold.
+    """A row holds a value of a type that rows cannot hold.
 
-    Args:
-        column: path of the value, such as `answer` or `meta.scores[3]`.
-        found: name of the type found there.
+        Args:
+    column: path of the value, such as `answer` or `meta.scores[3]`.
+            found: name of the type found there.
     """
 
     def __init__(self, column: str, found: str, detail: str = "") -> None:
@@ -314,17 +314,17 @@ class RowTypeError(RowError):
 
 
 class RowTooLarge(RowError):
-    """A row has more bytes than it may have."""
+    """A row has more bytes than allowed."""
 
 
 class UnknownType(PenstockError, ValueError):
-    """A type name that does not lead to a class; the caller says where it stands. A ValueError, so that a validator of
-    pydantic may let it through.
+    """A type name that matches no class; the caller adds the place. A ValueError, so that a validator of pydantic may
+    let it through.
 
     Args:
         message: why, and the next move.
-        type_name: as it was given.
-        nearest: the right name that is closest to it.
+        type_name: as given.
+        nearest: the closest valid name.
     """
 
     def __init__(self, message: str, type_name: str, nearest: str | None = None) -> None:
@@ -334,23 +334,23 @@ class UnknownType(PenstockError, ValueError):
 
 
 class TwoOfOneName(ValueError):
-    """An object has a name twice: one of the two values would be lost."""
+    """An object has two values of one name: one of them would be lost."""
 
 
 class Stopped(Exception):
-    """The run was asked to stop, and has: what was in hand is done or handed back."""
+    """The run was asked to stop, and did: the work in hand is finished or handed back."""
 
 
 class Interrupted(Exception):
-    """The worker was told to stop while rows waited for a retry: they are handed back, not given up."""
+    """The worker was told to stop while rows waited for a retry: they are handed back, not failed."""
 
 
 class StepFailed(Exception):
-    """The batch fails the run: `on_error: fail`, or a step that may not leave rows out."""
+    """The batch fails the run: `on_error: fail`, or a step that may not drop rows."""
 
 
 def describe(error: BaseException) -> str:
-    """Type and message of an exception, and the user's line that raised it; what a user reads in a dead letter."""
+    """Type and message of an exception, and the line of the user's code that raised it; a dead letter shows it."""
     place = place_of(error)
     if isinstance(error, PenstockError) and origin_of(place.rpartition(":")[0]) is not Origin.USERS:
         place = ""  # such as that of an endpoint: its words say where
@@ -358,8 +358,8 @@ def describe(error: BaseException) -> str:
 
 
 def words_of(error: BaseException) -> str:
-    """Its message, also where its class cannot say it."""
+    """The message of an error, even if its class cannot produce it."""
     try:
         return str(error)
     except Exception as second:  # any error of a user's `__str__`
-        return f"(its message cannot be had: {type(second).__name__})"
+        return f"(its message is unavailable: {type(second).__name__})"

@@ -1,4 +1,4 @@
-"""From the spec of a step to the step: the class is found, paths are made absolute, parameters are validated."""
+"""From the spec of a step to the step: finds the class, makes paths absolute, validates parameters."""
 
 from __future__ import annotations
 
@@ -42,17 +42,17 @@ def build_steps(spec: PipelineSpec, *, allow: Sequence[str] = (), base_dir: Path
 def build_step(
     name: str, step_spec: StepSpec, *, allow: Sequence[str] = (), base_dir: Path, enable_metadata: bool = False
 ) -> BaseStep:
-    """Makes one step; nothing of it is loaded yet.
+    """Builds one step without loading it.
 
     Args:
-        allow: modules whose classes may be imported, see `Namespace.resolve`; validators of the step find it in
-            their context, as `info.context["allow"]`.
-        base_dir: absolute; relative paths in the parameters that the class names in `path_fields` start here.
-        enable_metadata: what the pipeline says; a task adds its column only then.
+        allow: modules whose classes may be imported, see `Namespace.resolve`; available to the step's validators
+            as `info.context["allow"]`.
+        base_dir: absolute; the `path_fields` of the class are resolved against it.
+        enable_metadata: the pipeline's setting; a task adds its column only if it is set.
 
     Raises:
-        SpecFault: the type or a parameter is wrong; its `loc` is below ("steps", name).
-        StepNotHere: nothing is known to be wrong, but this process cannot import what the step is made of.
+        SpecFault: the type or a parameter is invalid; its `loc` is below ("steps", name).
+        StepNotHere: no fault is known, but this process cannot import the step or its parts.
     """
     loc: Loc = ("steps", name)
     try:
@@ -62,7 +62,7 @@ def build_step(
     except UnknownType as error:
         raise SpecFault(f"step '{name}': {error}", (*loc, "type")) from error
     if "name" in step_spec.params:
-        raise SpecFault(f"step '{name}' has a 'name' of its own; the key above it is its name", (*loc, "name"))
+        raise SpecFault(f"step '{name}' has its own 'name'; the key above it is its name", (*loc, "name"))
     params = _with_paths(cls, step_spec.params, base_dir)
     try:
         step = cls.model_validate({"name": name, **params}, context={"allow": tuple(allow)})
@@ -75,12 +75,12 @@ def build_step(
         message, loc = f"step '{name}': {fault.message}", loc + fault.loc
         causes = [detail.get("ctx", {}).get("error") for detail in error.errors(include_url=False)]
         missing = [cause for cause in causes if isinstance(cause, NotHere)]
-        if len(missing) == len(causes):  # else something is wrong wherever it is imported
+        if len(missing) == len(causes):  # else it is wrong on every host
             raise StepNotHere(message, loc, forbidden=any(cause.forbidden for cause in missing)) from None
         raise SpecFault(message, loc) from None
     except PenstockError as error:
         raise SpecFault(f"step '{name}': {error}", loc) from error
-    except Exception as error:  # any error of the user's own validators
+    except Exception as error:  # any error in the user's own validators
         message = f"step '{name}': {step_spec.type} cannot be built: {describe(error)}"
         raise SpecFault(message, loc) from error
 

@@ -1,4 +1,4 @@
-"""From the `routing` of a spec to routing functions: the function is found, made and given its options."""
+"""From the `routing` of a spec to routing functions: finds the function, makes it, binds its options."""
 
 from __future__ import annotations
 
@@ -24,14 +24,14 @@ def build_routing(spec: PipelineSpec, *, allow: Sequence[str] = ()) -> dict[str,
 def build_routing_function(name: str, routing: RoutingSpec, *, allow: Sequence[str] = ()) -> RoutingBatchFunction:
     """The routing function of step `name`, with its options.
 
-    `module:function` is a routing batch function; or a factory, which says that it returns one and is called with the
+    `module:function` is a routing batch function; or a factory, annotated to return one and called with the
     options; or a function without the decorator, which takes the names of the successors, then options.
 
     Args:
-        allow: modules that it may be imported from, see `registry.resolve_function`.
+        allow: modules that it may be imported from; see `registry.resolve_function`.
 
     Raises:
-        SpecFault: there is no such function, it cannot be imported, or an option is wrong; `loc` is below
+        SpecFault: the function does not exist or cannot be imported, or an option is invalid; `loc` is below
             ("routing", name).
     """
     loc: Loc = ("routing", name)
@@ -39,7 +39,7 @@ def build_routing_function(name: str, routing: RoutingSpec, *, allow: Sequence[s
     if ":" not in routing.function and routing.function not in built_in:
         raise SpecFault(
             f"routing of '{name}': there is no function '{routing.function}'"
-            f"{hint(routing.function, built_in, 'there is')} (one of your own is written module:function)",
+            f"{hint(routing.function, built_in, 'there is')} (write your own as module:function)",
             (*loc, "function"),
         )
     try:
@@ -55,7 +55,7 @@ def build_routing_function(name: str, routing: RoutingSpec, *, allow: Sequence[s
         raise SpecFault(f"routing of '{name}': {error}", (*loc, "function")) from error
     except UsageError as error:
         raise SpecFault(f"routing of '{name}': {error}", loc) from error
-    except Exception as error:  # any error of the user's own factory
+    except Exception as error:  # any error in the user's own factory
         raise SpecFault(f"routing of '{name}': {routing.function} raised {describe(error)}", loc) from error
 
 

@@ -1,4 +1,4 @@
-"""The columns that a step declares, and what to say where one of them is missing."""
+"""The columns that a step declares, and the message if one of them is missing."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ def declared_columns(step: BaseStep, which: Literal["inputs", "outputs"]) -> dic
     try:
         columns: StepColumns = getattr(step, which)
         return dict(columns) if isinstance(columns, Mapping) else dict.fromkeys(columns, True)
-    except Exception as error:  # any error of the user's own property
+    except Exception as error:  # any error in the user's own property
         raise broken_columns(step, which, error) from error
 
 
 def promised_columns(step: BaseStep) -> frozenset[str]:
-    """The columns that every row that leaves the step has, by the row's own names.
+    """The columns of every row that leaves the step, by the row's own names.
 
     Raises:
         SpecFault: the step's own property raises.
@@ -40,19 +40,19 @@ def promised_columns(step: BaseStep) -> frozenset[str]:
 
 
 def leaving_columns(step: BaseStep, available: set[str] | None) -> set[str] | None:
-    """What the step says leaves it where `available` enter it; see `BaseStep.output_columns`.
+    """The columns that the step says leave it if `available` enter it; see `BaseStep.output_columns`.
 
     Raises:
         SpecFault: the step's own method raises.
     """
     try:
         return step.output_columns(available)
-    except Exception as error:  # any error of the user's own method
+    except Exception as error:  # any error in the user's own method
         raise broken_columns(step, "output_columns", error) from error
 
 
 def broken_columns(step: BaseStep, which: str, error: Exception) -> SpecFault:
-    """What is said where a step cannot tell its columns."""
+    """The fault of a step that cannot tell its columns."""
     return SpecFault(
         f"step '{step.name}': {type(step).__name__}.{which} raised {type(error).__name__}: {error}",
         ("steps", step.name),
@@ -66,10 +66,10 @@ def needed_column(step: BaseStep, column: str) -> str:
 
 
 def column_remedy(step: BaseStep, column: str, there: Collection[str]) -> str:
-    """The end of a message about a column that `step` needs and that is not among those that are `there`."""
+    """The end of a message about a column that `step` needs and `there` lacks."""
     if close := nearest(step.input_mappings.get(column, column), there):
         return f"; did you mean '{close}'? (input_mappings: {{{column}: {close}}})"
     if there:
         names = ", ".join(sorted(there)[:LISTED_NAMES]) + (", ..." if len(there) > LISTED_NAMES else "")
-        return f"; there are {names}; take one of them with input_mappings: {{{column}: ...}}"
+        return f"; there are {names}; map one of them with input_mappings: {{{column}: ...}}"
     return ""

@@ -1,7 +1,7 @@
-"""The models in a step: itself, and those in its fields, such as its LLM, and those in theirs, to any depth.
+"""The models in a step: the step, those in its fields, such as its LLM, and those in theirs, to any depth.
 
-One walk finds them all, whoever asks: for the code that counts, the models that are asked, what a host lacks. It goes
-by what the fields are declared to hold, and not into rows, however many there are.
+One walk serves every question: which code counts, which models are called, what a host lacks. It follows the declared
+types of the fields and never enters rows, however many there are.
 """
 
 from __future__ import annotations
@@ -27,25 +27,25 @@ _PLAIN = (str, bytes, bytearray, int, float, complex, NoneType, PurePath, date, 
 
 
 class Holds(IntEnum):
-    """What the values of a field may be."""
+    """The kind of values that a field may hold."""
 
     NO_MODEL = 0
     ANYTHING = 1
-    """Nobody has said. Mappings in a list are rows, whose cells are data."""
+    """Undeclared. Mappings in a list are rows, whose cells are data."""
     MODELS = 2
 
 
 def components(model: BaseModel) -> Iterator[tuple[Place, BaseModel]]:
     """A step and the models in it, in the order of their fields, also in lists and mappings.
 
-    A field that is declared to hold models (`list[dict[str, LLM]]`) is looked at as a whole; of one that may hold
-    anything (`list[dict[str, Any]]`), the mappings in a list are taken for rows, and left out.
+    A field declared to hold models (`list[dict[str, LLM]]`) is searched as a whole. In a field that may hold anything
+    (`list[dict[str, Any]]`), mappings in a list are taken for rows and skipped.
     """
     yield from _within(model, ())
 
 
 def language_models(step: BaseModel) -> list[tuple[Place, LLM]]:
-    """The LLMs in a step, those in other LLMs among them, with their places."""
+    """The LLMs in a step, including those in other LLMs, with their places."""
     return [(place, model) for place, model in components(step) if isinstance(model, LLM)]
 
 
@@ -64,7 +64,7 @@ def _models(value: object, place: Place, holds: Holds) -> Iterator[tuple[Place, 
             yield from _models(item, (*place, key if isinstance(key, int) else str(key)), holds)
     elif isinstance(value, list | tuple):
         for index, item in enumerate(value):
-            if holds is Holds.MODELS or not isinstance(item, dict | Mapping):  # a dict is told sooner
+            if holds is Holds.MODELS or not isinstance(item, dict | Mapping):  # the check for a dict is faster
                 yield from _models(item, (*place, index), holds)
 
 
@@ -72,7 +72,7 @@ def held_by(annotation: Any, within: tuple[Any, ...] = ()) -> Holds:
     """What a field of this annotation may hold, at any depth.
 
     Args:
-        within: the `TypedDict`s that it is in, which may name themselves.
+        within: the enclosing `TypedDict`s, which may be recursive.
     """
     origin, inner = get_origin(annotation), get_args(annotation)
     if origin is Literal or annotation in (None, Ellipsis, *within):
@@ -83,18 +83,18 @@ def held_by(annotation: Any, within: tuple[Any, ...] = ()) -> Holds:
         return max((held_by(column, (*within, annotation)) for column in _columns(annotation)), default=Holds.NO_MODEL)
     if _is_foreign(origin or annotation):
         return Holds.MODELS
-    if inner and not hasattr(origin, "__value__"):  # which an alias has, that may name itself
+    if inner and not hasattr(origin, "__value__"):  # only a type alias has it, which may be recursive
         return max(held_by(each, within) for each in inner)
     return Holds.NO_MODEL if isinstance(annotation, type) and issubclass(annotation, _PLAIN) else Holds.ANYTHING
 
 
 def _is_foreign(cls: object) -> bool:
-    """Is it a class that does not come with Python: a model, or a protocol that a model may have?"""
+    """Is it a class from outside Python: a model, or a protocol of models?"""
     return isinstance(cls, type) and cls.__module__.partition(".")[0] not in sys.stdlib_module_names
 
 
 def _columns(row: Any) -> tuple[Any, ...]:
     try:
         return tuple(get_type_hints(row).values())
-    except Exception:  # a name that only type checkers import
+    except Exception:  # a name imported for type checkers only
         return (Any,)

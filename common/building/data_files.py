@@ -1,4 +1,4 @@
-"""The data files of a pipeline: those that its loaders read, and those that parameters of its steps name."""
+"""The data files of a pipeline: those that its loaders read, and those that its steps' parameters name."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from common.steps.loading.file_states import DataFiles, digest_of
 
 
 def data_files(steps: Mapping[str, BaseStep]) -> dict[str, DataFiles]:
-    """As they are now: of a loader by its step, `load`, of a path field by step and parameter, `ask.template`.
+    """The current files: of a loader under its step, `load`; of a path field under step and parameter, `ask.template`.
 
-    Files that are not there, folders, and files of other hosts are left out where a parameter names them.
+    Missing files, folders, and files of other hosts are omitted if a parameter names them.
 
     Raises:
         UsageError: a loader finds no file, or a file cannot be read.
@@ -38,14 +38,14 @@ def data_files(steps: Mapping[str, BaseStep]) -> dict[str, DataFiles]:
 
 
 def check_data_files(step: BaseStep, known: Mapping[str, DataFiles]) -> None:
-    """Compares the files that path fields of a step name with those that the run began with.
+    """Compares the files in a step's path fields with those that the run began with.
 
     Args:
-        known: as `data_files` gave them then, those of other steps among them. Files that are not here are passed over:
-            the step says itself what it lacks.
+        known: what `data_files` returned then, including files of other steps. Missing files are skipped: the step
+            itself reports what it lacks.
 
     Raises:
-        FileChanged: one of them is another file, see `FileState.change`.
+        FileChanged: one of them has changed; see `FileState.change`.
     """
     for name, now in data_files({step.name: step}).items() if not isinstance(step, FileLoader) else ():
         before = known.get(name)
@@ -63,12 +63,12 @@ def named_files(value: object) -> Iterator[Path]:
         try:
             if isinstance(item, str | Path) and str(item) and Path(item).is_file():
                 yield Path(item)
-        except (OSError, ValueError):  # too long for a path, or with a zero byte in it
+        except (OSError, ValueError):  # too long for a path, or containing a zero byte
             continue
 
 
 def whole_digest(steps: Mapping[str, BaseStep], path: str) -> str:
-    """Digest of all bytes of one of the data files of these steps.
+    """Digest of all bytes of one data file of these steps.
 
     Raises:
         UsageError: it cannot be read.
@@ -84,7 +84,7 @@ def _look_at(step: str, field: str, paths: list[Path]) -> DataFiles:
     try:
         return DataFiles.of(map(_local, paths))
     except OSError as error:
-        raise UsageError(f"step '{step}': the file that '{field}' names cannot be read: {error}") from None
+        raise UsageError(f"step '{step}': the file in '{field}' cannot be read: {error}") from None
 
 
 def _local(path: Path) -> FileSource:

@@ -1,6 +1,6 @@
-"""What a worker says of a step whose class the coordinator cannot import: all that the checks and the fold ask of one.
+"""A worker's description of a step whose class the coordinator cannot import: all that checks and fold need.
 
-The first worker of the step writes it into the run; from then on it is what the run takes the step to be.
+The step's first worker writes it into the run, and it is valid from then on.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ KINDS: Mapping[StepKind, type[BaseStep]] = {
     "async": AsyncStep,
 }
 SIZE_LIMIT = 4 << 20
-"""Bytes that a descriptor may have."""
+"""Most bytes of a descriptor."""
 
 _Identifier = Annotated[str, Field(pattern=r"^[A-Za-z_][A-Za-z0-9_]*$", max_length=200)]
 _Column = Annotated[str, Field(max_length=1_000)]
@@ -53,21 +53,21 @@ class ProcessParameter:
 
 @dataclass(frozen=True, slots=True)
 class StepDescriptor:
-    """A step, as the worker that built it sees it.
+    """A step, as described by the worker that built it.
 
     Args:
         class_name: for messages.
-        digest: of its source, see `step_digest`.
+        digest: of its source; see `step_digest`.
         settings: the parameters that every step of its kind has, defaults included: batch size, mappings, `on_error`...
         inputs: column -> is it required.
-        adds_columns: do its rows have the columns that entered, and `outputs`? Else it has an `output_columns` of its
-            own, so that the columns depend on the data, but for a generator that knows them.
-        columns: those that leave a generator; None where they depend on the data, and for the other kinds.
+        adds_columns: do its rows have the incoming columns and `outputs`? If not, it has its own `output_columns`, so
+            the columns depend on the data, except for a generator that knows them.
+        columns: of a generator's rows; None if they depend on the data, and for the other kinds.
         process: parameters of `process`; none for an asynchronous step.
         coroutine: is `process_row` asynchronous?
-        devices: GPUs that each worker of it takes, see `common.building.cuda`.
+        devices: GPUs that each worker takes; see `common.building.cuda`.
         fingerprint: of a generator's data.
-        parameters: JSON Schema of all its parameters; empty where it has none.
+        parameters: JSON Schema of all its parameters; empty if there are none.
     """
 
     class_name: _Identifier
@@ -108,15 +108,15 @@ class StepDescriptor:
 
 
 def unreadable_descriptor(step: str, problem: str) -> WireError:
-    """What is said of a descriptor that no worker of this version has written."""
+    """The error about a descriptor that no worker of this version wrote."""
     return WireError(
-        f"what the broker holds as the descriptor of step '{step}' is not what this version of Penstock writes "
+        f"the descriptor of step '{step}' in the broker is not one that this version of Penstock writes "
         f"({problem}); start over with --fresh, with the same version on all hosts"
     )
 
 
 def describe_step(step: BaseStep, sources: Sources | None = None) -> StepDescriptor:
-    """Describes a step that is built.
+    """Describes a built step.
 
     Args:
         sources: where its class has been looked at already.
@@ -146,7 +146,7 @@ def describe_step(step: BaseStep, sources: Sources | None = None) -> StepDescrip
 
 
 def step_digest(step: BaseStep, sources: Sources | None = None) -> str:
-    """Identifies the source of a step and of what is in it, such as its LLM: 16 hex digits.
+    """Identifies the source of a step and its parts, such as its LLM: 16 hex digits.
 
     Args:
         sources: where its class has been looked at already.
@@ -156,19 +156,19 @@ def step_digest(step: BaseStep, sources: Sources | None = None) -> str:
 
 
 def model_identities(step: BaseStep) -> list[str]:
-    """What names the models of a step's LLMs, in the order of its fields; see `LLM.model_identity`."""
+    """The identities of the models of a step's LLMs, in the order of its fields; see `LLM.model_identity`."""
     return [_identity(llm) for _, llm in language_models(step)]
 
 
 def _identity(llm: LLM) -> str:
     try:
         return llm.model_identity
-    except Exception:  # of the user's own, which knows only once it is loaded
+    except Exception:  # in the user's own property, which needs `load` first
         return ""
 
 
 def endpoints(steps: Mapping[str, BaseStep]) -> dict[str, str]:
-    """Step -> where its LLMs are served, as this process sees it; steps that do not say are left out."""
+    """Step -> where its LLMs are served, as seen from this process; steps that do not say are omitted."""
     served = {
         name: ", ".join(llm.served_at for _, llm in language_models(step) if llm.served_at)
         for name, step in steps.items()
@@ -191,7 +191,7 @@ def _process(step: BaseStep) -> Iterator[ProcessParameter]:
 def _schema(cls: type[BaseStep]) -> dict[str, Any]:
     try:
         return cls.model_json_schema()
-    except Exception:  # a type of the user's own that has none
+    except Exception:  # the user's own type, without a schema
         return {}
 
 

@@ -17,14 +17,14 @@ from common.steps.base import BaseStep
 
 
 def dump_step(step: BaseStep, after: Sequence[str] = (), *, base_dir: Path | None = None) -> dict[str, Any]:
-    """The entry of a step below `steps` in a spec: its type, the steps before it, parameters that are not at their
-    defaults, LLMs as mappings with their type. Secrets are left out.
+    """The entry of a step below `steps` in a spec: its type, its predecessors, the parameters that differ from their
+    defaults, LLMs as mappings with their type. Secrets are omitted.
 
     Args:
-        base_dir: where relative paths in the step's `path_fields` start; they come out absolute. None leaves them.
+        base_dir: the folder against which the step's `path_fields` are resolved; None leaves relative paths.
 
     Raises:
-        UsageError: no worker can import the class, or a parameter is nothing that a file could hold.
+        UsageError: no worker can import the class, or a file cannot hold a parameter.
     """
     dumped: dict[str, Any] = {"type": spec_type(type(step))}
     if after:
@@ -36,15 +36,15 @@ def dump_step(step: BaseStep, after: Sequence[str] = (), *, base_dir: Path | Non
 
 
 def dump_parameters(model: BaseModel) -> dict[str, Any]:
-    """Plain data: the fields of a step or an LLM that are not at their defaults. The name of a step is none of them."""
+    """Plain data: the fields of a step or an LLM that differ from their defaults, without the name of a step."""
     return dump_fields(model, without=("name",) if isinstance(model, BaseStep) else ())
 
 
 def dump_routing(function: RoutingBatchFunction) -> dict[str, Any]:
-    """The entry of a function below `routing` in a spec: `function`, and the options that are not at their defaults.
+    """The entry of a function below `routing` in a spec: `function`, and the options that differ from their defaults.
 
     Raises:
-        UsageError: no other process can import it, or an option is nothing that a file could hold.
+        UsageError: no other process can import it, or a file cannot hold one of the options.
     """
     defaults = function.defaults
     found: dict[str, Any] = {"function": function.import_name}
@@ -55,7 +55,7 @@ def dump_routing(function: RoutingBatchFunction) -> dict[str, Any]:
             found[name] = dump_value(value)
         except ValueError as error:
             raise UsageError(
-                f"the routing function '{function.name}': the option '{name}' holds a {type(value).__name__}, which no "
-                f"spec can hold ({error}): give it text, numbers, lists or mappings"
+                f"the routing function '{function.name}': the option '{name}' holds a {type(value).__name__}, which a "
+                f"spec cannot hold ({error}): pass text, numbers, lists or mappings"
             ) from None
     return found

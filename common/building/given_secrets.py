@@ -1,4 +1,4 @@
-"""Secrets that a program gives to steps in Python: no spec has them, and they reach the workers that it starts."""
+"""Secrets that a program gives to steps in Python: they are in no spec, and reach the workers that it starts."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from common.building.components import components
 from common.steps.base import BaseStep
 
 SECRETS_VARIABLE = "PENSTOCK_SECRETS"
-"""Environment variable by which a program hands secrets to the workers that it starts."""
+"""Environment variable in which a program passes secrets to the workers that it starts."""
 
 
 def collect_secrets(steps: Iterable[BaseStep]) -> dict[str, str]:
-    """Secrets that were given to steps and to models in them in Python, by their place, such as `ask.llm.api_key`."""
+    """Secrets given in Python to steps and the models in them, by place, such as `ask.llm.api_key`."""
     return {
         f"{start}{field}": value.get_secret_value()
         for step in steps
@@ -26,7 +26,7 @@ def collect_secrets(steps: Iterable[BaseStep]) -> dict[str, str]:
 
 
 def give_secrets(step: BaseStep, environment: Mapping[str, str]) -> None:
-    """Gives a step that a worker has built the secrets that `collect_secrets` took from it."""
+    """Gives a step built by a worker the secrets that `collect_secrets` found."""
     secrets: dict[str, str] = json.loads(environment.get(SECRETS_VARIABLE, "{}"))
     for start, model in _models_by_place(step):
         for field in type(model).model_fields:
@@ -35,6 +35,6 @@ def give_secrets(step: BaseStep, environment: Mapping[str, str]) -> None:
 
 
 def _models_by_place(step: BaseStep) -> Iterator[tuple[str, BaseModel]]:
-    """The step and the models in it, with what the places of their fields begin with."""
+    """The step and the models in it, each with the prefix of its fields' places."""
     for place, model in components(step):
         yield ".".join(map(str, (step.name, *place, ""))), model

@@ -1,4 +1,4 @@
-"""What makes two runs the same run: a hash over everything that decides the rows and how they are batched."""
+"""The identity of a run: a hash over everything that determines the rows and their batches."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
 from common.steps.loading.file_states import DataFiles
 
 VERSION = 2
-"""Of the signature: another one makes another run of everything."""
+"""Version of the signature: a new version makes every run a new run."""
 PARAMETER = "param:"
-"""Begins the aspects of a step that are parameters."""
+"""Prefix of a step's aspects that are parameters."""
 _ALWAYS = ("input_mappings", "output_mappings", "on_error", "max_failure_rate")
 
 
 @dataclass(frozen=True, slots=True)
 class Identity:
-    """Everything that decides the rows of a run, as plain data.
+    """Everything that determines the rows of a run, as plain data.
 
     Args:
-        whole: what is of the pipeline as a whole.
-        steps: what is of each step: name -> aspect -> value; parameters and those of an LLM have an aspect each.
+        whole: aspects of the pipeline as a whole.
+        steps: name -> aspect -> value; each parameter of a step or its LLM is an aspect.
     """
 
     whole: Mapping[str, Any]
@@ -51,14 +51,14 @@ class Identity:
         data: Mapping[str, DataFiles] | None = None,
         sources: Sources | None = None,
     ) -> Identity:
-        """Of a pipeline and how it is run.
+        """The identity of a pipeline and how it is run.
 
         Args:
             steps: the built steps of `spec`, by name.
             routing: its routing functions, by routing step.
-            options: options of the run that change its rows, such as the limit on generators; plain data.
-            data: the files of the steps, see `data_files`, where they have been looked at.
-            sources: the code of the steps, where some of it has been looked at.
+            options: options of the run that change its rows, such as the limit on generators, as plain data.
+            data: the files of the steps (see `data_files`), if already known.
+            sources: the code of the steps, as far as already read.
         """
         sources = sources or Sources()
         data = data_files(steps) if data is None else data
@@ -85,7 +85,7 @@ class Identity:
         return _digest({"version": VERSION, "whole": self.whole, "steps": self.steps}, 16)
 
     def digests(self) -> dict[str, dict[str, str]]:
-        """Step -> aspect -> 8 hex digits; what is of the whole pipeline stands below the empty name."""
+        """Step -> aspect -> 8 hex digits; the aspects of the whole pipeline are under the empty name."""
         return {
             name: {aspect: _digest(value, 4) for aspect, value in aspects.items()}
             for name, aspects in {"": self.whole, **self.steps}.items()
@@ -109,7 +109,7 @@ def _digest(content: Any, size: int) -> str:
 
 
 def _step(spec: StepSpec, step: BaseStep, sources: Sources) -> dict[str, Any]:
-    if isinstance(step, Undescribed):  # the same before and after a worker has said what it is
+    if isinstance(step, Undescribed):  # the same before and after a worker describes it
         given = parameters_as_written(spec.params)
         models = {name for name, value in given.items() if isinstance(value, dict) and "type" in value}
         return {"type": spec.type, "after": spec.after, **_aspects(given, models)}
@@ -132,7 +132,7 @@ def _step(spec: StepSpec, step: BaseStep, sources: Sources) -> dict[str, Any]:
 
 
 def _contents(step: str, data: Mapping[str, DataFiles]) -> dict[str, str]:
-    """What the files hold that a step's parameters name."""
+    """The content of the files that a step's parameters name."""
     named = {name.partition("."): files for name, files in data.items()}
     return {
         f"content of {field}": files.fingerprint() for (of, dot, field), files in named.items() if dot and of == step
@@ -140,7 +140,7 @@ def _contents(step: str, data: Mapping[str, DataFiles]) -> dict[str, str]:
 
 
 def _aspects(parameters: Mapping[str, Any], models: Collection[str]) -> dict[str, Any]:
-    """Parameters, as `param:template`; those of an LLM as `param:llm.model`. They have a name of their own each,
+    """Parameters as `param:template`, those of an LLM as `param:llm.model`. The prefix keeps their names unique,
     whatever a step calls its parameters.
 
     Args:
@@ -156,7 +156,7 @@ def _aspects(parameters: Mapping[str, Any], models: Collection[str]) -> dict[str
 
 
 def _parameters(spec: StepSpec, step: BaseStep) -> dict[str, Any]:
-    """As the step has them, so that it does not matter how they were written; as given, where no text could say it."""
+    """As the step holds them, so that spelling does not matter; as given if they have no text form."""
     try:
         return dump_parameters(step)
     except UsageError:

@@ -1,7 +1,7 @@
-"""The parameters of a step that decide its rows: without where its models are, and how fast or stubbornly it works.
+"""The parameters of a step that determine its rows: not where its models are, nor how fast or persistently it works.
 
-A resumed run takes the new values of those that are left out. It is one walk for a step and for all that is in it, so
-that an LLM counts alike wherever it is held.
+A resumed run uses the new values of the omitted ones. One walk covers a step and everything in it, so an LLM counts the
+same wherever it is held.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ _OF_AN_LLM = frozenset({"base_url", "timeout", "max_retries", "api_key_env"}) | 
 
 
 def signed_parameters(plain: Mapping[str, Any], model: BaseModel) -> dict[str, Any]:
-    """Those of a step, or of a model in it.
+    """The parameters of a step, or of a model in it.
 
     Args:
-        plain: as `dump_parameters` gives them: by the names that a spec has for them.
-        model: has them.
+        plain: as `dump_parameters` returns them, under the names that a spec uses.
+        model: the step or model.
     """
     fields = {field.alias or name: name for name, field in type(model).model_fields.items()}
     outside = _outside(model)
@@ -45,9 +45,9 @@ def signed_parameters(plain: Mapping[str, Any], model: BaseModel) -> dict[str, A
 
 
 def parameters_as_written(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The same of a step that nobody here can build: a parameter that has a `type` is taken for an LLM.
+    """The same for a step that cannot be built here: a parameter with a `type` is taken for an LLM.
 
-    So is what is deeper in one where the type can be that of an LLM; data may have a `type` as well.
+    Values deeper in it count too if the type can be an LLM's; data may have a `type` as well.
     """
     return {name: _as_written(value, alone=True) for name, value in params.items() if name not in _OF_A_STEP}
 
@@ -74,7 +74,7 @@ def _signed(plain: Any, held: object, holds: Holds) -> Any:
 
 
 def _as_written(value: Any, *, alone: bool = False) -> Any:
-    """Of a value, which is a whole parameter if it is alone."""
+    """The signed form of a value, which may be a whole parameter."""
     if isinstance(value, list):
         return [_as_written(item) for item in value]
     if not isinstance(value, dict):

@@ -1,4 +1,4 @@
-"""Steps in the place of those that this process cannot import: they answer what is asked of a step, and never run."""
+"""Stand-ins for steps that this process cannot import: they answer questions about the step, and never run."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ from common.words.faults import dotted, validation_faults
 
 
 class Undescribed:
-    """Marks a step of which no more is known than the spec says. Anything may leave it."""
+    """Marks a step known only from the spec. Its output columns are unknown."""
 
 
 class UndescribedGenerator(Undescribed, GeneratorStep):
-    """In the place of a step without predecessors, which must be a generator."""
+    """Stands in for a step without predecessors, which must be a generator."""
 
     model_config = ConfigDict(extra="ignore")
 
@@ -34,13 +34,13 @@ class UndescribedGenerator(Undescribed, GeneratorStep):
 
 
 class UndescribedStep(Undescribed, Step):
-    """In the place of any other one: it may turn out to be asynchronous or global."""
+    """Stands in for any other step, which may turn out to be asynchronous or global."""
 
     model_config = ConfigDict(extra="ignore")
 
     @property
     def inputs(self) -> dict[str, bool]:
-        """Those that the spec speaks of."""
+        """The columns that the spec mentions."""
         return dict.fromkeys(self.input_mappings, False)
 
     def output_columns(self, available: set[str] | None) -> set[str] | None:
@@ -51,16 +51,16 @@ class UndescribedStep(Undescribed, Step):
 
 
 class StandIn:
-    """Marks a step that is made of what a worker said of it."""
+    """Marks a step built from a worker's description."""
 
     descriptor: ClassVar[StepDescriptor]
 
 
 def undescribed_step(name: str, spec: StepSpec) -> BaseStep:
-    """What can be known of a step without its class.
+    """Builds a stand-in from what is known of a step without its class.
 
     Raises:
-        SpecFault: a parameter that every step has is wrong.
+        SpecFault: a parameter that every step has is invalid.
     """
     cls: type[BaseStep] = UndescribedStep if spec.after else UndescribedGenerator
     try:
@@ -71,10 +71,10 @@ def undescribed_step(name: str, spec: StepSpec) -> BaseStep:
 
 
 def stand_in(name: str, descriptor: StepDescriptor) -> BaseStep:
-    """A step that looks as `descriptor` says.
+    """Builds a stand-in as `descriptor` describes it.
 
     Raises:
-        WireError: no step can look like that.
+        WireError: no step matches the description.
     """
     try:
         step: BaseStep = _stand_in_class(descriptor).model_validate({**descriptor.settings, "name": name})

@@ -1,6 +1,6 @@
-"""Clients of language models, each loaded when it is first asked for.
+"""Clients of language models, each loaded when it is first used.
 
-Type checkers read `__init__.pyi`, which is written from this.
+Type checkers read `__init__.pyi`, which is generated from this module.
 """
 
 from __future__ import annotations

@@ -28,13 +28,13 @@ class ChatMessage(TypedDict):
 
 @dataclass(frozen=True, slots=True)
 class Generation:
-    """What a model answered.
+    """The answer of a model.
 
     Args:
-        text: the answer; None if the model gave none (a refusal, a filter).
-        finish_reason: why it stopped, in the words of the endpoint: `stop`, `length`, `content_filter`...
-        input_tokens: tokens of the prompt, if the endpoint says.
-        output_tokens: tokens of the answer, if the endpoint says.
+        text: the answer; None if there is none (a refusal, a filter).
+        finish_reason: why the model stopped, in the endpoint's words: `stop`, `length`, `content_filter`...
+        input_tokens: tokens of the prompt, if the endpoint reports them.
+        output_tokens: tokens of the answer, if the endpoint reports them.
     """
 
     text: str | None
@@ -44,20 +44,20 @@ class Generation:
 
 
 def _from_type(value: Any, info: ValidationInfo) -> Any:
-    """Builds the client that `type` names; a validation context may hold `allow`, modules to import it from."""
+    """Builds the client named by `type`; a validation context may hold `allow`, the modules to import it from."""
     if isinstance(value, str):
         raise ValueError(_as_mapping(value))
     if not isinstance(value, dict):
         return value
     if not isinstance(type_name := value.get("type"), str):
-        raise ValueError("llm needs a type, such as {type: OpenAILLM, model: ...} or {type: EchoLLM}")
+        raise ValueError("llm needs a type, for example {type: OpenAILLM, model: ...} or {type: EchoLLM}")
     llm_class = resolve_llm(type_name, allow=(info.context or {}).get("allow", ()))
     options = {name: option for name, option in value.items() if name != "type"}
     return llm_class.model_validate(options, context=info.context)  # for the LLMs in it
 
 
 def _as_mapping(name: str) -> str:
-    """What to write in place of the name of a model, or of a client."""
+    """What to write instead of the name of a model or client."""
     if name in paths("LLM") or ":" in name:
         options = ", model: ..." if name == "OpenAILLM" else ""
         return f"an LLM is a mapping with its type: {{type: '{name}'{options}}}"
@@ -72,7 +72,7 @@ def _with_type(llm: LLM) -> dict[str, Any]:
 class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
     """A client of a language model.
 
-    A worker calls `load`, then on its event loop `aload`, many `agenerate` at once, and `aunload`, then `unload`.
+    A worker calls `load`; then, on its event loop, `aload`, many concurrent `agenerate` and `aunload`; then `unload`.
     A field of a step that is annotated `LLM` takes a client, or a mapping with its `type`.
     """
 
@@ -83,7 +83,7 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
     citations: ClassVar[tuple[str, ...]] = ()
     """BibTeX entries of the model; the dataset's card lists them."""
     final_errors: ClassVar[tuple[type[Exception], ...]] = ()
-    """What `agenerate` raises for prompts that cannot succeed: their rows fail without a retry."""
+    """Errors that `agenerate` raises for prompts that cannot succeed: their rows fail without a retry."""
 
     generation_kwargs: RuntimeOption[dict[str, Any]] = Field(
         default_factory=dict, description="Sampling options of each call, such as temperature and max_tokens."
@@ -102,7 +102,7 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
         known, others = _options(type(self))
         for name in () if others else self.generation_kwargs:
             if name not in known:
-                raise ValueError(f"generation_kwargs has '{name}', which is no option{hint(name, known, 'there are')}")
+                raise ValueError(f"generation_kwargs has '{name}', not an option{hint(name, known, 'there are')}")
         return self
 
     @classmethod
@@ -111,47 +111,47 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
 
     @classmethod
     def runtime_parameter_keys(cls, parameter: str) -> Mapping[str, bool]:
-        """Those of `generation_kwargs` are the keyword arguments of `agenerate`."""
+        """Checks `generation_kwargs`: its keys are the keyword arguments of `agenerate`."""
         return _options(cls)[0] if parameter == "generation_kwargs" else {}
 
     @property
     @abstractmethod
     def model_name(self) -> str:
-        """What the column `model_name` of the dataset says."""
+        """The value of the dataset's column `model_name`."""
 
     @property
     def model_identity(self) -> str:
-        """What names the model, wherever that is said; part of the run's signature. Where it is served is no part.
+        """Identifies the model; part of the run's signature. Where it is served is not part of it.
 
-        A worker whose own differs leaves, since it would ask another model.
+        A worker with another identity leaves, since it would call another model.
         """
         return self.model_name
 
     @property
     def served_at(self) -> str:
-        """Where it is served, without user, password or query; empty if that is no matter."""
+        """Where it is served, without user, password or query; empty if irrelevant."""
         return ""
 
     @abstractmethod
     async def agenerate(self, messages: list[ChatMessage], **kwargs: Any) -> Generation:
-        """Answers `messages`; `kwargs` go before `generation_kwargs`, which a task passes on with each call.
+        """Answers `messages`; `kwargs` take precedence over `generation_kwargs`, which a task passes with each call.
 
-        A class that names its options (`temperature: float, top_p: float = 1.0`) has them listed, and those without a
-        default asked for before a run.
+        If a class names its options (`temperature: float, top_p: float = 1.0`), they are listed, and those without a
+        default are required before a run.
 
         Raises:
-            RowError: the endpoint gave no answer; says which endpoint and model, and what to do.
+            RowError: the endpoint gave no answer; names endpoint, model and the next move.
         """
 
     def check_here(self) -> None:
-        """Called before a run of local workers, and by `validate`: looks for what this host lacks. Quick; no network.
+        """Called by `validate` and before a run with local workers: checks for what this host lacks. Quick, offline.
 
         Raises:
-            UsageError: says what, and how to give it.
+            UsageError: says what is missing, and how to supply it.
         """
 
     def load(self) -> None:
-        """Called once per worker: check the options and import heavy packages here."""
+        """Called once per worker: check options and import heavy packages here."""
 
     async def aload(self) -> None:
         """Called once on the event loop that will run `agenerate`: open clients here."""
@@ -160,7 +160,7 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
         """Called once on the event loop that ran `agenerate`."""
 
     def unload(self) -> None:
-        """Called once on an orderly end of the worker."""
+        """Called once when the worker ends in an orderly way."""
 
 
 LLM_NAMES: Namespace[LLM] = Namespace("LLM", LLM, "LLM", ("LLM",), "penstock.llms")  # type: ignore[type-abstract]
@@ -172,7 +172,7 @@ def resolve_llm(type_name: str, allow: Sequence[str] = ()) -> type[LLM]:
 
 
 def _options(cls: type[LLM]) -> tuple[dict[str, bool], bool]:
-    """The keyword arguments of `agenerate` beside the messages (is each optional?), and whether it takes others too."""
+    """The keyword arguments of `agenerate` other than the messages (is each optional?), and whether it takes others."""
     parameters = list(signature(cls.agenerate).parameters.values())
     named = {Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY}
     options = {each.name: each.default is not Parameter.empty for each in parameters[2:] if each.kind in named}

@@ -1,4 +1,4 @@
-"""EchoLLM: tries a pipeline out with no model, no key and no network."""
+"""EchoLLM: try a pipeline without a model, a key or a network."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ _EXTRACT_WORDS = 24
 
 
 class EchoLLM(LLM):
-    """Not a model: it answers with the longest sentence of the last message, and says so.
+    """A stand-in that calls no model: answers with the longest sentence of the last message, and says so.
 
-    The answer depends on the last message alone, so that a pipeline that is tried out with it gives the same dataset
-    each time; `generation_kwargs` are taken and ignored, and several generations for one prompt are all the same.
+    The answer depends on the last message alone, so a pipeline tried with it produces the same dataset each time.
+    `generation_kwargs` are accepted and ignored; several generations for one prompt are identical.
     """
 
     _version: ClassVar[int] = 1
 
-    prefix: str = Field(default="", description="Begins every answer.")
+    prefix: str = Field(default="", description="Text at the beginning of every answer.")
     latency: float = Field(default=0.0, ge=0, description="Seconds that each answer takes.")
 
     @property

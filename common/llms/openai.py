@@ -23,55 +23,51 @@ _NO_KEY = "no-key"
 _CONNECT_TIMEOUT = 10.0
 _SHOWN_CHARACTERS = 500
 _OURS = {
-    "model": "give it as model, beside generation_kwargs",
-    "messages": "they are made from the template",
-    "n": "use num_generations of the step",
-    "stream": "answers are taken whole",
+    "model": "set model instead, beside generation_kwargs",
+    "messages": "the template makes them",
+    "n": "set the step's num_generations",
+    "stream": "answers are not streamed",
 }
 """Options of a call that generation_kwargs cannot set, and what to do instead."""
 _USUAL = frozenset(
     {"temperature", "top_p", "max_tokens", "max_completion_tokens", "stop", "seed", "extra_body", "response_format"}
 )
-"""Options that any version of the client has."""
+"""Options that every version of the client has."""
 
 _OF_THE_REQUEST = (400, 413, 422)
-"""Statuses that say that the request itself is wrong. Others (401, 404) may come of a gateway that is being changed."""
+"""Statuses that mean an invalid request. Others (401, 404) may come from a gateway that is being changed."""
 
 
 class RequestRefused(RowError):
-    """The endpoint will not answer this request, however often it is asked: it is too long, or has a wrong option."""
+    """The endpoint will never answer this request: it is too long, or has an invalid option."""
 
 
 class OpenAILLM(LLM):
-    """Asks `model` at an endpoint that speaks OpenAI's chat completions API.
+    """Calls `model` at an endpoint that speaks OpenAI's chat completions API.
 
-    The key comes from the environment of the worker (`api_key_env`), never from a spec; an endpoint that is not
-    OpenAI's may need none. The client itself waits and asks again, `max_retries` times, where the endpoint is busy or
-    away (429, 5xx, no connection; it respects Retry-After); the step's `retries` come on top of that.
+    The key comes from the worker's environment (`api_key_env`), never from a spec; an endpoint that is not
+    OpenAI's may need none. The client itself waits and retries, `max_retries` times, if the endpoint is busy or away
+    (429, 5xx, no connection; it respects Retry-After). The step's `retries` come on top of that.
     """
 
     _version: ClassVar[int] = 1
 
     model: str = Field(min_length=1, description="The model's name at the endpoint.")
     base_url: RuntimeParameter[str] = Field(
-        default=None, description="The endpoint, up to and with /v1; OPENAI_BASE_URL or OpenAI itself if not given."
+        default=None, description="The endpoint, up to and including /v1; default: OPENAI_BASE_URL, else OpenAI itself."
     )
     endpoint_identity: RuntimeParameter[str] = Field(
         default=None,
-        description="Says which endpoint it is, in words of your own, where two serve different models under one name.",
+        description="Your own name for the endpoint, if two endpoints serve different models under one name.",
     )
     api_key: SecretStr | None = Field(
-        default=None, exclude=True, description="For use in Python; left out of every dump. Else see api_key_env."
+        default=None, exclude=True, description="For use in Python; omitted from every dump. Otherwise see api_key_env."
     )
-    api_key_env: RuntimeOption[str] = Field(
-        default="OPENAI_API_KEY", description="Environment variable that holds the key."
-    )
+    api_key_env: RuntimeOption[str] = Field(default="OPENAI_API_KEY", description="Environment variable with the key.")
     timeout: RuntimeOption[float] = Field(
-        default=120.0, gt=0, description="Seconds that one attempt waits for the endpoint to answer."
+        default=120.0, gt=0, description="Seconds that one attempt waits for an answer."
     )
-    max_retries: RuntimeOption[int] = Field(
-        default=2, ge=0, description="Times that the client asks a busy endpoint again."
-    )
+    max_retries: RuntimeOption[int] = Field(default=2, ge=0, description="Retries of the client at a busy endpoint.")
 
     final_errors = (RequestRefused,)
 
@@ -81,7 +77,7 @@ class OpenAILLM(LLM):
     @classmethod
     def _is_a_url(cls, url: str | None) -> str | None:
         if url is not None and not re.match(r"https?://[^/]", url):
-            raise ValueError("base_url must be a URL such as http://127.0.0.1:8000/v1")
+            raise ValueError("base_url must be a URL, for example http://127.0.0.1:8000/v1")
         return url
 
     @field_validator("generation_kwargs")
@@ -106,12 +102,12 @@ class OpenAILLM(LLM):
 
     @property
     def endpoint(self) -> str:
-        """The endpoint for messages: without a user or password that the URL may carry."""
+        """The endpoint for messages, without user and password."""
         parts = urlsplit(self._url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
 
     def check_here(self) -> None:
-        """The client is imported only where an option is not among those that everybody uses. Raises as `load`."""
+        """Imports the client only if an option is not a common one. Raises as `load`."""
         if not self.generation_kwargs.keys() <= _USUAL:
             self._check_options()
         self._check_key()
@@ -120,7 +116,7 @@ class OpenAILLM(LLM):
         """Imports the client and checks the options and the key.
 
         Raises:
-            UsageError: an option that the client does not have, or OpenAI's own endpoint and no key.
+            UsageError: an option unknown to the client, or OpenAI's own endpoint without a key.
         """
         self._check_options()
         self._check_key()
@@ -134,21 +130,21 @@ class OpenAILLM(LLM):
         for name in self.generation_kwargs:
             if name not in known:
                 raise UsageError(
-                    f"generation_kwargs: the chat completions API has no option '{name}'{hint(name, known, '')}; what "
-                    f"only your endpoint knows goes under extra_body: {{extra_body: {{{name}: ...}}}}"
+                    f"generation_kwargs: the chat completions API has no option '{name}'{hint(name, known, '')}; put "
+                    f"options that only your endpoint knows under extra_body: {{extra_body: {{{name}: ...}}}}"
                 )
 
     def _check_key(self) -> None:
         if not self._key and f".{urlsplit(self._url).hostname}".endswith(".openai.com"):
             raise UsageError(
                 f"model '{self.model}' at {self.endpoint} needs a key: set the environment variable {self.api_key_env} "
-                "where this worker runs, or base_url for another endpoint"
+                "on the worker's host, or set base_url to another endpoint"
             )
 
     async def aload(self) -> None:
         from openai import DEFAULT_CONNECTION_LIMITS, AsyncOpenAI, DefaultAsyncHttpxClient, Timeout
 
-        # By its type, since versions of the client rest on different HTTP packages.
+        # By its type, since versions of the client use different HTTP packages.
         unlimited = type(DEFAULT_CONNECTION_LIMITS)(max_connections=None, max_keepalive_connections=None)
         self._client = AsyncOpenAI(
             api_key=self._key or _NO_KEY,
@@ -178,15 +174,15 @@ class OpenAILLM(LLM):
         except APITimeoutError:
             raise RowError(
                 f"{self.endpoint} gave no answer of model '{self.model}' within {self.timeout:g} s "
-                f"({self.max_retries + 1} attempts); a slow model needs a larger timeout or a smaller concurrency"
+                f"({self.max_retries + 1} attempts); for a slow model, raise timeout or lower concurrency"
             ) from None
         except APIConnectionError as error:
             why = error.__cause__ or error
             raise RowError(
-                # A key with a character that headers cannot have is repeated in the error about it.
+                # The error about a key with a character that headers cannot have repeats the key.
                 f"cannot reach {self.endpoint} for model '{self.model}': {type(why).__name__}: "
                 f"{self._hide_key(str(why))}; "
-                "is the server up, and base_url right as seen from this host?"
+                "check that the server is up and that base_url is right as seen from this host"
             ) from None
         except APIError as error:
             raise RowError(self._hide_key(f"{self.endpoint}, model '{self.model}': {error}")) from None
@@ -197,7 +193,7 @@ class OpenAILLM(LLM):
         if not choices:
             raise RowError(
                 f"{self.endpoint} answered model '{self.model}' with something that is not a chat completion "
-                f"(is base_url right? It mostly ends in /v1): {self._hide_key(str(completion))[:_SHOWN_CHARACTERS]}"
+                f"(check base_url; it usually ends in /v1): {self._hide_key(str(completion))[:_SHOWN_CHARACTERS]}"
             )
         usage = completion.usage
         return Generation(
@@ -215,7 +211,7 @@ class OpenAILLM(LLM):
             key = "was refused" if self._key else "is not set"
             return f"{about}: the key of the environment variable {self.api_key_env} {key}: {said}"
         if status == 404:
-            return f"{about}: no such model, or base_url is wrong (it mostly ends in /v1): {said}"
+            return f"{about}: no such model, or base_url is wrong (it usually ends in /v1): {said}"
         return f"{about}: {said}"
 
     def _hide_key(self, message: str) -> str:
@@ -224,7 +220,7 @@ class OpenAILLM(LLM):
         return message
 
     def _secrets(self) -> list[str]:
-        """What a request carries: the key, and the password of a URL, which is sent in the key's place, encoded."""
+        """The secrets of a request: the key, and the password of a URL, which is sent encoded instead of the key."""
         found = [self._key] if self._key else []
         parts = urlsplit(self._url)
         if parts.password:
@@ -239,4 +235,4 @@ class OpenAILLM(LLM):
     @property
     def _key(self) -> str:
         key = self.api_key.get_secret_value() if self.api_key else os.environ.get(self.api_key_env, "")
-        return key.strip()  # the end of a line that came with it from a file
+        return key.strip()  # a line break that came with it from a file

@@ -1,1 +1,1 @@
-"""From names to classes: what is built in, what a spec may name, what a package offers."""
+"""From names to classes: what is built in, what a spec may name, what a package provides."""

@@ -1,4 +1,4 @@
-"""What is built in, as plain data: the names that a spec has for steps, tasks, LLMs and routing functions.
+"""The built-in steps, tasks, LLMs and routing functions, as plain data, by the names that a spec uses.
 
 A built-in step, task or LLM is one file and one line here; the registry, `common.steps`, `common.llms` and the
 documents take it from here.
@@ -16,13 +16,13 @@ STEP_KINDS: tuple[Kind, ...] = ("generator step", "step", "global step", "task")
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """One thing that is built in.
+    """A built-in step, task, LLM or routing function.
 
     Args:
-        name: by which a spec and the public faces know it.
-        module: that has it, under the same name.
+        name: its name in a spec and in the public packages.
+        module: the module that defines it, under the same name.
         about: what it does, in one line of Markdown.
-        extra: of the package `penstock`, without which it cannot be used; empty where it needs none.
+        extra: the extra of the package `penstock` that it needs; empty if none.
     """
 
     kind: Kind
@@ -38,73 +38,67 @@ class Entry:
 
 
 CATALOGUE = (
-    Entry("generator step", "LoadDataFromDicts", "common.steps.loading.data", "rows that the spec itself has"),
-    Entry("generator step", "LoadDataFromFile", "common.steps.loading.files", "rows of data files, here or at URLs"),
-    Entry("generator step", "LoadDataFromDisk", "common.steps.loading.disk", "rows of a dataset that was saved"),
-    Entry("generator step", "LoadDataFromHub", "common.steps.loading.hub", "rows of a dataset of the Hugging Face Hub"),
+    Entry("generator step", "LoadDataFromDicts", "common.steps.loading.data", "rows in the spec itself"),
+    Entry("generator step", "LoadDataFromFile", "common.steps.loading.files", "rows of data files, local or at URLs"),
+    Entry("generator step", "LoadDataFromDisk", "common.steps.loading.disk", "rows of a saved dataset"),
+    Entry("generator step", "LoadDataFromHub", "common.steps.loading.hub", "rows of a dataset on the Hugging Face Hub"),
     Entry("generator step", "DataSampler", "common.steps.loading.data_sampler", "lists of values, drawn at random"),
-    Entry("step", "KeepColumns", "common.steps.columns.rearrange", "keeps some columns, and their order"),
-    Entry("step", "ExpandColumns", "common.steps.columns.rearrange", "a row of each element of a list"),
-    Entry("step", "MergeColumns", "common.steps.columns.rearrange", "a list of several columns of a row"),
-    Entry(
-        "step", "GroupColumns", "common.steps.columns.rearrange", "joins rows of several steps, a list of each column"
-    ),
+    Entry("step", "KeepColumns", "common.steps.columns.rearrange", "keeps some columns, in a given order"),
+    Entry("step", "ExpandColumns", "common.steps.columns.rearrange", "one row per element of a list"),
+    Entry("step", "MergeColumns", "common.steps.columns.rearrange", "merges several columns of a row into a list"),
+    Entry("step", "GroupColumns", "common.steps.columns.rearrange", "joins rows of several steps, each column a list"),
     Entry(
         "step",
         "CombineOutputs",
         "common.steps.columns.rearrange",
-        "joins rows of several steps, with the columns of all",
+        "joins rows of several steps, with all their columns",
     ),
     Entry(
         "step", "TruncateTextColumn", "common.steps.columns.truncate", "cuts texts to a number of characters or tokens"
     ),
-    Entry(
-        "global step", "MinHashDedup", "common.steps.columns.minhash", "marks texts that others nearly equal", "dedup"
-    ),
+    Entry("global step", "MinHashDedup", "common.steps.columns.minhash", "marks near-duplicate texts", "dedup"),
     Entry("global step", "PushToHub", "common.steps.loading.hub", "pushes its rows to the Hugging Face Hub"),
-    Entry(
-        "step", "ConversationTemplate", "common.steps.formatting.conversations", "a conversation of question and answer"
-    ),
+    Entry("step", "ConversationTemplate", "common.steps.formatting.conversations", "a conversation of one instruction"),
     Entry(
         "step",
         "FormatTextGenerationSFT",
         "common.steps.formatting.conversations",
-        "messages for SFT, of an instruction",
+        "messages for SFT, from an instruction",
     ),
     Entry(
         "step",
         "FormatChatGenerationSFT",
         "common.steps.formatting.conversations",
-        "messages for SFT, of a conversation",
+        "messages for SFT, from a conversation",
     ),
     Entry(
-        "step", "FormatTextGenerationDPO", "common.steps.formatting.preferences", "preference pairs of an instruction"
+        "step", "FormatTextGenerationDPO", "common.steps.formatting.preferences", "preference pairs from an instruction"
     ),
     Entry(
-        "step", "FormatChatGenerationDPO", "common.steps.formatting.preferences", "preference pairs of a conversation"
+        "step", "FormatChatGenerationDPO", "common.steps.formatting.preferences", "preference pairs from a conversation"
     ),
     Entry("task", "TextGeneration", "common.steps.tasks.text_generation", "asks a model for a text"),
     Entry("LLM", "OpenAILLM", "common.llms.openai", "any endpoint that speaks OpenAI's chat completions API"),
-    Entry("LLM", "EchoLLM", "common.llms.echo", "no model: repeats a sentence of the prompt"),
-    Entry("routing function", "sample_n_steps", "common.routing", "some of the successors, at random"),
+    Entry("LLM", "EchoLLM", "common.llms.echo", "a stand-in that calls no model: repeats a sentence of the prompt"),
+    Entry("routing function", "sample_n_steps", "common.routing", "some of the successors, chosen at random"),
 )
 
 
 def entries(*kinds: Kind) -> Iterator[Entry]:
-    """What is built in of these kinds, in the order of the catalogue."""
+    """The entries of these kinds, in the order of the catalogue."""
     return (entry for entry in CATALOGUE if entry.kind in kinds)
 
 
 def paths(*kinds: Kind) -> dict[str, str]:
-    """Name -> `module:name`, of what is built in of these kinds."""
+    """Name -> `module:name`, for the entries of these kinds."""
     return {entry.name: entry.path for entry in entries(*kinds)}
 
 
 def modules(*kinds: Kind) -> dict[str, str]:
-    """Name -> the module that has it, of what is built in of these kinds."""
+    """Name -> module, for the entries of these kinds."""
     return {entry.name: entry.module for entry in entries(*kinds)}
 
 
 def built_in_name(path: str) -> str | None:
-    """The name of what stands at `module:name`; None where that is not built in."""
+    """The built-in name of `module:name`; None if that is not built in."""
     return next((entry.name for entry in CATALOGUE if entry.path == path), None)

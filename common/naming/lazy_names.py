@@ -1,4 +1,4 @@
-"""Names of a package that stand in other modules, each of which is imported when its name is first asked for."""
+"""Names of a package that other modules define; each module is imported when its name is first used."""
 
 from __future__ import annotations
 
@@ -10,22 +10,22 @@ from typing import Any
 
 @dataclass(frozen=True, slots=True)
 class LazyNames:
-    """What a package offers.
+    """The names that a package provides.
 
     Args:
         package: its name.
-        modules: name -> the module that has it.
+        modules: name -> the module that defines it.
     """
 
     package: str
     modules: Mapping[str, str]
 
     def find(self, name: str) -> Any:
-        """As `__getattr__` of the package. Raises AttributeError: it has no such name."""
+        """The `__getattr__` of the package. Raises AttributeError for an unknown name."""
         if name not in self.modules:
             raise AttributeError(f"module '{self.package}' has no attribute '{name}'")
         return getattr(import_module(self.modules[name]), name)
 
     def names(self) -> list[str]:
-        """As `__dir__` and `__all__` of the package."""
+        """The `__dir__` and `__all__` of the package."""
         return sorted(self.modules)

@@ -1,4 +1,4 @@
-"""Models and values as plain data, as a spec has them."""
+"""Models and values as the plain data of a spec."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from common.naming.registry import NamedByType, spec_type
 
 
 def dump_fields(model: BaseModel, without: Collection[str] = ()) -> dict[str, Any]:
-    """The fields of a model that are not at their defaults, by the names that a spec has for them.
+    """The fields of a model that differ from their defaults, under the names that a spec uses.
 
     Args:
-        without: fields to leave out; secrets are left out in any case.
+        without: fields to omit; secrets are always omitted.
 
     Raises:
-        UsageError: one of them is nothing that a file could hold.
+        UsageError: a file cannot hold one of the values.
     """
     found = {}
     for name, field in type(model).model_fields.items():
@@ -34,7 +34,7 @@ def dump_fields(model: BaseModel, without: Collection[str] = ()) -> dict[str, An
         except (PydanticSerializationError, ValueError) as error:
             held = f"{type(model).__name__}: the parameter '{name}' holds a {type(value).__name__}"
             raise UsageError(
-                f"{held}, which no spec can hold ({error}); a worker builds the step from its spec, so give it as "
+                f"{held}, which a spec cannot hold ({error}); a worker builds the step from its spec, so pass "
                 "text, numbers, lists or mappings"
             ) from None
         found[field.alias or name] = plain
@@ -42,7 +42,7 @@ def dump_fields(model: BaseModel, without: Collection[str] = ()) -> dict[str, An
 
 
 def dump_value(value: Any) -> Any:
-    """One value as plain data; a model as the mapping that it is built from, an LLM with its type."""
+    """One value as plain data; a model becomes the mapping that it is built from, an LLM with its type."""
     if _is_plain(value):
         return value
     if isinstance(value, BaseModel):
@@ -59,7 +59,7 @@ def dump_value(value: Any) -> Any:
 
 
 def _is_plain(value: Any) -> bool:
-    """As most cells of rows are, of which there may be many."""
+    """A fast path: most cells of rows are such texts, and there may be many."""
     kind = type(value)
     if kind is str:
         return value.isascii()  # type: ignore[no-any-return]

@@ -1,9 +1,9 @@
-"""From the type name in a spec to a class. A spec names steps; what may be imported, the process that reads it decides.
+"""From the type name in a spec to a class. A spec names steps; the process that reads it decides what may be imported.
 
 A name is one of
-- a built-in name, `TextGeneration`: its module is imported only when it is asked for;
+- a built-in name, `TextGeneration`: its module is imported only when it is needed;
 - the name of an entry point of an installed package, in the group `penstock.steps` or `penstock.llms`;
-- `module:Class` or `module.Class`, where the module is admitted by `allow`.
+- `module:Class` or `module.Class`, if `allow` admits the module.
 """
 
 from __future__ import annotations
@@ -28,10 +28,10 @@ T = TypeVar("T")
 
 
 class NotHere(UnknownType):
-    """This process cannot import the class. That says nothing against the name: on another host it may be there.
+    """This process cannot import the class. The name may still be valid: another host may have the class.
 
     Args:
-        forbidden: the module is here, but this process may not import it.
+        forbidden: the module exists, but this process is not allowed to import it.
     """
 
     def __init__(self, message: str, type_name: str, *, forbidden: bool = False) -> None:
@@ -44,11 +44,11 @@ class Namespace(Generic[T]):
     """The type names of one kind of class.
 
     Args:
-        what: a class of it in words, such as "step".
-        base: what the classes inherit from.
-        bases: the same in words.
-        kinds: of what is built in.
-        group: of the entry points of installed packages.
+        what: one such class in words, such as "step".
+        base: the class that they inherit from.
+        bases: the names of possible base classes, for messages.
+        kinds: of the built-in ones.
+        group: of entry points in installed packages.
     """
 
     what: str
@@ -61,12 +61,12 @@ class Namespace(Generic[T]):
         """The class that a spec calls `type_name`.
 
         Args:
-            allow: modules whose classes may be used by `module:Class`; "pkg" admits "pkg" and all below it, "*"
+            allow: modules whose classes may be used as `module:Class`; "pkg" admits "pkg" and all below it, "*"
                 everything.
 
         Raises:
             UnknownType: no such name, module or class; not allowed; cannot be imported; not of this kind.
-            NotHere: what is wrong may be this host, not the name: the module, or what it needs, is missing or not
+            NotHere: the fault may be in this host, not in the name: the module, or a dependency, is missing or not
                 allowed.
         """
         if target := paths(*self.kinds).get(type_name):
@@ -100,7 +100,7 @@ class Namespace(Generic[T]):
                 return self._as_kind(entry.load(), type_name)
             except UnknownType:
                 raise
-            except Exception as error:  # any error of the package's own code
+            except Exception as error:  # any error in the package's own code
                 package = entry.dist.name if entry.dist else entry.value
                 raise UnknownType(
                     f"'{type_name}' of the package {package} cannot be imported: {type(error).__name__}: {error}",
@@ -111,7 +111,7 @@ class Namespace(Generic[T]):
         if close:
             meant = f"did you mean '{close}'?"
         else:
-            meant = f"there are {', '.join(sorted(names))}; a class of your own is written module:{type_name}"
+            meant = f"there are {', '.join(sorted(names))}; write your own class as module:{type_name}"
         raise UnknownType(f"no {self.what} has the type '{type_name}'; {meant}", type_name, close)
 
     def _as_kind(self, found: Any, type_name: str) -> type[T]:
@@ -123,25 +123,25 @@ class Namespace(Generic[T]):
             )
         if missing := getattr(found, "__abstractmethods__", None):
             raise UnknownType(
-                f"'{type_name}' cannot be used as it is: it does not define {', '.join(sorted(missing))}", type_name
+                f"'{type_name}' cannot be used: it does not define {', '.join(sorted(missing))}", type_name
             )
         return found
 
 
 class NamedByType:
-    """A model that a spec has as a mapping with its `type`, such as an LLM."""
+    """A model that a spec writes as a mapping with its `type`, such as an LLM."""
 
     @classmethod
     def _namespace(cls) -> Namespace[Any]:
-        """Of the types that may stand there."""
+        """Of the types allowed there."""
         raise NotImplementedError
 
 
 def resolve_function(name: str, allow: Sequence[str] = ()) -> Callable[..., Any]:
-    """The function that a spec calls `module:function`, or by a built-in name; what may be imported is as with classes.
+    """The function that a spec calls `module:function` or by a built-in name; `allow` applies as for classes.
 
     Raises:
-        UnknownType: not such a name; not allowed; cannot be imported; no such function.
+        UnknownType: not such a name, not allowed, cannot be imported, or no such function.
     """
     if target := paths("routing function").get(name):
         module_name, _, path = target.partition(":")
@@ -160,28 +160,28 @@ def resolve_function(name: str, allow: Sequence[str] = ()) -> Callable[..., Any]
 
 
 def spec_type(cls: type) -> str:
-    """The name by which a spec calls a class: the built-in one, else `module:Class`.
+    """The name of a class in a spec: the built-in one, else `module:Class`.
 
     Raises:
-        UsageError: no worker could import it.
+        UsageError: no worker can import it.
     """
     name = import_name(cls)
     return built_in_name(name) or name
 
 
 def folder_modules(folder: Path) -> tuple[str, ...]:
-    """The modules and packages that a folder on `sys.path` offers."""
+    """The modules and packages in a folder on `sys.path`."""
     found = {path.stem for path in folder.glob("*.py")}
     found |= {path.parent.name for path in folder.glob("*/*.py")}
     return tuple(sorted(name for name in found if name.isidentifier()))
 
 
 def check_shadowing(folder: Path) -> None:
-    """Looks at a folder that is about to be put on `sys.path`.
+    """Checks a folder that is about to be added to `sys.path`.
 
     Raises:
-        UsageError: it holds a module of the user's with the name of one of our packages. One of the two would be
-            imported in place of the other, without a word.
+        UsageError: it holds a user's module with the name of one of our packages. One of the two would silently be
+            imported instead of the other.
     """
     ours = Path(common.__file__).resolve().parent.parent
     for name in OUR_PACKAGES:
@@ -189,8 +189,8 @@ def check_shadowing(folder: Path) -> None:
         found = module if module.exists() else package if any(package.glob("*.py")) else None
         if found is not None and found.resolve() != ours / name:
             raise UsageError(
-                f"{found} has the name of a package of Penstock's own, so that one of the two would be imported in "
-                f"place of the other: rename it, for example to my{name}{found.suffix}"
+                f"{found} has the name of one of Penstock's packages, so one of the two would be imported instead "
+                f"of the other: rename it, for example to my{name}{found.suffix}"
             )
 
 
@@ -212,10 +212,10 @@ def _allowed(module_name: str, allow: Sequence[str]) -> bool:
 
 
 def _is_there(module_name: str) -> bool:
-    """Is there such a module, or a package that may have it? Imports nothing."""
+    """Does the module exist, or a package that may have it? Imports nothing."""
     try:
         return find_spec(module_name.partition(".")[0]) is not None
-    except ValueError:  # a module in memory that came from nowhere, such as a script
+    except ValueError:  # a module in memory without a spec, such as a script
         return True
 
 
@@ -231,14 +231,14 @@ def _import(module_name: str, type_name: str) -> ModuleType:
             f"{path}.py or {path}/ in {sys.path[-1]}",
             type_name,
         ) from None
-    except (ImportError, OSError) as error:  # such as a shared library that is only where the devices are
+    except (ImportError, OSError) as error:  # such as a shared library that only hosts with devices have
         raise NotHere(_import_failed(module_name, type_name, error), type_name) from error
-    except Exception as error:  # any error of the user's own code
+    except Exception as error:  # any error in the user's own code
         raise UnknownType(_import_failed(module_name, type_name, error), type_name) from error
 
 
 def _import_failed(module_name: str, type_name: str, error: Exception) -> str:
-    if isinstance(error, PenstockError):  # it says where
+    if isinstance(error, PenstockError):  # it names the place
         return f"the module '{module_name}' of '{type_name}' cannot be imported: {error}"
     if isinstance(error, SyntaxError):
         problem, place = error.msg, f"{error.filename}:{error.lineno}"
@@ -250,7 +250,7 @@ def _import_failed(module_name: str, type_name: str, error: Exception) -> str:
 
 
 def _find(module: ModuleType, path: str) -> object:
-    """What a qualified name leads to in a module; None if to nothing."""
+    """The object of a qualified name in a module; None if there is none."""
     found: object = module
     for part in path.split("."):
         found = getattr(found, part, None)

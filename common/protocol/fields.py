@@ -24,7 +24,7 @@ def number(held: bytes | None, name: str) -> int:
     """
     if held and (not held.isdigit() or len(held) > MOST_DIGITS):
         raise WireError(
-            f"the broker holds {held[:40]!r} as '{name}' of the run, which is no number: something else than Penstock "
+            f"the broker holds {held[:40]!r} as '{name}' of the run, which is no number: something other than Penstock "
             "has written to it; start over with --fresh"
         )
     return int(held or 0)

@@ -1,4 +1,4 @@
-"""Reads the format in which distilabel dumps a pipeline (`pipeline.steps[].step`, `connections`) into ours."""
+"""Converts the format in which distilabel dumps a pipeline (`pipeline.steps[].step`, `connections`) to ours."""
 
 from __future__ import annotations
 
@@ -25,19 +25,19 @@ _DISTILABEL_ONLY: Mapping[str, Any] = {
     "add_raw_output": True,
     "add_raw_input": True,
 }
-"""What distilabel writes into every dump: dropped at distilabel's default, refused by our classes at another value."""
+"""Fields of every distilabel dump: dropped at distilabel's default; our classes refuse any other value."""
 
 
 def is_distilabel(data: Any) -> bool:
-    """Does a parsed file look like a dump of distilabel?"""
+    """Does a parsed file look like a distilabel dump?"""
     return isinstance(data, dict) and isinstance(data.get("pipeline"), dict) and "steps" in data["pipeline"]
 
 
 def from_distilabel(data: dict[str, Any]) -> tuple[dict[str, Any], dict[Loc, Loc]]:
-    """A dump of distilabel in our format, and where each step of ours stands in the dump.
+    """A distilabel dump in our format, and the place of each of our steps in the dump.
 
     Raises:
-        SpecFault: types that have no counterpart here, all of them in one message, or a dump of another shape.
+        SpecFault: types without a counterpart, all in one message, or a dump of unknown shape.
     """
     pipeline = data["pipeline"]
     moved: dict[Loc, Loc] = {("name",): ("pipeline", "name"), ("steps",): ("pipeline", "steps")}
@@ -52,7 +52,7 @@ def from_distilabel(data: dict[str, Any]) -> tuple[dict[str, Any], dict[Loc, Loc
         routing = dict(_routing(pipeline.get("routing_batch_functions") or [], moved))
     except (KeyError, TypeError, AttributeError) as error:
         raise SpecFault(
-            "this looks like a pipeline of distilabel but has another shape than its dumps "
+            "this looks like a distilabel pipeline but does not have the shape of its dumps "
             f"({type(error).__name__}: {error}); write it again with Pipeline.save",
             ("pipeline",),
         ) from None
@@ -80,7 +80,7 @@ def _parameters(given: dict[str, Any], loc: Loc, kinds: tuple[Kind, ...], unknow
 def _type_name(type_info: dict[str, Any], loc: Loc, kinds: tuple[Kind, ...], unknown: dict[str, Loc]) -> str:
     module, name = str(type_info["module"]), str(type_info["name"])
     if module.partition(".")[0] not in ("distilabel", "__main__"):
-        return f"{module}:{name}"  # a class of the user's, which may have been ported to our contract
+        return f"{module}:{name}"  # the user's own class, which may have been ported to our contract
     if name not in paths(*kinds) or module == "__main__":
         unknown.setdefault(f"{module}.{name}", loc)
     return name
@@ -101,7 +101,7 @@ def _routing(functions: list[dict[str, Any]], moved: dict[Loc, Loc]) -> Iterator
 
 
 def _usable(name: str) -> str:
-    """distilabel allows any name; ours goes into paths and keys."""
+    """distilabel allows any name; ours is used in paths and keys."""
     return re.sub(r"[^a-zA-Z0-9._-]+", "-", name).strip("-._")[:64] or "pipeline"
 
 
@@ -110,13 +110,13 @@ def _unknown_types(unknown: dict[str, Loc]) -> SpecFault:
     for path in sorted(unknown):
         module, _, name = path.rpartition(".")
         if module == "__main__":
-            parts.append(f"{path} (a class of a script: move it into a module)")
+            parts.append(f"{path} (a class in a script: move it into a module)")
         elif close := nearest(name, paths(*STEP_KINDS, "LLM")):
-            parts.append(f"{path} (the nearest is {close})")
+            parts.append(f"{path} (the closest is {close})")
         else:
             parts.append(path)
     return SpecFault(
-        f"these types of distilabel have no counterpart here: {', '.join(parts)}; replace them by types that have "
-        "one, or by classes of your own (module: mysteps, name: MyStep)",
+        f"these distilabel types have no counterpart here: {', '.join(parts)}; replace them with types that have "
+        "one, or with your own classes (module: mysteps, name: MyStep)",
         next(iter(unknown.values())),
     )

@@ -1,4 +1,4 @@
-"""Parameters that are given when a pipeline is run: `--set step.param=value`, and `{step: {param: value}}`."""
+"""Parameters given when a pipeline is run: `--set step.param=value`, and `{step: {param: value}}`."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _NO_PARAMETERS = ("type", "after", "name")
 
 
 def apply_override(data: dict[str, Any], text: str) -> tuple[dict[str, Any], Loc]:
-    """Sets one value in the plain data of a spec, which is changed in place.
+    """Sets one value in the plain data of a spec, in place.
 
     Args:
-        text: `step.param=value`; `param` may lead into mappings, which are made where they are missing, and lists.
+        text: `step.param=value`; `param` may lead into lists and mappings; missing mappings are created.
 
     Returns:
         The data, and the place that was set.
@@ -32,7 +32,7 @@ def apply_override(data: dict[str, Any], text: str) -> tuple[dict[str, Any], Loc
     keys = path.strip().split(".")
     path = hide_to_the_end(path)
     if not separator or len(keys) < 2 or not all(keys):
-        raise SpecError(f"--set {path}: write it as step.param=value, such as generate.llm.model=my-model")
+        raise SpecError(f"--set {path}: write it as step.param=value, for example generate.llm.model=my-model")
     steps = data["steps"]
     if keys[0] not in steps:
         raise SpecError(
@@ -59,18 +59,18 @@ def _place(target: dict[str, Any] | list[Any], key: str, path: str) -> str | int
     if isinstance(target, dict):
         return key
     if not key.isdigit() or int(key) >= len(target):
-        raise SpecError(f"--set {path}: '{hide_to_the_end(key)}' is no index of a list of {len(target)}")
+        raise SpecError(f"--set {path}: '{hide_to_the_end(key)}' is not an index of a list of {len(target)}")
     return int(key)
 
 
 def apply_parameters(data: dict[str, Any], parameters: Mapping[str, Mapping[str, Any]]) -> None:
-    """Sets parameters of a program, `{step: {param: value}}`, in the plain data of a spec, which is changed in place.
+    """Sets parameters given by a program, `{step: {param: value}}`, in the plain data of a spec, in place.
 
-    A mapping is merged into the one that is there: `{"generate": {"llm": {"model": m}}}` leaves the other options of
-    the LLM as they are. One with another `type` takes its place. The keys of a mapping may be indexes of a list.
+    A mapping is merged into the existing one: `{"generate": {"llm": {"model": m}}}` leaves the other options of
+    the LLM unchanged. One with another `type` replaces it. The keys of a mapping may be indexes of a list.
 
     Raises:
-        SpecError: an unknown step, something that is no parameter, or no plain data. An unknown parameter is found when
+        SpecError: an unknown step, not a parameter, or not plain data. An unknown parameter is found when
             the step is built.
     """
     steps = data["steps"]
@@ -78,19 +78,17 @@ def apply_parameters(data: dict[str, Any], parameters: Mapping[str, Mapping[str,
         if name not in steps:
             raise SpecError(f"parameters: there is no step '{name}'{hint(str(name), steps, 'the steps are')}")
         if not isinstance(values, Mapping):
-            raise SpecError(f"parameters: those of step '{name}' are a mapping, not {shown(values)}")
+            raise SpecError(f"parameters: those of step '{name}' must be a mapping, not {shown(values)}")
         for key in _NO_PARAMETERS:
             if key in values:
-                raise SpecError(f"parameters: '{key}' of step '{name}' is no parameter; change it in the pipeline")
+                raise SpecError(f"parameters: '{key}' of step '{name}' is not a parameter; change it in the pipeline")
         steps[name] = _merged(steps[name], values, (name,))
 
 
 def _merged(given: Any, value: Any, loc: Loc) -> Any:
-    """`value`, or, where it is a mapping like `given`, both in one; what is given is not changed."""
+    """`value`, merged with `given` where both are mappings; `given` itself is not changed."""
     if isinstance(value, BaseModel):
-        raise SpecError(
-            f"parameters: '{dotted(loc)}' is a {type(value).__name__}; give its own parameters, as a mapping"
-        )
+        raise SpecError(f"parameters: '{dotted(loc)}' is a {type(value).__name__}; give its parameters as a mapping")
     if not isinstance(value, Mapping):
         return value
     if isinstance(given, list) and all(str(key).isdigit() and int(key) < len(given) for key in value):

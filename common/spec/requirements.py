@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def parse_requirement(text: str) -> Requirement:
-    """Raises UsageError for a text that is no requirement."""
+    """Raises UsageError for a text that is not a requirement."""
     from packaging.requirements import InvalidRequirement, Requirement
 
     try:
@@ -22,18 +22,18 @@ def parse_requirement(text: str) -> Requirement:
     except InvalidRequirement as error:
         reason = str(error).splitlines()[0]
         raise UsageError(
-            f"{text!r} is no requirement ({reason}); write a package as pip takes it, such as 'datasketch>=1.6'"
+            f"{text!r} is not a requirement ({reason}); write a package as pip takes it, for example 'datasketch>=1.6'"
         ) from None
 
 
 def check_requirements(needed: Iterable[tuple[str, Sequence[str]]]) -> None:
-    """Looks for every package, its version and its extras, where its marker (`; python_version < "3.13"`) applies.
+    """Checks every package, its version and its extras, if its marker (`; python_version < "3.13"`) applies.
 
     Args:
-        needed: who needs what: `("step 'embed'", ["faiss-cpu>=1.8"])`.
+        needed: pairs of owner and packages: `("step 'embed'", ["faiss-cpu>=1.8"])`.
 
     Raises:
-        UsageError: names all that is missing or has another version, what is installed, and how to install it.
+        UsageError: names every missing or wrong package, what is installed, and how to install them.
     """
     problems: dict[str, str] = {}
     for owner, texts in needed:
@@ -45,7 +45,7 @@ def check_requirements(needed: Iterable[tuple[str, Sequence[str]]]) -> None:
                 problems.setdefault(_to_install(requirement), f"{owner} needs {text.strip()}: {problem}")
     if problems:
         raise UsageError(
-            f"packages are missing here: {'; '.join(problems.values())}. Install them with: "
+            f"packages are missing on this host: {'; '.join(problems.values())}. Install them with: "
             f"pip install {shlex.join(problems)}"
         )
 
@@ -60,7 +60,7 @@ def _problem(requirement: Requirement, seen: frozenset[tuple[str, str]] = frozen
     """Why a requirement is not met; empty if it is.
 
     Args:
-        seen: (package, extra) that are looked at already: extras may name one another in a circle.
+        seen: (package, extra) already checked: extras may name each other in a circle.
     """
     from packaging.utils import canonicalize_name
 

@@ -1,4 +1,4 @@
-"""Secrets that are written into a spec are refused: it is dumped, logged and sent to the broker."""
+"""Secrets in a spec are refused: the spec is dumped, logged and sent to the broker."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ from common.words.shown_url import HIDDEN
 
 _COLUMN_NAMES = frozenset({"input_mappings", "output_mappings"})
 _ROWS = frozenset({"data", "rows", "examples", "few_shot_examples"})
-"""Parameters that hold rows, whose columns may have any name."""
+"""Parameters that hold rows; columns may have any name."""
 _NAMING = ("type", "function")
 _NAME_IN_MODULE = re.compile(r"[\w.]+:\w+")
 _MARK = re.compile(r"[=:][=:\s]*")
 _SENT = ("header", "cookie", "env")
-"""In names of parameters that hold pairs of a name and a value."""
+"""Parts of names of parameters that hold pairs of a name and a value."""
 
 
 def refuse_secrets(params: Mapping[str, Any], loc: Loc) -> None:
-    """Looks at the parameters of a step, and at all that is in them but rows and names of columns.
+    """Checks the parameters of a step and everything in them, except rows and column names.
 
     Raises:
         SpecFault: a key such as `api_key` or `hub_token` holds text, a header or a text is one that carries a key, or
@@ -34,13 +34,13 @@ def refuse_secrets(params: Mapping[str, Any], loc: Loc) -> None:
         place = hide_to_the_end(dotted(found))
         if in_url:
             raise SpecFault(
-                f"'{place}' holds a password in a URL; secrets come from the environment of the worker: take "
-                "it out of the URL here (a base_url may come from OPENAI_BASE_URL there, password and all)",
+                f"'{place}' holds a password in a URL; secrets come from the worker's environment: remove "
+                "it from the URL here (a base_url, with its password, may come from OPENAI_BASE_URL there)",
                 found,
             )
         raise SpecFault(
-            f"'{place}' holds a secret in plain text; secrets come from the environment of the worker: remove "
-            "it here and export it there (api_key_env: NAME says in which variable)",
+            f"'{place}' holds a secret in plain text; secrets come from the worker's environment: remove "
+            "it here and export it there (api_key_env: NAME names the variable)",
             found,
         )
 
@@ -51,11 +51,11 @@ def holds_secret(value: Any, loc: Loc) -> bool:
 
 
 def hide_given(message: str, given: Any, loc: Loc) -> str:
-    """A message as it may be shown. Its own words stay, also those such as `token: either a or b`.
+    """A message that is safe to show. Its own words stay, including `token: either a or b`.
 
     Args:
-        given: the plain data of a spec, of which the message may repeat secrets: also short ones, and cut ones.
-        loc: the place that the message is about, of which it may repeat keys and texts that have a secret in them.
+        given: the plain data of a spec; the message may repeat its secrets, also short or shortened ones.
+        loc: the place that the message is about; the message may repeat its keys and texts, secrets included.
     """
     hidden: dict[str, str] = {}
     for text in (*map(str, loc), *_texts(_at(given, loc), *loc[-1:])):
@@ -73,12 +73,12 @@ def hide_given(message: str, given: Any, loc: Loc) -> str:
 
 
 def _begins_in(message: str, text: str) -> bool:
-    """Does the message repeat the text, or the beginning of it? Of a spec with many rows, it repeats few."""
+    """Does the message repeat the text, or the beginning of it?"""
     return text in message or repr(text)[1:50] in message
 
 
 def _forms(text: str, instead: str) -> Iterator[tuple[str, str]]:
-    """How a message repeats a text, and what it may say instead."""
+    """How a message repeats a text, and what replaces it."""
     yield text, instead
     yield repr(text)[1:-1], repr(instead)[1:-1]
     yield repr(text), repr(instead)
@@ -86,7 +86,7 @@ def _forms(text: str, instead: str) -> Iterator[tuple[str, str]]:
 
 
 def _at(data: Any, loc: Loc) -> Any:
-    """What is at a place, or at the nearest one around it."""
+    """The value at a place, or at the closest enclosing one."""
     for part in loc:
         try:
             data = data[part]
@@ -96,7 +96,7 @@ def _at(data: Any, loc: Loc) -> Any:
 
 
 def _texts(value: Any, key: str | int = "") -> Iterator[str]:
-    """Texts and numbers in plain data, but for names of classes and functions."""
+    """Texts and numbers in plain data, except names of classes and functions."""
     if isinstance(value, Mapping | list):
         for name, inner in value.items() if isinstance(value, Mapping) else enumerate(value):
             yield from _texts(inner, name)
@@ -105,7 +105,7 @@ def _texts(value: Any, key: str | int = "") -> Iterator[str]:
 
 
 def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
-    """Where secrets are, and whether it is a URL that holds it."""
+    """The places of secrets, and whether each is in a URL."""
     sent = any(word in str(part).lower() for part in loc for word in _SENT)
     if isinstance(value, str):
         if has_password(value):
@@ -133,13 +133,13 @@ def _secrets(value: Any, loc: Loc) -> Iterator[tuple[Loc, bool]]:
 
 
 def _readings(key: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """What a key may name, and with which value: {api_key=x} and {svc:api_key:x} are keys without a value."""
+    """The names in a key, each with its value: {api_key=x} and {svc:api_key:x} are keys without a value."""
     yield key, value
     yield from pairwise(_MARK.split(key))
 
 
 def _holds_secret(name: str, value: Any) -> bool:
-    """Of a key that is named as a secret: a text, several ones, or a number in the place of one."""
+    """For a key with a secret's name: a text, several texts, or a number used as one."""
     if isinstance(value, Mapping):
         return is_secret_name(name) and name.lower().startswith("cookie") and any(map(_is_filled, value.values()))
     return any(_names_secret(name, inner) for inner in (value if isinstance(value, list) else [value]))

@@ -1,4 +1,4 @@
-"""A command line that goes on with a run, as it may be shown and kept: without secrets, however they were typed."""
+"""A command line that resumes a run, safe to show and to keep: without secrets, however they were typed."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ from common.words.shown_url import HIDDEN, redact
 _ASSIGNMENT = re.compile(r"(-{0,2}([\w.-]+)([=:]))(.*)", re.DOTALL)
 _STRUCTURED = re.compile(r"[\[{\n]|:\s")
 _DEEPEST = 8
-"""Assignments within an assignment that are looked through, such as `--set=ask.llm.api_key=x`, of two."""
+"""How many nested assignments are examined; `--set=ask.llm.api_key=x` has two."""
 
 
 def shown_command(words: Sequence[str], secrets: Collection[str] = ()) -> str:
-    """A command line, with `***` in the place of what looks like a secret: that is left for the user to fill in.
+    """A command line, with `***` instead of anything that looks like a secret, for the user to fill in.
 
     Args:
-        words: as they were typed, the program first.
-        secrets: texts that are known to be secret.
+        words: as typed, the program first.
+        secrets: texts known to be secret.
     """
     known = sorted((secret for secret in secrets if secret), key=len, reverse=True)
     return shlex.join(_without(known, word) for word in _shown(words))
@@ -66,7 +66,7 @@ def _shown_word(word: str, option: str) -> str:
 
 
 def _shown_value(text: str, place: Sequence[str]) -> str:
-    """Of a mapping or a list, in YAML or JSON, nothing is shown where a spec may not hold it at this place."""
+    """Hides a whole mapping or list, in YAML or JSON, if a spec may not hold it at this place."""
     if _STRUCTURED.search(text):
         with suppress(SpecError):
             value = YamlSource.parse(text).data

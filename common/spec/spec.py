@@ -1,6 +1,6 @@
 """A pipeline as data: the pydantic model of `spec.yaml`, and how the file is read.
 
-Reading keeps the place of everything, so that whoever finds a fault later (a class, the graph) can say file and line.
+Reading keeps the place of everything, so that faults found later (in a class, in the graph) name file and line.
 """
 
 from __future__ import annotations
@@ -40,18 +40,18 @@ def _is_requirement(text: str) -> str:
 
 
 class _Open(BaseModel):
-    """A mapping of which some keys are ours; the others are the parameters of a class or a function."""
+    """A mapping with some keys of its own; the others are the parameters of a class or a function."""
 
     model_config = ConfigDict(extra="allow", protected_namespaces=())
 
     @property
     def params(self) -> dict[str, Any]:
-        """Everything but the fields of this model."""
+        """Everything except the fields of this model."""
         return self.__pydantic_extra__ or {}
 
 
 class StepSpec(_Open):
-    """A step: its type, the steps that it comes after, and, beside them, the parameters of its class."""
+    """A step: its type, its predecessors, and beside them the parameters of its class."""
 
     type: str = Field(
         min_length=1,
@@ -60,7 +60,7 @@ class StepSpec(_Open):
     )
     after: Annotated[list[str], BeforeValidator(_as_list, json_schema_input_type=str | list[str] | None)] = Field(
         default_factory=list,
-        description="The step, or the list of steps, whose rows this one takes. A generator step has none.",
+        description="The step, or the list of steps, whose rows this one takes. A generator step has no predecessors.",
     )
 
 
@@ -86,28 +86,28 @@ class PipelineSpec(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     penstock: Writer | None = Field(
-        default=None, exclude=True, description="The version that wrote the file; not needed."
+        default=None, exclude=True, description="The version that wrote the file; optional."
     )
     name: str = Field(
-        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$", description="Name of the pipeline; its runs are found by it."
+        pattern=r"^[a-zA-Z0-9][a-zA-Z0-9._-]{0,63}$", description="Name of the pipeline; identifies its runs."
     )
-    description: str | None = Field(default=None, description="What the pipeline is for; goes to the dataset's card.")
+    description: str | None = Field(default=None, description="What the pipeline is for; shown on the dataset's card.")
     steps: dict[StepName, StepSpec] = Field(description="The steps by name.")
     routing: dict[str, RoutingSpec] = Field(
         default_factory=dict, description="Step -> the function that routes each of its batches to some successors."
     )
     enable_metadata: bool = Field(
-        default=False, description="Keep the column of raw inputs and outputs that tasks write about their rows."
+        default=False, description="Keep the column in which tasks record their raw inputs and outputs."
     )
     requirements: list[Annotated[str, AfterValidator(_is_requirement)]] = Field(
         default_factory=list, description="Packages that every worker must have, as pip install takes them."
     )
     load_groups: list[list[str]] | Literal["sequential_step_execution"] | None = Field(
-        default=None, description="Groups of steps that are loaded together, one group after the other."
+        default=None, description="Groups of steps that are loaded together, one group after another."
     )
     on_type_conflict: Literal["fail", "string"] = Field(
         default="fail",
-        description="A value of the dataset that has another type than its column so far: the row fails, or the column "
+        description="What happens to a value whose type differs from its column's so far: the row fails, or the column "
         "becomes text.",
     )
 
@@ -116,7 +116,7 @@ class PipelineSpec(BaseModel):
         """The inverse of `dump`.
 
         Raises:
-            SpecFault: unknown key, missing key, wrong value, or a secret in plain text.
+            SpecFault: unknown key, missing key, invalid value, or a secret in plain text.
         """
         if not isinstance(data, Mapping):
             raise SpecFault(f"a pipeline is a mapping with 'name' and 'steps', not {shown(data)}")
@@ -131,12 +131,12 @@ class PipelineSpec(BaseModel):
         return spec
 
     def dump(self) -> dict[str, Any]:
-        """Plain data in the format of the file, without what is at its default."""
+        """Plain data in the format of the file, defaults omitted."""
         return self.model_dump(mode="json", exclude_defaults=True)
 
 
 MOST_BYTES = 4 * MOST_TEXT
-"""Of a spec's file; a character has up to four."""
+"""Of a spec's file; a character has up to four bytes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,9 +145,9 @@ class SpecSource:
 
     Args:
         file: its path as the user gave it.
-        overrides: places that the command line set.
+        overrides: places set by the command line.
         moved: place in our format -> place in the file, for a file in another format.
-        data: the spec as plain data in our format, with what the command line set; None where it is the file's.
+        data: the spec as plain data in our format, command-line values included; None if it is the file's data.
     """
 
     file: str
@@ -157,14 +157,14 @@ class SpecSource:
     data: Any = None
 
     def line(self, loc: Loc) -> int | None:
-        """1-based line of a place of the spec, or of the nearest one around it."""
+        """1-based line of a place in the spec, or of the closest enclosing place."""
         for length in range(len(loc), 0, -1):
             if self.moved and (there := self.moved.get(loc[:length])):
                 return self.yaml.line(there + loc[length:])
         return self.yaml.line(loc)
 
     def error(self, fault: SpecFault) -> SpecError:
-        """The same fault, with its file and line, or with the option of the command line that brought it in."""
+        """The same fault, with its file and line, or with the command-line option that caused it."""
         message = hide_given(fault.message, self.yaml.data if self.data is None else self.data, fault.loc)
         for override in self.overrides:
             if fault.loc[: len(override)] == override:
@@ -174,11 +174,11 @@ class SpecSource:
 
 @dataclass(frozen=True, slots=True)
 class LoadedSpec:
-    """A spec that was read from a file.
+    """A spec read from a file.
 
     Args:
         folder: the file's folder, absolute: paths in the spec are relative to it.
-        text: what the file holds.
+        text: the content of the file.
     """
 
     spec: PipelineSpec
@@ -194,14 +194,14 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> LoadedSpec:
         overrides: `step.param=value`, the value in YAML; `param` may lead into mappings (`generate.llm.model`).
 
     Raises:
-        SpecError: with file and line, or with the override that is wrong.
+        SpecError: with file and line, or with the invalid override.
     """
     file = str(path)
     try:
         with path.open("rb") as opened:
             data = opened.read(MOST_BYTES + 1)
         if len(data) > MOST_BYTES:
-            raise SpecError(f"it is larger than {MOST_BYTES:,} bytes, which no spec is", file=file)
+            raise SpecError(f"a spec has at most {MOST_BYTES:,} bytes, this file has more", file=file)
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise SpecError(f"byte {error.start} is not UTF-8; save the file as UTF-8", file=file) from None
@@ -213,7 +213,7 @@ def load_spec(path: Path, overrides: Sequence[str] = ()) -> LoadedSpec:
 def parse_spec(
     file: str, yaml: YamlSource, folder: Path, overrides: Sequence[str] = (), *, text: str = ""
 ) -> LoadedSpec:
-    """`load_spec` for what was read already; `file` is its name in messages, which may be empty."""
+    """`load_spec` for data already read; `file` is its name in messages, and may be empty."""
     source = SpecSource(file, yaml)
     try:
         data = yaml.data
@@ -231,7 +231,7 @@ def parse_spec(
 
 
 def absolute_path(value: Any, base_dir: Path) -> Any:
-    """A path, or a list of paths, that starts at `base_dir` where it is relative; URLs stay as they are."""
+    """A path or a list of paths, relative ones resolved against `base_dir`; URLs stay unchanged."""
     if isinstance(value, list):
         return [absolute_path(item, base_dir) for item in value]
     if not isinstance(value, str) or not value or "://" in value:
@@ -252,10 +252,10 @@ def _first_fault(error: ValidationError, data: Mapping[str, Any]) -> SpecFault:
             return SpecFault(f"{section} of '{name}' has no '{key}'", (section, name))
         case "string_pattern_mismatch", ("name",):
             message = "use up to 64 letters, digits, '.', '_' and '-', beginning with a letter or digit"
-            return SpecFault(f"the pipeline's name {shown(data['name'])} is not usable; {message}", ("name",))
+            return SpecFault(f"the pipeline's name {shown(data['name'])} is invalid; {message}", ("name",))
         case "string_pattern_mismatch", ("steps", name, "[key]"):
             message = "use up to 64 letters, digits, '_' and '-'"
-            return SpecFault(f"the step name {shown(name)} is not usable; {message}", ("steps", name))
+            return SpecFault(f"the step name {shown(name)} is invalid; {message}", ("steps", name))
         case "model_type", ("steps", name):
             return SpecFault(
                 f"step '{name}' is {shown(detail['input'])}; it must be a mapping with a 'type'", ("steps", name)

@@ -1,4 +1,4 @@
-"""YAML 1.2 (and so JSON) text as plain data, with the line of everything in it."""
+"""YAML 1.2 (hence JSON) text as plain data, with the line of everything in it."""
 
 from __future__ import annotations
 
@@ -18,29 +18,29 @@ from common.errors import Loc, SpecError
 _TAG = "tag:yaml.org,2002:"
 _NUMBER_TAGS = {_TAG + "int", _TAG + "float"}
 _LONGEST_NUMBER = 400
-"""Characters; beyond the range of a float, and far below what Python takes seconds to print."""
+"""Characters; more than any float needs, and far fewer than Python takes seconds to print."""
 _MOST_ALIASED = 100_000
-"""Values that aliases may stand for, all together: a few lines of aliases of aliases stand for billions."""
+"""Values that all aliases together may expand to: a few lines of nested aliases expand to billions."""
 _MOST_ALIASED_TEXT = 5_000_000
-"""Characters of the texts among them: a long text may be named often, and is written out in the broker."""
+"""Characters of the texts among them: a long text may be aliased often, and is written out in the broker."""
 MOST_TEXT = 10_000_000
 """Characters of a spec."""
 _MOST_VALUES = 500_000
-"""Of a spec; they take some 20 s to read."""
+"""Values of a spec; this many take about 20 s to read."""
 _DEEPEST = 100
 _LONGEST_KEY = 1_000
 _LONGEST_TAG = 200
 _LONGEST_PROBLEM = 400
-_ELSEWHERE = "rows belong into a file of their own, which LoadDataFromFile reads"
+_ELSEWHERE = "rows belong in a file of their own, which LoadDataFromFile reads"
 _PLAIN_TAGS = {_TAG + name for name in ("map", "seq", "str", "int", "float", "bool", "null", "timestamp")}
 
 
 @dataclass(frozen=True, slots=True)
 class YamlSource:
-    """A parsed text.
+    """Parsed text.
 
     Args:
-        file: the name for messages; empty for a text that is not a file.
+        file: the name in messages; empty for text that is not a file.
         data: None, bool, int, float, str, lists, and dicts with string keys; nothing else.
     """
 
@@ -67,11 +67,11 @@ class YamlSource:
             return cls(file, yaml.constructor.construct_document(root), root)
         except MarkedYAMLError as error:
             raise _syntax_error(error, file) from None
-        except (YAMLError, ValueError) as error:  # a ValueError of a directive that is a number of many digits
+        except (YAMLError, ValueError) as error:  # a ValueError: a directive with a number of many digits
             raise SpecError(f"not valid YAML: {str(error)[:_LONGEST_PROBLEM]}", file=file) from None
 
     def line(self, loc: Loc) -> int | None:
-        """1-based line of the key or list item at `loc`, or of the nearest thing around it that is there."""
+        """1-based line of the key or list item at `loc`, or of the closest enclosing one."""
         node, line = self._root, 1 if self._root is not None else None
         for part in loc:
             found = _child(node, part)
@@ -83,11 +83,11 @@ class YamlSource:
 
 
 class _TooMuch(ComposerError):
-    """It is YAML, but longer or deeper than a spec may be."""
+    """Valid YAML, but longer or deeper than a spec may be."""
 
 
 class _BoundedScanner(Scanner):
-    """ruamel.yaml reads a tag in a time that grows with the square of its length."""
+    """ruamel.yaml takes time quadratic in the length of a tag."""
 
     def scan_tag(self) -> Any:
         """Raises ScannerError."""
@@ -97,7 +97,7 @@ class _BoundedScanner(Scanner):
 
 
 class _BoundedComposer(Composer):
-    """Stops at what would take too long, with its line, before it has read the rest."""
+    """Stops at a value that would take too long, with its line, before reading the rest."""
 
     def __init__(self, loader: Any = None) -> None:
         super().__init__(loader)
@@ -121,10 +121,10 @@ class _BoundedComposer(Composer):
 
 
 class _PlainConstructor(SafeConstructor):
-    """Builds what JSON can hold: YAML 1.2 has no timestamps, so a date stays the text that it is."""
+    """Builds what JSON can hold: YAML 1.2 has no timestamps, so a date stays text."""
 
     def construct_object(self, node: Node, deep: bool = False) -> Any:
-        """Raises ConstructorError for a scalar that is not what its tag says, such as `!!int ten`."""
+        """Raises ConstructorError for a scalar that does not match its tag, such as `!!int ten`."""
         try:
             return super().construct_object(node, deep=deep)
         except (ValueError, LookupError) as error:
@@ -144,7 +144,7 @@ _PlainConstructor.add_constructor(_TAG + "timestamp", _text)
 def _child(node: Node | None, part: str | int) -> tuple[Node, Node] | None:
     """The node that marks the place of `part`, and the node of its value."""
     if isinstance(node, MappingNode):
-        # Keys that came in by a merge (<<) stand first, so the last one with the name is the one that counts.
+        # Merged keys (<<) come first, so the last key with the name counts.
         for key, value in reversed(node.value):
             if key.value == part:
                 return key, value
@@ -156,11 +156,11 @@ def _child(node: Node | None, part: str | int) -> tuple[Node, Node] | None:
 
 @dataclass(slots=True)
 class _Checked:
-    """What is known of the nodes that were looked at so far.
+    """What is known about the nodes examined so far.
 
     Args:
-        sizes: node -> how many values and how many characters it stands for, aliases followed.
-        aliased, aliased_text: values and characters that aliases have stood for so far.
+        sizes: node -> how many values and characters it expands to, aliases followed.
+        aliased, aliased_text: values and characters that aliases have expanded to so far.
     """
 
     file: str
@@ -169,15 +169,13 @@ class _Checked:
     aliased_text: int = 0
 
     def add_alias(self, values: int, text: int, line: int) -> None:
-        """Raises SpecError where that is too much."""
+        """Raises SpecError if that is too much."""
         self.aliased += values
         self.aliased_text += text
         if self.aliased > _MOST_ALIASED:
-            self.refuse(
-                f"aliases (*) of what begins here stand for more than {_MOST_ALIASED:,} values; write them out", line
-            )
+            self.refuse(f"aliases (*) of this node expand to more than {_MOST_ALIASED:,} values; write them out", line)
         if self.aliased_text > _MOST_ALIASED_TEXT:
-            self.refuse(f"aliases (*) of what begins here stand for more than {_MOST_ALIASED_TEXT:,} characters", line)
+            self.refuse(f"aliases (*) of this node expand to more than {_MOST_ALIASED_TEXT:,} characters", line)
 
     def refuse(self, message: str, line: int) -> NoReturn:
         """Raises SpecError."""
@@ -185,21 +183,21 @@ class _Checked:
 
 
 def _check(node: Node, checked: _Checked, above: set[int]) -> tuple[int, int]:
-    """Refuses what plain data cannot hold, and returns how much the node stands for.
+    """Refuses what plain data cannot hold, and returns how much the node expands to.
 
     Args:
         above: the nodes around this one.
     """
     line = node.start_mark.line + 1
     if id(node) in above:
-        checked.refuse("an alias (*) stands inside the value that it names", line)
+        checked.refuse("an alias (*) is inside the value that it refers to", line)
     if (size := checked.sizes.get(id(node))) is not None:
         checked.add_alias(*size, line)
         return size
     tag = str(node.tag)
     if tag not in _PLAIN_TAGS:
         shown = "!!" + tag.removeprefix(_TAG) if tag.startswith(_TAG) else tag
-        checked.refuse(f"the tag {shown[:_LONGEST_PROBLEM]} is not known here; write plain values", line)
+        checked.refuse(f"the tag {shown[:_LONGEST_PROBLEM]} is not supported; write plain values", line)
     values, text = 1, 0
     if isinstance(node, ScalarNode):
         text = len(node.value)
@@ -228,10 +226,10 @@ def _check_number(node: ScalarNode, checked: _Checked, line: int) -> None:
 
 
 def _is_too_large(number: str) -> bool:
-    """Infinity as YAML writes it (`.inf`) is meant; that of a large exponent is not."""
+    """YAML's own infinity (`.inf`) is intended; one from a large exponent is not."""
     try:
         return "inf" not in number.lower() and math.isinf(float(number.replace("_", "")))
-    except ValueError:  # what YAML calls a float and Python does not is found when it is built
+    except ValueError:  # a float of YAML's that Python refuses is found when it is built
         return False
 
 
@@ -256,7 +254,7 @@ def _syntax_error(error: MarkedYAMLError, file: str) -> SpecError:
     problem = str(error.problem or error.context or error)
     mark = error.problem_mark or error.context_mark
     if "'\\t'" in problem:
-        problem = "a tab stands where YAML wants spaces; replace it"
+        problem = "YAML needs spaces here, not a tab; replace it"
     elif error.context and error.context_mark:
         problem += f" ({error.context} that begins on line {error.context_mark.line + 1})"
     shown = problem if isinstance(error, _TooMuch) else f"not valid YAML: {problem}"

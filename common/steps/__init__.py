@@ -1,6 +1,6 @@
-"""What step authors import: the kinds of steps and the built-in ones, each loaded when it is first asked for.
+"""What step authors import: the kinds of steps and the built-in steps, each loaded when it is first used.
 
-Type checkers read `__init__.pyi`, which is written from this.
+Type checkers read `__init__.pyi`, which is generated from this module.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The contract of a step: what a class declares, and what the engine calls, in which order.
+"""The contract of a step: what a class declares, what the engine calls, and in which order.
 
 A worker builds the step from its parameters, calls `load()` once, then `process` for every batch, then `unload()`.
 The contract is distilabel's (`Step`, `GeneratorStep`, `GlobalStep`); `AsyncStep` is ours.
@@ -25,7 +25,7 @@ from common.steps.step_type import StepType
 
 Row = dict[str, Any]
 StepInput = Annotated[list[Row], "StepInput"]
-"""The rows of one predecessor: the annotation by which validation finds the inputs of `process`."""
+"""The rows of one predecessor; validation finds the inputs of `process` by this annotation."""
 StepOutput = Iterator[list[Row]]
 GeneratorStepOutput = Iterator[tuple[list[Row], bool]]
 StepColumns = list[str] | dict[str, bool]
@@ -35,11 +35,11 @@ StepKind = Literal["step", "generator", "global", "async"]
 
 
 class StepResources(BaseModel, metaclass=ExplainedType):
-    """What each worker of the step needs. None of it changes the rows, so none of it is in a run's signature."""
+    """What each worker of the step needs. None of it changes the rows, so none of it is part of a run's signature."""
 
     model_config = ConfigDict(extra="forbid")
 
-    replicas: RuntimeOption[int] = Field(default=1, ge=1, description="Workers of this step that local mode starts.")
+    replicas: RuntimeOption[int] = Field(default=1, ge=1, description="Workers of this step in local mode.")
     gpus: RuntimeOption[int] = Field(default=0, ge=0, description="Devices for each worker.")
     cpus: RuntimeOption[float | None] = Field(
         default=None, gt=0, description="Cores for each worker; for rendered deployments."
@@ -50,7 +50,7 @@ class StepResources(BaseModel, metaclass=ExplainedType):
 
 
 class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
-    """Fields and hooks that every kind of step has. Inherit from one of the four kinds below, not from this."""
+    """Fields and hooks of every kind of step. Inherit from one of the four kinds below, not from this class."""
 
     model_config = ConfigDict(
         extra="forbid", validate_default=True, arbitrary_types_allowed=True, protected_namespaces=()
@@ -60,32 +60,32 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     path_fields: ClassVar[tuple[str, ...]] = ()
     """Parameters that are paths: a relative one is resolved against the spec's folder."""
     requirements: ClassVar[list[str]] = []
-    """Packages that a worker must have before it loads the step, as `pip install` takes them; see `@requirements`."""
+    """Packages that a worker needs to load the step, as `pip install` takes them; see `@requirements`."""
     citations: ClassVar[tuple[str, ...]] = ()
-    """BibTeX entries of what the step is made after; the dataset's card lists them."""
+    """BibTeX entries of the work that the step implements; the dataset's card lists them."""
 
     name: str = Field(
         default="",
         pattern=rf"^({STEP_NAME.pattern})?$",
-        description="Unique in the pipeline; made from the class if not given.",
+        description="Unique in the pipeline; derived from the class by default.",
     )
     input_mappings: dict[str, str] = Field(
-        default_factory=dict, description="Column that the step reads -> column of the row that holds it."
+        default_factory=dict, description="Column that the step reads -> column of the row."
     )
     output_mappings: dict[str, str] = Field(
-        default_factory=dict, description="Column that the step writes -> name that the row gets."
+        default_factory=dict, description="Column that the step writes -> column of the row."
     )
     resources: StepResources = Field(default_factory=StepResources)
     on_error: RuntimeOption[Literal["skip", "nulls", "fail"]] = Field(
         default="skip",
-        description="A row that still fails after its retries: leave it out, give it None outputs, or halt the run.",
+        description="For a row that fails after its retries: drop it, give it None outputs, or halt the run.",
     )
     retries: RuntimeOption[int] = Field(
-        default=2, ge=0, description="Times that a failing batch, then a failing row, is tried again."
+        default=2, ge=0, description="Retries of a failing batch, then of a failing row."
     )
     backoff: RuntimeOption[tuple[float, float]] = Field(
         default=(0.5, 10.0),
-        description="Seconds before the first retry, and at most; doubled each time, with jitter.",
+        description="Seconds before the first retry, and the maximum; doubled each time, with jitter.",
     )
     max_deliveries: RuntimeOption[int] = Field(
         default=3,
@@ -95,7 +95,7 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     batch_timeout: RuntimeOption[float | None] = Field(
         default=None,
         gt=0,
-        description="Seconds that one call of `process` may take, or a row of an asynchronous step; null for no limit.",
+        description="Seconds that a call of `process`, or a row of an asynchronous step, may take; null for no limit.",
     )
     max_failure_rate: RuntimeOption[float] = Field(
         default=0.5,
@@ -105,7 +105,7 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     )
 
     final_errors: ClassVar[tuple[type[Exception], ...]] = ()
-    """What this step raises for rows that cannot succeed: they fail without a retry."""
+    """Errors that this step raises for rows that cannot succeed: they fail without a retry."""
 
     _logger: logging.Logger = PrivateAttr(default_factory=lambda: logging.getLogger("penstock.step"))
     _graph: StepGraph[Any] | None = PrivateAttr(default=None)
@@ -113,9 +113,9 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     _enable_metadata: bool = PrivateAttr(default=False)
 
     def model_post_init(self, _context: Any) -> None:
-        """Makes the step part of the pipeline whose `with` block is running, and names it.
+        """Adds the step to the pipeline whose `with` block is active, and names it.
 
-        It gets a logger of its own name, whose records go to the run's `pipeline.log`.
+        It gets a logger with its name, whose records go to the run's `pipeline.log`.
         """
         graph = current_graph.get()
         if not self.name:
@@ -145,7 +145,7 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     def output_columns(self, available: set[str] | None) -> set[str] | None:
         """Columns of the rows that leave the step, `available` being those that enter it, after all mappings.
 
-        None stands for "depends on the data". The default adds `outputs` to what came in; a step that drops columns
+        None means "depends on the data". The default adds `outputs` to `available`; a step that drops columns
         overrides this, so that a column dropped upstream is found before the run.
         """
         if available is None:
@@ -154,86 +154,86 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
         return available | {mapped.get(column, column) for column in self.outputs}
 
     def check_here(self) -> None:
-        """Called before a run of local workers, and by `validate`: looks for what this host lacks, such as a file.
+        """Called by `validate`, and before a run with local workers: checks for what this host lacks, such as a file.
 
         Raises:
-            UsageError: says what, and what to do.
+            UsageError: says what is missing, and what to do.
         """
 
     def load(self) -> None:
         """Called once per worker before the first batch: open clients, load models, import heavy packages here."""
 
     def unload(self) -> None:
-        """Called once on an orderly end of the worker: give back what `load` took."""
+        """Called once when the worker ends in an orderly way: release what `load` acquired."""
 
     def save_artifact(
         self, name: str, write_function: WriteFunction, metadata: Mapping[str, Any] | None = None
     ) -> None:
-        """Keeps files beside the rows: they will be in the dataset, in `artifacts/<step>/<name>/`.
+        """Keeps files beside the rows: the dataset has them in `artifacts/<step>/<name>/`.
 
-        To be called in `load` or while rows are processed. An artifact is there whole or not at all, and one that is
-        saved again, as by a batch that is tried again, takes the place of the first.
+        Call it in `load` or while processing rows. An artifact is saved whole or not at all. Saving it again, as a
+        retried batch does, replaces it.
 
         Args:
-            write_function: is called with the path of an empty folder, and writes its files there.
-            metadata: goes to `metadata.json` beside them.
+            write_function: called with the path of an empty folder; writes the files there.
+            metadata: written to `metadata.json` beside them.
 
         Raises:
-            UsageError: a name that is not that of a folder, or a worker on another host in a run without `--payloads`.
+            UsageError: a name that cannot be a folder's, or a worker on another host in a run without `--payloads`.
         """
         if self._artifacts is None:
             raise UsageError(
-                f"step '{self.name}': there is nowhere to keep artifact '{name}': a worker that the coordinator did "
-                "not start needs a place that all hosts reach; run the pipeline with --payloads URL"
+                f"step '{self.name}': there is no place to keep artifact '{name}': a worker that the coordinator "
+                "did not start needs storage that all hosts can reach; run the pipeline with --payloads URL"
             )
         self._artifacts.save(self.name, name, write_function, metadata or {})
-        self._logger.info("artifact '%s' of step '%s' is saved", name, self.name)
+        self._logger.info("saved artifact '%s' of step '%s'", name, self.name)
 
 
 class GeneratorStep(BaseStep):
-    """Has no predecessor and makes rows. It must be able to start again at any `offset`."""
+    """Has no predecessor and makes rows. It must be able to restart at any `offset`."""
 
     kind: ClassVar[StepKind] = "generator"
     outputs_of_the_data: ClassVar[bool] = False
-    """Are `outputs` the columns of the data as far as it was looked at, so that a row may lack some of them?"""
+    """Are `outputs` the columns of a sample of the data, so that a row may lack some of them?"""
 
-    batch_size: RuntimeOption[int] = Field(default=50, ge=1, description="Rows that each yield of `process` has.")
+    batch_size: RuntimeOption[int] = Field(default=50, ge=1, description="Rows per yield of `process`.")
 
     @abstractmethod
     def process(self, offset: int = 0) -> GeneratorStepOutput:
-        """Yields `(rows, last)`, from row `offset` on; `last` is True with the last rows. To run out ends it as well.
+        """Yields `(rows, last)`, from row `offset` on; `last` is True with the last rows. Returning ends it as well.
 
-        Another worker may go on where this one stopped, so the same `offset` must give the same rows.
+        Another worker may continue where this one stopped, so the same `offset` must yield the same rows.
         """
 
     def fingerprint(self) -> str:
-        """What identifies the data behind the generator, beside its parameters; part of the run's signature.
+        """Identifies the generator's data, in addition to its parameters; part of the run's signature.
 
-        A step that reads files gives their size, head and tail here, so that changed data is a new run.
+        A step that reads files returns their size, head and tail here, so that changed data is a new run.
         """
         return ""
 
     def snapshot(self) -> str:
-        """What every worker of the run is told of the data, see `pin`: the fingerprint, unless there is more to say."""
+        """What every worker of the run is told about the data (see `pin`): by default the fingerprint."""
         return self.fingerprint()
 
     def pin(self, snapshot: str) -> None:
-        """Called in a worker before `load`, with the snapshot that was taken when the run was signed.
+        """Called in a worker before `load`, with the snapshot taken when the run was signed.
 
-        A step whose data may change while a run goes on reads from here on what there was then, if it can.
+        From here on, a step whose data may change during a run reads the data of that time, if it can.
         """
 
 
 class Step(BaseStep):
     """Takes batches of rows, one list per predecessor, and yields lists of rows; every yield counts.
 
-    A step may return fewer rows, more, or none. When it returns as many as it took, row i of the output is
-    taken to come from row i of the input.
+    A step may return fewer rows, more, or none. If it returns as many as it took, row i of the output is assumed to
+    come from row i of the input.
     """
 
     kind: ClassVar[StepKind] = "step"
     splittable: ClassVar[bool] = True
-    """May a failing batch be bisected? False for a step whose rows of one batch depend on each other."""
+    """May a failing batch be bisected? False for a step in which the rows of a batch depend on each other."""
 
     input_batch_size: RuntimeOption[int] = Field(
         default=50, ge=1, description="Rows per batch, taken from each predecessor."
@@ -247,7 +247,7 @@ class Step(BaseStep):
         `process(self, *inputs: StepInput)`.
 
         Raises:
-            Exception: the batch is retried, then bisected until only the rows that fail are left.
+            Exception: the batch is retried, then bisected down to the failing rows.
         """
 
 
@@ -269,10 +269,10 @@ class AsyncStep(BaseStep):
 
     @abstractmethod
     async def process_row(self, row: Row) -> Row | list[Row] | None:
-        """Returns the output row, a list of rows, or None to leave the row out.
+        """Returns the output row, a list of rows, or None to drop the row.
 
         Raises:
-            Exception: the row, and no other, is retried, then fails.
+            Exception: this row alone is retried, then fails.
         """
 
     async def aload(self) -> None:

@@ -1,4 +1,4 @@
-"""`@step`: a step made of a function."""
+"""`@step`: a step made from a function."""
 
 from __future__ import annotations
 
@@ -42,22 +42,22 @@ def step(
     inputs: StepColumns | None = None, outputs: StepColumns | None = None, *, step_type: Literal["async"]
 ) -> Callable[[Function], type[AsyncStep]]: ...
 def step(inputs: Any = None, outputs: Any = None, step_type: str = "normal") -> Callable[[Function], Any]:
-    """Makes a step class of a function; the class has the function's name, module and docstring.
+    """Makes a step class from a function; the class has the function's name, module and docstring.
 
-    The function is what `process` of such a step is, without `self`. Arguments annotated `RuntimeParameter[...]` are
-    parameters of the step. What else it takes depends on `step_type`:
+    The function is the step's `process`, without `self`. Arguments annotated `RuntimeParameter[...]` are parameters of
+    the step. Its other arguments depend on `step_type`:
 
     - `normal`, `global`: the rows, as an argument annotated `StepInput`, or `*inputs: StepInput` for the rows of
       several predecessors; it yields lists of rows;
-    - `generator`: `offset`, the row to begin at; it yields `(rows, last)`;
+    - `generator`: `offset`, the row to start at; it yields `(rows, last)`;
     - `async`: the row; an `async def` that returns a row, a list of rows or None.
 
     Args:
-        inputs: columns that it reads: a list of names, or name -> is it required.
+        inputs: columns that it reads: a list of names, or name -> whether it is required.
         outputs: columns that it adds.
 
     Raises:
-        UsageError: the function does not fit.
+        UsageError: the function does not fit the step type.
 
     Example:
         >>> @step(inputs=["text"], outputs=["length"])
@@ -65,11 +65,11 @@ def step(inputs: Any = None, outputs: Any = None, step_type: str = "normal") -> 
         ...     yield [{**row, "length": len(row["text"]) // unit} for row in inputs]
     """
     if callable(inputs):
-        raise UsageError(f"@step needs brackets: write @step() above '{inputs.__name__}'")
+        raise UsageError(f"@step needs parentheses: write @step() above '{inputs.__name__}'")
     if step_type not in _KINDS:
         raise UsageError(f"@step: there is no step type {step_type!r}{hint(str(step_type), _KINDS, 'the types are')}")
     if step_type == "generator" and inputs:
-        raise UsageError("@step: a generator step takes no rows, so it has no inputs; say what it makes with outputs")
+        raise UsageError("@step: a generator step takes no rows, so it has no inputs; declare its columns with outputs")
 
     def make(function: Function) -> type[BaseStep]:
         return _make_class(function, _KINDS[step_type], inputs or [], outputs or [])
@@ -78,7 +78,7 @@ def step(inputs: Any = None, outputs: Any = None, step_type: str = "normal") -> 
 
 
 def function_of(cls: type[BaseStep]) -> Function | None:
-    """The function that a step class was made of; None for one that was written as a class."""
+    """The function that a step class was made from; None for a step written as a class."""
     function: Function | None = getattr(cls, "_function", None)
     return function
 
@@ -94,7 +94,7 @@ def _make_class(function: Function, base: type[BaseStep], inputs: StepColumns, o
     namespace: dict[str, Any] = {
         "__module__": function.__module__,
         "__qualname__": function.__qualname__,
-        "__doc__": inspect.getdoc(function) or f"Made of the function `{function.__name__}`.",
+        "__doc__": inspect.getdoc(function) or f"Made from the function `{function.__name__}`.",
         "__annotations__": {name: each.annotation for name, each in settable.items()},
         "_function": staticmethod(function),
         "inputs": property(lambda self: inputs),
@@ -134,7 +134,7 @@ def _methods(function: Function, base: type[BaseStep], rows: Parameter, settable
 
 
 def _named(method: Function, function: Function, parameters: Mapping[str, Parameter]) -> Function:
-    """Checks of steps look at the signature of `process`: it has the argument of the function that takes the rows."""
+    """Checks of steps inspect the signature of `process`: it has the function's argument that takes the rows."""
     own = Parameter("self", Parameter.POSITIONAL_ONLY)
     method.__signature__ = inspect.Signature([own, *parameters.values()])  # type: ignore[attr-defined]
     method.__annotations__ = {name: each.annotation for name, each in parameters.items()}
@@ -143,7 +143,7 @@ def _named(method: Function, function: Function, parameters: Mapping[str, Parame
 
 
 def _parameters(function: Function) -> dict[str, Parameter]:
-    """The arguments with their annotations resolved; that of the result may be there for type checkers alone."""
+    """The arguments with their annotations resolved; the return annotation may exist for type checkers only."""
     written = {name: each for name, each in function.__annotations__.items() if name != "return"}
     try:
         hints = get_type_hints(
@@ -162,40 +162,38 @@ def _parameters(function: Function) -> dict[str, Parameter]:
 
 def _check_kind(function: Function, base: type[BaseStep]) -> None:
     if inspect.isasyncgenfunction(function):
-        _refuse(function, "it is an asynchronous generator; an asynchronous step returns what becomes of one row")
+        _refuse(function, "it is an asynchronous generator; an asynchronous step returns the result of one row")
     if inspect.iscoroutinefunction(function) and base is not AsyncStep:
         _refuse(function, 'an asynchronous function takes one row at a time: @step(..., step_type="async")')
     if base is AsyncStep and not inspect.iscoroutinefunction(function):
-        _refuse(function, f"an asynchronous step is written 'async def {function.__name__}(row)'")
+        _refuse(function, f"write an asynchronous step as 'async def {function.__name__}(row)'")
 
 
 def _check_settable(function: Function, base: type[BaseStep], parameter: Parameter) -> None:
     name = parameter.name
     if parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
-        _refuse(function, f"the runtime parameter '{name}' must be an argument that is given by its name")
+        _refuse(function, f"the runtime parameter '{name}' must be an argument that can be passed by name")
     if name in base.model_fields:
-        _refuse(function, f"every {base.__name__} has a parameter '{name}' already; call this one otherwise")
+        _refuse(function, f"every {base.__name__} already has a parameter '{name}'; rename this one")
     if name.startswith("_") or hasattr(base, name):
         _refuse(function, f"a runtime parameter cannot be called '{name}'")
 
 
 def _the_rows(function: Function, base: type[BaseStep], taken: Sequence[Parameter]) -> Parameter:
-    """The one argument that is no runtime parameter: the rows, the row, or the offset."""
+    """The one argument that is not a runtime parameter: the rows, the row, or the offset."""
     rows = [each for each in taken if takes_rows(each)]
     if base is GeneratorStep:
         if rows:
             _refuse(function, f"a generator step takes no rows, but '{rows[0].name}' is a StepInput; remove it")
         rows = [each for each in taken if each.name == "offset"]
-        missing = (
-            f"a generator step begins at any row when it is opened again: def {function.__name__}(offset: int = 0)"
-        )
+        missing = f"a generator step must be able to restart at any row: def {function.__name__}(offset: int = 0)"
     elif base is AsyncStep:
         if rows:
             _refuse(
                 function, f"an asynchronous step takes one row, but '{rows[0].name}' is a StepInput; write row: Row"
             )
         rows = [each for each in taken if each.default is Parameter.empty][:1]
-        missing = f"it takes no row: async def {function.__name__}(row)"
+        missing = f"it has no argument for the row: async def {function.__name__}(row)"
     else:
         missing = f"no argument has the type StepInput for the rows: def {function.__name__}(inputs: StepInput)"
     if not rows:
@@ -203,14 +201,14 @@ def _the_rows(function: Function, base: type[BaseStep], taken: Sequence[Paramete
     if len(rows) > 1:
         _refuse(
             function,
-            f"several arguments have the type StepInput ({', '.join(each.name for each in rows)}); one takes the rows "
-            "of one predecessor, *inputs those of several: *inputs: StepInput",
+            f"several arguments have the type StepInput ({', '.join(each.name for each in rows)}); each takes the rows "
+            "of one predecessor; for several predecessors write *inputs: StepInput",
         )
     for each in taken:
         if each is not rows[0]:
             wide = each.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
-            how = "remove it" if wide else f"a parameter of the step is annotated RuntimeParameter[...]: {each.name}"
-            _refuse(function, f"nothing is given for the argument '{each.name}'; {how}")
+            how = "remove it" if wide else f"annotate a parameter of the step with RuntimeParameter[...]: {each.name}"
+            _refuse(function, f"the argument '{each.name}' would get no value; {how}")
     return rows[0]
 
 
@@ -229,5 +227,5 @@ def _default(parameter: Parameter) -> FieldInfo:
 def _refuse(function: Function, problem: str) -> NoReturn:
     code = inspect.unwrap(function).__code__
     raise UsageError(
-        f"@step cannot make '{function.__name__}' a step ({code.co_filename}:{code.co_firstlineno}): {problem}"
+        f"@step cannot turn '{function.__name__}' into a step ({code.co_filename}:{code.co_firstlineno}): {problem}"
     )

@@ -11,15 +11,15 @@ from common.errors import UsageError
 from common.routing import RoutingBatchFunction
 
 OfGraph = TypeVar("OfGraph", contravariant=True)
-"""What a pipeline takes for a step."""
+"""What a pipeline accepts as a step."""
 Target = TypeVar("Target", bound="Connectable")
 
 
 class StepGraph(Protocol[OfGraph]):
-    """A pipeline that is being written."""
+    """A pipeline under construction."""
 
     def unused_name(self, base: str) -> str:
-        """A name that no step has yet, made from that of a class."""
+        """A name that no step has yet, derived from a class name."""
 
     def add_step(self, step: OfGraph) -> None:
         """Raises UsageError: another step has the name."""
@@ -32,7 +32,7 @@ class StepGraph(Protocol[OfGraph]):
 
 
 current_graph: ContextVar[StepGraph[Any] | None] = ContextVar("pipeline", default=None)
-"""The pipeline whose `with` block is running: new steps belong to it."""
+"""The pipeline whose `with` block is active: new steps belong to it."""
 
 
 class Connectable:
@@ -44,7 +44,7 @@ class Connectable:
         raise NotImplementedError
 
     def connect(self, *targets: Connectable, routing_batch_function: RoutingBatchFunction | None = None) -> None:
-        """Makes `targets` successors of this step; with a function, each of its batches goes to some of them only.
+        """Makes `targets` successors of this step; with a function, each batch goes only to some of them.
 
         Raises:
             UsageError: one of them belongs to no pipeline or to another one, is connected already, or would close a
@@ -63,14 +63,14 @@ class Connectable:
     @overload
     def __rshift__(self, other: RoutingBatchFunction) -> RoutedStep: ...
     def __rshift__(self, other: Any) -> Any:
-        """Connects this step to a step or to each one of a list, which it returns; a routing function waits for one."""
+        """Connects this step to a step or each step of a list, and returns it; a routing function waits for a list."""
         if isinstance(other, RoutingBatchFunction):
             return RoutedStep(self, other)
         self.connect(*_steps(other))
         return other
 
     def __rrshift__(self, others: Sequence[Connectable]) -> Self:
-        """Connects each step of a list to this one."""
+        """Connects each step of a list to this step."""
         for other in _steps(others):
             other.connect(self)
         return self
@@ -84,7 +84,7 @@ class RoutedStep:
     function: RoutingBatchFunction
 
     def __rshift__(self, targets: Sequence[Target]) -> Sequence[Target]:
-        """Connects the step to the list, and has its batches routed.
+        """Connects the step to the list, and routes its batches.
 
         Raises:
             UsageError: not a list of steps.
@@ -111,7 +111,7 @@ def _steps(value: object) -> Sequence[Any]:
 def _graph_of(step: Connectable) -> StepGraph[Any]:
     if (graph := step.graph) is None:
         raise UsageError(
-            f"{_shown(step)} belongs to no pipeline: make it inside of 'with Pipeline(...):', or give it to "
+            f"{_shown(step)} belongs to no pipeline: create it inside 'with Pipeline(...):', or pass it to "
             "pipeline.add_step(step) first"
         )
     return graph

@@ -1,11 +1,11 @@
 """Input and output mappings: a step sees its own column names, the row keeps its own. Pure functions.
 
-With `input_mappings: {instruction: text}` the step finds the row's `text` as `instruction`; a column of the row that
-was called `instruction` already is set aside, unseen. After the step, `instruction` is called `text` again, the outputs
-are renamed by `output_mappings`, and what was set aside comes back. Where names collide, what the step wrote wins.
+With `input_mappings: {instruction: text}` the step sees the row's `text` as `instruction`; an existing column
+`instruction` of the row is set aside, unseen. After the step, `instruction` is renamed to `text`, `output_mappings`
+rename the outputs, and the column set aside is restored. Where names collide, the step's output wins.
 
-With `output_mappings: {generation: answer}` a `generation` that the row has already is the row's own: it is still there
-after the step, if the step keeps the columns that it is given.
+With `output_mappings: {generation: answer}` an existing column `generation` belongs to the row: it is still there after
+the step, if the step keeps its input columns.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ from collections.abc import Iterable, Sequence
 from common.steps.base import BaseStep, Row
 
 Aside = list[Row] | None
-"""For each input row, the columns that were set aside; None where the step has no mappings."""
+"""For each input row, the columns set aside; None if the step has no mappings."""
 
 
 def apply_input_mappings(step: BaseStep, rows: list[Row]) -> tuple[list[Row], Aside]:
-    """The rows as `step` reads them, and what was set aside. Without mappings, `rows` itself and None.
+    """The rows as `step` reads them, and the columns set aside. Without mappings, `rows` itself and None.
 
-    A step with several predecessors maps each of its inputs; what the first one set aside is what the outputs get back.
+    A step with several predecessors maps each of its inputs; the outputs get back what the first one set aside.
     """
     if not step.input_mappings and not step.output_mappings:
         return rows, None
@@ -30,10 +30,10 @@ def apply_input_mappings(step: BaseStep, rows: list[Row]) -> tuple[list[Row], As
 
 
 def apply_output_mappings(step: BaseStep, rows: list[Row], aside: Aside) -> list[Row]:
-    """The rows that leave `step`, given all that it yielded for one batch. Without mappings, `rows` itself.
+    """The rows that leave `step`, given everything it yielded for one batch. Without mappings, `rows` itself.
 
-    Row i of the output gets back what row i of the input had set aside, if there are as many of them; otherwise nobody
-    can say which row it belongs to, and it is gone.
+    Row i of the output gets back what row i of the input had set aside, if their numbers are equal. Otherwise its
+    row is unknown, and it is dropped.
     """
     if not step.input_mappings and not step.output_mappings:
         return rows
@@ -55,7 +55,7 @@ def apply_input_mappings_to_row(step: BaseStep, row: Row) -> tuple[Row, Row | No
         if columns := readers.get(name):
             for column in columns:
                 mapped[column] = value
-                # The output mapping takes the column's name away, so nothing would be left to call `name` again.
+                # The output mapping renames the column, so nothing would be left to restore as `name`.
                 if column in step.output_mappings:
                     aside[name] = value
         elif name in mappings:
@@ -66,7 +66,7 @@ def apply_input_mappings_to_row(step: BaseStep, row: Row) -> tuple[Row, Row | No
 
 
 def apply_output_mappings_to_row(step: BaseStep, row: Row, aside: Row | None) -> Row:
-    """`apply_output_mappings` for one output row, `aside` being that of the input row it comes from."""
+    """`apply_output_mappings` for one output row, `aside` being that of its input row."""
     inputs, outputs = step.input_mappings, step.output_mappings
     if not inputs and not outputs:
         return row
@@ -79,7 +79,7 @@ def apply_output_mappings_to_row(step: BaseStep, row: Row, aside: Row | None) ->
             if name not in claimed:
                 restored[name] = value
         elif inputs[name] not in claimed:
-            # The source was renamed away, so what has its name now was written by the step.
+            # The source was renamed, so the step wrote the column that now has its name.
             restored.setdefault(inputs[name], value)
     for name, value in (aside or {}).items():
         restored.setdefault(name, value)
@@ -87,7 +87,7 @@ def apply_output_mappings_to_row(step: BaseStep, row: Row, aside: Row | None) ->
 
 
 def _of_the_row(step: BaseStep, row: Row) -> Row:
-    """Columns of the row that the step may write over, under a name that is then mapped to another one."""
+    """Columns of the row that the step may overwrite, under a name that is then mapped to another one."""
     written = [name for name in step.output_mappings if name in row and name not in step.input_mappings]
     if not written:
         return {}
@@ -106,7 +106,7 @@ def source_names(step: BaseStep, columns: Iterable[str]) -> set[str]:
 
 
 def hidden_columns(step: BaseStep, available: set[str]) -> set[str]:
-    """Those of the `available` columns that are set aside: the step cannot see them, so it cannot drop them either."""
+    """The `available` columns that are set aside: the step cannot see them, so it cannot drop them either."""
     sources = set(step.input_mappings.values())
     hidden = {column for column in step.input_mappings if column not in sources}
     hidden |= {source for column, source in step.input_mappings.items() if column in step.output_mappings}

@@ -1,4 +1,4 @@
-"""What a pipeline with `enable_metadata` keeps of each row, beside the columns: one column, for all steps together."""
+"""What a pipeline with `enable_metadata` records about each row: one column, shared by all steps."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ METADATA = "distilabel_metadata"
 def task_metadata(
     step: str, messages: Sequence[ChatMessage] | None, answers: Sequence[Generation], *, raw_output: bool, grouped: bool
 ) -> dict[str, Any]:
-    """What a task has to say about one row.
+    """A task's metadata about one row.
 
     Args:
-        messages: what the model was asked; None to leave it out.
-        raw_output: keep what it answered.
-        grouped: the row stands for all answers, so that there are lists of texts and of token counts.
+        messages: sent to the model; None to omit them.
+        raw_output: keep the model's answer.
+        grouped: the row has all answers, so texts and token counts are lists.
     """
     texts = [answer.text for answer in answers]
     tokens = {
@@ -38,22 +38,22 @@ def task_metadata(
 
 
 def with_metadata(row: Row, found: Mapping[str, Any]) -> dict[str, Any]:
-    """The column of a row, with what was in it before.
+    """The metadata column of a row, merged with its previous content.
 
     Raises:
-        RowError: the row has a column of that name that is something else.
+        RowError: the row has another column of that name.
     """
     before = row.get(METADATA) or {}
     if not isinstance(before, dict):
         raise RowError(
             f"column '{METADATA}' holds a {type(before).__name__}; enable_metadata needs the name for its own column, "
-            "so call this one otherwise"
+            "so rename this one"
         )
     return {METADATA: {**before, **found}}
 
 
 def join_metadata(rows: Iterable[Row]) -> dict[str, Any]:
-    """The column of a row that several rows are joined into: what each has; empty where none has it."""
+    """The metadata column of a row joined from several: the content of all; empty if none has any."""
     columns = [row[METADATA] for row in rows if METADATA in row]
     mappings = [column for column in columns if isinstance(column, dict)]
     if len(mappings) < 2 or any(column is not None and not isinstance(column, dict) for column in columns):

@@ -1,4 +1,4 @@
-"""The parameters of `process`, which of them take rows, and whether anything comes of it."""
+"""The parameters of `process`, which of them take rows, and whether it returns anything."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def process_parameters(cls: type[BaseStep]) -> Mapping[str, Parameter]:
     parameters = inspect.signature(process).parameters
     try:
         hints = get_type_hints(process, include_extras=True)
-    except Exception:  # a name that only type checkers import: the annotations stay text
+    except Exception:  # a name imported for type checkers only: the annotations stay text
         return parameters
     return {name: parameter.replace(annotation=hints.get(name, Any)) for name, parameter in parameters.items()}
 
@@ -36,7 +36,7 @@ def takes_rows(parameter: Parameter) -> bool:
 
 
 def returns_nothing(function: FunctionType) -> bool:
-    """Does a call do no more than to return None, wherever it returns: has it neither a yield nor a result?"""
+    """Does a call always return None, with neither a yield nor a result?"""
     if function.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
         return False
     returned, before = [], None

@@ -13,13 +13,13 @@ Class = TypeVar("Class", bound=type[BaseStep])
 
 
 def requirements(needed: Sequence[str]) -> Callable[[Class], Class]:
-    """Says which packages a step needs; what its base classes need comes on top.
+    """Declares the packages that a step needs, in addition to those of its base classes.
 
     Args:
         needed: as `pip install` takes them: `["faiss-cpu>=1.8", "datasketch"]`.
 
     Raises:
-        UsageError: one of them is no requirement.
+        UsageError: one of them is not a requirement.
 
     Example:
         >>> @requirements(["datasketch>=1.6"])

@@ -1,4 +1,4 @@
-"""The class of step classes: lets `inputs` and `outputs` be written as plain class attributes."""
+"""The metaclass of steps: allows `inputs` and `outputs` to be plain class attributes."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from common.parameters.constructors import ExplainedType
 
 
 class StepType(ExplainedType):
-    """Makes a property of `outputs = ["answer"]`, which pydantic would take for a field that lacks its annotation."""
+    """Turns `outputs = ["answer"]` into a property; pydantic would take it for a field without annotation."""
 
     def __new__(mcs, name: str, bases: tuple[type[Any], ...], namespace: dict[str, Any], **options: Any) -> type:
         for which in ("inputs", "outputs"):
@@ -21,5 +21,5 @@ class StepType(ExplainedType):
 
 
 def _constant(columns: list[str] | tuple[str, ...] | dict[str, bool]) -> property:
-    # A copy for each caller, since there is one value for all steps of the class.
+    # A copy for each caller, since all steps of the class share the value.
     return property(lambda _: dict(columns) if isinstance(columns, dict) else list(columns))

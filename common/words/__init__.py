@@ -1,1 +1,1 @@
-"""How things are said: faults, numbers and texts from elsewhere, without what must not be shown."""
+"""Wording: faults, numbers and foreign texts, with secrets removed."""

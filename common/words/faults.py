@@ -1,4 +1,4 @@
-"""What is wrong in a pipeline, said in words, with the place in the spec that it is about."""
+"""Faults of a pipeline in words, each with its place in the spec."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ LISTED_NAMES = 12
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:
-    """The known name that `name` was most likely meant to be, or None."""
+    """The known name that `name` most likely stands for, or None."""
     by_lower = {other.lower(): other for other in known}
     close = get_close_matches(name.lower(), by_lower, n=1, cutoff=0.6)
     return by_lower[close[0]] if close else None
 
 
 def hint(name: str, known: Iterable[str], what: str) -> str:
-    """The end of a message about the wrong `name`: the nearest right one, else all of them if they are few.
+    """The end of a message about an invalid `name`: the closest valid name, else all of them if they are few.
 
     Args:
         what: the known names in words, such as "the steps are".
@@ -39,21 +39,21 @@ def hint(name: str, known: Iterable[str], what: str) -> str:
 def validation_faults(
     error: ValidationError, owner: str, fields: Mapping[Loc, Iterable[str]], data: Any
 ) -> Iterator[SpecFault]:
-    """Each error of pydantic as a fault relative to what was validated.
+    """Each error of pydantic as a fault, relative to the validated data.
 
-    Unknown names come first: they explain others. Classes that were not found come last: they may be somewhere else.
+    Unknown names come first: they explain others. Classes that were not found come last: they may be on another host.
 
     Args:
-        owner: whose parameters these are, such as "KeepColumns"; it begins the message.
-        fields: the known names at a place, for the hint about an unknown one.
-        data: what was validated; parts of pydantic's places that are not in it (tags of unions) are left out.
+        owner: whose parameters these are, such as "KeepColumns"; the message begins with it.
+        fields: the known names at a place, for the hint about an unknown name.
+        data: the validated data; parts of pydantic's places that it does not have (tags of unions) are omitted.
     """
     errors = error.errors(include_url=False)
     for detail in sorted(errors, key=lambda detail: (detail["type"] != "extra_forbidden", _names_a_type(detail))):
         loc = _place(detail["loc"], data)
         problem = _problem(detail, loc, fields)
         if _names_a_type(detail):
-            loc += ("type",)  # the name stands a level deeper
+            loc += ("type",)  # the name is one level deeper
         yield SpecFault(f"{owner} {problem}", loc)
 
 
@@ -66,18 +66,18 @@ def dotted(loc: Loc) -> str:
 
 
 def known_fields(model: type[BaseModel]) -> set[str]:
-    """The names by which the fields of a model are given."""
+    """The names under which the fields of a model are given."""
     return {field.alias or name for name, field in model.model_fields.items()}
 
 
 def shown(value: Any, limit: int = 60) -> str:
-    """A value in a message: its repr without what is named as a secret there, cut."""
+    """A value for a message: its repr, shortened, without the values of secret names."""
     text = repr(hide_to_the_end(value)) if isinstance(value, str) else hide_secrets(repr(value))
     return text if len(text) <= limit else text[: limit - 3] + "..."
 
 
 def _names_a_type(detail: ErrorDetails) -> bool:
-    """Is it about a class that was not found?"""
+    """Is the error about a class that was not found?"""
     return hasattr(detail.get("ctx", {}).get("error"), "type_name")
 
 
@@ -106,6 +106,6 @@ def _problem(detail: ErrorDetails, loc: Loc, fields: Mapping[Loc, Iterable[str]]
     elif message.startswith("Input should"):
         message = "it" + message.removeprefix("Input")
     if not loc:
-        return f"cannot be used like this: {message}"
+        return f"cannot be used this way: {message}"
     value = "" if isinstance(detail["input"], dict) else f", {shown(detail['input'])}"
-    return f"has a wrong value for '{name}'{value}: {message}"
+    return f"has an invalid value for '{name}'{value}: {message}"

@@ -1,4 +1,4 @@
-"""Messages as they may be shown and kept: without passwords, keys and tokens."""
+"""Messages without passwords, keys and tokens, safe to show and to keep."""
 
 from __future__ import annotations
 
@@ -25,17 +25,17 @@ _TO_THE_END = re.compile(r".+", re.DOTALL)
 
 
 def hide_passwords(text: str) -> str:
-    """A message without the passwords of URLs that stand in it."""
+    """A message without the passwords in its URLs."""
     return _URL.sub(_shown_url, text)
 
 
 def hide_secrets(text: str) -> str:
-    """The same, and without the values of names such as `api_key` or `Authorization` that stand in it."""
+    """The same, also without the values of names such as `api_key` or `Authorization`."""
     return hide_passwords("".join(_without_values(text, _SETTING, _SETTING_VALUE)))
 
 
 def hide_to_the_end(text: str) -> str:
-    """A text of the user's without what stands behind the first such name: a secret may have any character in it."""
+    """A user's text, cut after the first such name: a secret may contain any character."""
     return hide_passwords("".join(_without_values(text, _SETTING, _TO_THE_END)))
 
 
@@ -49,13 +49,13 @@ def _shown_url(found: re.Match[str]) -> str:
 
 
 def _without_values(text: str, name: re.Pattern[str], value: re.Pattern[str]) -> Iterator[str]:
-    """The text in pieces, with `***` in the place of each value whose name is that of a secret."""
+    """The text in pieces, with `***` instead of each value whose name is that of a secret."""
     shown = 0
     while named := name.search(text, shown):
         yield text[shown : named.end()]
         shown = named.end()
         last_word = unquote(named[1]).rpartition(".")[2]
-        begins = text[shown : shown + 1]  # all that counts of the value
+        begins = text[shown : shown + 1]  # all that matters of the value
         if is_secret_setting(last_word, begins) and (given := value.match(text, shown)):
             yield HIDDEN
             shown = given.end()

@@ -26,7 +26,7 @@ _LAST_WORDS = frozenset(
     }
 )
 _LAST_PARTS = ("apikey", "apikeys", "password", "passwords", "passwd", "accesskey", "secretkey", "privatekey", "token")
-"""A name may have no mark between its words, such as `dbpassword`."""
+"""A name may have no separator between its words, such as `dbpassword`."""
 _KINDS_OF_KEYS = frozenset(
     {
         "access",
@@ -48,7 +48,7 @@ _KINDS_OF_KEYS = frozenset(
         "subscription",
     }
 )
-"""Words before `key`; a `sort_key` or `partition_key` is none."""
+"""Words before `key`; a `sort_key` or `partition_key` is not a secret."""
 _SPECIAL_TOKENS = frozenset(
     {
         "bos",
@@ -69,9 +69,9 @@ _SPECIAL_TOKENS = frozenset(
         "special",
     }
 )
-"""Words before `token` in names of a tokenizer's."""
+"""Words before `token` in names that belong to a tokenizer."""
 _WORKING_DIRECTORIES = frozenset({"PWD", "OLDPWD"})
-"""Of a shell. As a key of a connection, `PWD` is a password as `pwd` is."""
+"""Variables of a shell. As a key of a connection, `PWD` is a password, as `pwd` is."""
 _URL = re.compile(r"\s*[a-zA-Z][\w+.:-]*?:/{1,2}([^\s]*)", re.DOTALL)
 _KEY_OF_A_SERVICE = re.compile(
     r"\s*(?:(?:Bearer|Token|Basic)\s+)?(?:sk-[\w-]{20,}|hf_\w{30,}|gh[pousr]_\w{36,}|github_pat_\w{22,}|glpat-[\w-]{20,}"
@@ -84,7 +84,7 @@ _HEADER = re.compile(r"\s*([A-Za-z][\w-]*)\s*:\s*(\S.*)", re.DOTALL)
 
 
 def is_secret_name(name: str) -> bool:
-    """Is it the name of a password, a key or a token: in any case, with any mark between its words?
+    """Is it the name of a password, a key or a token, in upper or lower case, with any separator between its words?
 
     Examples: `secret_access_key`, `apiKey`, `X-Api-Key`, `db-password`. Not `max_tokens`, `key_column`, `api_key_env`.
     """
@@ -100,7 +100,7 @@ def is_secret_name(name: str) -> bool:
 
 
 def is_secret_setting(name: str, value: str) -> bool:
-    """Is it named as a secret? An environment variable or a key `PWD` that holds an absolute path is none."""
+    """Does its name mark it as a secret? A variable or key `PWD` that holds an absolute path is not a secret."""
     return is_secret_name(name) and not (name in _WORKING_DIRECTORIES and value.startswith("/"))
 
 
@@ -116,7 +116,7 @@ def is_secret_header(text: str) -> bool:
 
 
 def has_password(url: str) -> bool:
-    """Is it a URL that holds a password: before its host, or as an option of it?"""
+    """Is it a URL with a password, before its host or as an option?"""
     found = _URL.match(url)
     if found is None:
         return False

@@ -1,4 +1,4 @@
-"""A broker's URL as it may be shown and kept: what is known to be harmless stays, anything else is `***`."""
+"""A broker's URL, safe to show and to keep: parts known to be harmless stay, anything else becomes `***`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ _HARMLESS_OPTIONS = frozenset(
         "username",
     }
 )
-"""Of redis-py, and ours for sentinels: those whose values say nothing that is secret."""
+"""Options of redis-py, and ours for sentinels, whose values are not secret."""
 OPTIONS = _HARMLESS_OPTIONS | _SECRET_OPTIONS
 _VALUE = re.compile(r"[\w./:~+-]*")
 _USER = re.compile(r"[\w.-]{1,64}")
@@ -50,7 +50,7 @@ _SERVICE = re.compile(r"(?:/[\w.-]*(?:/\d{0,9})?/?)?")
 
 
 def redact(url: str) -> str:
-    """The URL for messages, logs and records; also one that is not well-formed, whatever stands where in it."""
+    """The URL for messages, logs and records; handles malformed URLs as well."""
     scheme, colon, rest = url.strip().partition("://")
     shown_scheme = _shown_scheme(scheme.lower())
     if not colon:
@@ -58,7 +58,7 @@ def redact(url: str) -> str:
     authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
     behind, fragment, _ = rest[len(authority) :].partition("#")
     path, question, query = behind.partition("?")
-    # With an @ behind the authority nobody can say where the password ends: it may be one with a slash in it.
+    # With an @ after the authority, the end of the password is unknown: it may contain a slash.
     if "@" in rest[len(authority) :] or not shown_scheme:
         return f"{shown_scheme or HIDDEN}://{HIDDEN}"
     shown = f"{shown_scheme}://{_shown_authority(authority)}{_shown_path(path, shown_scheme)}"
@@ -72,21 +72,21 @@ def shown_value(value: str) -> str:
 
 
 def _shown_scheme(scheme: str) -> str:
-    """Also one that is misspelt; empty for a word that is none of ours."""
+    """Accepts a misspelt scheme; empty for an unknown word."""
     return scheme if get_close_matches(scheme, SCHEMES, cutoff=0.6) and scheme.replace("+", "").isalpha() else ""
 
 
 def _shown_authority(authority: str) -> str:
     userinfo, at, hosts = authority.rpartition("@")
     user, _, password = userinfo.partition(":")
-    # A user alone, or with an empty password, is often a password that stands in the wrong place.
+    # A user alone, or with an empty password, is often a password in the wrong place.
     known = _USER.fullmatch(user) and password and user not in password
     shown_user = f"{user}:{HIDDEN}" if known or not user else HIDDEN
     return f"{shown_user}@{_shown_hosts(hosts)}" if at else _shown_hosts(hosts)
 
 
 def _shown_hosts(hosts: str) -> str:
-    """Of one server or of several sentinels. A port that is no number may be a password without a host."""
+    """Of one server or several sentinels. A port that is not a number may be a password without a host."""
     if hosts.startswith(":"):
         return HIDDEN
     return ",".join(_shown_address(address) for address in hosts.split(","))

@@ -24,7 +24,7 @@ def duration(seconds: float) -> str:
 
 
 def about(seconds: float) -> str:
-    """A time that nobody knows exactly: `10 s`, `4 min`, `2 h 10 min`, `3 d`."""
+    """An approximate time: `10 s`, `4 min`, `2 h 10 min`, `3 d`."""
     if seconds < MINUTE:
         return f"{max(5, round(seconds / 5) * 5)} s"
     if seconds < HOUR:

@@ -29,7 +29,7 @@ from coordinator.runs.failures import FailureLog
 ENTRIES_AT_ONCE = 256
 """Entries folded before what follows from them is done; what is not read yet counts as in flight."""
 
-FOREIGN = "something else than Penstock has written to its step's stream, see `failures`; it is done again"
+FOREIGN = "something other than Penstock has written to its step's stream, see `failures`; it is done again"
 
 ChooseSuccessors = Callable[[str, int, int], tuple[str, ...]]
 """(routing step, seq, rows) -> successors."""

@@ -125,7 +125,7 @@ def old_at_broker(
                 is_old = _is_old(connection, run_id, older_than, unfinished)
             except ForeignData as error:
                 remedy = f"remove it with: pipeline-coordinator rm {run_id}"
-                complain(run_id, f"{error.answer}; something else than Penstock has written there: {remedy}")
+                complain(run_id, f"{error.answer}; something other than Penstock has written there: {remedy}")
             except BrokerError:
                 raise
             except RunError:

@@ -54,7 +54,7 @@ class Workers:
 
     def _explains(self, worker: Command) -> bool:
         """Is it a fault that ended the worker: itself, or a broker that came back without the run?"""
-        return worker.process.pid in self._hurt or "holds nothing of this run any more" in worker.text
+        return worker.process.pid in self._hurt or "no longer has this run" in worker.text
 
     def _start(self, step: str, folder: Path) -> Command:
         """One worker; `folder` is where its steps are."""

@@ -1,4 +1,4 @@
-"""MinHashDedup: finds texts that are nearly the same as one before them."""
+"""MinHashDedup: finds near-duplicates of earlier texts."""
 
 from __future__ import annotations
 
@@ -21,32 +21,32 @@ if TYPE_CHECKING:
 
 _WORD = re.compile(r"\w+|[^\w\s]")
 _TOKENS = 10_000
-"""Tokens that are hashed at a time: each takes memory for all permutations."""
+"""Tokens hashed at a time: each takes memory for all permutations."""
 
 
 class MinHashDedup(GlobalStep):
-    """Adds `keep_row_after_minhash_filtering`: False where a row before has nearly the same `text`.
+    """Adds `keep_row_after_minhash_filtering`: False if an earlier row has nearly the same `text`.
 
-    Texts are compared by the share of their tokens that they have in common (Jaccard similarity), which MinHash and
-    locality-sensitive hashing estimate: pairs far above `threshold` are found, pairs near it may be or not. Rows are
-    not dropped; of similar ones the first is kept. A text that is None is like no other.
+    Texts are compared by the share of their tokens that they have in common (Jaccard similarity), estimated with
+    MinHash and locality-sensitive hashing: pairs far above `threshold` are found, pairs near it may be missed. Rows are
+    marked, not dropped; of similar rows the first is kept. A text that is None is never a duplicate.
 
-    It is a global step. Which row is the first depends on all rows before it, so it must see them in one order, once:
-    several workers would each remember some of the rows, and one that is started again after a crash would remember
-    none. Needs the package datasketch: `pip install "penstock[dedup]"`.
+    It is a global step: the first row of several is found only by seeing all rows once, in order. Several workers would
+    each remember some of the rows, and a worker restarted after a crash would remember none. Needs the package
+    datasketch: `pip install "penstock[dedup]"`.
     """
 
     _version: ClassVar[int] = 1
 
-    num_perm: int = Field(default=128, ge=2, description="Permutations: more of them estimate better, and take longer.")
+    num_perm: int = Field(default=128, ge=2, description="Permutations: more give a better estimate, and take longer.")
     seed: int = Field(default=1, ge=0, description="Seed of the permutations.")
     tokenizer: Literal["words", "ngrams"] = Field(
         default="words", description="Tokens: words and punctuation marks, or every n characters in a row."
     )
     n: int = Field(default=5, ge=1, description="Characters of an n-gram.")
-    threshold: float = Field(default=0.9, ge=0, le=1, description="Similarity from which on texts count as the same.")
+    threshold: float = Field(default=0.9, ge=0, le=1, description="Least similarity at which texts are duplicates.")
     storage: Literal["dict", "disk"] = Field(
-        default="dict", description="Where the hashes of the texts so far are: in memory, or in a temporary file."
+        default="dict", description="Where the hashes of earlier texts are kept: in memory, or in a temporary file."
     )
 
     _bands: int = PrivateAttr(default=0)
@@ -62,7 +62,7 @@ class MinHashDedup(GlobalStep):
         return ["keep_row_after_minhash_filtering"]
 
     def load(self) -> None:
-        """Raises UsageError where datasketch is not installed."""
+        """Raises UsageError if datasketch is not installed."""
         try:
             from datasketch import MinHash, MinHashLSH
         except ImportError as error:
@@ -71,7 +71,7 @@ class MinHashDedup(GlobalStep):
             ) from None
         try:
             lsh = MinHashLSH(threshold=self.threshold, num_perm=self.num_perm)
-        except ValueError:  # it has no use for a single band, which is what the highest thresholds come to
+        except ValueError:  # it refuses a single band, to which the highest thresholds lead
             self._bands, self._rows = 1, self.num_perm
         else:
             self._bands, self._rows = lsh.b, lsh.r
@@ -81,9 +81,9 @@ class MinHashDedup(GlobalStep):
         """Yields all rows, in order, each with its mark.
 
         Raises:
-            RowError: a row has no `text`, or something else than text there; it ends the run.
+            RowError: a row has no `text`, or it is not text; this ends the run.
         """
-        # Without a name it is a temporary file, which is gone when it is closed.
+        # Without a name it is a temporary file, deleted when it is closed.
         with closing(sqlite3.connect(":memory:" if self.storage == "dict" else "")) as seen:
             seen.execute("CREATE TABLE seen (band BLOB PRIMARY KEY) WITHOUT ROWID")
             yield [{**row, "keep_row_after_minhash_filtering": self._is_new(row, seen)} for row in inputs]
@@ -98,7 +98,7 @@ class MinHashDedup(GlobalStep):
         return True
 
     def _sketch(self, text: str) -> MinHash:
-        assert self._empty is not None, "load() comes before the rows"
+        assert self._empty is not None, "call load() before processing rows"
         sketch = self._empty.copy()
         tokens = iter(self._tokens(text))
         while some := [token.encode() for token in islice(tokens, _TOKENS)]:
@@ -106,7 +106,7 @@ class MinHashDedup(GlobalStep):
         return sketch
 
     def _bands_of(self, sketch: MinHash) -> list[bytes]:
-        """Texts are taken for the same when the hashes of one of their bands are, which `threshold` decides."""
+        """Texts count as duplicates if the hashes of one of their bands are equal; `threshold` sets the bands."""
         starts = range(0, self._bands * self._rows, self._rows)
         bands = [sketch.hashvalues[start : start + self._rows].tobytes() for start in starts]
         return [

@@ -15,7 +15,7 @@ from common.steps.metadata import join_metadata
 
 
 class KeepColumns(Step):
-    """Keeps `columns`, in that order, and drops the others. A row without one of them fails."""
+    """Keeps `columns`, in that order, and drops the others. A row that lacks one of them fails."""
 
     _version: ClassVar[int] = 1
 
@@ -39,10 +39,10 @@ class KeepColumns(Step):
 
 
 class ExpandColumns(Step):
-    """Makes one row of each element of a list column; the other columns are repeated.
+    """Makes one row from each element of a list column; the other columns are repeated.
 
     Several columns are expanded together, element by element, so their lists must be equally long in each row. An empty
-    list leaves no row. With a new name for the elements, the list itself stays where it was.
+    list yields no row. With a new name for the elements, the list itself is kept.
     """
 
     _version: ClassVar[int] = 1
@@ -51,11 +51,11 @@ class ExpandColumns(Step):
 
     columns: dict[str, str | None] = Field(
         min_length=1,
-        description="List columns: a list of names, or name -> new name for the elements (null: the same).",
+        description="List columns: a list of names, or name -> new name for the elements (null: the same name).",
     )
     encoded: bool | list[str] = Field(
         default=False,
-        description="Cells are JSON text of a list: true for all columns, or the names of those that are.",
+        description="Cells are JSON text of a list: true for all columns, or the names of the columns with such cells.",
     )
 
     @field_validator("columns", mode="before")
@@ -66,9 +66,9 @@ class ExpandColumns(Step):
     @model_validator(mode="after")
     def _names_fit(self) -> Self:
         if len(set(self.outputs)) < len(self.outputs):
-            raise ValueError(f"two of the columns would be called the same: {self.outputs}")
+            raise ValueError(f"two of the columns would have the same name: {self.outputs}")
         if isinstance(self.encoded, list) and (unknown := [name for name in self.encoded if name not in self.columns]):
-            raise ValueError(f"encoded names {unknown}, which columns does not: {list(self.columns)}")
+            raise ValueError(f"encoded names {unknown}, but columns does not: {list(self.columns)}")
         return self
 
     @property
@@ -91,7 +91,7 @@ class ExpandColumns(Step):
         lists = {column: self._elements(row, column) for column in self.columns}
         if len({len(elements) for elements in lists.values()}) > 1:
             lengths = ", ".join(f"'{column}' has {len(elements)}" for column, elements in lists.items())
-            raise RowError(f"columns that are expanded together need lists of one length in each row: {lengths}")
+            raise RowError(f"columns expanded together need lists of equal length in each row: {lengths}")
         names = self.outputs
         return [{**row, **dict(zip(names, elements, strict=True))} for elements in zip(*lists.values(), strict=True)]
 
@@ -101,7 +101,7 @@ class ExpandColumns(Step):
             try:
                 cell = json.loads(cell)
             except (TypeError, ValueError) as error:
-                raise RowError(f"column '{column}' is not JSON text of a list, as encoded says: {error}") from None
+                raise RowError(f"column '{column}' is not JSON text of a list, despite encoded: {error}") from None
         if not isinstance(cell, list | tuple):
             hint = "; if it is JSON text of a list, set encoded: true" if isinstance(cell, str) else ""
             raise RowError(f"column '{column}' holds {kind_of(cell)}, not a list to expand{hint}")
@@ -125,7 +125,7 @@ class MergeColumns(Step):
     @classmethod
     def _each_once(cls, columns: list[str]) -> list[str]:
         if repeated := [column for index, column in enumerate(columns) if column in columns[:index]]:
-            raise ValueError(f"{repeated[0]!r} is there twice")
+            raise ValueError(f"{repeated[0]!r} is listed twice")
         return columns
 
     @property
@@ -157,7 +157,7 @@ class MergeColumns(Step):
 class GroupColumns(Step):
     """Joins rows of several predecessors: each of `columns` becomes the list of their values, in their order.
 
-    Any other column keeps the value of the first predecessor that has it; `distilabel_metadata` keeps what all say.
+    Any other column keeps the value of the first predecessor that has it; `distilabel_metadata` is merged from all.
     """
 
     _version: ClassVar[int] = 1
@@ -171,7 +171,7 @@ class GroupColumns(Step):
     grouped_columns: list[str] | None = Field(
         default=None,
         alias="output_columns",
-        description="Names of the lists, one for each of columns; grouped_<column> if not given.",
+        description="Names of the lists, one for each of columns; default: grouped_<column>.",
     )
 
     @model_validator(mode="after")
@@ -215,9 +215,9 @@ class GroupColumns(Step):
 
 
 class CombineOutputs(Step):
-    """Joins rows of several predecessors into one with the columns of all; where they collide, the later one wins.
+    """Joins rows of several predecessors into one with the columns of all; of colliding names the last wins.
 
-    What each predecessor says in `distilabel_metadata` is kept.
+    `distilabel_metadata` is merged from all predecessors.
     """
 
     _version: ClassVar[int] = 1
@@ -237,5 +237,5 @@ def _check_lengths(step: str, inputs: tuple[list[Row], ...]) -> None:
         lengths = ", ".join(str(len(rows)) for rows in inputs)
         raise RowError(
             f"step '{step}' joins its inputs row by row, but got {lengths} rows; a predecessor that filters or expands "
-            "rows cannot be joined so: do that before the branches part, or after they meet"
+            "rows cannot be joined: filter or expand before the branches part, or after they meet"
         )

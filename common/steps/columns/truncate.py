@@ -1,4 +1,4 @@
-"""TruncateTextColumn: texts cut to a number of characters, words or tokens."""
+"""TruncateTextColumn: truncates texts to a number of characters, words or tokens."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ _WORD = re.compile(r"\S+")
 
 
 class TruncateTextColumn(Step):
-    """Cuts the texts of `column` to at most `max_length` characters, words or tokens, from their beginning.
+    """Truncates the texts of `column` to their first `max_length` characters, words or tokens.
 
-    What is left is as it was, spaces included; None stays None. Words are what white space parts. Tokens are those of a
-    tokenizer of the package `transformers`, special tokens not counted; a worker needs that package installed.
+    The rest is unchanged, spaces included; None stays None. White space separates words. Tokens are those of a
+    tokenizer of the package `transformers`, without special tokens; a worker needs that package.
     """
 
     _version: ClassVar[int] = 1
@@ -27,7 +27,7 @@ class TruncateTextColumn(Step):
     final_errors = (RowError,)
 
     column: str = Field(default="text", description="The column with the texts.")
-    max_length: int = Field(default=8192, ge=1, description="Characters, words or tokens that a text keeps at most.")
+    max_length: int = Field(default=8192, ge=1, description="Most characters, words or tokens of a text.")
     tokenizer: str | None = Field(
         default=None,
         description="What is counted: characters (null), words, or the tokens of a tokenizer on the hub or in a "
@@ -56,13 +56,13 @@ class TruncateTextColumn(Step):
             from transformers import AutoTokenizer
         except ImportError as error:
             raise UsageError(
-                f"step '{self.name}' counts the tokens of '{self.tokenizer}', which takes the package transformers "
+                f"step '{self.name}' counts the tokens of '{self.tokenizer}', which needs the package transformers "
                 f"(pip install transformers): {error}"
             ) from None
         try:
             self._tokenizer = AutoTokenizer.from_pretrained(self.tokenizer)
         except (OSError, ValueError) as error:
-            raise UsageError(f"step '{self.name}': no tokenizer '{self.tokenizer}' can be loaded: {error}") from None
+            raise UsageError(f"step '{self.name}': cannot load the tokenizer '{self.tokenizer}': {error}") from None
 
     def process(self, inputs: StepInput) -> StepOutput:
         yield [{**row, self.column: self._truncated(row)} for row in inputs]
@@ -83,7 +83,7 @@ class TruncateTextColumn(Step):
         if not fast:
             return str(self._tokenizer.decode(encoded["input_ids"][: self.max_length]))
         offsets = encoded["offset_mapping"]
-        # Some characters take several tokens, each of which has the whole character as its place.
+        # Some characters take several tokens, each of which spans the whole character.
         return text[: min(offsets[self.max_length - 1][1], offsets[self.max_length][0])]
 
 

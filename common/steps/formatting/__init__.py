@@ -1,1 +1,1 @@
-"""Steps that give rows the shape that training takes."""
+"""Steps that bring rows into the shape that training needs."""

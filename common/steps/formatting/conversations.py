@@ -41,7 +41,7 @@ class ConversationTemplate(Step):
 class FormatTextGenerationSFT(Step):
     """Adds `messages`, the conversation of `instruction` and `generation`, as trainers for SFT take it.
 
-    A `system_prompt` that is not empty is its first message. `prompt` is the instruction, `prompt_id` its SHA-256. A
+    A non-empty `system_prompt` is its first message. `prompt` is the instruction, `prompt_id` its SHA-256. A
     row without words in `instruction` or `generation` fails.
     """
 
@@ -97,7 +97,7 @@ class FormatChatGenerationSFT(Step):
 
 
 def opening(row: Row) -> list[Message]:
-    """The conversation that a model was given: `system_prompt`, if it is not empty, and `instruction`."""
+    """The conversation sent to a model: `system_prompt`, unless empty, and `instruction`."""
     user = message("user", row, "instruction")
     return [message("system", row, "system_prompt"), user] if _has_words(row.get("system_prompt")) else [user]
 
@@ -123,19 +123,19 @@ def messages_of(row: Row) -> list[Message]:
 
 
 def first_of_user(messages: list[Message]) -> str:
-    """Raises RowError if the user says nothing, or something else than text."""
+    """Raises RowError if the user says nothing, or something other than text."""
     content = next((turn["content"] for turn in messages if turn["role"] == "user"), None)
     if not isinstance(content, str):
-        what = "no message of the user" if content is None else f"{kind_of(content)} as the user's first message"
+        what = "no user message" if content is None else f"{kind_of(content)} as the first user message"
         raise RowError(f"column 'messages' has {what}; the prompt is the text of that message")
     return content
 
 
 def prompt_columns(prompt: str) -> Row:
-    """`prompt`, and `prompt_id`, by which the rows of one prompt are found: its SHA-256 in hex."""
+    """`prompt`, and `prompt_id`, which identifies the rows of one prompt: its SHA-256 in hex."""
     return {"prompt": prompt, "prompt_id": hashlib.sha256(prompt.encode()).hexdigest()}
 
 
 def message(role: str, row: Row, column: str) -> Message:
-    """The text of a column as a turn of `role`. Raises RowError where there are no words in it."""
+    """The text of a column as a turn of `role`. Raises RowError if it has no words."""
     return {"role": role, "content": words_of(row, column)}

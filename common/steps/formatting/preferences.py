@@ -14,7 +14,7 @@ from common.steps.mappings import output_names, source_names
 
 
 class _FormatDPO(Step):
-    """What both formats have in common; they differ in where the conversation comes from."""
+    """The common part of both formats; they differ in the source of the conversation."""
 
     final_errors = (RowError,)
 
@@ -51,15 +51,15 @@ class _FormatDPO(Step):
 
 
 class FormatTextGenerationDPO(_FormatDPO):
-    """Makes a preference pair of `generations`: `chosen` has the highest of `ratings`, `rejected` the lowest.
+    """Makes a preference pair from `generations`: `chosen` has the highest of `ratings`, `rejected` the lowest.
 
-    Both are conversations: a `system_prompt` that is not empty, `instruction`, the generation. `chosen_rating` and
+    Both are conversations: a non-empty `system_prompt`, `instruction`, the generation. `chosen_rating` and
     `rejected_rating` are beside them, and with the column `generation_models` also `chosen_model` and
     `rejected_model`. `prompt` is the instruction, `prompt_id` its SHA-256.
 
-    Of generations with the same rating the first counts, but the two sides are never the same generation. One that is
-    None, or has the rating None, is passed over. A row fails that has fewer than two others, not one rating for each
-    generation, or a generation without words.
+    Among equal ratings the first generation counts, but the two sides are never the same generation. A generation that
+    is None, or whose rating is None, is skipped. A row fails if fewer than two generations are left, if it does not
+    have one rating per generation, or if a generation has no words.
     """
 
     _version: ClassVar[int] = 1
@@ -74,10 +74,10 @@ class FormatTextGenerationDPO(_FormatDPO):
 
 
 class FormatChatGenerationDPO(_FormatDPO):
-    """Makes a preference pair of `generations`, the answers to the conversation in `messages`.
+    """Makes a preference pair from `generations`, the answers to the conversation in `messages`.
 
     `chosen` is the conversation with the generation that has the highest of `ratings`, `rejected` with that of the
-    lowest; `prompt` is the first message of the user. All else is as in `FormatTextGenerationDPO`.
+    lowest; `prompt` is the first user message. Everything else is as in `FormatTextGenerationDPO`.
     """
 
     _version: ClassVar[int] = 1
@@ -115,6 +115,6 @@ def _best_and_worst(generations: list[Any], ratings: list[Any]) -> tuple[int, in
         if rating is not None and not math.isnan(rating) and generations[index] is not None
     ]
     if len(rated) < 2:
-        raise RowError(f"a pair takes two generations that have a rating, but the row has {len(rated)}")
-    best = max(rated, key=lambda index: ratings[index])  # the first one, of equals
+        raise RowError(f"a pair needs two generations with a rating, but the row has {len(rated)}")
+    best = max(rated, key=lambda index: ratings[index])  # the first of equals
     return best, min((index for index in rated if index != best), key=lambda index: ratings[index])

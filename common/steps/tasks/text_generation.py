@@ -1,4 +1,4 @@
-"""TextGeneration: a prompt made of each row's columns, and what a language model answers to it."""
+"""TextGeneration: a prompt made from each row's columns, and a language model's answer to it."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ _ONLY_COLUMN = re.compile(r"\s*\{\{\s*(\w+)\s*\}\}\s*")
 
 
 class PromptError(RowError):
-    """A row of which no prompt can be made; asking again would not help."""
+    """A row from which no prompt can be made; retrying would not help."""
 
 
 class TextGeneration(AsyncStep):
-    """Renders `template` with the row's columns, asks `llm`, and adds the columns `generation` and `model_name`.
+    """Renders `template` with the row's columns, calls `llm`, and adds the columns `generation` and `model_name`.
 
-    Where the template is one column alone, as `{{ instruction }}` is, and holds a list of messages (`role`, `content`),
-    that is sent as the conversation. Any other list or mapping is printed only by `{{ column | tojson }}`.
+    If the template is a single column, such as `{{ instruction }}`, and the column holds a list of messages (`role`,
+    `content`), that list is sent as the conversation. Print any other list or mapping with `{{ column | tojson }}`.
 
     A row with a column `system_prompt` that is not empty uses that instead of the step's. A generation cut short or
     filtered is kept as it came; a row for which the model gives no words is asked again, and fails in the end. So does
@@ -51,20 +51,20 @@ class TextGeneration(AsyncStep):
     final_errors = (PromptError,)
 
     llm: LLM = Field(description="The model's client: {type: OpenAILLM, model: ..., base_url: ...}.")
-    system_prompt: str | None = Field(default=None, description="The first message of each conversation.")
+    system_prompt: str | None = Field(default=None, description="System message at the beginning of each conversation.")
     template: str = Field(default=_TEMPLATE, description="Jinja2 template of the prompt.")
     columns: list[str] = Field(
-        default_factory=list, description="Columns that the template uses; taken from the template if not given."
+        default_factory=list, description="Columns that the template uses; derived from the template by default."
     )
     num_generations: RuntimeOption[int] = Field(default=1, ge=1, description="Answers for each row.")
     group_generations: RuntimeOption[bool] = Field(
-        default=False, description="One row with the list of its generations, instead of one row for each of them."
+        default=False, description="One row with the list of its generations, instead of one row per generation."
     )
     add_raw_input: RuntimeOption[bool] = Field(
-        default=True, description="Where the pipeline has enable_metadata: keep the messages that the model was sent."
+        default=True, description="If the pipeline has enable_metadata: keep the messages sent to the model."
     )
     add_raw_output: RuntimeOption[bool] = Field(
-        default=True, description="Where the pipeline has enable_metadata: keep the model's answer as it came."
+        default=True, description="If the pipeline has enable_metadata: keep the model's raw answer."
     )
 
     _compiled: PromptTemplate | None = PrivateAttr(default=None)
@@ -78,9 +78,9 @@ class TextGeneration(AsyncStep):
     @field_validator("template")
     @classmethod
     def _template_is_right(cls, template: str) -> str:
-        # The default template is not parsed: jinja2 takes its time to import.
+        # The default template is not parsed: jinja2 is slow to import.
         if template != _TEMPLATE and not PromptTemplate(template).columns:
-            raise ValueError("it uses no column, so every prompt would be the same; write {{ column }} in it")
+            raise ValueError("the template uses no column, so every prompt would be the same; write {{ column }} in it")
         return template
 
     @model_validator(mode="after")
@@ -116,10 +116,10 @@ class TextGeneration(AsyncStep):
         self.llm.unload()
 
     async def process_row(self, row: Row) -> Row | list[Row]:
-        """Returns the row with its generation, or a row for each of several.
+        """Returns the row with its generation, or one row per generation.
 
         Raises:
-            PromptError: the prompt cannot be made.
+            PromptError: no prompt can be made from the row.
             RowError: the model gave no text.
         """
         try:
@@ -162,7 +162,7 @@ class TextGeneration(AsyncStep):
         return with_metadata(row, found)
 
     def format_input(self, row: Row) -> list[ChatMessage]:
-        """The conversation that the model is asked to go on with; `load` comes first."""
+        """The conversation that is sent to the model; call `load` first."""
         own = row.get("system_prompt")
         if own is not None and not isinstance(own, str):
             raise RowError(f"column 'system_prompt' holds {kind_of(own)} where text is expected")
@@ -172,7 +172,7 @@ class TextGeneration(AsyncStep):
             if messages[0]["role"] == "system":
                 if own:
                     raise RowError(
-                        f"the row has a system prompt twice: in column 'system_prompt' and in '{self._only_column}'"
+                        f"the row has two system prompts: in column 'system_prompt' and in '{self._only_column}'"
                     )
                 return messages
         else:
@@ -181,13 +181,13 @@ class TextGeneration(AsyncStep):
         return [{"role": "system", "content": system_prompt}, *messages] if system_prompt else messages
 
     def _prompt(self, row: Row) -> str:
-        assert self._compiled is not None, "load() comes before the rows"
+        assert self._compiled is not None, "call load() before processing rows"
         try:
             return self._compiled.render(row)
         except RowError as error:
             none = [name for name in self.columns if row.get(name) is None]
             raise RowError(f"{error}; None in this row: {none}" if none else str(error)) from None
-        except Exception as error:  # a template may call and compute what it likes
+        except Exception as error:  # a template may call and compute anything
             columns = ", ".join(map(repr, row))
             raise RowError(f"template: {error}; the row has the columns {columns or 'none'}") from None
 
@@ -196,16 +196,16 @@ class TextGeneration(AsyncStep):
 
 
 def conversation_of(turns: list[Any], column: str) -> list[ChatMessage]:
-    """A list of messages as a model is sent it. Raises RowError where it is none."""
+    """A list of messages, as sent to a model. Raises RowError for anything else."""
     for index, turn in enumerate(turns):
         if not isinstance(turn, dict) or not {"role", "content"} <= turn.keys():
             raise RowError(
                 f"{column}[{index}] must be a message, a mapping with 'role' and 'content', not {kind_of(turn)}; to "
-                f"put a list into the prompt, write {{{{ {column} | tojson }}}} in the template"
+                f"print a list in the prompt, write {{{{ {column} | tojson }}}} in the template"
             )
     if not turns:
         raise RowError(f"column '{column}' holds an empty list where a text or a conversation is expected")
-    # Parquet gives every message the fields of all, None where it has none.
+    # Parquet gives every message the fields of all messages, None where one lacks a field.
     messages: Any = [
         {name: value for name, value in turn.items() if value is not None or name == "content"} for turn in turns
     ]

@@ -70,7 +70,7 @@ def test_steps_that_format_and_filter_make_one_dataset_that_another_run_loads(ha
     assert code == 3, text  # the row without two ratings
     (letter,) = harness.letters()
     assert (letter.step, letter.row and letter.row["ratings"]) == ("pairs", [None, 1])
-    assert "a pair takes two generations that have a rating, but the row has 1" in letter.error
+    assert "a pair needs two generations with a rating, but the row has 1" in letter.error
 
     drawn = [row for rows, _ in DataSampler(data=EXAMPLES, samples=120).process() for row in rows]
     pairs = harness.rows("pairs")

@@ -82,7 +82,7 @@ def test_a_column_that_no_row_has_halts_the_run_with_a_remedy(harness: Harness, 
     assert code == 1
     expected = (
         f"step 'needs': it needs column 'text', which none of the {rows} rows of its first batch has; there are body, "
-        "more, n; take one of them with input_mappings: {text: ...}"
+        "more, n; map one of them with input_mappings: {text: ...}"
     )
     assert expected in text
     assert harness.letters() == [], "no row fails for it"

@@ -106,7 +106,7 @@ def test_a_batch_that_was_overwritten_halts_the_run_and_is_done_when_it_goes_on(
 ) -> None:
     run, intruder = under_way(harness, redis_url)
     intruder.overwrite(intruder.keys.inputs("double"))
-    check_failed(harness, run, "step 'double': batch ", "is gone from the broker: something else than Penstock")
+    check_failed(harness, run, "step 'double': batch ", "is gone from the broker: something other than Penstock")
     code, text = harness.run(harness.folder / "spec.yaml", "--broker", redis_url)
     assert code == 0, text
     assert [row["n"] for row in harness.rows()] == list(range(ROWS))
@@ -201,7 +201,7 @@ def test_a_key_of_another_type_in_mid_run_ends_everybody_in_words_or_nobody(
     assert run.wait(60) in (0, 1, 130), run.text
     assert all_steps.wait(60) in (0, 78), all_steps.text
     assert "Traceback" not in run.text + all_steps.text
-    assert run.process.returncode == 0 or "something else than Penstock" in run.text
+    assert run.process.returncode == 0 or "something other than Penstock" in run.text
     wait_for(lambda: not harness.processes(), what="the end of all processes")
 
 

@@ -251,6 +251,6 @@ def test_a_descriptor_that_no_worker_wrote_is_refused_in_words(harness: Harness,
     waits_for_a_worker(run)
     Connection(redis_url).command("HSET", Keys(the_run(redis_url)).progress, "descriptor:scale", b'{"kind": "evil"}')
     assert run.wait(20) == 1
-    assert "what the broker holds as the descriptor of step 'scale' is not what this version of Penstock" in run.text
+    assert "the descriptor of step 'scale' in the broker is not one that this version of Penstock" in run.text
     assert "Traceback" not in run.text
     wait_for(lambda: not harness.processes())

@@ -29,7 +29,7 @@ steps:
 STEPS = (("--step", "load"), ("--step", "double"))
 ALL_STEPS = (("--all-steps",),)
 ROWS = 200
-GONE = "holds nothing of this run any more: it has lost its data, or the run was removed"
+GONE = "no longer has this run: it has lost its data, or the run was removed"
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_workers_of_that_run_alone_say_so_and_end_with_1(
         gate.unlink()
     assert [one.wait(60) for one in workers] == [1, 1], [one.text for one in workers]
     for one in workers:
-        assert f"{GONE}; start this worker again when the run goes on" in one.text
+        assert f"{GONE}; restart this worker once the run is resumed" in one.text
         assert "starting another" not in one.text
     check_removed(redis_url, removed)
 

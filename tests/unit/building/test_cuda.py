@@ -91,7 +91,7 @@ def test_resources_and_devices_that_contradict_each_other_are_an_error_with_file
     with pytest.raises(SpecError) as raised:
         prepare(spec)
     assert str(raised.value) == (
-        f"{spec}:8: step 'embed': resources.gpus is 2, and cuda_devices names 1 (0); leave one of the two out"
+        f"{spec}:8: step 'embed': resources.gpus is 2, and cuda_devices names 1 (0); remove one of the two"
     )
 
 

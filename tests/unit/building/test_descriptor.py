@@ -122,7 +122,7 @@ GOOD = describe_step(samples.Upper(name="one"))
 )
 def test_a_descriptor_of_another_shape_is_refused_and_the_place_named(change: dict[str, Any], problem: str) -> None:
     data = json.loads(GOOD.encode()) | change
-    with pytest.raises(WireError, match="the descriptor of step 'one' is not what this version") as caught:
+    with pytest.raises(WireError, match="the descriptor of step 'one' in the broker is not one that this") as caught:
         StepDescriptor.decode("one", json.dumps(data).encode())
     assert f"({problem}" in str(caught.value)
     assert "--fresh" in str(caught.value)

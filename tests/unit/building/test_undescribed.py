@@ -93,11 +93,11 @@ def test_what_is_wrong_everywhere_is_a_mistake_with_external_workers_too(
     [
         ("after: load", "after: laod", "4: step 'far' comes after 'laod'"),
         ("after: load", "after: keep", "the steps form a cycle: far -> keep -> far"),
-        ("size: 3", "on_error: explode", "4: step 'far': no_such_module:Far has a wrong value for 'on_error'"),
+        ("size: 3", "on_error: explode", "4: step 'far': no_such_module:Far has an invalid value for 'on_error'"),
         (
             "size: 3",
             "input_batch_size: 0",
-            "4: step 'far': no_such_module:Far has a wrong value for 'input_batch_size'",
+            "4: step 'far': no_such_module:Far has an invalid value for 'input_batch_size'",
         ),
         ("columns: [upper]", "colums: [upper]", "5: step 'keep': KeepColumns has no parameter 'colums'"),
     ],

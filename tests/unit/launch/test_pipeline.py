@@ -132,7 +132,7 @@ def test_a_second_edge_between_two_steps_is_refused() -> None:
 
 def test_a_step_of_no_pipeline_or_of_another_one_cannot_be_connected() -> None:
     outside = KeepColumns(name="outside", columns=["a"])
-    with pytest.raises(UsageError, match="step 'outside' belongs to no pipeline: make it inside"):
+    with pytest.raises(UsageError, match="step 'outside' belongs to no pipeline: create it inside"):
         outside >> KeepColumns(name="next", columns=["a"])
     with Pipeline("p"):
         inside = LoadDataFromDicts(data=ROWS)
@@ -274,7 +274,7 @@ def test_a_class_that_no_worker_can_import_is_refused_with_a_remedy() -> None:
 def test_a_parameter_that_no_file_can_hold_is_refused() -> None:
     with Pipeline("p") as pipeline:
         LoadDataFromDicts(data=ROWS) >> TextGeneration(llm=EchoLLM(generation_kwargs={"temperature": math.nan}))
-    with pytest.raises(UsageError, match="EchoLLM: the parameter 'generation_kwargs' holds a dict, which no spec can"):
+    with pytest.raises(UsageError, match="EchoLLM: the parameter 'generation_kwargs' holds a dict, which a spec"):
         pipeline.dump()
 
 

@@ -96,7 +96,7 @@ def test_a_busy_endpoint_is_asked_again_after_the_time_that_it_names() -> None:
         ((404, {}, {"error": {"message": "no m"}}), r"answered 404 for model 'm': no such model, or base_url is wrong"),
         ((400, {}, {"error": {"message": f"too long {KEY}"}}), r"answered 400 for model 'm': .*too long"),
         ((500, {}, "<html>oops</html>"), r"answered 500 for model 'm'"),
-        ((200, {}, f"<html>welcome {KEY}</html>"), r"not a chat completion \(is base_url right"),
+        ((200, {}, f"<html>welcome {KEY}</html>"), r"not a chat completion \(check base_url"),
         ((200, {}, {"error": "none"}), r"not a chat completion"),
         ((200, {}, {"choices": []}), r"not a chat completion"),
     ],

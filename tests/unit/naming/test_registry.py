@@ -100,9 +100,7 @@ def test_a_misspelt_name_gets_the_nearest_right_one() -> None:
 
 def test_a_name_like_no_other_gets_all_of_them_and_the_way_to_name_an_own_class() -> None:
     names = ", ".join(sorted(paths(*STEP_KINDS)))
-    assert refusal("Zzz") == (
-        f"no step has the type 'Zzz'; there are {names}; a class of your own is written module:Zzz"
-    )
+    assert refusal("Zzz") == (f"no step has the type 'Zzz'; there are {names}; write your own class as module:Zzz")
 
 
 def test_a_module_that_is_not_there_is_named_with_the_folder_where_it_was_expected(on_path: Path) -> None:
@@ -144,9 +142,7 @@ def test_what_is_no_step_is_refused(name: str) -> None:
 
 
 def test_a_step_without_process_is_refused() -> None:
-    assert refusal(f"{SAMPLES}:Unfinished") == (
-        f"'{SAMPLES}:Unfinished' cannot be used as it is: it does not define process"
-    )
+    assert refusal(f"{SAMPLES}:Unfinished") == (f"'{SAMPLES}:Unfinished' cannot be used: it does not define process")
 
 
 @pytest.mark.parametrize("name", [":Upper", "tests.unit:", "."])
@@ -200,7 +196,7 @@ def test_a_folder_with_a_module_of_our_name_is_refused(tmp_path: Path, name: str
     (tmp_path / name).parent.mkdir(exist_ok=True)
     (tmp_path / name).touch()
     with pytest.raises(
-        UsageError, match=f"{tmp_path}/{name.partition('/')[0]} has the name of a package of Penstock's"
+        UsageError, match=f"{tmp_path}/{name.partition('/')[0]} has the name of one of Penstock's packages"
     ):
         check_shadowing(tmp_path)
 

@@ -112,7 +112,7 @@ def test_a_file_in_the_place_of_the_metadata_is_refused(store: ArtifactStore) ->
 
 
 def test_a_step_without_a_place_says_what_to_do() -> None:
-    with pytest.raises(UsageError, match=r"step 'keep': there is nowhere to keep artifact 'index'.*--payloads URL"):
+    with pytest.raises(UsageError, match=r"step 'keep': there is no place to keep artifact 'index'.*--payloads URL"):
         KeepColumns(name="keep", columns=["a"]).save_artifact("index", writes("one"))
 
 

@@ -20,7 +20,7 @@ from tests.support.steps.sample_pipelines import LOAD, Steps, fault, plan
             {},
             ("steps", "up"),
             "step 'up' needs column 'text', which no step before it provides; there are a, b; "
-            "take one of them with input_mappings: {text: ...}",
+            "map one of them with input_mappings: {text: ...}",
         ),
         (
             ["texts"],

@@ -239,7 +239,7 @@ def test_a_pipeline_of_built_in_steps_is_planned(tmp_path: Path) -> None:
             "    input_mappings: {instruction: text}\n",
             "",
             "4: step 'generate' needs column 'instruction', which no step before it provides; there are text; "
-            "take one of them with input_mappings: {instruction: ...}",
+            "map one of them with input_mappings: {instruction: ...}",
         ),
         (
             "generation: answer",

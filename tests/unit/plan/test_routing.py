@@ -183,7 +183,7 @@ def test_a_function_typed_at_a_prompt_says_so(monkeypatch: pytest.MonkeyPatch) -
 
 
 def test_an_option_that_no_file_can_hold_says_so() -> None:
-    with pytest.raises(UsageError, match=r"'every': the option 'n' holds a object, which no spec can hold"):
+    with pytest.raises(UsageError, match=r"'every': the option 'n' holds a object, which a spec cannot hold"):
         dump_routing(every.bind(n=object()))
 
 

@@ -103,7 +103,7 @@ def test_a_routed_step_has_one_predecessor() -> None:
             {"load": {"function": "sample_steps"}},
             ("routing", "load", "function"),
             "routing of 'load': there is no function 'sample_steps'; did you mean 'sample_n_steps'? "
-            "(one of your own is written module:function)",
+            "(write your own as module:function)",
         ),
         (
             {"load": {"function": "sample_n_steps", "n": 3}},

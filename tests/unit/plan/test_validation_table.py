@@ -60,7 +60,7 @@ def test_a_name_that_two_steps_have(folder: Path) -> None:
 def test_a_name_that_is_no_name(folder: Path, name: str) -> None:
     message = said(folder, LOAD, sample(name, "Upper", "load"))
     assert message.startswith("4: the step name ")
-    assert message.endswith("is not usable; use up to 64 letters, digits, '_' and '-'")
+    assert message.endswith("is invalid; use up to 64 letters, digits, '_' and '-'")
 
 
 def test_a_parameter_that_the_class_does_not_have(folder: Path) -> None:
@@ -154,7 +154,7 @@ def test_an_output_mapping_of_a_column_that_the_step_does_not_write(folder: Path
 def test_a_column_that_no_step_before_provides(folder: Path) -> None:
     message = said(folder, sample("load", "Load", columns="[title, body]"), UP)
     assert message == (
-        "4: step 'up' needs column 'text', which no step before it provides; there are body, title; take one of them "
+        "4: step 'up' needs column 'text', which no step before it provides; there are body, title; map one of them "
         "with input_mappings: {text: ...}"
     )
 

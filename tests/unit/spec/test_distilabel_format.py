@@ -97,15 +97,15 @@ def test_all_types_of_distilabel_without_a_counterpart_are_in_one_message(tmp_pa
     )
     text = text.replace("module: tests.support.steps.sample_steps, name: Load", "module: __main__, name: KeepColumns")
     assert message(tmp_path, text) == (
-        "spec.yaml:13: these types of distilabel have no counterpart here: __main__.KeepColumns (a class of a script: "
+        "spec.yaml:13: these distilabel types have no counterpart here: __main__.KeepColumns (a class in a script: "
         "move it into a module), distilabel.models.llms.openai.OpenAILM "
-        "(the nearest is OpenAILLM), distilabel.steps.tasks.text_generation.UltraFeedback; replace them by types that "
-        "have one, or by classes of your own (module: mysteps, name: MyStep)"
+        "(the closest is OpenAILLM), distilabel.steps.tasks.text_generation.UltraFeedback; replace them with types "
+        "that have one, or with your own classes (module: mysteps, name: MyStep)"
     )
 
 
 def test_a_dump_of_another_shape_is_refused(tmp_path: Path) -> None:
     assert message(tmp_path, "pipeline:\n  name: x\n  steps: [{name: a}]\n") == (
-        "spec.yaml:1: this looks like a pipeline of distilabel but has another shape than its dumps "
+        "spec.yaml:1: this looks like a distilabel pipeline but does not have the shape of its dumps "
         "(KeyError: 'step'); write it again with Pipeline.save"
     )

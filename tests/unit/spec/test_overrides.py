@@ -63,7 +63,7 @@ def test_an_index_leads_into_a_list() -> None:
     assert data["steps"]["s"]["parts"] == [{"depth": 1}, {"depth": 5}]
     assert apply_override(data, "s.parts.0.depth=7")[1] == ("steps", "s", "parts", 0, "depth")
     assert data["steps"]["s"]["parts"] == [{"depth": 7}, {"depth": 5}]
-    with pytest.raises(SpecError, match="'2' is no index of a list of 2"):
+    with pytest.raises(SpecError, match="'2' is not an index of a list of 2"):
         apply_override(data, "s.parts.2.depth=7")
 
 
@@ -83,9 +83,9 @@ def test_the_data_of_the_caller_is_left_alone() -> None:
     ("parameters", "said"),
     [
         ({"generat": {}}, "parameters: there is no step 'generat'; did you mean 'generate'?"),
-        ({"generate": 3}, "parameters: those of step 'generate' are a mapping, not 3"),
-        ({"generate": {"after": "x"}}, "parameters: 'after' of step 'generate' is no parameter"),
-        ({"generate": {"llm": EchoLLM()}}, "'generate.llm' is a EchoLLM; give its own parameters, as a mapping"),
+        ({"generate": 3}, "parameters: those of step 'generate' must be a mapping, not 3"),
+        ({"generate": {"after": "x"}}, "parameters: 'after' of step 'generate' is not a parameter"),
+        ({"generate": {"llm": EchoLLM()}}, "'generate.llm' is a EchoLLM; give its parameters as a mapping"),
     ],
 )
 def test_what_is_no_parameter_is_refused(parameters: Any, said: str) -> None:

@@ -132,22 +132,22 @@ def test_a_merged_mapping_gives_its_own_key_before_that_of_the_anchor() -> None:
         ("name: demo\nsteps:\n  load: {after: x}\n", "spec.yaml:3: step 'load' has no 'type'"),
         (
             "name: demo\nsteps:\n  load:\n    type: 3\n",
-            "spec.yaml:4: the pipeline has a wrong value for 'steps.load.type', 3: it should be a valid string",
+            "spec.yaml:4: the pipeline has an invalid value for 'steps.load.type', 3: it should be a valid string",
         ),
         (
             "name: demo\nsteps:\n  my step: {type: A}\n",
-            "spec.yaml:3: the step name 'my step' is not usable; use up to 64 letters, digits, '_' and '-'",
+            "spec.yaml:3: the step name 'my step' is invalid; use up to 64 letters, digits, '_' and '-'",
         ),
         (
             "name: ../demo\nsteps: {}\n",
-            "spec.yaml:1: the pipeline's name '../demo' is not usable; use up to 64 letters, digits, '.', '_' and '-', "
+            "spec.yaml:1: the pipeline's name '../demo' is invalid; use up to 64 letters, digits, '.', '_' and '-', "
             "beginning with a letter or digit",
         ),
         ("name: demo\nsteps: {}\nname: x\n", "spec.yaml:3: the key 'name' is given twice, first on line 1"),
         ("name: demo\nsteps:\n  1: {type: A}\n", "spec.yaml:3: the key 1 is not text; put it in quotes: '1'"),
         (
             "name: demo\nsteps:\n\tload: {}\n",
-            "spec.yaml:3: not valid YAML: a tab stands where YAML wants spaces; replace it",
+            "spec.yaml:3: not valid YAML: YAML needs spaces here, not a tab; replace it",
         ),
         (
             "name: demo\nsteps:\n  load: {type: A\n  up: {}\n",
@@ -155,8 +155,8 @@ def test_a_merged_mapping_gives_its_own_key_before_that_of_the_anchor() -> None:
             "(while parsing a flow mapping that begins on line 3)",
         ),
         ("name: a: b\n", "spec.yaml:1: not valid YAML: mapping values are not allowed here"),
-        ("name: !secret x\n", "spec.yaml:1: the tag !secret is not known here; write plain values"),
-        ("name: demo\nsteps: &x {a: *x}\n", "spec.yaml:2: an alias (*) stands inside the value that it names"),
+        ("name: !secret x\n", "spec.yaml:1: the tag !secret is not supported; write plain values"),
+        ("name: demo\nsteps: &x {a: *x}\n", "spec.yaml:2: an alias (*) is inside the value that it refers to"),
         ("name: !!int ten\n", "spec.yaml:1: not valid YAML: 'ten' cannot be read as int"),
         ("name: demo\nrouting: {a: {n: 1}}\nsteps: {}\n", "spec.yaml:2: routing of 'a' has no 'function'"),
     ],
@@ -175,7 +175,7 @@ def bomb(item: str) -> str:
 
 @pytest.mark.parametrize("item", ["[{aliases}]", "{{<<: [{aliases}], k{name}: 1}}", "{{k{name}: [{aliases}]}}"])
 def test_aliases_that_stand_for_too_much_are_refused_at_once(item: str) -> None:
-    with pytest.raises(SpecError, match=r"^s\.yaml:\d: aliases \(\*\) of what begins here stand for more than 100,000"):
+    with pytest.raises(SpecError, match=r"^s\.yaml:\d: aliases \(\*\) of this node expand to more than 100,000"):
         YamlSource.parse(bomb(item), "s.yaml")
 
 
@@ -222,12 +222,12 @@ UPPER = "type: tests.support.steps.sample_steps:Upper\n    after: load\n    "
         ),
         (
             step(UPPER + "lowercase: maybe"),
-            "spec.yaml:7: step 'up': tests.support.steps.sample_steps:Upper has a wrong value for 'lowercase', "
+            "spec.yaml:7: step 'up': tests.support.steps.sample_steps:Upper has an invalid value for 'lowercase', "
             "'maybe': it should be a valid boolean, unable to interpret input",
         ),
         (
             step(UPPER + "words:\n      a: 1\n      b: x"),
-            "spec.yaml:9: step 'up': tests.support.steps.sample_steps:Upper has a wrong value for 'words.b', 'x': "
+            "spec.yaml:9: step 'up': tests.support.steps.sample_steps:Upper has an invalid value for 'words.b', 'x': "
             "it should be a valid integer, unable to parse string as an integer",
         ),
         (
@@ -237,7 +237,7 @@ UPPER = "type: tests.support.steps.sample_steps:Upper\n    after: load\n    "
         ),
         (
             step(UPPER + "name: other"),
-            "spec.yaml:7: step 'up' has a 'name' of its own; the key above it is its name",
+            "spec.yaml:7: step 'up' has its own 'name'; the key above it is its name",
         ),
         (
             step("type: KeepColumns\n    after: load\n    colums: [text]"),
@@ -258,7 +258,7 @@ UPPER = "type: tests.support.steps.sample_steps:Upper\n    after: load\n    "
         ),
         (
             step("type: TextGeneration\n    after: load\n    llm:\n      model: m\n      type: OpenAILM"),
-            "spec.yaml:9: step 'up': TextGeneration has a wrong value for 'llm': no LLM has the type 'OpenAILM'; "
+            "spec.yaml:9: step 'up': TextGeneration has an invalid value for 'llm': no LLM has the type 'OpenAILM'; "
             "did you mean 'OpenAILLM'?",
         ),
         (
@@ -275,8 +275,8 @@ def test_a_wrong_step_is_one_message_with_line_and_nearest_name(tmp_path: Path, 
 def test_a_secret_in_plain_text_is_refused_without_being_repeated(tmp_path: Path, key: str) -> None:
     found = message(tmp_path, step(UPPER + f"llm:\n      options: {{{key}: sk-123}}"))
     assert found == (
-        f"spec.yaml:8: 'steps.up.llm.options.{key}' holds a secret in plain text; secrets come from the environment of "
-        "the worker: remove it here and export it there (api_key_env: NAME says in which variable)"
+        f"spec.yaml:8: 'steps.up.llm.options.{key}' holds a secret in plain text; secrets come from the worker's "
+        "environment: remove it here and export it there (api_key_env: NAME names the variable)"
     )
     found = message(tmp_path, GOOD, [f"up.llm.{key}=sk-123"])
     assert found.startswith(f"--set up.llm.{key}: 'steps.up.llm.{key}' holds a secret")
@@ -312,11 +312,11 @@ def test_set_changes_parameters_also_inside_of_mappings_that_are_not_there_yet(t
         ),
         (
             "load.batch_size=many",
-            "--set load.batch_size: step 'load': tests.support.steps.sample_steps:Load has a wrong value for "
+            "--set load.batch_size: step 'load': tests.support.steps.sample_steps:Load has an invalid value for "
             "'batch_size', 'many': it should be a valid integer, unable to parse string as an integer",
         ),
-        ("up=1", "--set up: write it as step.param=value, such as generate.llm.model=my-model"),
-        ("up.lowercase", "--set up.lowercase: write it as step.param=value, such as generate.llm.model=my-model"),
+        ("up=1", "--set up: write it as step.param=value, for example generate.llm.model=my-model"),
+        ("up.lowercase", "--set up.lowercase: write it as step.param=value, for example generate.llm.model=my-model"),
         ("up.words.a.b=1", "--set up.words.a.b: 'up.words.a' is not a mapping"),
         (
             "up.lowercase=[1",
@@ -372,8 +372,8 @@ def test_a_users_module_with_one_of_our_names_is_refused(tmp_path: Path) -> None
     with pytest.raises(UsageError) as caught:
         load(tmp_path, GOOD)
     assert str(caught.value) == (
-        f"{tmp_path}/common has the name of a package of Penstock's own, so that one of the two would be imported in "
-        "place of the other: rename it, for example to mycommon"
+        f"{tmp_path}/common has the name of one of Penstock's packages, so one of the two would be imported instead "
+        "of the other: rename it, for example to mycommon"
     )
 
 

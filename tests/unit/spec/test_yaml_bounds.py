@@ -22,7 +22,7 @@ DEEP = "nested more than 100 levels deep"
 @pytest.mark.parametrize(
     ("text", "line", "words"),
     [
-        ("a: &a " + "x" * 1_000_000 + "\nb: [" + "*a," * 2_000 + "]\n", 1, "stand for more than 5,000,000 characters"),
+        ("a: &a " + "x" * 1_000_000 + "\nb: [" + "*a," * 2_000 + "]\n", 1, "expand to more than 5,000,000 characters"),
         ("a:\n  " + "[" * 200_000, 2, DEEP),
         ("a: 1\nb: " + "{a: " * 50_000, 2, DEEP),
         ("a: 1\n" + "- " * 100_000, 2, "not valid YAML"),
@@ -36,7 +36,7 @@ DEEP = "nested more than 100 levels deep"
         ("a: 1\n? " + "k" * 100_000 + "\n: 1\n", 2, "a key of 100,000 characters; at most 1,000 are read"),
         ("a: 1\nb: !" + "x" * 2_000_000 + " 1\n", 2, "not valid YAML: a tag of more than 200 characters"),
         ("%YAML " + "1" * 200_000 + ".2\n--- 1", None, "not valid YAML"),
-        ("x" * 10_000_001, None, "more than 10,000,000 characters; rows belong into a file of their own"),
+        ("x" * 10_000_001, None, "more than 10,000,000 characters; rows belong in a file of their own"),
     ],
     ids=str.split("text seq map dashes dash question json exp json-exp int json-int key tag directive long"),
 )
@@ -62,7 +62,7 @@ def test_a_file_without_end_is_not_read_to_it(tmp_path: Path) -> None:
     spec = tmp_path / "spec.yaml"
     with spec.open("wb") as file:
         file.truncate(1 << 40)
-    with pytest.raises(SpecError, match=rf"it is larger than {MOST_BYTES:,} bytes"):
+    with pytest.raises(SpecError, match=rf"a spec has at most {MOST_BYTES:,} bytes"):
         load_spec(spec)
 
 
@@ -76,7 +76,7 @@ def test_validate_refuses_a_bomb_with_file_and_line(tmp_path: Path) -> None:
     spec.write_text(BOMB + "".join(lines))
     result = CliRunner().invoke(group, ["validate", str(spec)])
     assert result.exit_code == 2
-    assert f"{spec}:9: aliases (*) of what begins here stand for more than 100,000 values" in result.stderr
+    assert f"{spec}:9: aliases (*) of this node expand to more than 100,000 values" in result.stderr
 
 
 MARKS = "abx01.eE+-:,[]{}&*!|>'\"%@`#?~ \n\t\0\r\x85\u2028\ud800"

@@ -83,7 +83,7 @@ def test_merged_columns_are_one_list_of_all_their_elements(row: Row, merged: lis
 
 
 def test_columns_to_merge_are_there_once_each() -> None:
-    with pytest.raises(ValidationError, match="'a' is there twice"):
+    with pytest.raises(ValidationError, match="'a' is listed twice"):
         MergeColumns(columns=["a", "b", "a"])
     with pytest.raises(RowError, match="the row has no column 'b'; it has 'a'"):
         one(MergeColumns(columns=["a", "b"]), {"a": 1})

@@ -104,7 +104,7 @@ def test_those_of_an_llm_and_the_options_of_its_calls_are_found() -> None:
 
 
 def test_an_option_that_no_call_takes_is_refused_with_the_nearest_one() -> None:
-    with pytest.raises(ValidationError, match="has 'temprature', which is no option; did you mean 'temperature'"):
+    with pytest.raises(ValidationError, match="has 'temprature', not an option; did you mean 'temperature'"):
         Choosy(generation_kwargs={"temprature": 1})
 
 

@@ -160,20 +160,20 @@ def sits(row: Row) -> Row:
     ("function", "options", "said"),
     [
         (none, {}, "no argument has the type StepInput for the rows: def none(inputs: StepInput)"),
-        (two, {}, "several arguments have the type StepInput (one, other); one takes the rows of one predecessor"),
+        (two, {}, "several arguments have the type StepInput (one, other); each takes the rows of one predecessor"),
         (
             plain,
             {},
-            "nothing is given for the argument 'factor'; a parameter of the step is annotated Runtime",
+            "the argument 'factor' would get no value; annotate a parameter of the step with Runtime",
         ),
-        (widest, {}, "the runtime parameter 'options' must be an argument that is given by its name"),
-        (taken, {}, "every Step has a parameter 'retries' already; call this one otherwise"),
+        (widest, {}, "the runtime parameter 'options' must be an argument that can be passed by name"),
+        (taken, {}, "every Step already has a parameter 'retries'; rename this one"),
         (hidden, {}, "a runtime parameter cannot be called 'load'"),
         (unknown, {}, "an annotation cannot be read (name 'NoSuchName' is not defined)"),
         (
             endless,
             {"step_type": "generator"},
-            "when it is opened again: def endless(offset: int = 0)",
+            "must be able to restart at any row: def endless(offset: int = 0)",
         ),
         (fed, {"step_type": "generator"}, "a generator step takes no rows, but 'inputs' is a StepInput; remove it"),
         (plain, {"step_type": "generator", "inputs": ["n"]}, "a generator step takes no rows, so it has no inputs"),
@@ -181,7 +181,7 @@ def sits(row: Row) -> Row:
         (waits, {}, "an asynchronous function takes one row at a time"),
         (waits, {"step_type": "async"}, "an asynchronous step takes one row, but 'inputs' is a StepInput"),
         (streams, {"step_type": "async"}, "it is an asynchronous generator"),
-        (sits, {"step_type": "async"}, "an asynchronous step is written 'async def sits(row)'"),
+        (sits, {"step_type": "async"}, "write an asynchronous step as 'async def sits(row)'"),
     ],
 )
 def test_a_function_that_does_not_fit_is_refused(function: Callable[..., Any], options: Any, said: str) -> None:
@@ -191,7 +191,7 @@ def test_a_function_that_does_not_fit_is_refused(function: Callable[..., Any], o
 
 
 def test_what_is_refused_is_named_with_its_place() -> None:
-    with pytest.raises(UsageError, match=rf"@step cannot make 'none' a step \({__file__}:\d+\): "):
+    with pytest.raises(UsageError, match=rf"@step cannot turn 'none' into a step \({__file__}:\d+\): "):
         step()(none)
 
 
@@ -215,6 +215,6 @@ def test_a_module_with_a_function_that_does_not_fit_is_named_with_the_place_of_t
     with pytest.raises(UnknownType) as caught:
         resolve_step("wrong_steps:Wrong", ["wrong_steps"])
     assert str(caught.value) == (
-        "the module 'wrong_steps' of 'wrong_steps:Wrong' cannot be imported: @step cannot make 'Wrong' a step "
+        "the module 'wrong_steps' of 'wrong_steps:Wrong' cannot be imported: @step cannot turn 'Wrong' into a step "
         f"({tmp_path}/wrong_steps.py:3): no argument has the type StepInput for the rows: def Wrong(inputs: StepInput)"
     )

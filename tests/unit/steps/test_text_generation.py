@@ -238,7 +238,7 @@ def test_a_list_of_messages_is_sent_as_the_conversation(template: str, column: s
     assert asyncio.run(asked({column: CHAT}, template=template, system_prompt="Be long.")) == sent
     alone = asyncio.run(asked({column: CHAT[1:]}, template=template, system_prompt="Be long."))
     assert alone == [{"role": "system", "content": "Be long."}, sent[1]]
-    with pytest.raises(RowError, match="a system prompt twice"):
+    with pytest.raises(RowError, match="two system prompts"):
         asyncio.run(asked({column: CHAT, "system_prompt": "x"}, template=template))
 
 

@@ -96,7 +96,7 @@ def is_fast(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
 def test_with_a_tokenizer_its_tokens_count(is_fast: bool) -> None:
     assert cut("ab cd", 3, "bytes") == ("ab c" if is_fast else "abc")
     assert cut("ab cd", 4, "bytes") == "ab cd"
-    with pytest.raises(UsageError, match="no tokenizer 'missing' can be loaded: missing is not a local folder"):
+    with pytest.raises(UsageError, match="cannot load the tokenizer 'missing': missing is not a local folder"):
         cut("ab", 3, "missing")
 
 

@@ -93,4 +93,4 @@ class Unsayable(Exception):
 
 
 def test_an_error_that_cannot_say_its_message_is_described_all_the_same() -> None:
-    assert describe(Unsayable()) == "Unsayable: (its message cannot be had: RuntimeError)"
+    assert describe(Unsayable()) == "Unsayable: (its message is unavailable: RuntimeError)"

@@ -148,7 +148,7 @@ def test_rows_of_a_spec_that_no_step_could_get_are_found_by_validate(tmp_path: P
     path.write_text(path.read_text().replace('"ROWS"', f"[{row}]"))
     result = validate(path)
     assert result.exit_code == 2
-    assert result.stderr.startswith(f"pipeline-coordinator: {path}:2: step 'load': LoadDataFromDicts has a wrong value")
+    assert result.stderr.startswith(f"pipeline-coordinator: {path}:2: step 'load': LoadDataFromDicts has an invalid")
     assert message in result.stderr
 
 
@@ -163,7 +163,8 @@ def test_rows_of_a_spec_that_no_step_could_get_are_found_by_validate(tmp_path: P
 def test_the_name_of_a_model_alone_says_what_to_write(tmp_path: Path, llm: str, message: str) -> None:
     result = validate(spec(tmp_path, load=LOAD, ask=ask(llm)))
     assert result.exit_code == 2
-    assert f"spec.yaml:3: step 'ask': TextGeneration has a wrong value for 'llm', '{llm}': {message}" in result.stderr
+    found = f"spec.yaml:3: step 'ask': TextGeneration has an invalid value for 'llm', '{llm}': {message}"
+    assert found in result.stderr
     with pytest.raises(ValidationError, match="an LLM is a mapping with its type"):
         TextGeneration(llm=llm)  # type: ignore[arg-type]
 
