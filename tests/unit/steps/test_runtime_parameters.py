@@ -197,4 +197,4 @@ def test_info_shows_what_is_to_be_given(tmp_path: Path) -> None:
     (tmp_path / "spec.yaml").write_text(SPEC)
     found = CliRunner().invoke(group, ["info", str(tmp_path / "spec.yaml"), "--allow", "tests"])
     assert found.exit_code == 0, found.output
-    assert re.search(r"factor \*\s+to be given", found.output)
+    assert re.search(r"factor \*\s+required", found.output)
