@@ -124,7 +124,7 @@ class Execution:
                     stack.callback(self._stores.remove)
                     if self._request.broker is not None:
                         stack.callback(delete_run, self._request.broker, self._run.run_id)
-                host = stack.enter_context(LocalHost())
+                host = stack.enter_context(LocalHost.start())
                 url = self._request.broker or host.start_broker(self._directory.path)
                 connection = Connection(url, one_life=True)
                 stack.callback(connection.close)

@@ -50,10 +50,21 @@ class Guardian:
     Not thread-safe. Methods raise RunError when the guardian itself is gone; on Linux its children then are, too.
     """
 
-    def __init__(self) -> None:
-        self._pipe, theirs = socket.socketpair()
+    def __init__(self, process: subprocess.Popen[bytes], pipe: socket.socket) -> None:
+        self._process = process
+        self._pipe = pipe
+        self._unread = b""
+        self._number = 0
+        self._started: dict[int, Child] = {}
+        self._failed: dict[int, str] = {}
+        self._exited: dict[Child, int] = {}
+
+    @classmethod
+    def spawn(cls) -> Guardian:
+        """Starts the guardian process. It ends with this process."""
+        ours, theirs = socket.socketpair()
         with theirs:
-            self._process = subprocess.Popen(
+            process = subprocess.Popen(
                 [sys.executable, "-I", "-S", __file__, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
@@ -61,11 +72,7 @@ class Guardian:
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
-        self._unread = b""
-        self._number = 0
-        self._started: dict[int, Child] = {}
-        self._failed: dict[int, str] = {}
-        self._exited: dict[Child, int] = {}
+        return cls(process, ours)
 
     @property
     def pid(self) -> int:

@@ -34,16 +34,21 @@ class LocalHost:
     Methods raise RunError when the guardian itself was killed.
 
     Example:
-        >>> with LocalHost() as host:
+        >>> with LocalHost.start() as host:
         ...     url = host.start_broker(run_directory.path)
         ...     host.start_workers(["--all-steps", "--broker", url], {}, run_directory.log)
     """
 
-    def __init__(self) -> None:
-        self._guardian = Guardian()
+    def __init__(self, guardian: Guardian) -> None:
+        self._guardian = guardian
         self._broker: EmbeddedBroker | None = None
         self._workers: list[Child] = []
         self._reported: set[Child] = set()
+
+    @classmethod
+    def start(cls) -> LocalHost:
+        """Starts the guardian. It has no children yet."""
+        return cls(Guardian.spawn())
 
     def start_broker(self, run_directory: Path) -> str:
         """Starts the embedded broker on the data of the run and returns its URL.

@@ -30,7 +30,7 @@ COORDINATOR = """
 import sys
 from pathlib import Path
 from coordinator.local.host import LocalHost
-host = LocalHost()
+host = LocalHost.start()
 print(host.start_broker(Path(sys.argv[1])), flush=True)
 sys.stdin.read()
 """
@@ -38,7 +38,7 @@ sys.stdin.read()
 
 @pytest.fixture
 def guardian() -> Iterator[Guardian]:
-    guardian = Guardian()
+    guardian = Guardian.spawn()
     yield guardian
     guardian.close()
 
@@ -308,7 +308,7 @@ def stand_in(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[LocalH
         'echo "$@" "$COLOUR"\nwhile true; do sleep 0.05; done\n'
     )
     script.chmod(0o755)
-    with LocalHost() as host:
+    with LocalHost.start() as host:
         monkeypatch.setattr(sys, "executable", str(script))
         yield host
 
@@ -338,7 +338,7 @@ def test_the_workers_command_is_found_whatever_the_folder_holds(
     (tmp_path / "worker").mkdir()
     (tmp_path / "worker" / "__init__.py").write_text("raise SystemExit('the wrong worker')")
     monkeypatch.chdir(tmp_path)
-    with LocalHost() as host:
+    with LocalHost.start() as host:
         pid = host.start_workers(["--help"], {}, tmp_path / "log")
         ended: list[Exited] = []
         wait_until(lambda: ended.extend(host.poll()) or ended, timeout=30)
@@ -347,7 +347,7 @@ def test_the_workers_command_is_found_whatever_the_folder_holds(
 
 
 def test_the_death_of_the_broker_is_told_and_healed_by_a_restart(tmp_path: Path, wait_until: WaitUntil) -> None:
-    with LocalHost() as host:
+    with LocalHost.start() as host:
         url = host.start_broker(tmp_path)
         with connected(url) as client:
             server = client.info("server")["process_id"]
@@ -361,7 +361,7 @@ def test_the_death_of_the_broker_is_told_and_healed_by_a_restart(tmp_path: Path,
 
 
 def test_leaving_the_host_leaves_no_process_and_no_socket(tmp_path: Path) -> None:
-    with LocalHost() as host:
+    with LocalHost.start() as host:
         url = host.start_broker(tmp_path)
         with connected(url) as client:
             server = client.info("server")["process_id"]

@@ -49,7 +49,7 @@ from pathlib import Path
 from coordinator.local.guardian import BROKER, WORKERS, Guardian
 folder = Path(sys.argv[1])
 signal.signal(signal.SIGINT, lambda *_: print("interrupted", flush=True))
-guardian = Guardian()
+guardian = Guardian.spawn()
 worker = guardian.start([sys.executable, "-c", {FAMILY!r}], rank=WORKERS, stdout=folder / "worker.host.log")
 broker = guardian.start(
     [sys.executable, "-c", {LAST_LOOK!r}, str(worker.pid)],
@@ -68,7 +68,7 @@ while command := sys.stdin.readline():
 
 @pytest.fixture
 def guardian() -> Iterator[Guardian]:
-    guardian = Guardian()
+    guardian = Guardian.spawn()
     yield guardian
     guardian.close()
 
@@ -185,7 +185,7 @@ def test_the_guardian_outlives_signals_that_are_meant_for_the_coordinator(
 def test_children_do_not_inherit_an_ignored_interrupt() -> None:
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # as under nohup, or in a script's background
     try:
-        guardian = Guardian()
+        guardian = Guardian.spawn()
         child = guardian.start(SLEEP, rank=WORKERS)
         guardian.signal(child, signal.SIGINT)
         assert guardian.wait(child, 10) == -signal.SIGINT
@@ -195,7 +195,7 @@ def test_children_do_not_inherit_an_ignored_interrupt() -> None:
 
 
 def test_closing_gives_a_child_its_grace_and_then_kills_it(tmp_path: Path, wait_until: WaitUntil) -> None:
-    guardian = Guardian()
+    guardian = Guardian.spawn()
     stubborn = guardian.start(
         [sys.executable, "-c", STUBBORN],
         rank=BROKER,
@@ -229,7 +229,7 @@ def test_when_a_worker_dies_what_is_left_of_its_session_dies_too(
 def test_daemons_that_have_left_the_session_of_their_dead_worker_end_before_the_broker(
     tmp_path: Path, wait_until: WaitUntil
 ) -> None:
-    guardian = Guardian()
+    guardian = Guardian.spawn()
     worker, helper, daemon = start_family(guardian, tmp_path / "log", wait_until)
     log = tmp_path / "broker.log"
     command = [sys.executable, "-c", LAST_LOOK, str(daemon)]
