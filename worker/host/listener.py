@@ -47,7 +47,10 @@ class Listener:
         self._has_news = threading.Event()
         self._has_ended = threading.Event()
         shipper.say_first = [lines.say_dropped for lines in self._lines.values()]
-        for pipe in pipes:
+
+    def start(self) -> None:
+        """Begins to read and to ship."""
+        for pipe in self._open:
             os.set_blocking(pipe, False)
         threading.Thread(target=self._listen, name="listener", daemon=True).start()
         threading.Thread(target=self._ship_news, name="log", daemon=True).start()

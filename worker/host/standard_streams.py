@@ -11,6 +11,7 @@ import io
 import logging
 import os
 import sys
+from collections.abc import Sequence
 from contextlib import suppress
 from typing import BinaryIO, cast
 
@@ -22,40 +23,52 @@ OUTPUTS = ((1, logging.INFO), (2, logging.WARNING))
 
 
 class StandardStreams:
-    """Takes the descriptors over, until `restore`.
+    """The standard streams of this process after it has taken them over, until `restore`.
 
     Args:
-        logger: of what the step prints.
+        before: where descriptors 1 and 2 led.
+        pipes: the ends to read, of what is written to descriptors 1 and 2.
+        printed: what stands below `sys.stdout` and `sys.stderr`.
 
     Attributes:
-        printed: what stands below `sys.stdout` and `sys.stderr`.
-        pipes: the ends to read, of what is written to descriptors 1 and 2.
         terminal: where descriptor 2 led before.
     """
 
-    def __init__(self, logger: logging.Logger) -> None:
+    def __init__(self, before: Sequence[BinaryIO], pipes: Sequence[BinaryIO], printed: Sequence[PrintedLines]) -> None:
+        self._before = before
+        self.pipes = pipes
+        self.printed = printed
+        self.terminal = io.TextIOWrapper(before[1], "utf-8", "backslashreplace", write_through=True)
+
+    @classmethod
+    def take_over(cls, logger: logging.Logger) -> StandardStreams:
+        """Takes the descriptors, and `sys.stdin`, `sys.stdout` and `sys.stderr`.
+
+        Args:
+            logger: of what the step prints.
+        """
         for stream in (sys.stdout, sys.stderr):
             with suppress(OSError, ValueError, AttributeError):  # closed, or none
                 stream.flush()
-        self._before = [_copy(number) for number, _ in OUTPUTS]
-        self.terminal = io.TextIOWrapper(self._before[1], "utf-8", "backslashreplace", write_through=True)
-        self.pipes: list[BinaryIO] = []
+        before = [_copy(number) for number, _ in OUTPUTS]
+        pipes: list[BinaryIO] = []
         for number, _ in OUTPUTS:
             reads, writes = os.pipe()
             os.dup2(writes, number)
             os.close(writes)
             # The end to read is kept here as well: a keeper that is killed has a successor, and until then nobody who
             # writes is ended by a broken pipe.
-            self.pipes.append(os.fdopen(reads, "rb", buffering=0))
-        keep_private(*self._before, *self.pipes)
+            pipes.append(os.fdopen(reads, "rb", buffering=0))
+        keep_private(*before, *pipes)
         nothing = os.open(os.devnull, os.O_RDONLY)
         os.dup2(nothing, 0)
         os.close(nothing)
-        self.printed = [PrintedLines(logger, level, number) for number, level in OUTPUTS]
+        printed = [PrintedLines(logger, level, number) for number, level in OUTPUTS]
         sys.stdin = open(0, encoding="utf-8", closefd=False)  # noqa: SIM115 for the rest of the process's life
-        sys.stdout, sys.stderr = (text_stream(lines) for lines in self.printed)
-        for lines in self.printed:
+        sys.stdout, sys.stderr = (text_stream(lines) for lines in printed)
+        for lines in printed:
             in_children(lines.be_of_child)
+        return cls(before, pipes, printed)
 
     def restore(self) -> None:
         """Descriptors 1 and 2 lead where they led before; what was written before can still be read."""

@@ -19,29 +19,39 @@ DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 class ForkedProcess:
     """The parent's end, which looks like a `Popen` with pipes for standard input and output.
 
-    Safe only where no other thread may hold a lock that the child needs; it has the thread that forks and no other.
-
     Args:
-        act: what the child does; it then ends with 0, or with 1 after an exception.
-        error: where its standard error leads; None for where ours does.
-        keeps: descriptors that it has as well, under the same numbers. All others lead nowhere there.
+        stdin, stdout: our ends of its pipes.
     """
 
-    def __init__(self, act: Callable[[], None], error: int | None = None, keeps: Sequence[int] = ()) -> None:
+    def __init__(self, pid: int, stdin: BinaryIO, stdout: BinaryIO) -> None:
+        self.pid = pid
+        self.stdin = stdin
+        self.stdout = stdout
+        self._code: int | None = None
+
+    @classmethod
+    def fork(cls, act: Callable[[], None], error: int | None = None, keeps: Sequence[int] = ()) -> ForkedProcess:
+        """Forks this process.
+
+        Safe only where no other thread may hold a lock that the child needs; it has the thread that forks and no other.
+
+        Args:
+            act: what the child does; it then ends with 0, or with 1 after an exception.
+            error: where its standard error leads; None for where ours does.
+            keeps: descriptors that it has as well, under the same numbers. All others lead nowhere there.
+        """
         hears, tells = os.pipe()
         reads, says = os.pipe()
-        self._code: int | None = None
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF_TO)  # until the child is deaf
         try:
-            self.pid = os.fork()
-            if self.pid == 0:
+            pid = os.fork()
+            if pid == 0:
                 _be_child(act, (hears, says, 2 if error is None else error), keeps)
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         os.close(hears)
         os.close(says)
-        self.stdin: BinaryIO = os.fdopen(tells, "wb")
-        self.stdout: BinaryIO = os.fdopen(reads, "rb", buffering=0)
+        return cls(pid, os.fdopen(tells, "wb"), os.fdopen(reads, "rb", buffering=0))
 
     def poll(self) -> int | None:
         """Its exit code (-n: ended by signal n); None while it runs."""

@@ -120,7 +120,7 @@ class Keeper:
 
     def _fork(self, keeps: list[int], terminal: int | None) -> ForkedProcess:
         """Takes no time, and hardly any memory: what a keeper needs has been imported here."""
-        return ForkedProcess(be_keeper, terminal, keeps)
+        return ForkedProcess.fork(be_keeper, terminal, keeps)
 
     def _start(self, keeps: list[int], terminal: int | None) -> subprocess.Popen[bytes]:
         """A fresh interpreter, since a step may have begun threads, which a fork may not outlive."""
@@ -260,7 +260,9 @@ def listen(url: str, run_id: str, worker_id: str, lease: float, step: str, echo:
     collect_records(shipper, echo=sys.stderr if echo else None)
     # A connection of its own, so that nothing that it waits for holds up the lease.
     log = LogLines(Consumer(Connection(url, timeout=max(1.0, lease / 3)), run_id, step, worker_id))
-    return Listener(pipes, logging.getLogger(f"penstock.step.{step}"), shipper, log)
+    listener = Listener(pipes, logging.getLogger(f"penstock.step.{step}"), shipper, log)
+    listener.start()
+    return listener
 
 
 def answer_to(flush: int) -> bytes:

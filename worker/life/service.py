@@ -105,7 +105,7 @@ class Worker:
         """Returns the exit code."""
         worker_id = self._consumer.worker_id
         shipper = LogShipper(self._step_name, worker_id)
-        streams = StandardStreams(logging.getLogger(f"penstock.step.{self._step_name}"))
+        streams = StandardStreams.take_over(logging.getLogger(f"penstock.step.{self._step_name}"))
         shipper.say_first = [lines.say_dropped for lines in streams.printed]
         collect_records(shipper, echo=streams.terminal if self._place.echo else None)
         heard = Heard(self._step_name, streams, self._place.echo)

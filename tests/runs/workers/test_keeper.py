@@ -77,6 +77,7 @@ def test_who_writes_is_not_held_up_by_a_broker_that_stands_still(wait_until: Cal
         logger.addHandler(shipper)
         ends = [os.pipe(), os.pipe()]
         listener = Listener([reads for reads, _ in ends], logger, shipper, run.worker("w1").log)
+        listener.start()
         os.write(ends[0][1], b"first\n")
         wait_until(lambda: run.reports.log())
         os.kill(server.pid, signal.SIGSTOP)

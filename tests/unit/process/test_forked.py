@@ -22,7 +22,7 @@ def read(process: ForkedProcess) -> str:
 
 
 def test_it_hears_what_it_is_told_and_its_end() -> None:
-    process = ForkedProcess(lambda: print(sys.stdin.read().upper()))
+    process = ForkedProcess.fork(lambda: print(sys.stdin.read().upper()))
     process.stdin.write(b"say this")
     process.stdin.close()
     assert process.stdout.read() == b"SAY THIS\n"
@@ -38,7 +38,7 @@ def test_it_has_no_descriptor_that_it_is_not_given(tmp_path: Path) -> None:
             if int(name) > 2 and os.path.exists(f"/proc/self/fd/{name}"):
                 print(os.readlink(f"/proc/self/fd/{name}"))
 
-    found = set(read(ForkedProcess(look, keeps=[given])).split())
+    found = set(read(ForkedProcess.fork(look, keeps=[given])).split())
     os.close(given)
     ours.close()
     theirs.close()
@@ -51,7 +51,7 @@ def test_it_is_in_a_session_of_its_own_and_does_not_hear_stop_signals() -> None:
         print(os.getsid(0), [signal.getsignal(one) == signal.SIG_IGN for one in DEAF_TO], flush=True)
         sys.stdin.read()
 
-    process = ForkedProcess(show)
+    process = ForkedProcess.fork(show)
     shown = process.stdout.read(100).decode()
     assert shown == f"{process.pid} [True, True, True]\n"
     assert psutil.Process(process.pid).name() == "of-the-test"
@@ -69,7 +69,7 @@ def test_what_it_raises_is_said_on_the_descriptor_that_it_is_given(tmp_path: Pat
         def fail() -> None:
             raise ValueError("in the child")
 
-        process = ForkedProcess(fail, file.fileno())
+        process = ForkedProcess.fork(fail, file.fileno())
     assert process.wait() == 1
     assert "ValueError: in the child" in (tmp_path / "said").read_text()
     process.stdin.close()
@@ -82,5 +82,5 @@ def test_what_the_parent_has_not_written_yet_is_not_written_twice(
     with (tmp_path / "said").open("w") as file:
         monkeypatch.setattr(sys, "stdout", file)
         print("once")
-        assert read(ForkedProcess(lambda: print("of the child"))) == "of the child\n"
+        assert read(ForkedProcess.fork(lambda: print("of the child"))) == "of the child\n"
     assert (tmp_path / "said").read_text() == "once\n"
