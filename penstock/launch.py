@@ -15,7 +15,7 @@ USAGE = 2
 
 def coordinator() -> None:
     """Entry point of `pipeline-coordinator`."""
-    resumes = "; the same command goes on with the run" if sys.argv[1:2] == ["run"] else ""
+    resumes = "; rerun the command to resume" if sys.argv[1:2] == ["run"] else ""
     check_packages("common", "worker")
     _launch("pipeline-coordinator", "coordinator.cli", "group", f"interrupted{resumes}")
 
@@ -27,18 +27,18 @@ def worker() -> None:
 
 
 def check_packages(*names: str) -> None:
-    """Raises SystemExit: one of these packages would be imported from elsewhere."""
+    """Raises SystemExit: if one of these packages would be imported from elsewhere."""
     if problem := foreign_package(*names):
         print(f"Error: {problem}", file=sys.stderr)
         sys.exit(USAGE)
 
 
 def _launch(name: str, module: str, attribute: str, interrupted: str) -> None:
-    """An error of ours is one message and an exit code, never a traceback.
+    """An error of Penstock is one message and an exit code, never a traceback.
 
     Args:
         attribute: the command, in the module.
-        interrupted: said where a signal ends it before anything else hears signals.
+        interrupted: the message if a signal ends it before anything else handles signals.
     """
     from common.process.signals import interruptible
 

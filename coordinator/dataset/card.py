@@ -1,4 +1,4 @@
-"""The card of a dataset: a README with what `datasets` needs to know at its top, and everything else for people."""
+"""The card of a dataset: a README that starts with what `datasets` needs to know; the rest is for people."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ _SIZES: Final = ("1K", "10K", "100K", "1M", "10M", "100M", "1B", "10B", "100B", 
 
 @dataclass(frozen=True, slots=True)
 class CardFacts:
-    """What the card says beside what the data says itself; of a dataset that no run made, nothing.
+    """What the card says besides what the data itself shows; nothing for a dataset that was not made by a run.
 
     Args:
         spec: the pipeline as YAML text.
-        command: makes the dataset again.
-        versions: distribution -> version, of what made it.
-        failed: step -> its rows that failed; empty when none did.
+        command: remakes the dataset.
+        versions: distribution -> version of the software that made it.
+        failed: step -> number of its failed rows; empty if none failed.
         citations: BibTeX entries of what was used.
     """
 
@@ -49,25 +49,25 @@ class CardFacts:
     citations: tuple[str, ...] = ()
 
     def dump(self) -> dict[str, Any]:
-        """Plain data, without the spec, which is a file of its own."""
+        """Plain data, without the spec, which is a separate file."""
         return {name: value for name, value in asdict(self).items() if name != "spec"}
 
     @classmethod
     def from_dump(cls, data: Mapping[str, Any], spec: str) -> Self:
-        """The inverse of `dump`; what another version wrote beside is passed over."""
+        """The inverse of `dump`; extra keys from another version are ignored."""
         known = {fact.name: data[fact.name] for fact in fields(cls) if fact.name in data}
         return cls(**{**known, "citations": tuple(data.get("citations", ())), "spec": spec})
 
 
 @dataclass(frozen=True, slots=True)
 class CardConfig:
-    """A config of the dataset, as the card shows it.
+    """A config of the dataset as the card shows it.
 
     Args:
-        folder: with its Parquet files, `<split>-*.parquet`, relative to the card; None if there are none.
+        folder: folder of its Parquet files, `<split>-*.parquet`, relative to the card; None if there are none.
         rows: split -> number of rows.
-        sample: its first row; None without rows.
-        digest: of the content, and the end of its files' names; empty if their names have none.
+        sample: its first row; None if it has no rows.
+        digest: digest of the content, at the end of its file names; empty if the names have none.
     """
 
     name: str
@@ -91,12 +91,12 @@ def write_card(
     load_example: str,
     artifacts: Sequence[str] = (),
 ) -> str:
-    """The whole text of the card.
+    """The full text of the card.
 
     Args:
         front_matter: see `front_matter`.
         load_example: Python code that reads the dataset.
-        artifacts: folders of artifacts, relative to the card.
+        artifacts: artifact folders, relative to the card.
     """
     parts = [
         f"---\n{_yaml(front_matter)}---\n",
@@ -106,7 +106,7 @@ def write_card(
 
 
 def front_matter(configs: Sequence[CardConfig]) -> dict[str, Any]:
-    """What `datasets` and the hub read: which files each config and split has, how many rows there are, tags."""
+    """What `datasets` and the hub read: the files of each config and split, the number of rows, and tags."""
     found: dict[str, Any] = {}
     if listed := [_files(config, configs) for config in configs if config.folder is not None]:
         found["configs"] = listed
@@ -124,7 +124,7 @@ def default_config(configs: Sequence[CardConfig]) -> CardConfig:
 
 
 def load_dataset_example(place: str, configs: Sequence[CardConfig]) -> str:
-    """Python code that reads the first split of each config that has rows, the default one first."""
+    """Python code that reads the first split of each config that has rows, the default config first."""
     lines = ["from datasets import load_dataset", ""]
     default = default_config(configs)
     for config in [default, *(config for config in configs if config is not default and config.total)]:
@@ -135,7 +135,7 @@ def load_dataset_example(place: str, configs: Sequence[CardConfig]) -> str:
 
 
 def size_category(rows: int) -> str:
-    """In the hub's words, such as `1K<n<10K`."""
+    """In the hub's notation, such as `1K<n<10K`."""
     if rows < 1_000:
         return "n<1K"
     power = len(str(rows)) - 4
@@ -152,7 +152,7 @@ def collect_citations(models: Iterable[BaseModel]) -> tuple[str, ...]:
 
 
 def _files(config: CardConfig, configs: Sequence[CardConfig]) -> dict[str, Any]:
-    # `datasets` finds what it has cached by the folder's name and these patterns, so the content has to be in them.
+    # `datasets` looks up its cache by folder name and these patterns, so they must identify the content.
     end = f"-{config.digest}" if config.digest else ""
     files = [{"split": split, "path": f"{config.folder}/{split}-*{end}.parquet"} for split in config.rows]
     default = {"default": True} if config is default_config(configs) else {}
@@ -162,7 +162,7 @@ def _files(config: CardConfig, configs: Sequence[CardConfig]) -> dict[str, Any]:
 def _yaml(data: Mapping[str, Any]) -> str:
     from huggingface_hub import DatasetCardData
 
-    # By the hub's own writer: it quotes a config called `on` or `1`, which its reader would not take for text.
+    # Written by the hub's own writer: it quotes a config named `on` or `1`, which its reader would not read as text.
     return f"{DatasetCardData(**data).to_yaml()}\n"
 
 
@@ -220,7 +220,7 @@ def _origin_section(facts: CardFacts) -> Iterator[str]:
 
 
 def _shortened(value: Any) -> Any:
-    """As JSON can hold it, and short enough to look at."""
+    """In a form that JSON can hold, and short enough to read."""
     if isinstance(value, str) and len(value) > _SAMPLE_TEXT:
         return value[:_SAMPLE_TEXT] + "..."
     if isinstance(value, list):

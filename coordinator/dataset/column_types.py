@@ -1,4 +1,4 @@
-"""The types of columns: of a leaf's values, and as Arrow has them."""
+"""Column types: those of a leaf's values, and their Arrow types."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _PLACEHOLDER: Final = "_"
 
 
 class Kind(StrEnum):
-    """What a value is; the text is what error messages say."""
+    """The kind of a value; the text appears in error messages."""
 
     NULL = "null"
     BOOL = "bool"
@@ -50,7 +50,7 @@ _WIDE_OF: Final = {
     Kind.AWARE: Kind.AWARE_FAR,
     Kind.DURATION: Kind.DURATION_FAR,
 }
-"""Kinds of one Arrow type of which only the first can still join floats, nanoseconds, or another type's text."""
+"""Kinds of one Arrow type, of which only the first can still join floats, nanoseconds, or the text of another type."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,8 +58,8 @@ class ColumnType:
     """The type of a column, of a list's elements (`element`) or of a struct's fields (`fields`, in order).
 
     Args:
-        whole: of decimals, digits before the point.
-        scale: and behind it.
+        whole: for decimals, digits before the point.
+        scale: for decimals, digits after the point.
     """
 
     kind: Kind
@@ -70,18 +70,18 @@ class ColumnType:
 
     @property
     def is_mixed(self) -> bool:
-        """Are values of several types in it, or deeper?"""
+        """Whether it holds values of several types, at any depth."""
         inner = (self.element,) if self.element else (child for _, child in self.fields)
         return self.kind is Kind.MIXED or any(child.is_mixed for child in inner)
 
     @property
     def has_text(self) -> bool:
-        """Can every value of the type be said as text, the same whatever part holds it?"""
+        """Whether every value of the type can be written as text that does not depend on the part that holds it."""
         inner = (self.element,) if self.element else tuple(child for _, child in self.fields)
         return self.kind is not Kind.BYTES and all(child.has_text and child.kind is not Kind.MIXED for child in inner)
 
     def keyless(self, path: str) -> Iterator[str]:
-        """Paths of the structs without fields in a column at `path`."""
+        """Paths of the structs without fields in the column at `path`."""
         if self.kind is Kind.STRUCT and not self.fields:
             yield path
         if self.element is not None:
@@ -90,7 +90,7 @@ class ColumnType:
             yield from child.keyless(f"{path}.{name}")
 
     def held(self, value: Any) -> Any:
-        """The value as a part holds it: as text, where the type says so."""
+        """The value as a part holds it: as text if the type says so."""
         if value is None or not self.is_mixed:
             return value
         if self.kind is Kind.MIXED:
@@ -118,7 +118,7 @@ def arrow_field(name: str, column: ColumnType, *, final: bool = False, exact: bo
 
 
 def arrow_type(column: ColumnType, final: bool, exact: bool = False) -> pa.DataType:
-    """`exact`: nothing is added for Parquet, and what Arrow has no type for is in the fields' metadata."""
+    """With `exact`, nothing is added for Parquet, and types that Arrow lacks are kept in the fields' metadata."""
     import pyarrow as pa
 
     if column.kind is Kind.LIST:
@@ -169,7 +169,7 @@ def from_field(field: pa.Field) -> ColumnType:
 
 
 def cast(array: pa.Array, source: ColumnType, target: ColumnType) -> pa.Array:
-    """Arrow's own cast of nested types neither adds fields everywhere nor keeps `{}` and None apart."""
+    """Arrow's own cast of nested types neither adds fields at every level nor keeps `{}` and None apart."""
     import pyarrow as pa
     import pyarrow.compute as pc
 

@@ -1,4 +1,4 @@
-"""The dataset of a complete run: a folder that `datasets.load_dataset` reads, there whole or not at all."""
+"""The dataset of a complete run: a folder that `datasets.load_dataset` reads, present as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class DatasetSummary:
     """A dataset on disk: rows by leaf, bytes of its Parquet files.
 
     Args:
-        keyless: leaf -> paths of the dicts that are null since none has a key, see `LeafSchema.keyless`.
+        keyless: leaf -> paths of the dicts that are null because none has a key; see `LeafSchema.keyless`.
     """
 
     path: Path
@@ -64,18 +64,17 @@ def build_dataset(
     known_columns: Mapping[str, Sequence[str]] | None = None,
     artifacts: Sequence[ArtifactStore] = (),
 ) -> DatasetSummary:
-    """Makes the dataset of all journaled parts and puts it at `target`, replacing an older one of the pipeline.
+    """Builds the dataset from all journaled parts and puts it at `target`, replacing an older one of the pipeline.
 
     Args:
-        folder: where the parts are; they stay there, and share their bytes with the dataset where they can.
-        target: a place to which nobody else writes, such as one in the run directory.
-        parts: leaf -> its parts, every leaf of the pipeline being named. The first that has rows is loaded by
-            default.
-        known_columns: leaf -> columns that a leaf without rows gets, all null.
-        artifacts: where steps have put some.
+        folder: where the parts are; they stay there, and share their bytes with the dataset where possible.
+        target: a place that no one else writes to, such as one in the run directory.
+        parts: leaf -> its parts, for every leaf of the pipeline. The first leaf with rows is loaded by default.
+        known_columns: leaf -> the columns, all null, that a leaf without rows gets.
+        artifacts: where steps have put artifacts.
 
-    Raises UsageError (the target is not ours), RunError (a part is missing or changed), OSError (a full disk); the
-    target is then as it was.
+    Raises UsageError (the target is not a dataset of Penstock), RunError (a part is missing or changed) or OSError (a
+    full disk), and then leaves the target unchanged.
     """
     place = DatasetPlace(target, facts.name, shared=False)
     with place.fill() as fresh:
@@ -98,12 +97,13 @@ def build_dataset(
 
 
 def copy_dataset(source: Path, place: DatasetPlace, tell: Callable[[str], None] = lambda _: None) -> None:
-    """Puts a finished dataset at another place as well, whole or not at all.
+    """Also puts a finished dataset at another place, as a whole or not at all.
 
     Args:
-        tell: is told whom this waits for, if other runs write there too.
+        tell: is told whom this call waits for, if other runs write there too.
 
-    Raises UsageError (the place is not ours), RunError (somebody else is writing there), OSError (a full disk).
+    Raises UsageError (the place is not a dataset of Penstock), RunError (another run is writing there) or OSError (a
+    full disk).
     """
     with place.fill(tell) as fresh:
         shutil.copytree(
@@ -114,7 +114,7 @@ def copy_dataset(source: Path, place: DatasetPlace, tell: Callable[[str], None] 
 
 
 def link_or_copy(source: Path, destination: Path) -> None:
-    """One file under two names where the file system can do that; a durable copy elsewhere."""
+    """One file under two names if the file system supports that; otherwise a durable copy."""
     try:
         os.link(source, destination)
     except OSError:
@@ -151,7 +151,7 @@ def _build_leaf(
 
 
 def _content_digest(parts: Sequence[Part], final: pa.Schema) -> str:
-    """Differs where rows, their order or their types do."""
+    """A digest that differs if rows, their order or their types differ."""
     content = hashlib.sha256(final.serialize())
     for part in parts:
         content.update(part.digest.encode())

@@ -1,4 +1,4 @@
-"""The folder that a run leaves as its dataset, as it is read again: its configs, their files, and its facts."""
+"""Reads the folder that a run leaves as its dataset: its configs, their files, and its facts."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict, Features
 
 DEFAULT = "default"
-"""Config of the one leaf of a pipeline that has no other; with several, each is called like its step."""
+"""Config of the only leaf of a pipeline; if there are several, each config has the name of its step."""
 
 
 @dataclass(frozen=True, slots=True)
 class DatasetFolder:
-    """What is in the folder; no row of it but the first of each leaf has been read."""
+    """The contents of the folder; of the rows, only the first of each leaf has been read."""
 
     path: Path
     facts: CardFacts
@@ -31,15 +31,15 @@ class DatasetFolder:
 
     @classmethod
     def read(cls, path: str | Path) -> Self:
-        """Raises UsageError for a folder that no run has made."""
+        """Raises UsageError for a folder that was not made by a run."""
         path = Path(path)
         try:
             marker: dict[str, Any] = json.loads((path / MARKER).read_text(encoding="utf-8"))
             rows: dict[str, int] = marker["rows"]
         except (OSError, ValueError, KeyError, TypeError):
             raise UsageError(
-                f"{path} is not the dataset of a run: it has no {MARKER} that can be read. The folder of a Distiset "
-                "that was saved is read with Distiset.load_from_disk"
+                f"{path} is not the dataset of a run: it has no readable {MARKER}. To read the folder of a saved "
+                "Distiset, use Distiset.load_from_disk"
             ) from None
         spec = path / PIPELINE
         facts = CardFacts.from_dump(
@@ -55,17 +55,17 @@ def _config(folder: Path, name: str, rows: int) -> PushConfig:
 
     files = sorted(folder.glob(f"{TRAIN}-*.parquet"))
     if not files:
-        raise UsageError(f"{folder} has no Parquet file: the dataset is not whole; run its pipeline again with --fresh")
+        raise UsageError(f"{folder} has no Parquet file: the dataset is incomplete; rerun its pipeline with --fresh")
     return PushConfig(
         CardConfig(name, pq.read_schema(files[0]), {TRAIN: rows}, first_row(files[0]), name), {TRAIN: files}
     )
 
 
 def load_splits(config: PushConfig, cache: Path | None, keep_in_memory: bool) -> DatasetDict:
-    """A config as `datasets` has it: its rows are mapped from a file, or held in memory.
+    """A config as a Dataset: its rows are mapped from a file or held in memory.
 
     Args:
-        cache: where that file is written, once; None for the cache of `datasets`.
+        cache: where that file is written once; None for the cache of `datasets`.
     """
     from datasets import Dataset, DatasetDict, Features, NamedSplit
 
@@ -84,7 +84,7 @@ def load_splits(config: PushConfig, cache: Path | None, keep_in_memory: bool) ->
 
 
 def empty_split(features: Features, split: str) -> Dataset:
-    """A Dataset with these columns and without rows."""
+    """A Dataset with these columns and no rows."""
     from datasets import Dataset, NamedSplit
 
     return Dataset(features.arrow_schema.empty_table(), split=NamedSplit(split))

@@ -1,8 +1,8 @@
-"""Where a dataset is put: the folder has the older one or the new one, whole, whoever writes to it and dies meanwhile.
+"""Where a dataset is put: the folder holds the old or the new one, whole, even if a writer dies in between.
 
-A dataset is made in a folder of another name beside its place (`.NAME.penstock-<random>.new`) and moved there; the one
-that it replaces is moved away first (`.old`). Who does that has a lock on the place, so that whatever else of these
-names is there was left by somebody who died, and is finished by whoever comes next.
+A dataset is built in a folder next to its place (`.NAME.penstock-<random>.new`) and then moved there; the dataset that
+it replaces is moved away first (`.old`). The writer holds a lock on the place. So any other folder with such a name was
+left by a process that died, and the next writer finishes its work.
 """
 
 from __future__ import annotations
@@ -30,14 +30,14 @@ MARKER: Final = ".penstock.json"
 
 @dataclass(frozen=True, slots=True)
 class DatasetPlace:
-    """A folder that is to have the dataset of a run.
+    """A folder that will hold the dataset of a run.
 
     Args:
-        target: the folder; it need not be there.
-        pipeline: whose dataset it is to have.
-        overwrite: also in the place of another pipeline's.
-        shared: other runs may write there too. Nobody else does to a place in a run directory, which has a lock.
-        patience: seconds that another run which writes there is waited for.
+        target: the folder; it need not exist.
+        pipeline: the pipeline whose dataset it will hold.
+        overwrite: also replace the dataset of another pipeline.
+        shared: other runs may write there too. A place in a run directory, which has a lock, is not shared.
+        patience: seconds to wait for another run that is writing there.
     """
 
     target: Path
@@ -47,7 +47,7 @@ class DatasetPlace:
     patience: float = 600.0
 
     def check(self) -> None:
-        """Raises UsageError unless a dataset can be put there: a new or empty folder, or an untouched one of ours."""
+        """Raises UsageError unless a dataset can be put there: a new or empty folder, or an untouched dataset."""
         target = self._target
         while True:
             found = FileIdentity.seen_at(target)
@@ -56,31 +56,32 @@ class DatasetPlace:
                 break
             except (UsageError, OSError) as error:
                 if FileIdentity.seen_at(target) != found:
-                    continue  # another run has replaced it under our eyes
+                    continue  # another run has just replaced it
                 if isinstance(error, OSError):
-                    raise UsageError(f"--output {target} cannot be read: {error}; give another folder") from None
+                    raise UsageError(f"--output {target} cannot be read: {error}; choose another folder") from None
                 raise
         home = next(folder for folder in target.parents if folder.exists())
         if not home.is_dir() or not os.access(home, os.W_OK | os.X_OK):
-            raise UsageError(f"--output {target} cannot be made: {home} is not a folder that this user may write to")
+            raise UsageError(f"--output {target} cannot be created: {home} is not a folder that this user may write to")
 
     def _check_present(self) -> None:
         target = self._target
         if target.exists() or target.is_symlink():
             if not target.is_dir():
-                raise UsageError(f"--output {target} is a file; give a folder that is new, or empty")
+                raise UsageError(f"--output {target} is a file; choose a new or empty folder")
             self._check_dataset(target)
         elif replaced := self._replaced():
             self._check_dataset(replaced)
 
     @contextmanager
     def fill(self, tell: Callable[[str], None] = lambda _: None) -> Iterator[Path]:
-        """A new, empty folder, which is the dataset once the block has ended; after an error all is as it was.
+        """A new, empty folder that becomes the dataset at the end of the block; an error leaves everything unchanged.
 
         Args:
-            tell: is told who else writes there, if that has to be waited for.
+            tell: is told who else is writing there, if this has to wait.
 
-        Raises UsageError (the place is not ours), RunError (somebody else is writing there), OSError (a full disk).
+        Raises UsageError (the place is not a dataset of Penstock), RunError (another run is writing there) or OSError
+        (a full disk).
         """
         self.check()
         self._target.parent.mkdir(parents=True, exist_ok=True)
@@ -104,24 +105,24 @@ class DatasetPlace:
         lock = self._target.with_name(f".{self._target.name}.penstock-lock")
 
         def say(holder: str) -> None:
-            tell(f"waiting for {holder}, which is writing to {self._target} as well")
+            tell(f"waiting for {holder}, which is also writing to {self._target}")
 
         with ExitStack() as stack:
             try:
                 alone = stack.enter_context(locked(lock, self.patience, say))
             except TimeoutError as error:
-                raise RunError(f"{error.strerror} is writing to {self._target} as well; try again later") from None
+                raise RunError(f"{error.strerror} is also writing to {self._target}; try again later") from None
             yield alone
 
     def _finish(self) -> None:
-        """Brings back what was moved away by somebody who died, and deletes what else such have left."""
+        """Restores what a dead process had moved away, and deletes everything else that such processes left."""
         if not self._target.exists() and (replaced := self._replaced()):
             replaced.rename(self._target)
         for left in self._leftovers():
             shutil.rmtree(left, ignore_errors=True)
 
     def _put(self, fresh: Path) -> None:
-        """A reader sees the older folder, for a moment none, then the new one; never a mixture."""
+        """A reader sees the old folder, briefly none, and then the new one, but never a mixture."""
         self.check()
         target, old = self._target, self._beside("old")
         try:
@@ -132,9 +133,7 @@ class DatasetPlace:
             with suppress(OSError):
                 old.rename(target)
             if isinstance(error, OSError):
-                raise RunError(
-                    f"the dataset could not be moved to {target}: {error}; run the same command again"
-                ) from error
+                raise RunError(f"the dataset could not be moved to {target}: {error}; rerun the command") from error
             raise
         finally:
             if old.exists() and target.exists():
@@ -147,8 +146,8 @@ class DatasetPlace:
         foreign = _foreign_entry(folder, marker)
         if foreign:
             raise UsageError(
-                f"--output {self._target} holds {foreign}, which no run of Penstock wrote, and is therefore not "
-                "replaced; give another folder, or move what is in it"
+                f"--output {self._target} holds {foreign}, which was not written by a run of Penstock, so the folder "
+                "is not replaced; choose another folder, or move its contents away"
             )
         if marker is None or self.overwrite:
             return
@@ -156,8 +155,8 @@ class DatasetPlace:
         owner = (marker.get("facts") or {}).get("name") or run.rpartition("-")[0]
         if owner != self.pipeline:
             raise UsageError(
-                f"--output {self._target} holds the dataset of another pipeline, '{owner}' (run '{run}'): give another "
-                "folder, or add --overwrite (overwrite=True in Python) to replace it"
+                f"--output {self._target} holds the dataset of another pipeline, '{owner}' (run '{run}'): choose "
+                "another folder, or add --overwrite (overwrite=True in Python) to replace it"
             )
 
     @property
@@ -168,7 +167,7 @@ class DatasetPlace:
         return self._target.with_name(f".{self._target.name}.penstock-{secrets.token_hex(6)}.{state}")
 
     def _replaced(self) -> Path | None:
-        """The dataset that was moved away last by somebody who died before there was another one."""
+        """The dataset that was last moved away by a process that died before it put a new one there."""
         old = [path for path in self._leftovers() if path.suffix == ".old"]
         return max(old, key=_moved, default=None)
 
@@ -180,7 +179,7 @@ class DatasetPlace:
 
 
 def _moved(folder: Path) -> int:
-    """When it got its name, in ns; 0 where it is gone."""
+    """When it got its name, in ns; 0 if it is gone."""
     with suppress(OSError):
         return folder.stat().st_ctime_ns
     return 0
@@ -196,7 +195,7 @@ def _read_marker(folder: Path) -> dict[str, Any] | None:
 
 
 def _foreign_entry(folder: Path, marker: dict[str, Any] | None) -> str | None:
-    """Something in `folder` that we did not put there, relative to it; a dataset of ours may hold a `.git` by now."""
+    """A path in `folder`, relative to it, that Penstock did not put there; a dataset may contain a `.git` by now."""
     entries = sorted(entry.name for entry in folder.iterdir())
     if marker is None:
         return entries[0] if entries else None

@@ -1,4 +1,4 @@
-"""Distiset: the dataset of a run as a Python program has it, one DatasetDict per leaf."""
+"""Distiset: the dataset of a run in a Python program, one DatasetDict per leaf."""
 
 from __future__ import annotations
 
@@ -26,11 +26,11 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
 ARROW = "arrow"
-"""Folder of a run directory: the rows once more, in the format that can be mapped into memory."""
+"""Folder in a run directory with a second copy of the rows, in a format that can be mapped into memory."""
 
 
 class Distiset(dict[str, "DatasetDict"]):
-    """The rows of each leaf step of a pipeline, as a config of its own; with one leaf, the config is `default`.
+    """The rows of each leaf step of a pipeline as a separate config; with a single leaf, the config is `default`.
 
     Example:
         >>> distiset = pipeline.run()
@@ -39,9 +39,9 @@ class Distiset(dict[str, "DatasetDict"]):
 
     Args:
         configs: config -> its splits.
-        facts: what the card says of the run that made it.
+        facts: what the card says about the run that made it.
         log: the text of the run's log, or the file that holds it.
-        artifacts: folder with what steps saved beside their rows, as `<step>/<name>/`.
+        artifacts: folder with what steps saved besides their rows, as `<step>/<name>/`.
     """
 
     def __init__(
@@ -55,22 +55,22 @@ class Distiset(dict[str, "DatasetDict"]):
         super().__init__(configs or {})
         self.facts = facts or CardFacts()
         self.failed: dict[str, int] = dict(self.facts.failed)
-        """Step -> its rows that failed, which are not here."""
+        """Step -> number of its failed rows, which are not included."""
         self._log = log
         self._artifacts = artifacts
         self._files: dict[tuple[str, str], tuple[Dataset, Sequence[Path]]] = {}
 
     @classmethod
     def from_folder(cls, path: str | Path, *, run_directory: Path | None = None, keep_in_memory: bool = False) -> Self:
-        """The dataset that a run has left. Its rows stay on disk, where they are mapped into memory.
+        """Opens the dataset of a run. Its rows stay on disk and are mapped into memory.
 
         Args:
-            path: the folder: `dataset` in a run directory, or where `--output` put it.
-            run_directory: where the log is; found by itself if `path` is in it.
-            keep_in_memory: read everything now, so that the folder may go.
+            path: its folder: `dataset` in a run directory, or where `--output` put it.
+            run_directory: where the log is; not needed if `path` is in it.
+            keep_in_memory: read everything now, so that the folder may be deleted.
 
         Raises:
-            UsageError: no run has made this folder.
+            UsageError: this folder was not made by a run.
         """
         folder = DatasetFolder.read(path)
         home = run_directory
@@ -90,11 +90,11 @@ class Distiset(dict[str, "DatasetDict"]):
                     }
         return distiset
 
-    # what the run has left beside its rows
+    # what the run has left besides its rows
 
     @property
     def pipeline(self) -> dict[str, Any] | None:
-        """The pipeline as plain data, which `Pipeline.from_dict` reads; None if no run made this."""
+        """The pipeline as plain data, readable by `Pipeline.from_dict`; None if this was not made by a run."""
         if not self.facts.spec:
             return None
         from ruamel.yaml import YAML
@@ -104,7 +104,7 @@ class Distiset(dict[str, "DatasetDict"]):
 
     @property
     def log(self) -> str | None:
-        """The log of the run; None if it has none, or if its run directory was removed."""
+        """The log of the run; None if there is none, or if its run directory was removed."""
         if not isinstance(self._log, Path):
             return self._log
         try:
@@ -114,7 +114,7 @@ class Distiset(dict[str, "DatasetDict"]):
 
     @property
     def artifacts(self) -> Path | None:
-        """The folder with what steps saved by `save_artifact`, as `<step>/<name>/`; None if there is nothing."""
+        """The folder with what steps saved with `save_artifact`, as `<step>/<name>/`; None if there is none."""
         return self._artifacts if self._artifacts is not None and self._artifacts.is_dir() else None
 
     @property
@@ -122,24 +122,24 @@ class Distiset(dict[str, "DatasetDict"]):
         """BibTeX entries of the steps and models that made it."""
         return list(self.facts.citations)
 
-    # what can be done with the rows
+    # working with the rows
 
     def train_test_split(self, train_size: float, shuffle: bool = True, seed: int | None = None) -> Self:
         """Splits the rows of each config into `train` and `test`; a config without rows gets two empty ones.
 
         Args:
             train_size: share of the rows that stay in `train`, between 0 and 1.
-            seed: of the shuffle; the same one gives the same split.
+            seed: seed of the shuffle; the same seed gives the same split.
 
         Returns:
             This Distiset.
 
         Raises:
-            UsageError: a config has other splits than `train` already, or too few rows; nothing was split.
+            UsageError: a config already has splits other than `train`, or too few rows; nothing was split.
         """
         if not 0 < train_size < 1:
             raise UsageError(
-                f"train_size={train_size} is not a share of the rows; give one between 0 and 1, such as 0.9"
+                f"train_size={train_size} is not a share of the rows; pass a number between 0 and 1, such as 0.9"
             )
         from datasets import DatasetDict
 
@@ -147,14 +147,15 @@ class Distiset(dict[str, "DatasetDict"]):
         for name, splits in self.items():
             if list(splits) != [TRAIN]:
                 raise UsageError(
-                    f"config '{name}' has the splits {', '.join(splits)}; only one that has just train is split"
+                    f"config '{name}' has the splits {', '.join(splits)}; only a config with just a train split can "
+                    "be split"
                 )
             rows = splits[TRAIN]
             if not len(rows):
                 split[name] = DatasetDict({TRAIN: rows, "test": empty_split(rows.features, "test")})
                 continue
             if not 0 < int(len(rows) * train_size) < len(rows):
-                raise UsageError(f"config '{name}' has {len(rows)} rows, too few to split them at {train_size}")
+                raise UsageError(f"config '{name}' has {len(rows)} rows, too few to split at {train_size}")
             split[name] = rows.train_test_split(train_size=train_size, shuffle=shuffle, seed=seed)
         self.update(split)
         return self
@@ -168,16 +169,16 @@ class Distiset(dict[str, "DatasetDict"]):
         max_shard_size: str | int | None = None,
         num_proc: int | None = None,
     ) -> None:
-        """Saves everything in a folder that `load_from_disk` reads; a Distiset that is there is replaced.
+        """Saves everything to a folder that `load_from_disk` reads; an existing Distiset there is replaced.
 
         Args:
-            path: a folder, or a URL of one that fsspec knows.
-            storage_options: of that file system.
-            max_shard_size: of each file, such as "1GB".
-            num_proc: processes that write.
+            path: a folder, or the URL of one that fsspec supports.
+            storage_options: options of that file system.
+            max_shard_size: largest size of a file, such as "1GB".
+            num_proc: number of writing processes.
 
         Raises:
-            UsageError: a config's name cannot be that of a folder, or its splits have other columns.
+            UsageError: the name of a config cannot be a folder name, or its splits have different columns.
         """
         content = distiset_disk.Content(self, self._facts_now, self.log, self.artifacts)
         options = distiset_disk.SaveOptions(save_card, storage_options or {}, max_shard_size, num_proc)
@@ -191,12 +192,13 @@ class Distiset(dict[str, "DatasetDict"]):
         storage_options: Mapping[str, Any] | None = None,
         download_dir: str | Path | None = None,
     ) -> Self:
-        """What `save_to_disk` has saved, that of distilabel too. Rows on this host are mapped into memory.
+        """Loads what `save_to_disk` saved, also that of distilabel. Rows on this host are mapped into memory.
 
         Args:
-            keep_in_memory: read the rows now; None for what `datasets` does with small datasets.
-            storage_options: of the file system of `path`.
-            download_dir: where artifacts from elsewhere go; if not given, a folder that goes with the Distiset.
+            keep_in_memory: read the rows now; None to follow `datasets`, which does so for small datasets.
+            storage_options: options of the file system of `path`.
+            download_dir: where to put artifacts from elsewhere; if not given, a folder that is deleted with the
+                Distiset.
 
         Raises:
             UsageError: there is no Distiset in `path`.
@@ -233,29 +235,29 @@ class Distiset(dict[str, "DatasetDict"]):
         commit_message: str = "Upload dataset",
         max_shard_size: int = SHARD_BYTES,
     ) -> str:
-        """Puts everything into a dataset of the Hugging Face Hub, by one commit, and returns its URL.
+        """Pushes everything to a dataset on the Hugging Face Hub in one commit, and returns its URL.
 
-        What the hub has already is not uploaded again, so that a push that failed may simply be repeated. Configs of
-        the same names are replaced; others that are there stay.
+        What the hub already has is not uploaded again, so a failed push can simply be repeated. Configs of the same
+        names are replaced; other existing ones are kept.
 
         Args:
-            repo_id: such as `me/quotes`; it is made if it is not there.
-            private: for a new one; one that is there and is public is refused.
-            token: that of HF_TOKEN, or of a login, if not given.
-            generate_card: False leaves the text of a card that is there as it is.
-            include_script: put the script that is running there as well.
-            script_path: that script, where it is not the one that Python was started with.
-            include_log: put the run's log there, which names hosts and folders.
-            revision: branch; made if it is not there.
+            repo_id: such as `me/quotes`; created if it does not exist.
+            private: for a new one; an existing public one is refused.
+            token: defaults to that of HF_TOKEN or of a login.
+            generate_card: False keeps the text of an existing card.
+            include_script: also push the running script.
+            script_path: that script, if it is not the one that Python was started with.
+            include_log: also push the run's log, which names hosts and folders.
+            revision: branch; created if it does not exist.
             create_pr: open a pull request instead.
-            max_shard_size: bytes of the rows in each Parquet file.
+            max_shard_size: size of the rows in each Parquet file.
 
         Raises:
-            HubError: the hub refuses it, or cannot be reached; the dataset there is as it was.
-            UsageError: an argument is wrong, or it should be private and is public.
+            HubError: the hub refuses it, or cannot be reached; the dataset there is unchanged.
+            UsageError: an argument is wrong, or the dataset should be private and is public.
         """
         if not self:
-            raise UsageError("this Distiset has no config, so that there is nothing to push")
+            raise UsageError("this Distiset has no config, so there is nothing to push")
         extras: dict[str, Path | bytes] = {}
         if include_log and (log := self.log):
             extras[LOG] = log.encode()
@@ -281,7 +283,7 @@ class Distiset(dict[str, "DatasetDict"]):
         card = describe_config(name, self[name], folder=name)
         for split, dataset in self[name].items():
             read, found = self._files.get((name, split), (None, ()))
-            # Datasets do not change, so that the very one that was read from files need not be written again.
+            # Datasets are immutable, so one that was read from files need not be written again.
             files[split] = (
                 found
                 if read is dataset and all(file.is_file() for file in found)
@@ -311,6 +313,6 @@ def _script(path: str | Path | None) -> Path:
     script = Path(path if path is not None else sys.argv[0])
     if script.suffix != ".py" or not script.is_file():
         raise UsageError(
-            f"include_script: '{script}' is not the file of a Python script; say with script_path which one made this"
+            f"include_script: '{script}' is not a Python script file; pass the script that made this as script_path"
         )
     return script

@@ -1,4 +1,4 @@
-"""A Distiset in a folder, on this host or wherever fsspec reaches, and back."""
+"""Saves a Distiset to a folder, on this host or anywhere fsspec reaches, and loads it again."""
 
 from __future__ import annotations
 
@@ -27,11 +27,11 @@ distiset = Distiset.load_from_disk("<the folder above this one>")"""
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """Everything that a Distiset is.
+    """Everything that a Distiset consists of.
 
     Args:
-        log: text of the run's log; None without one.
-        artifacts: folder with the artifacts; None without any.
+        log: text of the run's log; None if there is none.
+        artifacts: folder with the artifacts; None if there are none.
     """
 
     configs: Mapping[str, DatasetDict]
@@ -51,7 +51,7 @@ class SaveOptions:
 
 
 def save(content: Content, path: str, options: SaveOptions) -> None:
-    """Writes a Distiset; one that is there already is replaced."""
+    """Writes a Distiset, replacing an existing one."""
     filesystem, root = _open(path, options.storage_options)
     cards = [describe_config(name, splits) for name, splits in content.configs.items()]
     old = _read_index(filesystem, root)
@@ -80,7 +80,7 @@ def load(
     """Reads what `save` wrote, or distilabel's `Distiset.save_to_disk`.
 
     Args:
-        download_folder: where artifacts go that are not on a file system of this host.
+        download_folder: where to put artifacts that are not on a file system of this host.
 
     Raises:
         UsageError: there is no Distiset.
@@ -94,8 +94,8 @@ def load(
     )
     if not names:
         raise UsageError(
-            f"{path} holds no Distiset: none of its folders is a DatasetDict. The dataset that a run has left is read "
-            "with Distiset.from_folder, a dataset of the hub with datasets.load_dataset"
+            f"{path} holds no Distiset: none of its folders is a DatasetDict. To read the dataset of a run, use "
+            "Distiset.from_folder; for a dataset of the hub, use datasets.load_dataset"
         )
     configs = {
         name: DatasetDict.load_from_disk(
@@ -124,7 +124,7 @@ def _is_local(filesystem: Any) -> bool:
 
 
 def _save_splits(filesystem: Any, place: str, splits: DatasetDict, options: SaveOptions) -> None:
-    """As `DatasetDict.save_to_disk`, which writes no file for a split without rows, and then cannot load it."""
+    """Like `DatasetDict.save_to_disk`, which writes no file for a split without rows and then cannot load it."""
     filesystem.makedirs(place, exist_ok=True)
     for split, dataset in splits.items():
         dataset.save_to_disk(
@@ -144,7 +144,7 @@ def _read_index(filesystem: Any, root: str) -> dict[str, Any]:
 
 
 def _put_text(filesystem: Any, place: str, text: str | None) -> None:
-    """Writes a text, or takes an older one away."""
+    """Writes a text, or removes an older one."""
     if text:
         filesystem.pipe_file(place, text.encode())
     elif filesystem.exists(place):

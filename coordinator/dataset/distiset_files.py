@@ -1,4 +1,4 @@
-"""From the splits of a Distiset to what its card says of them, and to Parquet files."""
+"""From the splits of a Distiset to what its card says about them, and to Parquet files."""
 
 from __future__ import annotations
 
@@ -16,35 +16,35 @@ if TYPE_CHECKING:
     from datasets import Dataset, DatasetDict
 
 SETTINGS: Final = "distiset_configs"
-"""Folder of a saved Distiset with its card, its spec and its log: named as distilabel does."""
+"""Folder in a saved Distiset with its card, spec and log; has the same name as in distilabel."""
 SHARD_BYTES: Final = 500_000_000
 _BATCH_ROWS: Final = 1_000
 _NAME: Final = re.compile(r"[a-zA-Z0-9_][a-zA-Z0-9_.-]*")
 
 
 def describe_config(name: str, splits: DatasetDict, folder: str | None = None) -> CardConfig:
-    """What the card says of a config.
+    """What the card says about a config.
 
     Raises:
-        UsageError: its name cannot be that of a folder, it is not a DatasetDict, or its splits have other columns.
+        UsageError: its name cannot be a folder name, it is not a DatasetDict, or its splits have different columns.
     """
     from datasets import Dataset, DatasetDict
 
     if not _NAME.fullmatch(name) or name in (ARTIFACTS, SETTINGS):
-        raise UsageError(f"config '{name}' cannot be the name of a folder of a Distiset: give it another key")
+        raise UsageError(f"config '{name}' cannot be the name of a folder of a Distiset: rename the config")
     if not isinstance(splits, DatasetDict) or not all(isinstance(dataset, Dataset) for dataset in splits.values()):
         raise UsageError(
             f"config '{name}' is a {type(splits).__name__}, not a DatasetDict of Datasets: "
             "write datasets.DatasetDict({'train': rows})"
         )
     if not splits:
-        raise UsageError(f"config '{name}' has no split: take it out, or give it one")
+        raise UsageError(f"config '{name}' has no split: remove it, or add a split")
     first = next(iter(splits.values()))
     for split, dataset in splits.items():
         if dataset.features != first.features:
             raise UsageError(
                 f"config '{name}': split '{split}' has the columns {dataset.column_names}, and the others have "
-                f"{first.column_names}, or other types of them: all splits of a config have the same"
+                f"{first.column_names} or other types: all splits of a config must have the same columns"
             )
     rows = {split: len(dataset) for split, dataset in splits.items()}
     sample = next((_first_row(dataset) for dataset in splits.values() if len(dataset)), None)
@@ -52,7 +52,7 @@ def describe_config(name: str, splits: DatasetDict, folder: str | None = None) -
 
 
 def write_parquet_files(dataset: Dataset, split: str, folder: Path, shard_bytes: int = SHARD_BYTES) -> list[Path]:
-    """Writes `<split>-*.parquet` into a folder, the bytes of images and sounds that are files included."""
+    """Writes `<split>-*.parquet` into a folder, including the bytes of images and sounds that are files."""
     dataset = _with_bytes(dataset)
     whole = max(len(dataset.data), 1)
     count = max(1, math.ceil(dataset.data.nbytes * len(dataset) / whole / shard_bytes))
@@ -68,7 +68,7 @@ def write_parquet_files(dataset: Dataset, split: str, folder: Path, shard_bytes:
 
 
 def _first_row(dataset: Dataset) -> Mapping[str, Any]:
-    """As it is stored: an image is its bytes here."""
+    """The row as it is stored: an image is its bytes."""
     row: Mapping[str, Any] = dataset.with_format("arrow")[:1].to_pylist()[0]
     return row
 

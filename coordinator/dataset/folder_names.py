@@ -1,4 +1,4 @@
-"""How `datasets` reads the name of a folder: in some it sees something else than that folder."""
+"""How `datasets` reads folder names: it takes some of them for something other than a folder."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ _STARTS: Final = {"~": "a home folder", "file:": "the start of a URL"}
 
 
 def misread(folder: Path) -> str | None:
-    """What `datasets.load_dataset` sees in the path of a folder, such as `'*' is a pattern`; None if just the folder.
+    """What `datasets.load_dataset` sees in the path of a folder, such as `'*' is a pattern`; None if just a folder.
 
-    It looks at the absolute path, and at the start of the one that it is given.
+    It looks at the absolute path, and at the start of the path that it is given.
     """
     given, path = str(folder), os.path.abspath(folder)
     for start, meaning in _STARTS.items():
@@ -37,24 +37,24 @@ def check_name(folder: Path) -> None:
     if problem := misread(folder):
         raise UsageError(
             f"--output {folder}: the dataset could not be loaded from there, since for `datasets.load_dataset` "
-            f"{problem} in {os.path.abspath(folder)}; give a folder with another name"
+            f"{problem} in {os.path.abspath(folder)}; choose a folder with another name"
         )
 
 
 def how_to_load(folder: Path) -> str:
-    """Python code that loads the dataset in a folder, or why none does."""
+    """Python code that loads the dataset in a folder, or why that is impossible."""
     if problem := misread(folder):
         return f"once it is moved to a folder with another name: for `datasets.load_dataset` {problem} in this one"
-    # A name alone may be one of its own, such as `json`.
+    # A bare name may be one of its own names, such as `json`.
     alone = not folder.is_absolute() and len(folder.parts) == 1
     return f"datasets.load_dataset({quoted(f'./{folder}' if alone else str(folder))})"
 
 
 def file_pattern(file: Path) -> str:
-    """The pattern by which `Dataset.from_parquet` finds this file and no other. Raises UsageError if there is none."""
+    """The pattern that makes `Dataset.from_parquet` find only this file. Raises UsageError if there is none."""
     if problem := _misread(os.path.abspath(file), _OTHERS):
         raise UsageError(
-            f"`datasets` cannot read {file}, since for it {problem}: move the dataset to a folder with another name"
+            f"`datasets` cannot read {file}, where {problem}: move the dataset to a folder with another name"
         )
     return glob.escape(str(file))
 

@@ -1,16 +1,16 @@
 """The schema of a leaf: the column types that all its rows so far agree on, growing in row order.
 
-null joins every type; int joins float, or decimal; the fields of structs and the elements of lists are joined one by
-one. All else is a misfit: bool is not an int, bytes are not text, a naive datetime is not one with a time zone. A row
-with a value that does not fit is left out, and the schema stays as if the row had never come. Where a pipeline says so
-(`on_type_conflict: string`), the column becomes text in place of that (`value_text.py`), if all its values have one:
-bytes have none.
+null joins every type; int joins float or decimal; the fields of structs and the elements of lists are joined one by
+one. Everything else is a misfit: bool is not an int, bytes are not text, a naive datetime is not one with a time zone.
+A row with a value that does not fit is left out, and the schema stays as if the row had never existed. If the pipeline
+says so (`on_type_conflict: string`), the column becomes text instead (`value_text.py`), provided that all its values
+have a text form: bytes have none.
 
 What a value becomes in Parquet: a missing column or field is null; an int in a float column is the equal float (an int
-beyond 2**53, which might have none, is a misfit there, and so is a float in a column that holds such an int); a
-datetime with a time zone is the same instant in UTC; where some datetimes or durations have nanoseconds, all get them;
-a decimal gets as many digits as its column needs. Parquet has no struct without fields: `{}` becomes a struct of
-nulls once any row has a field there; if none ever has (`keyless`), the column is null, and the run says so.
+beyond 2**53 may have none and is a misfit there, and so is a float in a column that holds such an int); a datetime with
+a time zone is the same instant in UTC; if some datetimes or durations have nanoseconds, all get them; a decimal gets as
+many digits as its column needs. Parquet has no struct without fields: `{}` becomes a struct of nulls once any row has a
+field there; if no row ever has one (`keyless`), the column is null, and the run says so.
 """
 
 from __future__ import annotations
@@ -30,17 +30,17 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 MAX_DEPTH: Final = DEEPEST + 1
-"""Levels of lists and dicts in a row, the row itself among them."""
+"""Levels of lists and dicts in a row, including the row itself."""
 MOST_FIELDS: Final = 1_000
-"""Columns of a leaf, and fields of a dict in it: each is a column in Parquet, where every row has a place for it."""
+"""Columns of a leaf, and fields of a dict in it: each is a Parquet column, in which every row takes space."""
 MOST_DIGITS: Final = 76
-"""Digits of a decimal in Arrow."""
+"""Most digits of a decimal in Arrow."""
 INT_DIGITS: Final = 19
-"""Digits that an int may have."""
+"""Most digits of an int."""
 LONGEST_DAYS: Final = 106_751_990
-"""Of a duration in Arrow, which counts microseconds in 64 bits."""
+"""Limit of a duration in Arrow, which counts microseconds in 64 bits."""
 EXACT_FLOAT: Final = 2**53
-"""Every int up to here, of either sign, has an equal float."""
+"""Every int up to this magnitude has an equal float."""
 
 
 _SCALARS: Final[dict[type, Kind]] = {
@@ -68,7 +68,7 @@ _WIDER: Final = {
 
 @dataclass(frozen=True, slots=True)
 class Misfit:
-    """A row that cannot join: `column` is the value's path, such as `meta.scores[3]`; `index` counts from 0."""
+    """A row that does not fit: `column` is the path of the value, such as `meta.scores[3]`; `index` counts from 0."""
 
     index: int
     column: str
@@ -77,13 +77,13 @@ class Misfit:
 
     @property
     def reason(self) -> str:
-        """For people."""
+        """The reason as text."""
         where = f"column '{self.column}'" if self.column else "the row"
         return f"{where} holds {self.found} where {self.expected} is expected"
 
 
 class _Conflict(Exception):
-    """Some value does not fit. The path is complete only where values were joined one at a time."""
+    """A value does not fit. The path is complete only if values were joined one at a time."""
 
     def __init__(self, found: str, expected: str) -> None:
         self.found = found
@@ -100,9 +100,9 @@ class _How:
     """How values are joined.
 
     Args:
-        one: there is one value, and conflicts are to name the path.
+        one: there is one value, and conflicts must name its path.
         texts: values of several types become text.
-        alone: they are of one row, and not in a list.
+        alone: the values belong to one row and are not in a list.
     """
 
     one: bool = False
@@ -112,23 +112,23 @@ class _How:
 
 @dataclass(frozen=True, slots=True)
 class LeafSchema:
-    """Columns and their types, in the order of their first appearance."""
+    """Columns and their types, in order of first appearance."""
 
     columns: tuple[tuple[str, ColumnType], ...] = ()
 
     @classmethod
     def of_names(cls, names: Sequence[str]) -> LeafSchema:
-        """Columns of which nothing but the name is known."""
+        """Columns of which only the name is known."""
         return cls(tuple((name, NULL) for name in names))
 
     def grow(self, rows: Sequence[Row], *, texts: bool = False) -> tuple[LeafSchema, list[Misfit]]:
-        """The schema after `rows`, and the rows that do not fit, in order. The same however rows are cut.
+        """The schema after `rows`, and the rows that do not fit, in order; independent of how rows are cut.
 
         Args:
-            texts: a column of values of several types becomes text.
+            texts: a column with values of several types becomes text.
 
-        Whole stretches are joined column by column, which is fast; a stretch that does not fit is halved until the
-        rows that do not fit are alone.
+        Whole runs of rows are joined column by column, which is fast; a run that does not fit is halved until the
+        misfits are isolated.
         """
         root = ColumnType(Kind.STRUCT, fields=self.columns)
         misfits: list[Misfit] = []
@@ -147,11 +147,11 @@ class LeafSchema:
 
     @property
     def keyless(self) -> tuple[str, ...]:
-        """Paths of dicts that have a key in no row, such as `meta` or `turns[].options`: null in the dataset."""
+        """Paths of dicts without a key in any row, such as `meta` or `turns[].options`: null in the dataset."""
         return tuple(path for name, child in self.columns for path in child.keyless(name))
 
     def to_bytes(self) -> bytes:
-        """Arrow's serialized schema, with what Arrow has no type for as metadata."""
+        """Arrow's serialized schema; types that Arrow lacks are kept as metadata."""
         import pyarrow as pa
 
         schema = pa.schema([arrow_field(name, child, exact=True) for name, child in self.columns])
@@ -165,17 +165,17 @@ class LeafSchema:
         return cls(tuple((field.name, from_field(field)) for field in pa.ipc.read_schema(pa.py_buffer(data))))
 
     def arrow(self, *, final: bool = False) -> pa.Schema:
-        """The schema of a part, or of the dataset's files.
+        """The schema of a part, or of the files of the dataset.
 
-        A struct that has no field so far is a struct with a placeholder in a part, so that `{}` and None stay apart
-        until the fields are known; in the dataset's files it is null.
+        A struct without fields so far has a placeholder field in a part, so that `{}` and None stay apart until the
+        fields are known; in the files of the dataset it is null.
         """
         import pyarrow as pa
 
         return pa.schema([arrow_field(name, child, final=final) for name, child in self.columns])
 
     def table(self, rows: Sequence[Row]) -> pa.Table:
-        """Rows that `grow` accepted, as a part holds them."""
+        """Rows accepted by `grow`, in the form that a part holds."""
         import pyarrow as pa
 
         schema = self.arrow()
@@ -188,7 +188,7 @@ class LeafSchema:
         return pa.Table.from_arrays(columns, schema=schema)
 
     def final_table(self, table: pa.Table, source: LeafSchema) -> pa.Table:
-        """The rows of a part of schema `source`, as the dataset holds them now that the leaf's schema is this one."""
+        """The rows of a part of schema `source`, converted to this schema, in the form that the dataset holds."""
         import pyarrow as pa
 
         known = dict(source.columns)
@@ -204,7 +204,7 @@ class LeafSchema:
 
 
 def _misfit(root: ColumnType, rows: Sequence[Row], index: int, texts: bool, conflict: _Conflict) -> Misfit:
-    """Finds the path of what a row that does not fit holds."""
+    """Finds the path of the value that does not fit in a row."""
     try:
         _join_rows(root, rows[index : index + 1], _How(one=True, texts=texts, alone=True))
     except _Conflict as found:
@@ -216,13 +216,13 @@ def _join_rows(root: ColumnType, rows: Sequence[Row], how: _How) -> ColumnType:
     if not {dict}.issuperset(map(type, rows)):
         raise _Conflict("no row", "a dict")
     if not root.fields and rows and not rows[0]:
-        # Without any column Parquet would forget the row; with one it would be a row of nulls.
+        # Without any column, Parquet would lose the row; with one, it would be a row of nulls.
         raise _Conflict("no columns at all", "at least one")
     return _join(root, rows, MAX_DEPTH, how)
 
 
 def _join(known: ColumnType, values: Sequence[Any], depth: int, how: _How) -> ColumnType:
-    """The type that holds `known` and all values."""
+    """The type that can hold `known` and all values."""
     types = set(map(type, values))
     if type(None) in types:
         types.discard(type(None))
@@ -248,7 +248,7 @@ def _join(known: ColumnType, values: Sequence[Any], depth: int, how: _How) -> Co
 
 
 def _scalars(found: type, values: Sequence[Any]) -> list[ColumnType]:
-    """The types of values that are all of the Python type `found`."""
+    """The type of values that all have the Python type `found`."""
     if found is Decimal:
         return [_join_decimals(values)]
     if issubclass(found, datetime):
@@ -259,7 +259,7 @@ def _scalars(found: type, values: Sequence[Any]) -> list[ColumnType]:
 
 
 def _united(known: ColumnType, new: ColumnType, how: _How) -> ColumnType:
-    """The type of both, `new` being that of a scalar."""
+    """The type that joins both; `new` is the type of a scalar."""
     kinds = {known.kind, new.kind}
     if Kind.DECIMAL in kinds and kinds <= {Kind.DECIMAL, Kind.INT, Kind.WIDE_INT}:
         return _decimal(*(max(of(known), of(new)) for of in (_whole_digits, _scale)))
@@ -273,9 +273,9 @@ def _united(known: ColumnType, new: ColumnType, how: _How) -> ColumnType:
 
 
 def _mixed(known: ColumnType, new: ColumnType, how: _How) -> ColumnType:
-    """Text, which the values of both types become."""
+    """The text type, which the values of both types become."""
     nested = {known.kind, new.kind} & {Kind.LIST, Kind.STRUCT}
-    # Of lists and dicts, only row by row can it be told what has become text in them already. A list has no such order.
+    # Inside lists and dicts, what has become text already is known only row by row; a list has no such order.
     if (nested and not how.alone) or not known.has_text or not _is_free_of_bytes(new):
         raise _Conflict(new.kind, known.kind)
     return ColumnType(Kind.MIXED)
@@ -320,7 +320,7 @@ def _join_structs(known: ColumnType, dicts: Sequence[dict[str, Any]], depth: int
 
 
 def _scalar(found: type, values: Sequence[Any]) -> Kind:
-    """The kind of values that are all of the type `found`. Raises _Conflict for one that Parquet cannot hold."""
+    """The kind of values that all have the type `found`. Raises _Conflict for a value that Parquet cannot hold."""
     if found is str:
         _check_text(values)
         return Kind.TEXT
@@ -388,7 +388,7 @@ def _check_text(values: Sequence[str]) -> None:
         import pyarrow as pa
 
         try:
-            # Python keeps the UTF-8 that Arrow asks for, so that the table gets it for nothing; encode() would not.
+            # Python caches the UTF-8 that Arrow asks for, so the table gets it for free; encode() would not cache it.
             pa.array([value for value in values if not value.isascii()], type=pa.string())
         except UnicodeEncodeError:
             raise _Conflict("str (with a lone surrogate)", "one that UTF-8 can write") from None

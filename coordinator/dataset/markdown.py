@@ -1,4 +1,4 @@
-"""Text from elsewhere (a description, a column's name, a first row) as it stands in a card: shown, never obeyed."""
+"""Foreign text (a description, a column's name, a first row) as it appears in a card: shown, never interpreted."""
 
 from __future__ import annotations
 
@@ -9,23 +9,23 @@ from common.words.printable import printable
 _MARKS = re.compile(r"[\\`*_\[\]<>&#|~$!]")
 _ESCAPED = r"\\\g<0>"
 _FIRST = re.compile(r"^([-+=:]|\d+(?=[.)]))")
-"""What begins a list, a heading or a rule where it is the first of a line."""
+"""What begins a list, a heading or a rule at the start of a line."""
 _BACKTICKS = re.compile(r"`+")
 
 
 def paragraphs(text: str) -> str:
-    """Plain text: its lines stay lines of a paragraph, an empty one parts two."""
+    """Plain text: lines stay lines of a paragraph, and an empty line separates two paragraphs."""
     lines = (line.strip() for line in printable(text).strip().split("\n"))
     return "\n".join(_FIRST.sub(_escaped_first, _MARKS.sub(_ESCAPED, line)) for line in lines)
 
 
 def inline(text: str) -> str:
-    """Plain text in one line, as in a heading or a cell; not the first of a line."""
+    """Plain text on one line, as in a heading or a cell; not at the start of a line."""
     return _MARKS.sub(_ESCAPED, " ".join(printable(text).split()))
 
 
 def code(text: str) -> str:
-    """A code span in one line, in a cell too."""
+    """A code span on one line, also inside a cell."""
     shown = " ".join(printable(text).split()) or " "
     fence = "`" * (1 + max(map(len, _BACKTICKS.findall(shown)), default=0))
     space = " " if shown.startswith("`") or shown.endswith("`") else ""
@@ -34,7 +34,7 @@ def code(text: str) -> str:
 
 
 def fenced(text: str, language: str) -> str:
-    """A block of code."""
+    """A code block."""
     shown = printable(text).rstrip()
     fence = "```"
     while fence in shown:

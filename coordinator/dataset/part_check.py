@@ -1,4 +1,4 @@
-"""After a takeover: only journaled parts belong to the run, and all of them must be there."""
+"""Checks parts after a takeover: only journaled parts belong to the run, and all of them must be there."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from coordinator.dataset.parts import Part, file_digest
 
 
 def check_parts(folder: Path, journaled: Iterable[Part]) -> None:
-    """Deletes the parts that no journal entry names: a coordinator died between writing and journaling them.
+    """Deletes the parts without a journal entry: a coordinator died between writing and journaling them.
 
-    Only call this while holding the run's epoch: an older coordinator's parts can then no longer be journaled. Raises
-    RunError, before anything is deleted, naming the first journaled part that is missing or has another size.
+    Call this only while holding the run's epoch: parts of an older coordinator can then no longer be journaled. Raises
+    RunError, before anything is deleted, and names the first journaled part that is missing or has another size.
     """
     names = check_parts_are_there(folder, journaled)
     if folder.is_dir():
@@ -24,7 +24,7 @@ def check_parts(folder: Path, journaled: Iterable[Part]) -> None:
 
 
 def check_parts_are_there(folder: Path, journaled: Iterable[Part]) -> set[str]:
-    """Returns the names of the parts. Raises RunError, naming the first one that is missing or has another size."""
+    """Returns the names of the parts. Raises RunError and names the first one that is missing or has another size."""
     names = set()
     for part in journaled:
         names.add(part.name)

@@ -1,4 +1,4 @@
-"""What a stopped or failed run has so far: `partial/` in its run directory, which never looks like a dataset."""
+"""The partial results of a stopped or failed run: `partial/` in its run directory, never mistakable for a dataset."""
 
 from __future__ import annotations
 
@@ -22,13 +22,13 @@ INCOMPLETE: Final = "INCOMPLETE.json"
 def write_partial(
     run_directory: Path, folder: Path, parts: Mapping[str, Sequence[Part]], why: str, command: str
 ) -> Path:
-    """Makes `partial/` anew and returns it: `<leaf>/part-00000.parquet`, ... in row order, and INCOMPLETE.json.
+    """Rebuilds `partial/` and returns it: `<leaf>/part-00000.parquet`, ... in row order, and INCOMPLETE.json.
 
     Args:
         folder: where the parts are; `partial/` shares their bytes.
-        parts: leaf -> its journaled parts so far. Each has the schema that the leaf had then.
+        parts: leaf -> its journaled parts so far. Each has the schema that the leaf had at the time.
         why: what ended the run.
-        command: goes on with it.
+        command: resumes the run.
     """
     remove_partial(run_directory)
     target = run_directory / PARTIAL
@@ -47,7 +47,7 @@ def write_partial(
 
 
 def remove_partial(run_directory: Path) -> None:
-    """Once the run is complete, or before it is written anew."""
+    """Removes it, once the run is complete or before it is rewritten."""
     with suppress(OSError):
         discard(run_directory / PARTIAL)
-    shutil.rmtree(run_directory / NEW, ignore_errors=True)  # of somebody who died while it was written
+    shutil.rmtree(run_directory / NEW, ignore_errors=True)  # left by a process that died while writing it

@@ -1,4 +1,4 @@
-"""Leaf rows become Parquet parts: files of the run directory that are whole, or not there at all."""
+"""Turns leaf rows into Parquet parts: files in the run directory that are whole or absent."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ if TYPE_CHECKING:
 
 COMPRESSION: Final = "zstd"
 LARGE_ROW: Final = 1 << 20
-"""Bytes of the average row from which on Parquet is to keep no statistics: they are copies of the greatest values."""
+"""Average row size in bytes from which Parquet keeps no statistics, which would be copies of the largest values."""
 LARGE_TABLE: Final = 16 << 20
-"""Bytes of a table after which the memory that Arrow keeps for the next one is given back."""
+"""Size of a table, in bytes, after which the memory that Arrow keeps for the next one is released."""
 
 
 @dataclass(frozen=True, slots=True)
 class FailedRow:
-    """A row that the leaf's schema could not take, so that no part holds it.
+    """A row that does not fit the leaf's schema, so no part holds it.
 
     Args:
         seq: its batch.
-        index: its place in that batch's rows as they were added, from 0.
+        index: its position among the rows of that batch as they were added, from 0.
         column: path of the value, such as `meta.scores[3]`; empty for the row itself.
-        reason: for people; names column, type found and type expected.
+        reason: for people; names the column, the type found and the type expected.
         row: the row.
     """
 
@@ -46,12 +46,12 @@ class FailedRow:
 
 @dataclass(frozen=True, slots=True)
 class Part:
-    """A part on disk, as the journal records it (all but `failed`, which become dead letters).
+    """A part on disk, as the journal records it (except `failed`, which become dead letters).
 
     Args:
         leaf: the step whose rows these are.
         name: file name in the parts folder.
-        first_seq: first batch in it; `last_seq`: last one. Both count though all their rows may have failed.
+        first_seq: first batch in it; `last_seq` is the last. Both count even if all their rows failed.
         rows: rows in the file.
         size: bytes of the file.
         digest: BLAKE2b (128 bits, hex) of the file.
@@ -71,7 +71,7 @@ class Part:
 
     @classmethod
     def journaled(cls, entry: PartWritten) -> Part:
-        """As an entry of the journal has it."""
+        """The part as the journal records it."""
         first, last = entry.first_seq, entry.last_seq
         return cls(entry.step, entry.name, first, last, entry.rows, entry.size, entry.digest, entry.schema)
 
@@ -80,12 +80,12 @@ class LeafWriter:
     """Buffers the batches of one leaf and writes them as parts.
 
     Args:
-        folder: the parts folder; made when it is missing.
+        folder: the parts folder; created if it is missing.
         leaf: name of the leaf step.
-        epoch_token: the coordinator's epoch, part of every file name, so that two coordinators never share a file.
-        schema: the schema recorded with the leaf's last part; None before the first.
+        epoch_token: the coordinator's epoch, part of every file name, so two coordinators never share a file.
+        schema: the schema recorded with the leaf's last part; None before the first part.
         settings: `part_rows`, `part_bytes` and `flush_interval` say when a part is due.
-        texts: a column of values of several types becomes text; else the rows that do not fit fail.
+        texts: a column with values of several types becomes text; otherwise the rows that do not fit fail.
     """
 
     def __init__(
@@ -111,13 +111,13 @@ class LeafWriter:
 
     @property
     def batches(self) -> int:
-        """Batches in the buffer, those without rows among them."""
+        """Batches in the buffer, including those without rows."""
         return len(self._batches)
 
     def add(self, seq: int, rows: Sequence[Row], nbytes: int, now: float) -> None:
-        """Buffers a batch: its rows without holes, their approximate size, the caller's clock in seconds.
+        """Buffers a batch: its rows without holes, their approximate size, and the caller's clock in seconds.
 
-        Raises ValueError if `seq` is not behind the batch added before; batches without rows may be left out.
+        Raises ValueError if `seq` is not greater than that of the previous batch; batches without rows may be left out.
         """
         if self._batches and seq <= self._batches[-1][0]:
             raise ValueError(f"leaf '{self._leaf}': batch {seq} added after batch {self._batches[-1][0]}")
@@ -136,10 +136,10 @@ class LeafWriter:
         )
 
     def flush(self) -> Part:
-        """Writes what is buffered and returns once it is on disk, under its final name.
+        """Writes the buffer and returns once it is on disk under its final name.
 
-        Raises OSError (a full disk) with the buffer as it was, so that the call may be repeated, and ValueError if
-        nothing is buffered.
+        Raises OSError (a full disk) and keeps the buffer, so the call may be repeated; raises ValueError if nothing is
+        buffered.
         """
         if not self._batches:
             raise ValueError(f"leaf '{self._leaf}': there is no batch to write")
@@ -163,7 +163,7 @@ class LeafWriter:
 
 
 def write_parquet(table: pa.Table, path: Path) -> tuple[int, str]:
-    """Writes a whole file or none, on disk when this returns. Returns its size in bytes and its digest."""
+    """Writes a whole file or none; it is on disk when this returns. Returns its size in bytes and its digest."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -182,5 +182,5 @@ def write_parquet(table: pa.Table, path: Path) -> tuple[int, str]:
 
 
 def file_digest(file: BufferedRandom | BufferedReader) -> str:
-    """BLAKE2b of the file from its position on, in hex, read piece by piece."""
+    """BLAKE2b of the file from its current position, in hex, read in chunks."""
     return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()

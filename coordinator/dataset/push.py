@@ -1,4 +1,4 @@
-"""A dataset on its way to the hub: all of its files in one commit, so that the hub has it whole or not at all."""
+"""Pushes a dataset to the hub: all of its files in one commit, so the hub has it as a whole or not at all."""
 
 from __future__ import annotations
 
@@ -36,8 +36,8 @@ class PushConfig:
     """A config and its files.
 
     Args:
-        card: its `folder` is where its files go on the hub.
-        files: split -> its Parquet files, in the order of the rows.
+        card: its `folder` is where the files go on the hub.
+        files: split -> its Parquet files, in row order.
     """
 
     card: CardConfig
@@ -46,15 +46,15 @@ class PushConfig:
 
 @dataclass(frozen=True, slots=True)
 class PushRequest:
-    """Where a dataset goes on the hub, and what goes with it.
+    """Where a dataset goes on the hub, and what is pushed with it.
 
     Args:
-        repo_id: such as `me/quotes`; without an owner it is that of the token.
-        private: for a repository that is made now; one that is there and is public is refused.
-        token: None for that of HF_TOKEN, or of a login.
-        generate_card: False leaves the text of the card as it is on the hub, if there is one.
-        extras: other files, by their place in the repository.
-        revision: branch; made if it is not there.
+        repo_id: such as `me/quotes`; without an owner, the owner of the token.
+        private: for a new repository; an existing public one is refused.
+        token: None for that of HF_TOKEN or of a login.
+        generate_card: False keeps the text of the card on the hub, if there is one.
+        extras: other files, by their path in the repository.
+        revision: branch; created if it does not exist.
         create_pr: open a pull request instead of writing to the branch.
     """
 
@@ -69,30 +69,28 @@ class PushRequest:
 
 
 def check_push(repo_id: str) -> None:
-    """What can be said before a run about the push after it. Raises UsageError."""
+    """Checks before a run whether the push after it can work. Raises UsageError."""
     try:
         check_repo_id(repo_id)
     except ValueError as error:
         raise UsageError(str(error)) from None
     if not has_token():
-        raise UsageError(
-            f"to push to '{repo_id}', the hub wants a token with the right to write: export it as HF_TOKEN"
-        )
+        raise UsageError(f"to push to '{repo_id}', the hub requires a token with write access: export it as HF_TOKEN")
 
 
 def push(request: PushRequest, facts: CardFacts, configs: Sequence[PushConfig], folder: Path | None = None) -> str:
-    """Puts a dataset on the hub and returns its URL, or that of the pull request.
+    """Pushes a dataset to the hub and returns its URL, or that of the pull request.
 
-    Configs of the same names are replaced, others that are there stay, and so does what somebody wrote at the top of
-    the card. What the hub has already is not uploaded again.
+    Configs of the same names are replaced; other existing configs are kept, and so is anything added to the metadata at
+    the top of the card. What the hub already has is not uploaded again.
 
     Args:
-        folder: with the artifacts, if there are any, in `artifacts/`.
+        folder: holds the artifacts, if there are any, in `artifacts/`.
 
     Raises:
-        HubError: it was refused, or the hub cannot be reached; nothing has changed there, but for a new repository
-            that may be empty.
-        UsageError: it is to be private, and the repository is public.
+        HubError: it was refused, or the hub cannot be reached; nothing has changed there, except that a new, empty
+            repository may exist.
+        UsageError: it should be private, and the repository is public.
     """
     from huggingface_hub import CommitOperationAdd, CommitOperationCopy, CommitOperationDelete, HfApi
 
@@ -128,7 +126,7 @@ def push(request: PushRequest, facts: CardFacts, configs: Sequence[PushConfig], 
 
 
 def _despite_others(commit: Callable[[], str]) -> str:
-    """Begins anew where somebody else has committed meanwhile: the card may be another one now."""
+    """Starts over if someone else has committed meanwhile: the card may have changed."""
     for attempt in range(_ATTEMPTS):
         try:
             return commit()
@@ -142,7 +140,7 @@ def _despite_others(commit: Callable[[], str]) -> str:
 def _files(
     request: PushRequest, facts: CardFacts, configs: Sequence[PushConfig], folder: Path | None
 ) -> dict[str, Path | bytes]:
-    """Everything but the card: place in the repository -> where it is here."""
+    """Everything but the card: path in the repository -> local file."""
     files: dict[str, Path | bytes] = {}
     for config in configs:
         for split, paths in config.files.items():
@@ -158,7 +156,7 @@ def _files(
 
 
 def _is_ours(place: str, configs: Sequence[PushConfig]) -> bool:
-    """Would this dataset have written it? Then it is of an earlier one, and another number of files, say."""
+    """Whether this dataset could have written it: then it is from an earlier version, with more files for example."""
     folder, _, name = place.partition("/")
     if folder == ARTIFACTS:
         return True
@@ -195,7 +193,7 @@ def _card(
 
 
 def _update_front_matter(data: CardData, configs: Sequence[PushConfig]) -> None:
-    """Says what is new of our configs, and leaves the rest, such as a license, as it is."""
+    """Updates the entries of the pushed configs and keeps the rest, such as a license."""
     from datasets.info import DatasetInfosDict
 
     ours = front_matter([config.card for config in configs])
@@ -210,7 +208,7 @@ def _update_front_matter(data: CardData, configs: Sequence[PushConfig]) -> None:
 
 
 def _dataset_info(config: PushConfig) -> Any:
-    """Columns and sizes, as `datasets` writes them down beside the files that it pushes."""
+    """Columns and sizes, in the form that `datasets` records with the files that it pushes."""
     import pyarrow.parquet as pq
     from datasets import DatasetInfo, Features
     from datasets.splits import SplitDict, SplitInfo

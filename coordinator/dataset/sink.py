@@ -1,4 +1,4 @@
-"""From outputs of leaves to parts in the run directory: read, buffered, written, and only then journaled and freed."""
+"""Turns outputs of leaves into parts in the run directory: reads, buffers, writes, and only then journals and frees."""
 
 from __future__ import annotations
 
@@ -23,12 +23,12 @@ from coordinator.runs.failures import WRITER
 
 READ_AT_ONCE = 64
 READ_BYTES = 16 << 20
-"""Payloads of one round trip, and their bytes, unless a single one is larger."""
+"""Payloads per round trip, and their bytes, unless a single one is larger."""
 
 
 @dataclass(frozen=True, slots=True)
 class Buffered:
-    """A payload whose rows are in a writer's buffer. `places`: where its whole rows are; empty without holes."""
+    """A payload whose rows are in a writer's buffer. `places`: the positions of its whole rows; empty without holes."""
 
     payload: Payload
     places: tuple[int, ...]
@@ -37,13 +37,13 @@ class Buffered:
 class Sink:
     """The parts of all leaves.
 
-    Replay tells it what was emitted and what is written; `open` then starts from where the journal ends.
+    Replay tells it what was emitted and what is written; `open` then starts where the journal ends.
 
     Args:
         folder: the parts folder.
-        token: of the epoch, part of every file name.
-        files: the store of payloads outside the broker.
-        texts: a column of values of several types becomes text.
+        token: token of the epoch, part of every file name.
+        files: the payload store outside the broker.
+        texts: a column with values of several types becomes text.
     """
 
     def __init__(
@@ -69,11 +69,11 @@ class Sink:
         self._writers: dict[str, LeafWriter] = {}
 
     def emit(self, emit: Emit) -> None:
-        """An output of a leaf is there, behind those emitted before."""
+        """Notes an output of a leaf, which follows those emitted before."""
         self._emitted[emit.payload.step].append(emit)
 
     def written(self, part: PartWritten) -> None:
-        """The journal says that a part is written; the one to say so first may have been an earlier coordinator."""
+        """Notes a part that the journal says is written, perhaps by an earlier coordinator."""
         known = self.parts[part.step]
         if known and known[-1].last_seq >= part.last_seq:
             return
@@ -83,10 +83,10 @@ class Sink:
             emitted.popleft()
 
     def open(self) -> None:
-        """Ends the replay: only journaled parts stay on disk.
+        """Ends the replay: only journaled parts are kept on disk.
 
         Raises:
-            RunError: a journaled part is not there.
+            RunError: a journaled part is missing.
         """
         check_parts(self.folder, [part for parts in self.parts.values() for part in parts])
         for leaf, parts in self.parts.items():
@@ -99,14 +99,14 @@ class Sink:
         return {leaf: sum(part.rows for part in parts) for leaf, parts in self.parts.items()}
 
     def take_in(self, now: float) -> bool:
-        """Reads some of what was emitted and writes the parts that are due; returns whether more waits.
+        """Reads some of what was emitted and writes the parts that are due; returns whether more is waiting.
 
         Args:
             now: the caller's clock, in seconds.
 
         Raises:
             OSError: the disk is full; nothing is lost, and the call may be repeated.
-            StoreAway: the payload store cannot be reached; the same.
+            StoreAway: the payload store cannot be reached; nothing is lost either.
             PayloadLost
             WireError: a payload has more or fewer rows than the journal says.
         """
@@ -117,7 +117,7 @@ class Sink:
                 self._write(leaf)
             some = _first(emitted)
             if writer.batches and some and some[0].size > READ_BYTES:
-                self._write(leaf)  # what is so large is alone in memory
+                self._write(leaf)  # anything this large is alone in memory
             for emit, data in zip(some, self._read(some), strict=True):
                 stored = decode_rows(data)
                 if len(stored) != emit.rows:
@@ -135,10 +135,10 @@ class Sink:
         return more
 
     def flush(self) -> None:
-        """Writes everything that is buffered, however little.
+        """Writes everything that is buffered, however little it is.
 
         Raises:
-            OSError: as `take_in`.
+            OSError: as in `take_in`.
         """
         for leaf, writer in self._writers.items():
             if writer.batches:
@@ -156,8 +156,9 @@ class Sink:
 
     def _miscounted(self, emit: Emit, rows: int) -> WireError:
         return WireError(
-            f"payload {self._source.name(emit.payload)} has {rows:,} rows, and the journal says {emit.rows:,}: "
-            "something else than its worker has written to it; none of them is in the dataset: start over with --fresh"
+            f"payload {self._source.name(emit.payload)} has {rows:,} rows, and the journal says {emit.rows:,}: it was "
+            "overwritten by something other than its worker; none of its rows are in the dataset: start over with "
+            "--fresh"
         )
 
     def _write(self, leaf: str) -> None:

@@ -1,1 +1,1 @@
-"""The loop of a coordinator, while it has the run."""
+"""The loop of a coordinator while it owns the run."""

@@ -1,4 +1,4 @@
-"""The workers of a run as the coordinator sees them: who is there, who is missing, who has left and why."""
+"""The workers of a run as the coordinator sees them: which are there, which are missing, which have left and why."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from coordinator.view.view import Reporter
 
 @dataclass(slots=True)
 class Crew:
-    """The workers of a run, as seen at the last look.
+    """The workers of a run at the last check.
 
     Args:
         start_command: step -> what a user types to start a worker for it.
-        records: workers that have joined and not left, dead ones too.
-        loaded: steps that some worker has loaded since the run began.
+        records: workers that have joined and not left, including dead ones.
+        loaded: steps that a worker has loaded since the run began.
     """
 
     registry: RunRegistry
@@ -45,10 +45,10 @@ class Crew:
         return sum(record.alive and record.step == step and loaded in (None, record.loaded) for record in self.records)
 
     def check(self, needed: Collection[str], due: Collection[str]) -> None:
-        """Says which workers have left, and which steps have had none for a while.
+        """Reports which workers have left, and which steps have been without workers for a while.
 
         Args:
-            needed: steps that still have something to do.
+            needed: steps with work left.
             due: steps that should have a worker by now.
 
         Raises:
@@ -57,12 +57,12 @@ class Crew:
         for record in self.records:
             if record.step not in needed:
                 continue
-            # Once the step was loaded it is a matter of that worker, but not where nobody else is left to run the step.
+            # Once the step has been loaded, only that worker is affected, unless no other one is left to run it.
             nobody = record.local and not self.alive(record.step)
             if record.load_error and (record.step not in self.loaded or nobody):
                 raise RunError(f"step '{record.step}' cannot be loaded:\n{record.load_error.rstrip()}")
             if record.refused and record.local:
-                raise RunError(f"a worker of this command cannot serve its step: {record.refused}")
+                raise RunError(f"a local worker cannot serve its step: {record.refused}")
             if record.refused and record.worker_id not in self._hinted:
                 self._hinted.add(record.worker_id)
                 self.reporter.say(f"worker {record.worker_id} on {record.host} has left: {record.refused}")
@@ -84,9 +84,9 @@ class Crew:
 
 
 def collect_reports(reports: Reports, log: PipelineLog, failures: FailureLog) -> None:
-    """Moves what workers have reported, log records and dead letters, from the broker to the run directory."""
+    """Moves the reports of workers, log records and dead letters, from the broker to the run directory."""
     reports.more = True
-    while reports.more:  # not until there are none: workers may report as fast as that
+    while reports.more:  # not until there are none: workers may report as fast as this reads
         lines = reports.log()
         log.write_shipped(*(fields.get(b"m", b"") for _, fields in lines))
         reports.drop(reports.keys.log, [entry for entry, _ in lines])

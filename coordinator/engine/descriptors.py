@@ -15,7 +15,7 @@ LOOK_SECONDS = 0.25
 
 
 class DescriptorWait:
-    """From a pipeline with undescribed steps to one that is known.
+    """Completes a pipeline that has undescribed steps.
 
     Args:
         prepared: has undescribed steps.
@@ -28,13 +28,13 @@ class DescriptorWait:
         self._crew = Crew(tenure.registry, tenure.run_id, tenure.settings, tenure.reporter, start_command)
 
     def run(self) -> Prepared:
-        """The whole pipeline, every check done. At once where an earlier execution has asked already.
+        """The whole pipeline, fully checked; at once if an earlier execution has already got the descriptions.
 
         Raises:
             Stopped: the run was asked to stop.
             Fenced: another coordinator has it.
-            SpecError: a worker, or a check of what it says, has found a mistake.
-            RunError: it cannot go on.
+            SpecError: a worker, or a check of its description, has found a mistake.
+            RunError: it cannot continue.
         """
         try:
             return self._prepared.with_descriptors(
@@ -49,7 +49,7 @@ class DescriptorWait:
         if self._is_all(said):
             return said
         for why in self._prepared.undescribed.values():
-            self._tenure.reporter.say(f"{why}; waiting for a worker of the step, which says what it is")
+            self._tenure.reporter.say(f"{why}; waiting for a worker of the step to describe it")
         return self._tenure.insist(self._open_and_look)
 
     def _said(self) -> dict[str, bytes]:
@@ -65,7 +65,7 @@ class DescriptorWait:
         while True:
             said = self._said()
             for step in said.keys() - before.keys():
-                tenure.reporter.say(f"a worker has said what step '{step}' is")
+                tenure.reporter.say(f"a worker has described step '{step}'")
             before = said
             if self._is_all(said):
                 return said
@@ -78,14 +78,14 @@ class DescriptorWait:
                 raise Stopped
 
     def _check_faults(self, said: dict[str, bytes]) -> None:
-        """A worker that could import a step, and has found that the spec gives it wrong parameters."""
+        """Raises the mistake found by a worker that could import a step: the spec gives it wrong parameters."""
         for record in self._crew.records:
             if record.fault is not None and record.step in self._prepared.undescribed and record.step not in said:
                 fault = SpecFault(f"{record.fault.message} (says the worker on host {record.host})", record.fault.loc)
                 raise self._prepared.source.error(fault)
 
     def _forget(self) -> None:
-        """A run that has not begun may begin with another source of the step."""
+        """Forgets the descriptions: a run that has not begun may begin with another source of the step."""
         with suppress(RunError, Fenced):
             if not self._tenure.control.journal.position():
                 self._tenure.control.forget_descriptors(self._prepared.undescribed)

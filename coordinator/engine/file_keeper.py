@@ -1,4 +1,4 @@
-"""Deletes the files of the payload store that nobody needs: those released, and orphans that no result ever named."""
+"""Deletes unneeded files of the payload store: released ones, and orphans that no result ever named."""
 
 from __future__ import annotations
 
@@ -13,28 +13,29 @@ from common.payloads.stores import FileStore
 from coordinator.fold.batch_manager import BatchManager
 
 LONGEST_SWEEP = 600.0
-"""Seconds between two looks for orphans, at most."""
+"""Longest time between two searches for orphans, in seconds."""
 AGAIN_SECONDS = 60.0
-"""After which what could not be deleted is tried again."""
+"""Seconds until a failed deletion is retried."""
 
 logger = logging.getLogger(__name__)
 
 
 class FileKeeper:
-    """The files of a run that wait to be deleted.
+    """The files of a run that are waiting to be deleted.
 
-    A file stays for some time after it was released, since a broker that comes back without its last second takes the
-    release back. So does an orphan after it was found: a file of a worker that died before its commit, whose commit
-    came too late, or that was released shortly before a coordinator died. What the journal turns out to need is kept.
+    A file is kept for some time after its release, since a broker that comes back without its last second undoes the
+    release. An orphan is kept for some time after it was found: it may be a file of a worker that died before its
+    commit or whose commit came too late, or a file released shortly before a coordinator died. What the journal turns
+    out to need is kept.
 
-    Listing and deleting may take long, so each is done on a thread of its own, one at a time.
+    Listing and deleting may take long, so each runs on a separate thread, one at a time.
 
     Args:
-        delay: seconds that a file stays.
+        delay: seconds that a file is kept.
         manager: the fold, which knows what is needed.
 
     Attributes:
-        bytes: of the released files that are still there.
+        bytes: size of the released files that still exist.
     """
 
     def __init__(self, files: FileStore, delay: float, manager: BatchManager) -> None:
@@ -50,7 +51,7 @@ class FileKeeper:
         self._thread: threading.Thread | None = None
 
     def release(self, name: str, size: int, now: float) -> None:
-        """Nobody needs the file any more.
+        """Notes that the file is no longer needed.
 
         Args:
             size: bytes.
@@ -62,7 +63,7 @@ class FileKeeper:
             self.bytes += size
 
     def tend(self, now: float) -> None:
-        """Deletes what is due, and looks for orphans now and then; never waits."""
+        """Deletes what is due, and searches for orphans now and then; never waits."""
         if self._thread is not None and self._thread.is_alive():
             return
         listed, self._listed = self._listed, []
@@ -89,18 +90,18 @@ class FileKeeper:
         try:
             self._listed = self._files.names()
         except StoreError as error:
-            logger.warning("files that nobody needs are not looked for now: %s", error)
+            logger.warning("cannot search for unneeded files at the moment: %s", error)
 
     def _delete(self, names: list[str]) -> None:
         try:
             self._files.delete(names)
         except StoreError as error:
             self._left = names
-            logger.warning("%d files that nobody needs stay for now: %s", len(names), error)
+            logger.warning("cannot delete %d unneeded files at the moment: %s", len(names), error)
 
 
 def is_needed(manager: BatchManager, name: str) -> bool:
-    """Does the journal name the file, or may it do so yet? What is no payload of the run is not ours to delete."""
+    """Whether the journal names the file, or may still do so. Files that are not payloads of the run are kept."""
     if name in manager.holdings.files:
         return True
     made = parse_name(name)
@@ -108,5 +109,5 @@ def is_needed(manager: BatchManager, name: str) -> bool:
     if made is None or state is None:
         return True
     if state.plan.kind == "generator":
-        return not state.input_ended and made.seq >= state.inflow.next_seq  # it makes several ahead of their commit
+        return not state.input_ended and made.seq >= state.inflow.next_seq  # it produces batches ahead of commits
     return state.awaits(0 if state.plan.kind == "global" else made.seq, made.attempt)

@@ -1,11 +1,11 @@
-"""Flow control: *when* what the fold has planned is sent. Nothing here changes what the run gives, or in which order.
+"""Flow control: *when* planned batches are sent. Nothing here changes the rows of a run or their order.
 
-A step has at most so many batches open as its workers can use soon. A step whose successors cannot keep up waits, and
-so do the sources of payloads while those in the broker, or in the payload store, are over their budget. It never
-deadlocks: with nothing in flight, one batch that some successor needs always goes.
+A step has no more open batches than its workers can soon use. A step whose successors cannot keep up waits, and so do
+the sources of payloads while the payloads in the broker or in the payload store exceed their budget. There are no
+deadlocks: with nothing in flight, one batch that some successor needs is always sent.
 
-Only steps of one stage get work: of the first one with a step that has not put out all its rows. What waits for a later
-stage is limited by nothing, since the stage could not end otherwise.
+Only the steps of one stage get work: the first stage with a step that has not produced all its rows. Rows that wait for
+a later stage are not limited, since the stage could not end otherwise.
 """
 
 from __future__ import annotations
@@ -18,15 +18,15 @@ from common.settings import Settings
 from coordinator.fold.batch_manager import BatchManager
 
 SENT_AT_ONCE = 256
-"""Batches of a step that one round trip sends at most."""
+"""Most batches of a step that one round trip sends."""
 
 
 class FlowControl:
     """Queues planned batches per step.
 
     Args:
-        windows: per step, batches that one worker has in hand at once.
-        sent: per step, batches sent in the life of the run; tickets for a generator.
+        windows: per step, batches that one worker has in hand at a time.
+        sent: per step, batches sent during the life of the run; tickets for a generator.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class FlowControl:
 
     @property
     def stage(self) -> int:
-        """The first stage with a step that has not put out all its rows; the last one when all have."""
+        """The first stage with a step that has not produced all its rows; the last one if all have."""
         stages, states = self._manager.plan.stages, self._manager.steps
         while self._stage < len(stages) - 1 and all(states[name].output_ended for name in stages[self._stage]):
             self._stage += 1
@@ -54,35 +54,35 @@ class FlowControl:
         return self._manager.plan.stages[self.stage]
 
     def plan(self, batch: Batch) -> None:
-        """Queues a batch, unless it was sent in the run's life."""
+        """Queues a batch, unless it was sent earlier in the life of the run."""
         if batch.seq >= self.sent[batch.step]:
             self._planned[batch.step].append(batch)
 
     def waiting(self, name: str) -> int:
-        """Batches of the step that are planned and not sent."""
+        """Batches of the step that are planned but not sent."""
         return len(self._planned[name])
 
     def in_flight(self, name: str) -> int:
-        """Batches, or tickets, of the step that were sent and are not done."""
+        """Batches or tickets of the step that were sent but are not done."""
         state = self._manager.steps[name]
         if state.plan.kind == "generator":
             return 0 if state.input_ended else max(0, self.sent[name] - self._lost_tickets[name] - state.counts.tickets)
         return state.in_flight - len(self._planned[name])
 
     def forget_tickets(self, name: str, number: int) -> None:
-        """So many tickets of a generator are gone from the broker: others are sent for them."""
+        """Notes that this many tickets of a generator are gone from the broker, so that they are sent again."""
         self._lost_tickets[name] += max(0, number)
 
     @property
     def busy(self) -> bool:
-        """Is anything in flight?"""
+        """Whether anything is in flight."""
         return any(self.in_flight(name) for name in self._manager.steps)
 
     def over_budget(self, released_bytes: int = 0) -> bool:
-        """Are there more payloads than there should be?
+        """Whether payloads exceed their budget.
 
         Args:
-            released_bytes: of files that are not needed and not deleted yet.
+            released_bytes: of files that are no longer needed but not deleted yet.
         """
         holdings, settings = self._manager.holdings, self._settings
         return (
@@ -96,7 +96,7 @@ class FlowControl:
 
         Args:
             workers: live workers per step.
-            start_rows: may generators be asked for more?
+            start_rows: whether generators may be asked for more.
             released_bytes: see `over_budget`.
         """
         over_budget = self.over_budget(released_bytes)
@@ -118,13 +118,13 @@ class FlowControl:
         return {}
 
     def choose_to_drain(self) -> dict[str, list[Batch]]:
-        """The one batch to send to a full broker where nothing is in flight: far down, so that it frees."""
+        """The one batch to send to a full broker with nothing in flight: far downstream, so that it frees memory."""
         if self.busy:
             return {}
         return next(({name: [planned[0]]} for name in reversed(self._steps) if (planned := self._planned[name])), {})
 
     def mark_sent(self, name: str, sent: int) -> None:
-        """The broker has taken batches of the step up to this number."""
+        """Notes that the broker has accepted batches of the step up to this number."""
         self.sent[name] = max(self.sent[name], sent)
         planned = self._planned[name]
         while planned and planned[0].seq < self.sent[name]:
@@ -140,14 +140,14 @@ class FlowControl:
         return min(room, in_hand + self._settings.step_backlog - self._behind(name) - self.in_flight(name))
 
     def _is_source(self, name: str) -> bool:
-        """Does the step only add payloads that count, none of which it then lets go?"""
+        """Whether the step only adds payloads that count, and releases none."""
         plan = self._manager.plan
         return not plan.waits_for_a_stage(name) and all(
             plan.waits_for_a_stage(predecessor) for predecessor in plan.steps[name].predecessors
         )
 
     def _behind(self, name: str) -> int:
-        """Outputs of the step that wait for its slowest successor, or batches that were cut from them."""
+        """Outputs of the step, or batches cut from them, that wait for its slowest successor."""
         plan = self._manager.plan
         now = [successor for successor in plan.successors(name) if plan.stage(successor) == plan.stage(name)]
         planned = (len(self._planned[successor]) for successor in now)

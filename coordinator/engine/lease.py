@@ -15,7 +15,7 @@ class LeaseKeeper:
     """A thread that renews the coordinator's lease while the block runs.
 
     Args:
-        lost: called, on this thread, when another coordinator has taken over.
+        lost: called on this thread when another coordinator has taken over.
     """
 
     def __init__(self, control: Control, settings: Settings, lost: Callable[[Fenced], None]) -> None:
@@ -32,7 +32,7 @@ class LeaseKeeper:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """The lease runs out unless it is given back."""
+        """Stops renewing; the lease expires unless it is released."""
         self._ended.set()
         self._thread.join()
 
@@ -44,7 +44,7 @@ class LeaseKeeper:
                 self._control.renew()
                 refused = ""
             except Fenced as error:
-                # Once may be this coordinator itself, about to learn of its own new epoch.
+                # The first time may be this coordinator itself, about to learn its own new epoch.
                 if refused == epoch:
                     self._lost(error)
                     return

@@ -1,4 +1,4 @@
-"""What a run waits for before new work starts: room on a disk or in the broker, a store that is away."""
+"""What a run waits for before new work starts: space on a disk or in the broker, or an unreachable store."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from common.errors import RunError
 
 
 class Obstacle:
-    """Says what is waited for, once, and gives up when that takes longer than patience.
+    """Reports once what the run waits for, and gives up when patience runs out.
 
     Args:
         patience: seconds.
-        say: is told what is waited for.
+        say: is told what the run waits for.
 
     Attributes:
-        what: empty while nothing stands in the way.
+        what: empty while there is no obstacle.
     """
 
     def __init__(self, patience: float, say: Callable[[str], None]) -> None:
@@ -25,14 +25,14 @@ class Obstacle:
         self._since = 0.0
 
     def meet(self, what: str, now: float, *, draining: bool = False) -> None:
-        """Something stands in the way.
+        """Notes an obstacle.
 
         Args:
             now: by any clock, in seconds.
-            draining: work in hand makes room meanwhile, so that patience does not run out.
+            draining: work in hand is freeing space, so patience does not run out.
 
         Raises:
-            RunError: it has run out.
+            RunError: patience has run out.
         """
         if what != self.what:
             self._say(f"waiting for {what}")
@@ -40,8 +40,8 @@ class Obstacle:
             self._since = now
         self.what = what
         if now - self._since > self._patience:
-            raise RunError(f"waited {self._patience:.0f} s for {what}; run the command again when it is mended")
+            raise RunError(f"waited {self._patience:.0f} s for {what}; once that is fixed, rerun the command to resume")
 
     def clear(self) -> None:
-        """Nothing stands in the way any more."""
+        """Notes that the obstacle is gone."""
         self.what = ""

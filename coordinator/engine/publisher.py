@@ -1,4 +1,4 @@
-"""Builds the view of a run, shows it to whoever started the run, and publishes it for whoever looks from elsewhere."""
+"""Builds the view of a run, shows it to the user who started the run, and publishes it for viewers elsewhere."""
 
 from __future__ import annotations
 
@@ -26,18 +26,18 @@ from coordinator.view.view_codec import encode_point, encode_view
 
 LOOK_SECONDS = 1.0
 TOLERANCE = 0.5
-"""Of a look: a history of ten seconds gets its entry with the look that comes nearest."""
+"""Tolerance in seconds: a ten-second history takes its entry from the nearest update."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """What the loop of the coordinator knows beside its session.
+    """What the loop of the coordinator knows besides its session.
 
     Args:
         stopping: nothing new starts.
-        waits_for: what all of it waits for, such as a full disk; empty where nothing is in its way.
-        start_rows: may generators be asked for more?
-        broker: as it has described itself last.
+        waits_for: what the whole run waits for, such as a full disk; empty if nothing.
+        start_rows: whether generators may be asked for more.
+        broker: its latest description of itself.
     """
 
     stopping: bool
@@ -47,7 +47,7 @@ class Situation:
 
 
 class ViewPublisher:
-    """One look a second: what it gives is shown and published.
+    """Shows and publishes one view per second.
 
     Args:
         pipeline: its name.
@@ -66,10 +66,10 @@ class ViewPublisher:
         self._is_refused = False
 
     def look(self, session: Session, situation: Situation, *, force: bool = False) -> None:
-        """Looks at the run, if that was not done within the last second.
+        """Updates the view, if that was not done within the last second.
 
         Raises:
-            Disconnected: the broker is away.
+            Disconnected: the broker is unreachable.
         """
         elapsed = time.monotonic() - self._began
         if self._view is not None and not force and elapsed - self._view.elapsed < LOOK_SECONDS:
@@ -80,10 +80,10 @@ class ViewPublisher:
         self._publish(self._view)
 
     def end(self, outcome: Outcome, keep: float) -> None:
-        """Publishes how the run ended; where the broker is away, its hash alone says so.
+        """Publishes how the run ended; if the broker refuses, only the run hash says so.
 
         Args:
-            keep: seconds for which a complete run is kept.
+            keep: seconds that a complete run is kept.
         """
         if self._view is None:
             return
@@ -101,7 +101,7 @@ class ViewPublisher:
             self._publish(last, keep if outcome.status == "complete" else 0.0)
 
     def _publish(self, view: RunView, expires: float = 0.0) -> None:
-        """A run goes on where nobody can look at it. That another coordinator has it is found where that matters."""
+        """A run continues even if its view cannot be published. A takeover is noticed where it matters."""
         due = [each for each, noted in self._noted.items() if view.elapsed - noted >= each - TOLERANCE]
         try:
             self._views.publish(self._control.epoch, encode_view(view), encode_point(view), due or [1], expires)
@@ -112,7 +112,7 @@ class ViewPublisher:
         except (BrokerError, ForeignData) as error:
             if not self._is_refused:
                 self._reporter.say(
-                    f"`status` shows less of this run elsewhere, since its view is not published: {error}"
+                    f"`status` shows less of this run elsewhere, since its view cannot be published: {error}"
                 )
             self._is_refused = True
             return
@@ -145,7 +145,7 @@ class ViewPublisher:
 
 @dataclass(frozen=True, slots=True)
 class _Hands:
-    """Live workers per step: those that have loaded it, of them those with a batch in hand, and those that load it."""
+    """Live workers per step: those that have loaded it, those of them with a batch in hand, and those still loading."""
 
     loaded: Counter[str]
     busy: Counter[str]
@@ -197,7 +197,7 @@ def _step(session: Session, name: str, situation: Situation, hands: _Hands) -> S
 
 
 def _waits_for(session: Session, name: str, situation: Situation, hands: _Hands) -> str:
-    """Why nothing of a step that has not ended is at work."""
+    """Why a step that has not ended has no batch at work."""
     flow, plan, loaded = session.flow, session.manager.plan, hands.loaded[name]
     is_generator = plan.steps[name].kind == "generator"
     if session.manager.steps[name].is_over or (loaded and flow.in_flight(name)):
@@ -205,16 +205,16 @@ def _waits_for(session: Session, name: str, situation: Situation, hands: _Hands)
     if plan.stage(name) > flow.stage:
         return f"stage {plan.stage(name) + 1}"
     if not loaded:
-        return "its workers, which load it" if hands.loading[name] else "a worker"
+        return "its workers to load it" if hands.loading[name] else "a worker"
     if is_generator and not situation.start_rows:
         return "room in the broker"
     if is_generator or flow.waiting(name):
-        return "payloads to be used up" if flow.over_budget() else "the steps behind it"
+        return "payloads to be consumed" if flow.over_budget() else "the steps after it"
     return f"rows of {', '.join(plan.steps[name].predecessors)}"
 
 
 def _workers(records: Sequence[WorkerRecord], in_hand: Mapping[str, int]) -> tuple[WorkerView, ...]:
-    """Those that have something to say first, since they are not to be left out of many."""
+    """Workers with something to report first, so that they are not left out of many."""
     shown = (
         WorkerView(
             record.worker_id,
@@ -231,7 +231,7 @@ def _workers(records: Sequence[WorkerRecord], in_hand: Mapping[str, int]) -> tup
 
 
 def _says(record: WorkerRecord) -> str:
-    """What keeps a worker from serving its step, in a line."""
+    """What keeps a worker from serving its step, in one line."""
     if record.waits and record.alive:
         return printable(record.waits)
     for what, why in (("could not load its step", record.load_error), ("cannot serve its step", record.refused)):

@@ -1,4 +1,4 @@
-"""The coordinator: advances a run, watches its workers, and stops it in good order."""
+"""The coordinator: advances a run, watches its workers, and stops it gracefully."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ BLOCK_SECONDS = 0.1
 FULL_BROKER = "the broker: it is full (maxmemory reached)"
 RETRY_SECONDS = 1.0
 LAST_WORDS_SECONDS = 3.0
-"""How long a run that is complete waits for its workers to leave."""
+"""How long a complete run waits for its workers to leave."""
 
 
 class Halted(Exception):
-    """The fold halted the run; what was in hand is done."""
+    """The fold halted the run; work in hand is done."""
 
 
 class Coordinator:
@@ -34,7 +34,7 @@ class Coordinator:
 
     Args:
         start_command: step -> what a user types to start a worker for it.
-        host: has started local workers; None with external ones.
+        host: has started local workers; None with external workers.
     """
 
     def __init__(
@@ -53,12 +53,12 @@ class Coordinator:
         self.session: Session | None = None
 
     def run(self) -> Session:
-        """Advances the run until every row is on disk, and returns the session that shows how it went.
+        """Advances the run until every row is on disk, and returns the session that shows the result.
 
         Raises:
-            Stopped, Halted: `session` shows how far the run came.
-            Fenced: another coordinator has it.
-            RunError: it cannot go on.
+            Stopped, Halted: `session` shows how far the run got.
+            Fenced: another coordinator has the run.
+            RunError: the run cannot continue.
         """
         return self._tenure.insist(self._advance_to_the_end)
 
@@ -66,7 +66,7 @@ class Coordinator:
         session = self.session = Session.replay(self._tenure.control, self._facts)
         self._tenure.control.update(status="running", stage=session.flow.stage)
         if session.manager.halted is not None and not self._reopened:
-            self._tenure.reporter.say(f"going on after: {session.manager.halted.reason}")
+            self._tenure.reporter.say(f"resuming after: {session.manager.halted.reason}")
             self._tenure.control.append([Reopened()])
             session.advance(0, {}, start_work=False, start_rows=False)
         self._reopened = True
@@ -74,15 +74,15 @@ class Coordinator:
         return session
 
     def _loop_or_unload(self, session: Session) -> None:
-        """A run that fails ends in good order: workers finish what they have in hand and unload their steps."""
+        """A run that fails ends gracefully: workers finish the batches in hand and unload their steps."""
         try:
             self._loop(session)
         except BrokerError:
-            raise  # there is no way to tell them
+            raise  # the workers cannot be told
         except RunError as error:
             if not self._stopping:
                 why = one_line(str(error).splitlines()[0].rstrip(":"), 80)
-                self._tenure.reporter.say(f"the run cannot go on: {why}; its workers are told to leave")
+                self._tenure.reporter.say(f"the run cannot continue: {why}; telling its workers to leave")
                 with suppress(RunError, OSError):
                     self._wind_down(session)
             raise
@@ -101,7 +101,7 @@ class Coordinator:
         self._watch.look(session, self._obstacle.what, force=True)
 
     def _enter_stage(self, session: Session) -> None:
-        """Workers read in the run hash which steps are to be loaded."""
+        """Tells workers, in the run hash, which steps to load."""
         stage, stages = session.flow.stage, self._facts.plan.stages
         if stage != self._stage:
             self._tenure.control.update(stage=stage)
@@ -110,7 +110,7 @@ class Coordinator:
                 self._tenure.reporter.say(f"stage {stage + 1}/{len(stages)}: {', '.join(stages[stage])}")
 
     def _advance(self, session: Session) -> None:
-        """A full disk or broker is waited for: what is in hand drains, new work does not start."""
+        """Waits for a full disk or broker: work in hand drains, and no new work starts."""
         workers, watch = self._watch.workers(), self._watch
         try:
             watch.look(session, self._obstacle.what)
@@ -118,7 +118,7 @@ class Coordinator:
             self._disk_full = False
         except OSError as error:
             self._disk_full = True
-            self._wait_for(f"the disk: {error}; make room in {self._facts.parts.parent}")
+            self._wait_for(f"the disk: {error}; free space in {self._facts.parts.parent}")
         except StoreAway as error:
             self._wait_for(f"the payload store: {error}")
         except BrokerFull:
@@ -136,7 +136,7 @@ class Coordinator:
     # stopping
 
     def _wind_down(self, session: Session) -> None:
-        """Nothing new starts; batches in hand are finished within the grace, or handed back."""
+        """Starts nothing new; batches in hand are finished within the grace period, or handed back."""
         self._stopping = True
         self._watch.show(session, self._obstacle.what, stopping=True)
         self._tenure.control.update(want="stop")
@@ -147,17 +147,17 @@ class Coordinator:
         while time.monotonic() < deadline and self._tenure.control.in_hand(steps):
             session.advance(BLOCK_SECONDS, {}, start_work=False, start_rows=False)
             self._watch.look(session, self._obstacle.what, stopping=True)
-        with suppress(OSError, StoreAway):  # what cannot be written, or read, now is still where it is
+        with suppress(OSError, StoreAway):  # what cannot be written or read now is not lost
             session.drain()
             self._watch.look(session, self._obstacle.what, stopping=True, force=True)
 
     def publish_end(self, outcome: Outcome) -> None:
-        """Lets whoever looks later see how the run ended."""
+        """Records how the run ended, for later viewers."""
         self._watch.end(outcome)
 
     def dismiss(self) -> None:
-        """The run is complete: workers unload their steps, and what they had left to say goes to the log."""
-        with suppress(RunError, OSError):  # it stays complete without their last words
+        """Ends a complete run: workers unload their steps, and their last messages go to the log."""
+        with suppress(RunError, OSError):  # it stays complete without their last messages
             if self._host is not None:
                 self._host.stop_workers(self._tenure.settings.grace)
             deadline = time.monotonic() + LAST_WORDS_SECONDS
@@ -167,8 +167,8 @@ class Coordinator:
             Patience(self._tenure.connection, LAST_WORDS_SECONDS).insist(self._make_sure_that_it_ended)
 
     def _make_sure_that_it_ended(self) -> None:
-        """A broker that dies within a second may forget how the run ended, and nobody would tell it again."""
-        # Refused before 7.2, without an AOF, and where an ACL does not have it: then that second is not waited for.
+        """Waits until the end is on disk: a broker that dies within a second may lose how the run ended."""
+        # Refused before 7.2, without an AOF, and if the ACL does not allow it: then this does not wait.
         self._tenure.connection.batch([("WAITAOF", 1, 0, round(LAST_WORDS_SECONDS * 1000))])
         if self._tenure.registry.status(self._tenure.run_id)[0] not in ("complete", ""):
             self._tenure.control.finish("complete", list(self._facts.plan.steps), self._tenure.settings.keep_finished)

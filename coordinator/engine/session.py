@@ -1,6 +1,6 @@
-"""One reading of a run's journal, from its start to now and on: the fold, what it asks for, and doing it.
+"""One reading of a run's journal, from its start onwards: the fold, the effects it asks for, and their execution.
 
-Where the connection to the broker breaks, a session ends and a new one reads the journal again: memory is only ever a
+When the connection to the broker breaks, the session ends and a new one reads the journal again: memory is only ever a
 cache of the fold.
 """
 
@@ -27,9 +27,11 @@ from coordinator.plan.plan import Plan
 from coordinator.runs.failures import FailureLog
 
 ENTRIES_AT_ONCE = 256
-"""Entries folded before what follows from them is done; what is not read yet counts as in flight."""
+"""Entries folded before their effects are executed; unread entries count as in flight."""
 
-FOREIGN = "something other than Penstock has written to its step's stream, see `failures`; it is done again"
+FOREIGN = (
+    "something other than Penstock has written to the stream of its step, see `failures`; the batch will be redone"
+)
 
 ChooseSuccessors = Callable[[str, int, int], tuple[str, ...]]
 """(routing step, seq, rows) -> successors."""
@@ -37,14 +39,14 @@ ChooseSuccessors = Callable[[str, int, int], tuple[str, ...]]
 
 @dataclass(frozen=True, slots=True)
 class RunFacts:
-    """What a session needs to know of a run.
+    """What a session needs to know about a run.
 
     Args:
         pipeline: its name.
-        windows: per step, batches that one worker has in hand at once.
-        files: the store of payloads outside the broker, where there is one.
-        file_delay: seconds that a file stays there after its release.
-        texts: a column of values of several types becomes text.
+        windows: per step, batches that one worker has in hand at a time.
+        files: the payload store outside the broker, if there is one.
+        file_delay: seconds that a file is kept there after its release.
+        texts: a column with values of several types becomes text.
     """
 
     pipeline: str
@@ -61,11 +63,11 @@ class RunFacts:
 
 @dataclass(slots=True)
 class Due:
-    """What the fold asked for and is not done.
+    """What the fold asked for that is not done yet.
 
     Args:
-        release: payloads in the broker that nobody needs any more.
-        redo: batches of a run that was reopened.
+        release: payloads in the broker that are no longer needed.
+        redo: batches to redo after the run was reopened.
         routes: outputs that wait for a choice of successors, by step and seq.
     """
 
@@ -75,11 +77,11 @@ class Due:
 
 
 class Session:
-    """What has been read of the journal, see `replay`; `advance` does what follows, a round trip or two at a time.
+    """The journal as read so far, see `replay`; `advance` executes the effects, a round trip or two at a time.
 
     Args:
         cursor: position up to which payloads were released.
-        sent: batches sent in the life of the run, by step.
+        sent: batches sent during the life of the run, by step.
     """
 
     def __init__(self, control: Control, facts: RunFacts, cursor: int, sent: Mapping[str, int]) -> None:
@@ -98,11 +100,11 @@ class Session:
 
     @classmethod
     def replay(cls, control: Control, facts: RunFacts) -> Session:
-        """Reads the journal from its start, and looks whether the parts that it names are there.
+        """Reads the journal from its start, and checks that the parts it names exist.
 
         Raises:
-            Disconnected, RunError: the broker lost some of it, or a part is gone.
-            WireError: it has an entry that Penstock has not written.
+            Disconnected, RunError: the broker has lost some of it, or a part is gone.
+            WireError: it has an entry that was not written by Penstock.
         """
         end, cursor, sent = control.journal.marks(list(facts.plan.steps))
         session = cls(control, facts, cursor, sent)
@@ -118,8 +120,8 @@ class Session:
         Args:
             block: seconds to wait for an entry when there is nothing else to do.
             workers: live workers per step.
-            start_work: may batches be sent; not so while the run stops or is halted.
-            start_rows: may generators be asked for more; not so when the broker is nearly full.
+            start_work: whether batches may be sent; False while the run is stopping or halted.
+            start_rows: whether generators may be asked for more; False when the broker is nearly full.
 
         Returns:
             Whether anything happened.
@@ -142,7 +144,7 @@ class Session:
         return bool(entries) or sent
 
     def drain(self) -> None:
-        """Reads the journal to its end and writes every part that can be written: the run stops here."""
+        """Reads the journal to its end and writes every possible part, because the run stops here."""
         self.catch_up()
         while self.sink.take_in(time.monotonic()):
             continue
@@ -151,10 +153,10 @@ class Session:
         self._send({}, start_work=False, start_rows=False)
 
     def look_for_lost(self) -> None:
-        """Workers have taken something out of the streams that was no batch: was a batch overwritten by it?
+        """Fails batches that were overwritten, after workers found entries in the streams that were not batches.
 
-        A batch that was sent and has no result is in its step's stream, or its result is in the journal by now. Where
-        neither is so, it fails, so that the run halts and does it again when it goes on.
+        A batch that was sent and has no result is in its step's stream, or its result is in the journal by now. If
+        neither is the case, the batch fails: the run halts, and redoes the batch when it is resumed.
         """
         discarded = self._control.discarded()
         if discarded == self._discarded or self._due.redo or self.broker_full:
@@ -192,7 +194,7 @@ class Session:
             if problem := what_is_foreign(entry, self._facts.plan):
                 raise self._control.journal.foreign_entry(journaled.position, problem)
             if isinstance(entry, Failure):
-                self._keep_why(entry)  # first, since a full disk has the entry read again
+                self._keep_why(entry)  # first, since a full disk makes this entry be read again
             self.position = journaled.position
             if isinstance(entry, PartWritten):
                 self.sink.written(entry)
@@ -202,7 +204,7 @@ class Session:
                 self._note(effect)
 
     def _keep_why(self, failure: Failure) -> None:
-        """Where the run goes on without the rows of a global step, a letter says why: one, however often it is read."""
+        """If the run continues without the rows of a global step, one dead letter says why, also after rereading."""
         state = self.manager.steps[failure.step]
         if state.plan.optional and state.awaits(failure.seq, failure.attempt):
             why = f"all {state.open[failure.seq].batch.rows} rows at once: {failure.error}"

@@ -1,4 +1,4 @@
-"""Stands by while another process coordinates the run, and takes its place when it is gone."""
+"""Stands by while another process coordinates the run, and takes over when that process is gone."""
 
 from __future__ import annotations
 
@@ -24,21 +24,21 @@ from coordinator.view.view import Outcome, Reporter
 
 LOOK_SECONDS = 0.25
 STATE_SECONDS = 60.0
-"""Between two words about a run that another process coordinates."""
+"""Seconds between two messages about a run that another process coordinates."""
 FILE_SECONDS = 3.0
-"""Within which a shared folder shows what another host has written."""
+"""Seconds within which a shared folder shows what another host has written."""
 REPLY_SECONDS = 10.0
 
 
 def stand_by(
     broker: str, directory: RunDirectory, run_id: str, settings: Settings, reporter: Reporter
 ) -> Outcome | None:
-    """Waits; returns how the run ended elsewhere, or None when it is this process's turn to look at its directory.
+    """Waits; returns how the run ended elsewhere, or None when this process should look at the run directory.
 
-    That is so too where the run is complete and its dataset can be read here.
+    The latter includes a complete run whose dataset can be read here.
 
     Raises:
-        RunError: this process cannot take over, since its run directory lacks parts; or the broker stayed away.
+        RunError: this process cannot take over, since its run directory lacks parts, or the broker stayed unreachable.
     """
     with closing(Connection(broker)) as connection:
         Patience(connection, min(REPLY_SECONDS, settings.patience)).reach()
@@ -49,25 +49,25 @@ def stand_by(
 
 
 class Silence:
-    """How long the holder of a lock has been the same, and silent."""
+    """How long a lock has had the same, silent holder."""
 
     def __init__(self) -> None:
         self._holder: Holder | None = None
         self._since = 0.0
 
     def of(self, holder: Holder | None, now: float) -> float:
-        """Seconds, by any clock; 0 for a holder that was not there at the last look."""
+        """Seconds, by any clock; 0 for a holder that was not there at the last check."""
         if holder != self._holder:
             self._holder, self._since = holder, now
         return now - self._since
 
     def end(self) -> None:
-        """Somebody has spoken."""
+        """Notes a sign of life."""
         self._holder = None
 
 
 class Standby:
-    """Watches the lease of a run, and the lock of its directory."""
+    """Watches the lease of a run and the lock of its directory."""
 
     def __init__(
         self, connection: Connection, directory: RunDirectory, run_id: str, settings: Settings, reporter: Reporter
@@ -86,7 +86,7 @@ class Standby:
         self._not_before = 0.0
 
     def stop(self) -> None:
-        """Stand by no longer; from any thread."""
+        """Stops standing by; callable from any thread."""
         self._stop_asked.set()
 
     def wait(self) -> Outcome | None:
@@ -96,7 +96,7 @@ class Standby:
             try:
                 record = self._directory.read()
                 if record is not None and record.status == "complete":
-                    if self._take_lock():  # it has left
+                    if self._take_lock():  # the other process has left
                         return None
                 else:
                     holder = self._registry.lease_holder(self._run_id)
@@ -112,15 +112,15 @@ class Standby:
                         return None
             except Disconnected as error:
                 patience.outlast(error)
-                # All leases may have run out; whoever had the run comes first.
+                # All leases may have expired; the previous coordinator goes first.
                 self._not_before = time.monotonic() + self._settings.coordinator_lease
             self._stop_asked.wait(LOOK_SECONDS)
-        return self._outcome("stopped", EXIT_STOPPED, "it only stood by; whoever coordinates the run goes on")
+        return self._outcome("stopped", EXIT_STOPPED, "it was only standing by; the coordinator of the run continues")
 
     # how the run ended without this process
 
     def _ended(self, known: Holder) -> Outcome | None:
-        """A run that was brought to an end is not taken over."""
+        """A run that has ended is not taken over."""
         status, want = self._registry.status(self._run_id)
         directory = f"{known.directory} on {known.host}"
         match status:
@@ -137,7 +137,7 @@ class Standby:
         return None
 
     def _is_complete_here(self) -> bool:
-        """Does the broker say that the run is complete, and its directory, a little later perhaps, as well?"""
+        """Whether the broker says that the run is complete, and the run directory agrees, perhaps a little later."""
         deadline = time.monotonic() + FILE_SECONDS
         while self._registry.status(self._run_id)[0] == "complete" and time.monotonic() < deadline:
             record = self._directory.read()
@@ -150,10 +150,10 @@ class Standby:
         self._reporter.say(f"run '{self._run_id}' was completed elsewhere: its dataset is in {directory}")
         return self._outcome("complete", EXIT_COMPLETE, f"its dataset is in {directory}")
 
-    # whose turn it is
+    # who goes next
 
     def _may_take_over(self, holder: Holder | None) -> bool:
-        """Has nobody the lease, and this process the lock?"""
+        """Whether no one has the lease and this process has the lock."""
         if holder is not None:
             self._silence.end()
             self._tell(holder)
@@ -167,7 +167,7 @@ class Standby:
         return True
 
     def _is_outlived(self, holder: Holder) -> bool:
-        """Had it this very run directory, whose lock nobody has? Then it is dead, and its lease need not run out."""
+        """Whether it had this run directory, whose lock is free: then it is dead, and its lease need not expire."""
         return self._directory.is_of(holder) and self._take_lock()
 
     def _take_lock(self) -> bool:
@@ -178,7 +178,7 @@ class Standby:
         return True
 
     def _take_lock_of_the_silent(self) -> bool:
-        """A process that stands still keeps the lock; what it had to do is fenced with its lease."""
+        """Takes the lock from a frozen process, which keeps it; its writes are fenced with its lease."""
         silent = self._directory.holder()
         seconds = self._silence.of(silent, time.monotonic())
         known = silent is not None and self._known is not None and self._known.has_name_of(silent)
@@ -187,7 +187,7 @@ class Standby:
         return self._directory.take_away(silent)
 
     def _check_parts(self) -> None:
-        """Before anything is written: without the parts, this process could only end the run."""
+        """Called before anything is written: without the parts, this process could only end the run."""
         journal = Journal(self._connection, self._run_id)
         parts = [
             Part.journaled(one.entry)
@@ -197,7 +197,7 @@ class Standby:
         ]
         check_parts_are_there(self._directory.parts, parts)
 
-    # words
+    # messages
 
     def _tell(self, holder: Holder) -> None:
         now = time.monotonic()

@@ -1,4 +1,4 @@
-"""What a coordinator has while it has a run: the lease, and all that it does the run's work with."""
+"""What a coordinator has while it owns a run: the lease, and everything that it works with."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from coordinator.view.logged import LoggedReporter
 T = TypeVar("T")
 
 BROKER_SECONDS = 10.0
-"""How long a broker that cannot be reached is waited for before there is anything to lose."""
+"""How long to wait for an unreachable broker while there is nothing to lose yet."""
 
 
 class Tenure:
-    """The time in which this process coordinates a run, see `begin`.
+    """The period in which this process coordinates a run; see `begin`.
 
     Attributes:
-        reporter: what is said goes to the log of the run as well.
+        reporter: its messages also go to the log of the run.
         failures: the dead letters of the run.
         stop_asked: the run was asked to stop.
     """
@@ -57,10 +57,10 @@ class Tenure:
     @classmethod
     @contextmanager
     def begin(cls, registration: Registration, settings: Settings, host: LocalHost | None) -> Iterator[Tenure]:
-        """Takes the lease of the run and keeps it, and hears stop signals, until the block ends.
+        """Takes and keeps the lease of the run, and handles stop signals, until the block ends.
 
         Args:
-            host: has started the broker, and starts it again; None for one that is not the command's own.
+            host: has started the broker, and restarts it; None for a broker that this command did not start.
 
         Raises:
             Fenced: another coordinator is alive.
@@ -92,37 +92,37 @@ class Tenure:
         return Patience(self.connection, self.settings.patience, self.reporter.say, self.stop_asked)
 
     def stop(self) -> None:
-        """Asks the run to stop; from any thread."""
+        """Asks the run to stop; callable from any thread."""
         self.stop_asked.set()
 
     def fence(self, error: Fenced) -> None:
-        """Another coordinator has the run: `check` raises `error` from now on; from any thread."""
+        """Notes that another coordinator has the run: `check` raises `error` from now on. Callable from any thread."""
         self._fenced = error
 
     def check(self) -> None:
-        """Raises Fenced where another coordinator has the run."""
+        """Raises Fenced if another coordinator has the run."""
         if self._fenced is not None:
             raise self._fenced
 
     def open_run(self) -> None:
-        """Makes the run known to workers; may be done again.
+        """Makes the run known to workers; may be repeated.
 
         Raises:
-            BrokerError: the broker stays away.
+            BrokerError: the broker stays unreachable.
         """
         self.patience.insist(lambda: self._registration.open(self.control))
 
     def collect_reports(self) -> None:
-        """Moves what workers have reported from the broker to the run directory."""
+        """Moves the reports of workers from the broker to the run directory."""
         collect_reports(self._reports, self._log, self.failures)
 
     def insist(self, act: Callable[[], T]) -> T:
-        """Does something at the broker that may be done twice, also where the broker has to be got back first.
+        """Does something repeatable at the broker, recovering the broker first if necessary.
 
         Raises:
-            Stopped: the run was asked to stop, and the broker is away.
-            Fenced: another coordinator has it.
-            RunError: the broker stays away.
+            Stopped: the run was asked to stop, and the broker is unreachable.
+            Fenced: another coordinator has the run.
+            RunError: the broker stays unreachable.
         """
         while True:
             try:
@@ -132,18 +132,18 @@ class Tenure:
             try:
                 self._recover()
             except Disconnected as error:
-                if self.stop_asked.is_set():  # no good stop: what is in hand stays with its workers
+                if self.stop_asked.is_set():  # not a graceful stop: batches in hand stay with their workers
                     raise Stopped from error
                 raise
 
     def _recover(self) -> None:
-        """Gets back a broker that may have forgotten the last writes, or all of them, and takes over again.
+        """Recovers a broker that may have lost the last writes, or all of them, and takes over again.
 
         More than patience: the broker may be the command's own, and have to be started; and it is not back before this
         process has its lease again.
 
         Raises:
-            Disconnected: it cannot be reached for as long as patience lasts, or until a stop is asked for.
+            Disconnected: it stays unreachable for as long as patience lasts, or until a stop is requested.
             Fenced: another coordinator has the run.
             BrokerError: the broker cannot be used.
         """
@@ -162,7 +162,7 @@ class Tenure:
 
     def _make_known(self) -> None:
         if self.registry.read(self.run_id) is None:
-            self.reporter.say("the broker has lost what it held of this run, which starts from its beginning")
+            self.reporter.say("the broker has lost the data of this run, so the run starts from the beginning")
             self.open_run()
         else:
             self.control.ensure_groups(list(self._registration.prepared.plan.steps))

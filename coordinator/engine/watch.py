@@ -1,4 +1,4 @@
-"""What a coordinator looks at while its run goes on, and shows."""
+"""What a coordinator monitors and shows during a run."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from coordinator.view.view import Outcome
 
 WATCH_SECONDS = 0.25
 FULL_SHARE = 0.75
-"""Share of `maxmemory` above which no new rows are asked for."""
+"""Share of `maxmemory` above which no new rows are requested."""
 
 
 class Watch:
-    """Looks at the workers, at what they report, at what is asked of the run, and at the memory of the broker.
+    """Monitors the workers and their reports, requests to the run, and the memory of the broker.
 
     Args:
-        host: has started local workers; None with external ones.
+        host: has started local workers; None with external workers.
     """
 
     def __init__(self, tenure: Tenure, facts: RunFacts, crew: Crew, host: LocalHost | None) -> None:
@@ -34,24 +34,24 @@ class Watch:
         self._broker = ServerFacts.parse({})
 
     def workers(self) -> dict[str, int]:
-        """Live workers per step, at the last look."""
+        """Live workers per step at the last check."""
         return {step: self._crew.alive(step) for step in self._plan.steps}
 
     @property
     def start_rows(self) -> bool:
-        """May generators be asked for more; not so when the broker is nearly full."""
+        """Whether generators may be asked for more; False when the broker is nearly full."""
         return not self._broker.maxmemory or self._broker.used_memory < FULL_SHARE * self._broker.maxmemory
 
     def look(self, session: Session, waits_for: str = "", *, stopping: bool = False, force: bool = False) -> None:
-        """Looks four times a second, however often it is called.
+        """Checks four times a second, however often it is called.
 
         Args:
-            waits_for: what all of the run waits for, such as a full disk.
+            waits_for: what the whole run waits for, such as a full disk.
             stopping: nothing new starts, and workers may leave.
-            force: looks in any case.
+            force: check in any case.
 
         Raises:
-            RunError: the workers cannot do what is left of the run.
+            RunError: the workers cannot finish the run.
         """
         now = time.monotonic()
         if not force and now - self._looked < WATCH_SECONDS:
@@ -72,11 +72,11 @@ class Watch:
         self._publisher.look(session, Situation(stopping, waits_for, self.start_rows, self._broker), force=force)
 
     def end(self, outcome: Outcome) -> None:
-        """Lets whoever looks later see how the run ended."""
+        """Records how the run ended, for later viewers."""
         self._publisher.end(outcome, self._tenure.settings.keep_finished)
 
     def _check_workers(self, session: Session) -> None:
-        """Local workers come with their stage; others may be started at any time and wait for theirs."""
+        """Starts local workers with their stage; external workers may start at any time and wait for their stage."""
         needed = [step for step in self._plan.steps if not session.manager.steps[step].is_over]
         self._crew.check(needed, needed if self._host is None else self._plan.stages[session.flow.stage])
         if self._host is not None:

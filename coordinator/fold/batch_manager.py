@@ -5,7 +5,7 @@
         for effect in manager.apply(entry): ...
 
 State is a function of the plan and the journal, so a new coordinator reads the journal and is where the old one was.
-Applying an entry a second time, or one that a newer attempt has overtaken, changes nothing.
+Applying an entry twice, or one superseded by a newer attempt, changes nothing.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ class BatchManager:
         steps: state per step, in topological order.
         halted: why nothing may be started, or None.
         finished: every row is on disk.
-        holdings: payloads that the journal has announced and the fold has not let go.
+        holdings: payloads that the journal has announced and the fold has not released.
     """
 
     def __init__(self, plan: Plan) -> None:
@@ -66,11 +66,11 @@ class BatchManager:
             self._converging[step.converges].append(state)
 
     def _branch(self, source: str, step: StepPlan) -> str | None:
-        """The child of the routing step, converged by `step`, below which `source` is."""
+        """The child of the routing step converging in `step` that `source` is downstream of."""
         return self.plan.steps[source].scope[len(step.scope)][1] if step.converges else None
 
     def apply(self, entry: Entry) -> list[Effect]:
-        """Takes the next entry of the journal and returns what follows from it, in the order to be done."""
+        """Applies the next journal entry and returns its effects, in the order of execution."""
         match entry:
             case Result():
                 effects = list(self._result(entry))
@@ -100,14 +100,14 @@ class BatchManager:
         return not any(self.steps[leaf].unwritten.outputs for leaf in self.plan.leaves)
 
     def backlog(self, name: str) -> int:
-        """Outputs of the step that its slowest successor could cut and has not; none that wait for a later stage."""
+        """Outputs that the slowest successor of the step could cut but has not; none that wait for a later stage."""
         waiting = [edge.waiting for edge in self._edges_out[name] if not self._lacks(edge)]
         return max(waiting, default=0) + self.steps[name].log.early
 
     def is_lacked(self, name: str) -> bool:
-        """Does a successor need more rows of this step before it can cut a batch?
+        """Whether a successor needs more rows of this step before it can cut a batch.
 
-        One is enough: where branches meet again, the step that waits may itself wait for that successor.
+        One is enough: where branches meet again, the waiting step may itself wait for that successor.
         """
         return any(self._lacks(edge) for edge in self._edges_out[name])
 
@@ -122,7 +122,9 @@ class BatchManager:
     def _result(self, result: Result) -> Iterator[Effect]:
         state = self.steps[result.step]
         if not state.awaits(result.seq, result.attempt):
-            if state.plan.kind != "generator":  # delivered twice: the rows stored last are nobody's to let go
+            if (
+                state.plan.kind != "generator"
+            ):  # delivered twice: no one owns the rows stored last, so no one may release them
                 for payload, chunk in zip(payloads_of(result), result.chunks, strict=True):
                     if payload not in self.holdings.payloads:
                         yield Release(payload, chunk.size)
@@ -172,7 +174,7 @@ class BatchManager:
             yield from self._settle(state)
 
     def _part_written(self, part: PartWritten) -> Iterator[Effect]:
-        """The script that journals a part frees its payloads in the broker; those in files are left to release."""
+        """The script that journals a part frees its payloads in the broker; those in files remain to be released."""
         state = self.steps[part.step]
         written = state.record_part(part)
         for output in written:
@@ -206,7 +208,7 @@ class BatchManager:
     # what follows
 
     def _settle(self, changed: StepState) -> Iterator[Effect]:
-        """Hands on what a step has put out and lets its successors cut, step after step in topological order."""
+        """Passes on the output of a step and lets its successors cut, step by step in topological order."""
         places = [self._order[changed.plan.name]]
         states = list(self.steps.values())
         while places:
@@ -225,7 +227,7 @@ class BatchManager:
                     heapq.heappush(places, self._order[converging.plan.name])
 
     def _release_held_at_end(self, state: StepState) -> Iterator[Effect]:
-        """A step that ends with fewer rows than the breaker judges by must not wait for more of them."""
+        """Ends the judgement of a step with fewer rows than the breaker needs, which must not wait for more."""
         waiting = state.in_flight or state.errors
         if state.breaker.held and state.inflow.ended and not waiting and not state.breaker.tripped:
             for result in state.breaker.end(state.counts.taken, state.counts.failed):
@@ -234,7 +236,7 @@ class BatchManager:
                 self._halt(state, f"all {state.breaker.rows} rows failed")
 
     def _advance(self, state: StepState) -> Generator[Effect, None, bool]:
-        """Hands on what has become contiguous; returns whether a successor may have something to cut."""
+        """Passes on what has become contiguous; returns whether a successor may have something to cut."""
         moved = False
         for item in state.log.advance():
             moved = True
@@ -267,7 +269,7 @@ class BatchManager:
             yield Emit(output.payload, output.rows, output.size)
 
     def _pass_routed(self, state: StepState) -> Generator[Effect, None, bool]:
-        """Hands the outputs of a routing step to the successors chosen for each, as far as choices are known."""
+        """Passes the outputs of a routing step to the successors chosen for each, as far as choices are known."""
         moved = False
         for item in state.fork.chosen():
             moved = True

@@ -1,4 +1,4 @@
-"""When too many rows of a step fail, the run halts before it pays for more of the same."""
+"""Halts a run when too many rows of a step fail, before it pays for more of the same."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ WINDOW_ROWS = 1_000
 
 
 class Breaker:
-    """Judges the results of one step in the order of the journal.
+    """Judges the results of one step in journal order.
 
-    Results with failed rows are held until `MINIMUM_ROWS` rows are in, so that a run with a wrong key or a broken
-    prompt keeps none of them: a reopened run does them again.
+    Results with failed rows are held until `MINIMUM_ROWS` rows are in, so a run with a wrong key or a broken prompt
+    keeps none of them, and a reopened run redoes them.
 
     Args:
-        rate: share of failed rows, over the last `WINDOW_ROWS` rows, above which it trips. A step that ends with fewer
-            than `MINIMUM_ROWS` trips where all of them failed; none does where the rate is 1.
+        rate: share of failed rows among the last `WINDOW_ROWS` rows above which it trips. A step that ends with fewer
+            than `MINIMUM_ROWS` rows trips if all of them failed. With a rate of 1, it never trips.
     """
 
     def __init__(self, rate: float) -> None:
@@ -31,16 +31,16 @@ class Breaker:
 
     @property
     def rows(self) -> int:
-        """Rows judged, of the window."""
+        """Rows in the window that were judged."""
         return self._rows
 
     @property
     def failed(self) -> int:
-        """Failed rows of the window."""
+        """Failed rows in the window."""
         return self._failed
 
     def judge(self, result: Result) -> list[Result]:
-        """Returns the results that may be applied now, this one or some held before; sets `tripped`."""
+        """Returns the results that may be applied now, this one or some held earlier; sets `tripped`."""
         self._count(result)
         if not self.tripped and self._rows >= MINIMUM_ROWS and self._failed > self.rate * self._rows:
             self.tripped = True
@@ -52,10 +52,10 @@ class Breaker:
         return [*self.release(), result]
 
     def end(self, taken: int, failed: int) -> list[Result]:
-        """The step has no more rows to judge by: gives up what is held, to be applied, or trips where every row failed.
+        """Ends the judgement when no rows are left: returns the held results to apply, or trips if every row failed.
 
         Args:
-            taken, failed: rows of the results that were applied.
+            taken, failed: rows of the applied results.
         """
         taken += sum(result.taken for result in self.held)
         failed += sum(result.failed for result in self.held)
@@ -65,12 +65,12 @@ class Breaker:
         return self.release()
 
     def release(self) -> list[Result]:
-        """Gives up what is held, to be applied whatever has failed."""
+        """Returns the held results, to apply them whatever has failed."""
         released, self.held = self.held, []
         return released
 
     def reopen(self) -> list[Result]:
-        """Starts counting anew and gives up what is held, to be done again."""
+        """Resets the counts and returns the held results, to be redone."""
         self.tripped = False
         self._recent.clear()
         self._rows = self._failed = 0

@@ -1,4 +1,4 @@
-"""What follows from an entry of the journal, for others to do."""
+"""The effects of a journal entry, for others to execute."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ class Dispatch:
 
 @dataclass(frozen=True, slots=True)
 class Redo:
-    """A batch is to be sent again, with a new attempt, because the run was reopened."""
+    """A batch must be sent again, with a new attempt, because the run was reopened."""
 
     batch: Batch
 
 
 @dataclass(frozen=True, slots=True)
 class Release:
-    """No one needs the payload any more. `size` is in bytes."""
+    """The payload is no longer needed. `size` is in bytes."""
 
     payload: Payload
     size: int = field(default=0, compare=False)
@@ -31,7 +31,7 @@ class Release:
 
 @dataclass(frozen=True, slots=True)
 class Emit:
-    """An output of a leaf, in seq order, is to be written to a part. `size` is in bytes."""
+    """An output of a leaf, in seq order, must be written to a part. `size` is in bytes."""
 
     payload: Payload
     rows: int
@@ -40,7 +40,7 @@ class Emit:
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """An output of a routing step waits for a choice of successors, to be journaled as `Routed`."""
+    """An output of a routing step waits for a choice of successors, which is journaled as `Routed`."""
 
     step: str
     seq: int

@@ -1,4 +1,4 @@
-"""The payloads that the journal has announced and the fold has not let go. Part of the fold: pure."""
+"""The payloads that the journal has announced and the fold has not released. Part of the fold: pure."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from coordinator.plan.plan import Plan
 
 
 class Holdings:
-    """Counts what is in the broker and in the payload store, and knows which files are needed.
+    """Counts the payloads in the broker and in the payload store, and knows which files are needed.
 
     Attributes:
-        in_broker, in_store: bytes; those that wait for a later stage, and what a global step puts out, do not count:
-            they are no work in flight, and nothing limits them.
+        in_broker, in_store: bytes; payloads that wait for a later stage, and the output of a global step, do not count:
+            they are not work in flight, and nothing limits them.
         payloads: all of them.
         files: names of those in the payload store.
     """
@@ -24,14 +24,14 @@ class Holdings:
         self._waits = {name: plan.waits_for_a_stage(name) for name in plan.steps}
 
     def take(self, payload: Payload, size: int) -> None:
-        """A result has announced it."""
+        """Adds a payload announced by a result."""
         self._count(payload, size)
         self.payloads.add(payload)
         if payload.external is not None:
             self.files.add(payload.external)
 
     def let_go(self, payload: Payload, size: int) -> None:
-        """No one needs it any more."""
+        """Removes a payload that is no longer needed."""
         self._count(payload, -size)
         self.payloads.discard(payload)
         if payload.external is not None:

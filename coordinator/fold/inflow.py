@@ -1,4 +1,4 @@
-"""How the batches of a step are cut from what its predecessors put out."""
+"""How the batches of a step are cut from the output of its predecessors."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class OpenBatch:
 
 @dataclass(slots=True, eq=False)
 class Inflow:
-    """The input of one step, as far as it is not cut.
+    """The input of one step that has not been cut.
 
     Args:
-        edges: from its predecessors.
-        next_seq: seq of the next batch to cut, or to be made by a generator.
+        edges: those from its predecessors.
+        next_seq: seq of the next batch to cut, or to be produced by a generator.
         ended: no more batches will be cut.
         routes: for a convergence step, what the routing step chose, in order.
     """
@@ -39,7 +39,7 @@ class Inflow:
     routes_ended: bool = False
 
     def cut(self, log: OutputLog) -> list[OpenBatch]:
-        """Cuts every batch that is ready; `log` is told of closed spans and of the end of the input."""
+        """Cuts every batch that is ready; `log` is told about closed spans and the end of the input."""
         if self.ended or self.plan.kind == "generator":
             return []
         if self.plan.kind == "global":
@@ -75,7 +75,7 @@ class Inflow:
                 return cut
 
     def _cut_choices(self, log: OutputLog) -> list[OpenBatch]:
-        """For each routed batch in order, everything that the branches chosen for it made of it."""
+        """For each routed batch in order, everything that its chosen branches produced from it."""
         cut: list[OpenBatch] = []
         while self.routes:
             choice = self.routes[0]

@@ -1,4 +1,4 @@
-"""Does an entry of the journal fit the pipeline? Workers write only what does: anything else comes from elsewhere."""
+"""Checks that a journal entry fits the pipeline. Workers write only such entries: anything else is foreign."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from coordinator.plan.plan import Plan
 
 
 def what_is_foreign(entry: Entry, plan: Plan) -> str:
-    """What shows that no worker or coordinator of this run has written the entry; empty if nothing does."""
+    """Why the entry cannot come from a worker or coordinator of this run; empty if it can."""
     if isinstance(entry, Reopened):
         return ""
     step = plan.steps.get(entry.step)
     if step is None:
         return f"the pipeline has no step '{entry.step}'"
     if isinstance(entry, PartWritten) and entry.step not in plan.leaves:
-        return f"it is about a part of step '{entry.step}', which is no leaf"
+        return f"it is about a part of step '{entry.step}', which is not a leaf"
     if isinstance(entry, Routed):
         return _choices([entry.successors], entry.step, plan)
     if isinstance(entry, Result):

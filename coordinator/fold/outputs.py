@@ -1,7 +1,7 @@
-"""What a step has put out, as its successors see it: outputs in seq order, cut into spans, one edge per successor.
+"""The output of a step as its successors see it: outputs in seq order, cut into spans, one edge per successor.
 
-A span holds the rows that may share a batch. Without routing a step's whole output is one span; below a routing step
-each routed batch is a span of its own, named by its seq, so that no batch mixes rows of two of them.
+A span holds the rows that may share a batch. Without routing, the whole output of a step is one span. Below a routing
+step, each routed batch is a separate span, named by its seq, so no batch mixes rows of two routed batches.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ class Output:
 
     Args:
         size: bytes.
-        holders: who still needs it: edges that it waits on, and open batches cut from it.
+        holders: what still needs it: the edges on which it waits, and the open batches cut from it.
     """
 
     payload: Payload
@@ -31,7 +31,7 @@ class Output:
 
 @dataclass(slots=True)
 class Span:
-    """Rows of one origin on one edge, what was cut from its head gone."""
+    """Rows of one origin on one edge, without those already cut from its head."""
 
     origin: int | None
     rows: int = 0
@@ -40,7 +40,7 @@ class Span:
 
 
 class Edge:
-    """The way from a step to one successor: spans not yet cut, in order.
+    """The edge from a step to one successor: uncut spans, in order.
 
     Args:
         source, target: the predecessor and its successor.
@@ -64,16 +64,16 @@ class Edge:
 
     @property
     def exhausted(self) -> bool:
-        """Nothing is left and nothing more will come."""
+        """Whether nothing is left and nothing more will come."""
         return self.ended and not self._spans
 
     @property
     def waiting(self) -> int:
-        """Outputs that wait here."""
+        """Outputs that are waiting here."""
         return sum(len(span.outputs) for span in self._spans)
 
     def short_of(self, rows: float) -> bool:
-        """Are `rows` rows more than can be cut now, so that the successor needs more from here?"""
+        """Whether `rows` rows are more than can be cut now, so the successor needs more from here."""
         head = self.head
         return not self.ended and (head is None or (not head.closed and head.rows < rows))
 
@@ -88,13 +88,13 @@ class Edge:
         output.holders += 1
 
     def close(self, origin: int | None) -> None:
-        """No more rows of `origin` will come; a span without rows is a span nevertheless."""
+        """Closes the span of `origin`, for which no more rows will come; a span may have no rows."""
         if not self._spans or self._spans[-1].closed:
             self._spans.append(Span(origin))
         self._spans[-1].closed = True
 
     def end(self) -> None:
-        """No more outputs will come."""
+        """Ends the edge: no more outputs will come."""
         self.ended = True
 
     def pop(self) -> None:
@@ -102,7 +102,7 @@ class Edge:
         self._spans.popleft()
 
     def take(self, rows: int, holds: list[Output]) -> Input:
-        """Cuts up to `rows` rows from the head span and adds every output touched to `holds`, one holder each."""
+        """Cuts up to `rows` rows from the head span and adds every output touched to `holds`, with one holder each."""
         span = self._spans[0]
         slices: list[Slice] = []
         wanted = min(rows, span.rows)
@@ -123,7 +123,7 @@ class Edge:
         return Input(self.source, tuple(slices))
 
     def take_all(self, holds: list[Output]) -> Input:
-        """Cuts everything, of all spans."""
+        """Cuts everything from all spans."""
         slices: list[Slice] = []
         while self._spans:
             slices.extend(self.take(self._spans[0].rows, holds).slices)
@@ -139,7 +139,7 @@ class Closing:
 
 
 class OutputLog:
-    """Outputs of one step, put back into seq order, with the marks that close spans and end the stream."""
+    """Outputs of one step, restored to seq order, with the marks that close spans and end the stream."""
 
     def __init__(self) -> None:
         self.next_seq = 0
@@ -150,7 +150,7 @@ class OutputLog:
 
     @property
     def early(self) -> int:
-        """Outputs that wait for one before them."""
+        """Outputs that wait for an earlier one."""
         return len(self._early)
 
     def append(self, output: Output) -> None:
@@ -158,15 +158,15 @@ class OutputLog:
         self._early[output.payload.seq] = output
 
     def close_at(self, seq: int, origin: int | None) -> None:
-        """The span of `origin` is closed as soon as all outputs below `seq` are in."""
+        """Closes the span of `origin` as soon as all outputs below `seq` are in."""
         self._closings.append((seq, Closing(origin)))
 
     def end_at(self, seq: int) -> None:
-        """The stream ends as soon as all outputs below `seq` are in."""
+        """Ends the stream as soon as all outputs below `seq` are in."""
         self._end = seq
 
     def advance(self) -> Iterator[Output | Closing]:
-        """Yields what has become contiguous, in order, and sets `ended` when that is all."""
+        """Yields what has become contiguous, in order, and sets `ended` after the last output."""
         while True:
             while self._closings and self._closings[0][0] == self.next_seq:
                 yield self._closings.popleft()[1]
@@ -180,17 +180,17 @@ class OutputLog:
 
 @dataclass(slots=True, eq=False)
 class Unwritten:
-    """Outputs of a leaf that are not on disk.
+    """Outputs of a leaf that are not on disk yet.
 
     Args:
-        failed_in_a_row: rows that could not be written, since one could or the run was reopened.
+        failed_in_a_row: rows that could not be written since the last one that could, or since the run was reopened.
     """
 
     outputs: deque[Output] = field(default_factory=deque)
     failed_in_a_row: int = 0
 
     def take(self, part: PartWritten) -> list[Output]:
-        """Those that the part has; none of a part that was journaled before."""
+        """Takes out those that the part holds; none for a part that was already journaled."""
         written: list[Output] = []
         while self.outputs and self.outputs[0].payload.seq <= part.last_seq:
             written.append(self.outputs.popleft())

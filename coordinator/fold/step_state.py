@@ -11,7 +11,7 @@ from coordinator.fold.inflow import Inflow, OpenBatch
 from coordinator.fold.outputs import Output, OutputLog, Unwritten, payloads_of
 from coordinator.plan.plan import StepPlan
 
-UNWRITABLE = "could be written; change what it gives, or start over with --fresh"
+UNWRITABLE = "could be written; change its output, or start over with --fresh"
 
 
 @dataclass(slots=True)
@@ -19,17 +19,17 @@ class StepCounts:
     """The ledger of one step. Every field but `batches`, `done` and `tickets` counts rows.
 
     Args:
-        batches: batches cut, or made by a generator.
+        batches: batches cut, or produced by a generator.
         done: batches whose result was applied.
         tickets: tickets that a generator has used up.
-        taken: whole rows that the step was given.
-        failed: of those, dead letters.
+        taken: whole rows passed to the step.
+        failed: those of them that became dead letters.
         lost: positions of a join where a predecessor had a hole.
-        out: whole rows that it put out.
-        holes: holes that it put out.
+        out: whole rows in its output.
+        holes: holes in its output.
         written: rows of a leaf that are on disk.
-        unwritable: rows of a leaf whose values could not join its schema.
-        seconds: time that the step took, over all workers.
+        unwritable: rows of a leaf whose values do not fit its schema.
+        seconds: time that the step took, summed over all workers.
     """
 
     batches: int = 0
@@ -54,9 +54,9 @@ class StepState:
         open: batches whose result is not applied, by seq.
         errors: open batches that failed the run, by seq.
         attempt: failures of a generator at its next batch.
-        output_ended: no more outputs will be handed on.
+        output_ended: no more outputs will be passed on.
         fork: outputs of a routing step that wait for a choice.
-        unwritten: outputs of a leaf that are not on disk.
+        unwritten: outputs of a leaf that are not on disk yet.
     """
 
     plan: StepPlan
@@ -73,19 +73,19 @@ class StepState:
 
     @property
     def input_ended(self) -> bool:
-        """No more batches will be cut, or made by a generator."""
+        """Whether no more batches will be cut or produced by a generator."""
         return self.inflow.ended
 
     @property
     def rows_failed(self) -> int:
-        """Rows that ended as dead letters, and those that will where the breaker lets go of them."""
+        """Rows that ended as dead letters, and those that will if the breaker releases them."""
         return self.counts.failed + self.counts.unwritable + sum(result.failed for result in self.breaker.held)
 
     @property
     def lost_everything(self) -> str:
-        """Why nothing is left of a leaf, or of a generator, of whose rows each one failed; empty where something is.
+        """Why nothing is left of a leaf or a generator, because all of its rows failed; empty if something is left.
 
-        What it gave is gone by then, and its batches are done: the run cannot try again.
+        Its output is gone by then, and its batches are done: the run cannot retry.
         """
         counts = self.counts
         if self.breaker.rate == 1:
@@ -93,7 +93,7 @@ class StepState:
         if counts.unwritable and not counts.written:
             return f"none of its {counts.unwritable} rows {UNWRITABLE}"
         if self.plan.kind == "generator" and counts.failed and not counts.out:
-            return f"none of its {counts.failed} rows came; mend what makes them, and start over with --fresh"
+            return f"all of its {counts.failed} rows failed; fix the step, and start over with --fresh"
         return ""
 
     @property
@@ -103,11 +103,13 @@ class StepState:
 
     @property
     def is_over(self) -> bool:
-        """Is the result of every batch in that there will be?"""
+        """Whether the results of all batches are in, with no more to come."""
         return self.input_ended and not self.in_flight
 
     def awaits(self, seq: int, attempt: int) -> bool:
-        """Is a result of this batch and attempt the first one? A generator's next batch has one attempt per failure."""
+        """Whether a result of this batch and attempt is the first. A generator's next batch has one attempt per
+        failure.
+        """
         if self.plan.kind == "generator":
             return not self.inflow.ended and (seq, attempt) == (self.inflow.next_seq, self.attempt)
         opened = self.open.get(seq)
@@ -127,7 +129,7 @@ class StepState:
         return cut
 
     def record(self, result: Result, origin: int | None) -> None:
-        """Enters a result into the ledger, and its payloads into the step's output."""
+        """Adds a result to the ledger, and its payloads to the output of the step."""
         counts = self.counts
         counts.done += 1
         counts.taken += result.taken
@@ -146,7 +148,7 @@ class StepState:
             self.fork.choices[result.seq + place] = chosen
 
     def record_made(self, result: Result) -> None:
-        """What a generator made is made: the breaker may halt it, but there is nothing to hold or to do again."""
+        """Applies the result of a generator: the breaker may halt it, but there is nothing to hold or to redo."""
         self.breaker.judge(result)
         self.breaker.release()
         self.inflow.next_seq += 1
@@ -160,7 +162,7 @@ class StepState:
         self.record(result, None)
 
     def record_part(self, part: PartWritten) -> list[Output]:
-        """The outputs that are on disk now, but for rows that could not be written; none that were before."""
+        """The outputs newly on disk, except for rows that could not be written."""
         if written := self.unwritten.take(part):
             self.counts.written += part.rows
             self.counts.unwritable += part.failed

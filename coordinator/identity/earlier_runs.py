@@ -80,9 +80,7 @@ class NewRun:
     asking: frozenset[str]
 
     def what_is_done_again(self) -> str | None:
-        """One line about the closest earlier run. None if no earlier run shares a step with this one or differs from it
-        only in its source code.
-        """
+        """One line about the closest earlier run; None if none shares a step or differs only in source code."""
         found = max(self._earlier(), key=self._nearness, default=None)
         if found is None or not any(self._nearness(found)[:2]):
             return None

@@ -57,8 +57,7 @@ class DataRecord(BaseModel):
             return None
 
     def write(self, directory: Path) -> None:
-        """Replaces the record; after a crash, either the new or the old one is there, whole. Without data files there
-        is none.
+        """Replaces the record; after a crash, the new or the old one is there, whole. None without data files.
 
         Keeps the digests of the same files from the old record: another process may have noted them meanwhile.
         """

@@ -28,7 +28,7 @@ class Registration:
     """The registration of a run, which may have begun before, at one broker.
 
     Args:
-        prepared: replaced once workers have described steps that this process cannot import.
+        prepared: replaced once workers have described the steps that this process cannot import.
         before: what the run directory recorded about an earlier execution.
         fresh: discard what earlier executions have left.
     """
@@ -116,14 +116,12 @@ class Registration:
         return RunRegistry(self.connection)
 
     def _dead_token(self) -> str:
-        """There is no need to wait for the lease of a coordinator that had this run directory: this process has its
-        lock.
-        """
+        """Need not wait for the lease of a coordinator that had this run directory: this process has its lock."""
         holder = self._registry.lease_holder(self.run_id)
         return holder.token if holder is not None and self.directory.is_of(holder) else ""
 
     def _forget(self, control: Control) -> None:
-        """`--fresh`: under the lease, so that no other coordinator loses its run."""
+        """For `--fresh`: deletes under the lease, so that no other coordinator loses its run."""
         control.take_over(self._dead_token())
         self._registry.delete(self.run_id, control.holder.token, control.lease, keeps_lease=True)
         if problem := self.stores.start_over():

@@ -104,7 +104,7 @@ class ProgramRequest:
     )
     progress: bool = option(True, "Show the progress; otherwise only log warnings, to the logger `penstock`.")
     standby: bool = option(
-        False, "Wait while another process coordinates the run; take over when it dies.", "--standby"
+        False, "Wait while another process coordinates the run, and take over when it dies.", "--standby"
     )
 
     @property

@@ -76,9 +76,7 @@ class Execution:
         return cls(request, reporter, settings, prepared, directory, run)
 
     def run(self) -> Outcome:
-        """Runs it with the run directory locked, and returns how it ended. Raises Fenced if another process has the
-        lock.
-        """
+        """Locks the run directory, runs it and returns how it ended. Raises Fenced if another process has the lock."""
         while True:
             try:
                 if self._request.standby and (ended := self._stand_by()) is not None:
@@ -120,7 +118,7 @@ class Execution:
             if not fresh:
                 self._check_here()
             with ExitStack() as stack:
-                if self._request.dry_run:  # when no worker is left to write
+                if self._request.dry_run:  # once no worker is left to write
                     stack.callback(self._stores.remove)
                     if self._request.broker is not None:
                         stack.callback(delete_run, self._request.broker, self._run.run_id)
@@ -152,7 +150,7 @@ class Execution:
             check_host(self._prepared, json.loads(self._request.environment.get(SECRETS_VARIABLE, "{}")))
 
     def _last_record(self) -> RunRecord | None:
-        with suppress(*((RunError,) if self._request.fresh else ())):  # a record that cannot be read is forgotten
+        with suppress(*((RunError,) if self._request.fresh else ())):  # an unreadable record is discarded
             return self._directory.read_condemned() if self._directory.is_condemned else self._directory.read()
         return None
 
@@ -178,7 +176,7 @@ class Execution:
         """Learns about the steps that this process cannot import; returns an outcome if the run ends there.
 
         Raises:
-            SpecError: they show that the pipeline is wrong.
+            SpecError: the descriptions show that the pipeline is wrong.
         """
         try:
             described = DescriptorWait(tenure, self._prepared, self._start_command).run()
@@ -195,7 +193,7 @@ class Execution:
         coordinator = Coordinator(tenure, self._run_facts(), self._start_command, host)
         tenure.open_run()
         if host is not None:
-            # The URL may hold a password, which must not stand in a command line.
+            # The URL may hold a password, which must not appear in a command line.
             environment = {**self._request.environment, "PENSTOCK_BROKER_URL": tenure.connection.url}
             arguments = local_worker_arguments(self._prepared, self._run.run_id)
             host.start_workers(arguments, environment, self._directory.log)

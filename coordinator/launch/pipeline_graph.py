@@ -69,7 +69,7 @@ class PipelineGraph:
         """Adds a step to the pipeline; a step created inside its `with` block is part of it already.
 
         Raises:
-            UsageError: another step has its name, or it belongs to another pipeline.
+            UsageError: another step has the same name, or the step belongs to another pipeline.
         """
         if step.graph is not None and step.graph is not self:
             raise UsageError(f"step '{step.name}' belongs to another pipeline: create one step for each pipeline")

@@ -153,7 +153,7 @@ def _modules(value: Any) -> tuple[str, ...]:
 
 
 def _folder() -> Path:
-    """Where workers look for modules: the folder of the script, else the current one."""
+    """Where workers look for modules: the folder of the script, else the current folder."""
     main = sys.modules["__main__"]
     script = getattr(main, "__file__", None)
     if script and script_module() and getattr(main, "__spec__", None) is None:
@@ -214,7 +214,7 @@ def _raise_if_incomplete(outcome: Outcome) -> None:
             raise RunFailed(f"run '{outcome.run_id}' is complete, but not on this host: {outcome.reason}", outcome)
         return
     rows = sum(outcome.rows.values())
-    kept = f"; {rows} rows are done, see {outcome.partial}" if outcome.partial else ""
+    kept = f"; {rows} rows are done, in {outcome.partial}" if outcome.partial else ""
     reason = printable(outcome.reason)
     message = f"run '{outcome.run_id}' is {outcome.status}: {reason}{kept}; repeat the call to resume"
     raise (RunStopped if outcome.status == "stopped" else RunFailed)(message, outcome)

@@ -62,7 +62,7 @@ def check_output(request: RunRequest, pipeline: str) -> None:
         check_name(output)
         DatasetPlace(output, pipeline, request.overwrite).check()
     elif request.overwrite:
-        raise UsageError("--overwrite is for --output DIR, which is not given")
+        raise UsageError("--overwrite works only with --output DIR: add it, or leave --overwrite out")
 
 
 def check_standby(request: RunRequest) -> None:
@@ -83,7 +83,7 @@ def check_standby(request: RunRequest) -> None:
 
 def _check_push(request: RunRequest) -> None:
     if request.private and request.push_to_hub is None:
-        raise UsageError("--private is for --push-to-hub REPO, which is not given")
+        raise UsageError("--private works only with --push-to-hub REPO: add it, or leave --private out")
     if request.push_to_hub is None:
         return
     if request.dry_run:

@@ -1,1 +1,1 @@
-"""What runs on this host for a run: the embedded broker, local workers, and the guardian of both."""
+"""What runs on this host for a run: the embedded broker, the local workers, and the guardian of both."""

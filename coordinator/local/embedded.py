@@ -1,4 +1,4 @@
-"""The embedded broker: a Redis of this run alone, on a unix socket, with its data in the run directory."""
+"""The embedded broker: a Redis for one run only, on a unix socket, with its data in the run directory."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ from coordinator.local.socket_folder import CONFIGURATION, SocketFolder
 FOLDER = "broker"
 MAX_RESTARTS = 3
 STOP_GRACE = 10.0
-DEATH_NOTICE = 1.0  # a lost connection may be seen before the guardian has told of the death
+DEATH_NOTICE = 1.0  # a lost connection may be noticed before the guardian reports the death
 LOOK_INTERVAL = 0.02
 
 # Relative names are in the working folder of the server, which is its data folder. The AOF takes every payload once,
-# few of them live long: a rewrite per 256 MB keeps the file small without a fork every other second.
+# and few live long: a rewrite per 256 MB keeps the file small without a fork every other second.
 SETTINGS = """\
 port 0
 unixsocket "{socket}"
@@ -49,10 +49,10 @@ logger = logging.getLogger(__name__)
 
 
 class EmbeddedBroker:
-    """Starts, restarts and stops the server. To be used by the holder of the run directory's lock only.
+    """Starts, restarts and stops the server. Only the holder of the run directory's lock may use it.
 
     Args:
-        guardian: becomes the server's parent, and ends it after the workers however this process ends.
+        guardian: becomes the server's parent, and ends it after the workers, however this process ends.
         run_directory: the data and the log go to `broker/` in it.
         start_timeout: seconds that a start may take; loading an AOF takes about 10 s per GB.
     """
@@ -69,19 +69,19 @@ class EmbeddedBroker:
 
     @property
     def url(self) -> str:
-        """Stays the same over restarts."""
+        """Stays the same across restarts."""
         return self._socket_folder().url
 
     @property
     def child(self) -> Child | None:
-        """The server's process, also when it has died; None before the start and after the stop."""
+        """The server's process, even if it has died; None before the start and after the stop."""
         return self._child
 
     def start(self) -> str:
-        """Ends what a crashed run left on the same data, starts the server, waits until it answers; returns the URL.
+        """Ends a server left by a crashed run on the same data, starts the server, waits for it; returns the URL.
 
         Raises:
-            BrokerError: there is no server to start, it does not start, or it would not see the data that are there.
+            BrokerError: there is no server to start, it does not start, or it cannot read the existing data.
         """
         self.data.mkdir(parents=True, exist_ok=True)
         end_leftover(self.data)
@@ -95,7 +95,7 @@ class EmbeddedBroker:
         return self.url
 
     def restart(self) -> str:
-        """Starts a server that died on its AOF again, on the same URL. Does nothing if it still runs.
+        """Restarts a server that died, on its AOF and with the same URL. Does nothing if it is still running.
 
         Raises:
             BrokerError: it died more than 3 times, or does not come up.
@@ -106,15 +106,15 @@ class EmbeddedBroker:
         if self._restarts >= MAX_RESTARTS:
             raise BrokerError(
                 f"the embedded broker died {self._restarts + 1} times; the end of its log {self.log}:\n"
-                f"{self._log_tail()}\nThe run can go on from here: the same command starts the broker on its data again"
+                f"{self._log_tail()}\nThe run can be resumed: rerun the command to restart the broker on its data"
             )
         self._restarts += 1
-        logger.warning("the embedded broker died; starting it again (%d of %d)", self._restarts, MAX_RESTARTS)
+        logger.warning("the embedded broker died; restarting it (%d of %d)", self._restarts, MAX_RESTARTS)
         self._launch()
         return self.url
 
     def stop(self) -> None:
-        """Has the server write what it holds and waits for its end, some 15 s at most. May be called again."""
+        """Makes the server write its data and waits for it to end, for about 15 s at most. May be called again."""
         if self._child is not None:
             self._end_child()
             self._child = None
@@ -123,7 +123,7 @@ class EmbeddedBroker:
 
     def _launch(self) -> None:
         assert self._server is not None
-        # Whoever is killed in a rewrite leaves the unfinished file behind; nothing else cleans it up.
+        # A server killed during a rewrite leaves the unfinished file behind, and nothing else cleans it up.
         for unfinished in (*self.data.glob("temp-*.aof"), *self.data.glob("temp-*.rdb")):
             unfinished.unlink(missing_ok=True)
         self._child = self._guardian.start(
@@ -155,7 +155,7 @@ class EmbeddedBroker:
             self._guardian.wait(self._child, grace)
 
     def _refuse_older_server(self, server: Path) -> None:
-        # Redis 7 keeps its AOF in a folder that Redis 6 does not look at: it would start empty, without a word.
+        # Redis 7 keeps its AOF in a folder that Redis 6 ignores: it would silently start empty.
         version = server_version(server)
         if (self.data / "appendonlydir").is_dir() and version is not None and version < (7,):
             raise BrokerError(
@@ -176,7 +176,7 @@ class EmbeddedBroker:
 
 
 def ping(path: Path, timeout: float = 2.0) -> str | None:
-    """What the server at a unix socket says to PING: `PONG`, or an error such as `LOADING ...`; None: nothing."""
+    """The answer of the server at a unix socket to PING: `PONG`, or an error such as `LOADING ...`; None if none."""
     with socket.socket(socket.AF_UNIX) as connection:
         connection.settimeout(timeout)
         try:
@@ -190,7 +190,7 @@ def ping(path: Path, timeout: float = 2.0) -> str | None:
 def end_leftover(data: Path) -> None:
     """Ends a server that a crashed run left on `data` and removes its socket. Only for the holder of the run's lock.
 
-    A server that runs on other data, of which these may be a copy, is left alone.
+    A server that runs on other data, of which this may be a copy, is not touched.
 
     Raises:
         BrokerError: it cannot be ended.
@@ -205,7 +205,7 @@ def end_leftover(data: Path) -> None:
                 break
         else:
             raise BrokerError(
-                f"a Redis server (pid {pid}) that a crashed run left on {data} does not end; end it by hand"
+                f"a Redis server (pid {pid}) that a crashed run left on {data} does not end; end it with: kill -9 {pid}"
             )
     if folder := SocketFolder.of(data):
         folder.remove()
@@ -219,7 +219,7 @@ def leftover(data: Path) -> int | None:
             os.kill(pid, 0)
             folder = SocketFolder.of(data)
             return pid if folder and ping(folder.socket) else None
-        # The pid may belong to somebody else by now: a server of ours has the data as its working folder.
+        # The pid may have been reused: a server of Penstock has the data as its working folder.
         command = Path(f"/proc/{pid}/comm").read_text().strip()
         is_there = FileIdentity.at(Path(f"/proc/{pid}/cwd")) == FileIdentity.at(data)
         return pid if command.endswith("-server") and is_there else None

@@ -1,4 +1,4 @@
-"""The guardian: parent of the embedded broker and of local workers, which ends them however the coordinator ends.
+"""The guardian: the parent of the embedded broker and the local workers, which ends them however the coordinator ends.
 
 This file is both ends of one pipe. `Guardian` is the coordinator's end. Run as a script, the file is the guardian
 itself: a bare interpreter with the standard library only, which starts in some 50 ms. The pipe carries JSON lines:
@@ -10,8 +10,8 @@ itself: a bare interpreter with the standard library only, which starts in some 
     {"remove": path}: delete this folder at the very end
 
 The end of the pipe is the order to end everything: rank by rank, lowest first, each child by its `end_signal` and,
-`end_grace` seconds later, by SIGKILL. So nothing depends on the coordinator's last words. What is left of a child's
-session when the child has ended, at whatever time, is killed.
+`end_grace` seconds later, by SIGKILL. So nothing depends on a last message of the coordinator. Whenever a child ends,
+what is left of its session is killed.
 """
 
 from __future__ import annotations
@@ -38,16 +38,16 @@ PR_SET_PDEATHSIG, PR_SET_CHILD_SUBREAPER = 1, 36  # linux/prctl.h
 
 
 class Child(NamedTuple):
-    """A process that the guardian started. `number` is never used twice, `pid` may be, by the system."""
+    """A process that the guardian started. `number` is never reused; the system may reuse `pid`."""
 
     number: int
     pid: int
 
 
 class Guardian:
-    """The coordinator's end: starts the guardian, asks it for children and hears when they end.
+    """The coordinator's end: starts the guardian, asks it to start children, and learns when they end.
 
-    Not thread-safe. Methods raise RunError when the guardian itself is gone; on Linux its children then are, too.
+    Not thread-safe. Methods raise RunError if the guardian itself is gone; on Linux, its children are then gone too.
     """
 
     def __init__(self, process: subprocess.Popen[bytes], pipe: socket.socket) -> None:
@@ -68,7 +68,7 @@ class Guardian:
                 [sys.executable, "-I", "-S", __file__, str(theirs.fileno()), str(os.getpid())],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,  # a reader of our own output must not wait for the guardian's end
+                stdout=subprocess.DEVNULL,  # a reader of this process's output must not wait for the guardian to end
                 stderr=subprocess.PIPE,
                 start_new_session=True,
             )
@@ -93,13 +93,13 @@ class Guardian:
         end_signal: signal.Signals = signal.SIGKILL,
         end_grace: float = 0.0,
     ) -> Child:
-        """Starts a child in a session of its own.
+        """Starts a child in a new session.
 
         Args:
-            rank: children of a lower rank are ended first.
-            env: the whole environment; the coordinator's if None.
-            stdout: file to which its output and its errors are appended; nowhere if None.
-            end_signal, end_grace: how it is ended, and the seconds that it gets before SIGKILL.
+            rank: children with a lower rank are ended first.
+            env: the complete environment; that of the coordinator if None.
+            stdout: file that its output and errors are appended to; discarded if None.
+            end_signal, end_grace: how it is ended, and the seconds before SIGKILL.
 
         Raises:
             RunError: it cannot be started.
@@ -117,7 +117,7 @@ class Guardian:
         )
         self._hear_until(lambda: number in self._started or number in self._failed, START_TIMEOUT)
         if number not in self._started:
-            why = self._failed.get(number, f"the guardian gave no answer within {START_TIMEOUT:.0f} s")
+            why = self._failed.get(number, f"the guardian did not answer within {START_TIMEOUT:.0f} s")
             raise _run_error(f"cannot start {os.fspath(argv[0])}: {why}")
         return self._started[number]
 
@@ -126,25 +126,27 @@ class Guardian:
         self._send(signal=child.number, signum=int(signum))
 
     def exited(self) -> dict[Child, int]:
-        """Exit codes (-n: ended by signal n) of the children that have ended until now."""
+        """Exit codes (-n: ended by signal n) of the children that have ended so far."""
         self._hear(0.0)
         return dict(self._exited)
 
     def wait(self, child: Child, timeout: float) -> int | None:
-        """The child's exit code, or None if it still runs after `timeout` seconds."""
+        """The child's exit code, or None if it is still running after `timeout` seconds."""
         self._hear_until(lambda: child in self._exited, timeout)
         return self._exited.get(child)
 
     def remove_at_end(self, folder: Path) -> None:
-        """Has the guardian delete `folder` after the last child has ended."""
+        """Makes the guardian delete `folder` after the last child has ended."""
         self._send(remove=str(folder))
 
     def close(self, timeout: float = 30.0) -> None:
-        """Ends the children in the order of their ranks, then the guardian; takes at most `timeout` seconds."""
+        """Ends the children by rank, then the guardian; takes at most `timeout` seconds."""
         if self.closed:
             return
         with contextlib.suppress(OSError):
-            self._pipe.shutdown(socket.SHUT_RDWR)  # close() alone would not do while a forked process holds this end
+            self._pipe.shutdown(
+                socket.SHUT_RDWR
+            )  # close() alone would not suffice while a forked process holds this end
         self._pipe.close()
         assert self._process.stderr is not None
         with self._process.stderr:
@@ -195,19 +197,19 @@ class Guardian:
             if self._process.stderr is not None and not self._process.stderr.closed:
                 said = self._process.stderr.read().decode(errors="replace").strip()
         return _run_error(
-            f"the guardian of the local processes (pid {self.pid}) is gone, and they are with it"
-            f"{f' ({said[-500:]})' if said else ''}; the same command goes on from here"
+            f"the guardian of the local processes (pid {self.pid}) is gone, and so are "
+            f"they{f' ({said[-500:]})' if said else ''}; rerun the command to resume"
         )
 
 
 def _run_error(message: str) -> Exception:
-    from common.errors import RunError  # here, because the script below runs without our packages on its path
+    from common.errors import RunError  # here, because the script below runs without Penstock's packages on its path
 
     return RunError(message)
 
 
 class _Kept:
-    """A child, in the guardian."""
+    """A child, as the guardian sees it."""
 
     def __init__(self, process: subprocess.Popen[bytes], order: dict[str, Any]) -> None:
         self.process = process
@@ -230,13 +232,13 @@ class _Keeper:
         self._woken, wakes = socket.socketpair()
         for end in (self._woken, wakes):
             end.setblocking(False)
-        # Handlers, not SIG_IGN: children would inherit that, and what the coordinator itself may have inherited.
+        # Handlers, not SIG_IGN: children would inherit it, and the coordinator itself may have inherited it.
         for signum in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGCHLD):
             signal.signal(signum, lambda *_: None)
         signal.set_wakeup_fd(wakes.fileno(), warn_on_full_buffer=False)
         self._wakes = wakes
         if self._libc is not None:
-            self._libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # what a dead worker leaves behind becomes our child
+            self._libc.prctl(PR_SET_CHILD_SUBREAPER, 1)  # orphans of a dead worker become children of this process
 
     def run(self) -> None:
         # The parent's pid as well as the pipe: a process that the coordinator forked may keep the pipe open.
@@ -247,7 +249,7 @@ class _Keeper:
         self._end_everything()
 
     def _pause(self, timeout: float, *pipes: socket.socket) -> list[socket.socket]:
-        """Until a pipe can be read, a signal arrives or the time is over; returns what can be read."""
+        """Waits until a pipe is readable, a signal arrives or the time is up; returns the readable pipes."""
         ready: list[socket.socket]
         ready = select.select([self._woken, *pipes], [], [], timeout)[0]
         if self._woken in ready:
@@ -255,7 +257,7 @@ class _Keeper:
         return ready
 
     def _serve(self) -> bool:
-        """Reads orders and carries them out; False at the end of the pipe."""
+        """Reads and executes orders; returns False at the end of the pipe."""
         try:
             read = self._pipe.recv(1 << 20)
         except OSError:
@@ -292,14 +294,14 @@ class _Keeper:
         self._tell(started=order["start"], pid=process.pid)
 
     def _die_with_guardian(self, end_signal: int, guardian: int) -> None:
-        """In the child, before its exec. Safe there: the guardian has no other thread that could hold a lock."""
+        """Runs in the child before its exec. This is safe: the guardian has no other thread that could hold a lock."""
         if self._libc is not None:
             self._libc.prctl(PR_SET_PDEATHSIG, end_signal)
-            if os.getppid() != guardian:  # it died before the line above could count
+            if os.getppid() != guardian:  # it died before the line above took effect
                 os._exit(1)
 
     def _tell(self, **event: Any) -> None:
-        with contextlib.suppress(OSError):  # nobody listens any more: the end of the pipe is read next
+        with contextlib.suppress(OSError):  # no one listens any more: the end of the pipe is read next
             self._pipe.sendall(json.dumps(event).encode() + b"\n")
 
     def _reap(self) -> None:
@@ -318,7 +320,7 @@ class _Keeper:
             # After the workers (one might take its helper's end for a result), before the broker that strays talk to.
             self._wait_until(self._kill_strays, KILL_TIMEOUT)
         for folder in self._folders:
-            import shutil  # here, because it costs as much to import as all of the rest
+            import shutil  # here, because importing it costs as much as all the rest
 
             shutil.rmtree(folder, ignore_errors=True)
 
@@ -340,7 +342,7 @@ class _Keeper:
             self._reap()
 
     def _kill_strays(self) -> bool:
-        """Kills descendants outside the sessions that are kept, such as daemons of steps; True when none is left."""
+        """Kills descendants outside the kept sessions, such as daemons of steps; returns True when none is left."""
         processes = list(_processes())
         family = {os.getpid()}
         for _ in processes:
@@ -360,14 +362,14 @@ def _signal(signum: int, *pids: int) -> None:
 
 
 def _session(leader: int) -> Iterable[int]:
-    """What still runs in the session of `leader`, which starts one; elsewhere than on Linux its group, negated."""
+    """What still runs in the session started by `leader`; on systems other than Linux, its process group, negated."""
     if sys.platform != "linux":
         return [-leader]
     return [pid for pid, _, session in _processes() if session == leader]
 
 
 def _processes() -> Iterable[tuple[int, int, int]]:
-    """Pid, parent and session of every process that runs (on Linux; elsewhere none)."""
+    """Pid, parent and session of every running process (Linux only; elsewhere empty)."""
     for entry in os.listdir("/proc") if sys.platform == "linux" else ():
         if entry.isdigit():
             with contextlib.suppress(OSError), open(f"/proc/{entry}/stat", "rb") as stat:

@@ -1,4 +1,4 @@
-"""The local host of a run: its embedded broker and its local workers, all of them children of one guardian."""
+"""The local host of a run: its embedded broker and its local workers, all children of one guardian."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class Exited:
 
 
 class LocalHost:
-    """Owns the guardian, so that nothing started here outlives this process, whatever ends it. Not thread-safe.
+    """Owns the guardian, so nothing started here outlives this process, whatever ends it. Not thread-safe.
 
-    Methods raise RunError when the guardian itself was killed.
+    Methods raise RunError if the guardian itself was killed.
 
     Example:
         >>> with LocalHost.start() as host:
@@ -60,16 +60,16 @@ class LocalHost:
         return self._broker.start()
 
     def restart_broker(self) -> str:
-        """Starts a broker that died on its AOF again, under the same URL; see `EmbeddedBroker.restart`."""
+        """Restarts a broker that died, on its AOF and with the same URL; see `EmbeddedBroker.restart`."""
         assert self._broker is not None, "the broker was not started"
         return self._broker.restart()
 
     def start_workers(self, arguments: Sequence[str], env: Mapping[str, str], log_path: Path) -> int:
-        """Starts `pipeline-worker ARGUMENTS` in a session of its own and returns its pid.
+        """Starts `pipeline-worker ARGUMENTS` in a new session and returns its pid.
 
         Args:
             env: added to this process's environment.
-            log_path: what it prints is appended there.
+            log_path: its output is appended there.
 
         Raises:
             RunError: it cannot be started.
@@ -79,7 +79,7 @@ class LocalHost:
         if not source.name.endswith("-packages"):  # a checkout that may not be installed
             environment["PYTHONPATH"] = os.pathsep.join(filter(None, (str(source), environment.get("PYTHONPATH"))))
         child = self._guardian.start(
-            # -P: a folder of the user's own named `worker` or `common` must not be taken for ours.
+            # -P: a user's folder named `worker` or `common` must not be taken for Penstock's.
             [sys.executable, "-P", "-m", "worker.cli", *arguments],
             rank=WORKERS,
             env=environment,
@@ -89,20 +89,20 @@ class LocalHost:
         return child.pid
 
     def poll(self) -> list[Exited]:
-        """The children that have ended since the last call, also those that were told to. Returns at once."""
+        """The children that have ended since the last call, including those told to end. Returns at once."""
         exited = self._guardian.exited()
         new = [child for child in exited if child not in self._reported]
         self._reported.update(new)
         return [Exited("workers" if child in self._workers else "broker", child.pid, exited[child]) for child in new]
 
     def check_workers(self) -> None:
-        """Raises RunError when the workers have ended, which they do not while the run goes on."""
+        """Raises RunError if the workers have ended, which they must not during a run."""
         for exited in self.poll():
             if exited.kind == "workers":
                 raise RunError(f"the local workers have ended (exit code {exited.code}); see pipeline.log")
 
     def stop_workers(self, timeout: float) -> None:
-        """SIGTERM to the workers' supervisors; after `timeout` seconds SIGKILL, which takes their sessions with it."""
+        """Sends SIGTERM to the supervisors of the workers, and after `timeout` seconds SIGKILL to their sessions."""
         left = self._running_workers()
         for child in left:
             self._guardian.signal(child, signal.SIGTERM)
@@ -113,7 +113,7 @@ class LocalHost:
         self._wait(left, KILL_TIMEOUT)
 
     def close(self) -> None:
-        """Ends the workers at once, then the broker, then the guardian: half a minute at the very most."""
+        """Ends the workers at once, then the broker, then the guardian, within half a minute at most."""
         self._guardian.close()
 
     def __enter__(self) -> LocalHost:

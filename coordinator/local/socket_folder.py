@@ -1,4 +1,4 @@
-"""The private folder of an embedded broker's socket, which its own data folder is known by, and no copy of that."""
+"""The private folder of an embedded broker's socket; its name identifies the data folder, but not a copy of it."""
 
 from __future__ import annotations
 
@@ -21,17 +21,17 @@ _RANDOM = "12345678"
 
 @dataclass(frozen=True, slots=True)
 class SocketFolder:
-    """A folder of the temporary ones, mode 0700: `penstock-<device>-<inode of the data folder>-<random>`.
+    """A temporary folder, mode 0700: `penstock-<device>-<inode of the data folder>-<random>`.
 
-    The name is what proves it. The configuration of a server says where its socket is, but whoever has copied a run
-    directory, or put it back from a backup, has a configuration that names the folder of another server.
+    The name is the proof. The configuration of a server says where its socket is, but a copied or restored run
+    directory has a configuration that names the folder of another server.
     """
 
     path: Path
 
     @classmethod
     def make(cls, data: Path) -> SocketFolder:
-        """A new one, with a path short enough for a socket in it."""
+        """Creates a folder with a path short enough for a socket in it."""
         prefix = _prefix(data)
         for parent in (tempfile.gettempdir(), "/tmp"):
             if len(os.fsencode(os.path.join(parent, prefix + _RANDOM, _SOCKET))) <= LONGEST_SOCKET_PATH:
@@ -40,7 +40,7 @@ class SocketFolder:
 
     @classmethod
     def of(cls, data: Path) -> SocketFolder | None:
-        """The one that was made for the server on this very data folder last; None if there is none."""
+        """The folder last created for the server on this data folder; None if there is none."""
         try:
             configured = re.search(
                 r'^unixsocket "(.*)"$', (data / CONFIGURATION).read_text(encoding="utf-8"), re.MULTILINE
@@ -56,16 +56,16 @@ class SocketFolder:
 
     @property
     def socket(self) -> Path:
-        """The server's end."""
+        """The path for the server."""
         return self.path / _SOCKET
 
     @property
     def url(self) -> str:
-        """As clients take it."""
+        """The URL for clients."""
         return f"unix://{quote(str(self.socket))}"
 
     def remove(self) -> None:
-        """Deletes what a server leaves in it, and the folder if there is nothing else; it may be gone already."""
+        """Deletes what a server leaves in it, and the folder if nothing else is in it; it may be gone already."""
         with contextlib.suppress(OSError):
             self.socket.unlink()
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""What is right as far as a spec goes, and may all the same not be what was meant."""
+"""Finds what is valid in a spec but may be unintended."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from coordinator.plan.load import Prepared
 
 
 def cautions(prepared: Prepared) -> Iterator[str]:
-    """One line each, with file and line of the spec."""
+    """One line per finding, with file and line of the spec."""
     for fault in [*_overwritten(prepared), *_unwatched_files(prepared)]:
         yield str(prepared.source.error(fault))
 
 
 def _unwatched_files(prepared: Prepared) -> Iterator[SpecFault]:
-    """Files of which nobody would notice that they change."""
+    """Files whose changes would go unnoticed."""
     for name, step in prepared.steps.items():
         if isinstance(step, StandIn | Undescribed):
             continue
@@ -29,9 +29,9 @@ def _unwatched_files(prepared: Prepared) -> Iterator[SpecFault]:
             paths = [prepared.folder / item for item in items if isinstance(item, str) and item]
             for path in named_files(paths) if parameter not in type(step).path_fields else ():
                 yield SpecFault(
-                    f"step '{name}': '{parameter}' names the file {_shown(path, prepared.folder)}, and is no path "
-                    f"field of {type(step).__name__}: when that file changes, the run stays the same; put "
-                    f"'{parameter}' into the class's path_fields if the step reads it",
+                    f"step '{name}': '{parameter}' names the file {_shown(path, prepared.folder)}, and is not a path "
+                    f"field of {type(step).__name__}: a change of that file does not make a new run; if the step "
+                    f"reads it, add '{parameter}' to the path_fields of the class",
                     ("steps", name, parameter),
                 )
 
@@ -41,7 +41,7 @@ def _shown(path: Path, folder: Path) -> Path:
 
 
 def _overwritten(prepared: Prepared) -> Iterator[SpecFault]:
-    """Columns that are in the rows before a step, and that it writes anew, as if they were its own."""
+    """Columns that are in the input of a step and that the step overwrites with its own."""
     columns = prepared.columns()
     for name, planned in prepared.plan.steps.items():
         step = prepared.steps[name]
@@ -50,8 +50,8 @@ def _overwritten(prepared: Prepared) -> Iterator[SpecFault]:
         for column in sorted(written - step.output_mappings.keys() - {METADATA}):
             if column in taken:
                 yield SpecFault(
-                    f"step '{name}' overwrites the column '{column}', which its input has already; keep both with "
-                    f"output_mappings: {{{column}: another_name}}, or say that this is meant: "
+                    f"step '{name}' overwrites the column '{column}', which its input already has; to keep both, use "
+                    f"output_mappings: {{{column}: another_name}}, or if this is intended, "
                     f"output_mappings: {{{column}: {column}}}",
                     ("steps", name),
                 )

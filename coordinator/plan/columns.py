@@ -1,4 +1,4 @@
-"""Which columns arrive where: every column that a step needs must be in the rows that it gets."""
+"""Checks which columns arrive where: every column that a step needs must be in the rows that it gets."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from common.steps.base import BaseStep
 from common.words.faults import hint
 
 Columns = set[str] | None
-"""None: they depend on the data, which nobody has seen yet."""
+"""None: they depend on data that has not been read yet."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,11 +27,11 @@ def check_columns(steps: Mapping[str, BaseStep], predecessors: Mapping[str, Sequ
         steps: in an order in which each step comes after its predecessors.
 
     Returns:
-        The columns that leave each step, None where they depend on the data.
+        The columns that leave each step; None if they depend on the data.
 
     Raises:
-        SpecFault: a mapping names a column that the step does not have, or a step needs a column that no step before it
-            provides, or that one of them drops.
+        SpecFault: a mapping names a column that the step does not have, or a step needs a column that no earlier step
+            provides or that one of them drops.
     """
     flows: dict[str, _Flow] = {}
     for name, step in steps.items():
@@ -48,7 +48,7 @@ def check_columns(steps: Mapping[str, BaseStep], predecessors: Mapping[str, Sequ
 
 
 def _union(columns: Sequence[Columns]) -> Columns:
-    """A join sees the columns of all its predecessors, each in the rows of its own."""
+    """A join sees the columns of all its predecessors, each in separate rows."""
     union: set[str] = set()
     for some in columns:
         if some is None:
@@ -76,8 +76,8 @@ def _check_mappings(step: BaseStep, inputs: Mapping[str, bool], outputs: Mapping
         name = step.output_mappings.get(column, step.input_mappings.get(column, column))
         if (other := named.setdefault(name, column)) != column:
             raise SpecFault(
-                f"step '{step.name}' gives the columns '{other}' and '{column}' the same name, '{name}'; "
-                "one would be lost",
+                f"step '{step.name}' gives the columns '{other}' and '{column}' the same name, '{name}', so one would "
+                "be lost; rename one of them",
                 ("steps", step.name, "output_mappings", column if column in step.output_mappings else other),
             )
 
@@ -90,8 +90,8 @@ def _missing(
     loc = ("steps", step.name, "input_mappings", column) if source != column else ("steps", step.name)
     if dropper := _dropper(step.name, source, flows, predecessors):
         return SpecFault(f"{needs}, which step '{dropper}' drops; let '{dropper}' keep it", loc)
-    remedy = column_remedy(step, column, taken) or "; no step before it says that it writes columns (its `outputs`)"
-    return SpecFault(f"{needs}, which no step before it provides{remedy}", loc)
+    remedy = column_remedy(step, column, taken) or "; no earlier step declares columns in its `outputs`"
+    return SpecFault(f"{needs}, which no earlier step provides{remedy}", loc)
 
 
 def _dropper(

@@ -1,4 +1,4 @@
-"""Does the class of a step keep the contract that its place in the graph asks for?"""
+"""Checks that the class of a step meets the contract of its place in the graph."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from common.steps.process_signature import process_parameters, returns_nothing, 
 
 
 def check_contract(step: BaseStep, predecessors: Sequence[str]) -> None:
-    """Looks at the signature of `process`, given how many lists of rows it will be called with.
+    """Checks the signature of `process` against the number of row lists that it will be called with.
 
     Raises:
-        SpecFault: a step that begins the graph or has predecessors against its kind, or a `process` that cannot be
-            called with what the step will get.
+        SpecFault: a step starts the graph or has predecessors although its kind does not allow it, or its `process`
+            cannot be called with what the step will get.
     """
     name, loc = step.name, ("steps", step.name)
     class_name = type(step).__name__
@@ -27,7 +27,7 @@ def check_contract(step: BaseStep, predecessors: Sequence[str]) -> None:
         _check_generator(step, predecessors)
     elif not predecessors:
         raise SpecFault(
-            f"step '{name}' has no predecessor, but {class_name} is not a generator step; say which step it comes "
+            f"step '{name}' has no predecessor, but {class_name} is not a generator step; name the step it comes "
             f"after ({name}: {{after: ...}})",
             loc,
         )
@@ -38,7 +38,7 @@ def check_contract(step: BaseStep, predecessors: Sequence[str]) -> None:
 
 
 def _check_yields(step: BaseStep) -> None:
-    """A `process` without a yield returns None, which is found at the first batch otherwise."""
+    """A `process` without a yield returns None, which would otherwise be noticed only at the first batch."""
     cls = type(step)
     function = inspect.unwrap(function_of(cls) or cls.process)  # type: ignore[attr-defined]
     if not inspect.isfunction(function) or not returns_nothing(function):
@@ -47,8 +47,8 @@ def _check_yields(step: BaseStep) -> None:
     written = "yield rows, last" if isinstance(step, GeneratorStep) else "yield rows"
     code = function.__code__
     raise SpecFault(
-        f"step '{step.name}': {name} ({code.co_filename}:{code.co_firstlineno}) has no yield, so that no rows come of "
-        f"it; write '{written}', once or several times",
+        f"step '{step.name}': {name} ({code.co_filename}:{code.co_firstlineno}) has no yield, so it produces no rows; "
+        f"write '{written}', once or several times",
         ("steps", step.name, "type"),
     )
 
@@ -57,8 +57,8 @@ def _check_generator(step: GeneratorStep, predecessors: Sequence[str]) -> None:
     name, class_name = step.name, type(step).__name__
     if predecessors:
         raise SpecFault(
-            f"step '{name}' comes after {_quoted(predecessors)}, but {class_name} is a generator step, which makes "
-            "rows and takes none; remove its 'after'",
+            f"step '{name}' comes after {_quoted(predecessors)}, but {class_name} is a generator step, which takes no "
+            "input rows; remove its 'after'",
             ("steps", name, "after"),
         )
     loc: Loc = ("steps", name, "type")
@@ -71,8 +71,8 @@ def _check_generator(step: GeneratorStep, predecessors: Sequence[str]) -> None:
         )
     if "offset" not in parameters:
         raise SpecFault(
-            f"step '{name}': {class_name}.process has no parameter 'offset'; a generator step begins at any row when "
-            "it is opened again: process(self, offset: int = 0)",
+            f"step '{name}': {class_name}.process has no parameter 'offset', and a generator step must be able to "
+            "resume at any row: write process(self, offset: int = 0)",
             loc,
         )
 
@@ -81,8 +81,8 @@ def _check_async(step: AsyncStep, predecessors: Sequence[str]) -> None:
     name, class_name = step.name, type(step).__name__
     if len(predecessors) > 1:
         raise SpecFault(
-            f"step '{name}' comes after {_quoted(predecessors)}, but {class_name} takes one row at a time and so has "
-            "one predecessor; join them first, for example with CombineOutputs",
+            f"step '{name}' comes after {_quoted(predecessors)}, but {class_name} takes one row at a time and so can "
+            "have only one predecessor; join them first, for example with CombineOutputs",
             ("steps", name, "after"),
         )
     if not inspect.iscoroutinefunction(inspect.unwrap(type(step).process_row)):
@@ -97,15 +97,15 @@ def _check_inputs(step: BaseStep, predecessors: Sequence[str]) -> None:
     taken = [parameter for parameter in process_parameters(type(step)).values() if takes_rows(parameter)]
     if not taken:
         raise SpecFault(
-            f"step '{name}': {class_name}.process has no parameter with the type StepInput for the rows of "
-            f"{_quoted(predecessors)}: process(self, inputs: StepInput)",
+            f"step '{name}': {class_name}.process has no parameter of type StepInput for the rows of "
+            f"{_quoted(predecessors)}; write process(self, inputs: StepInput)",
             loc,
         )
     if len(taken) > 1:
         names = ", ".join(parameter.name for parameter in taken)
         raise SpecFault(
-            f"step '{name}': {class_name}.process has several parameters with the type StepInput ({names}); one takes "
-            "the rows of one predecessor, *inputs those of several: process(self, *inputs: StepInput)",
+            f"step '{name}': {class_name}.process has several parameters of type StepInput ({names}); to take the "
+            "rows of several predecessors, write process(self, *inputs: StepInput)",
             loc,
         )
     if len(predecessors) > 1 and taken[0].kind is not Parameter.VAR_POSITIONAL:

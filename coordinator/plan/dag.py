@@ -21,17 +21,17 @@ from coordinator.plan.stages import find_stages
 
 
 def build_plan(spec: PipelineSpec, steps: Mapping[str, BaseStep], routing: Mapping[str, RoutingBatchFunction]) -> Plan:
-    """Validates a pipeline and gives the graph that the fold runs.
+    """Validates a pipeline and returns the graph that the fold runs.
 
     Args:
         steps: the built steps of `spec`, by name.
         routing: its routing functions, by routing step.
 
     Raises:
-        SpecFault: the first thing that is wrong, with its place in the spec.
+        SpecFault: the first mistake, with its place in the spec.
     """
     if not spec.steps:
-        raise SpecFault("the pipeline has no steps; it needs a generator step at least", ("steps",))
+        raise SpecFault("the pipeline has no steps; add at least a generator step", ("steps",))
     _check_edges(spec)
     order = _topological_order(spec)
     ordered = {name: steps[name] for name in order}
@@ -44,7 +44,7 @@ def build_plan(spec: PipelineSpec, steps: Mapping[str, BaseStep], routing: Mappi
             successors[other].append(name)
     if successors.get(ARTIFACTS) == []:
         raise SpecFault(
-            f"step '{ARTIFACTS}' is a leaf, and its rows would go where the dataset keeps artifacts; call it otherwise",
+            f"step '{ARTIFACTS}' is a leaf, and its rows would go where the dataset keeps artifacts; rename it",
             ("steps", ARTIFACTS),
         )
     check_routing(routing, successors)
@@ -72,7 +72,7 @@ def build_plan(spec: PipelineSpec, steps: Mapping[str, BaseStep], routing: Mappi
 
 
 def _trophic_levels(predecessors: Mapping[str, Sequence[str]]) -> dict[str, int]:
-    """How many steps are before each one, on the longest way; `predecessors` in topological order."""
+    """The number of steps on the longest path to each step; `predecessors` is in topological order."""
     levels: dict[str, int] = {}
     for name, before in predecessors.items():
         levels[name] = 1 + max((levels[other] for other in before), default=0)
@@ -92,11 +92,11 @@ def _check_edges(spec: PipelineSpec) -> None:
             if other == name:
                 raise SpecFault(f"step '{name}' comes after itself; name the step whose rows it takes", loc)
             if other in step.after[:index]:
-                raise SpecFault(f"step '{name}' names '{other}' twice in its 'after'; once is enough", loc)
+                raise SpecFault(f"step '{name}' names '{other}' twice in its 'after'; remove one of them", loc)
 
 
 def _topological_order(spec: PipelineSpec) -> Sequence[str]:
-    """Predecessors first, otherwise as in the spec, so that it is the same in every process."""
+    """Predecessors first, otherwise in the order of the spec, so the order is the same in every process."""
     place = {name: index for index, name in enumerate(spec.steps)}
     sorter = TopologicalSorter({name: step.after for name, step in spec.steps.items()})
     try:
@@ -106,7 +106,7 @@ def _topological_order(spec: PipelineSpec) -> Sequence[str]:
         first = min(range(len(cycle)), key=lambda index: place[cycle[index]])
         cycle = [*cycle[first:], *cycle[:first]]
         raise SpecFault(
-            f"the steps form a cycle: {' -> '.join([*cycle, cycle[0]])}; take one of them out of the other's 'after'",
+            f"the steps form a cycle: {' -> '.join([*cycle, cycle[0]])}; remove one of them from the other's 'after'",
             ("steps", cycle[0], "after"),
         ) from None
     names, order, waiting = list(place), [], list[int]()
@@ -127,4 +127,4 @@ def _batch_size(step: BaseStep) -> int:
         return step.batch_size
     if isinstance(step, Step | AsyncStep):
         return step.input_batch_size
-    raise TypeError(f"{type(step).__name__} is none of the four kinds of steps")
+    raise TypeError(f"{type(step).__name__} is not one of the four kinds of steps")

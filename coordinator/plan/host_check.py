@@ -1,4 +1,4 @@
-"""What a run with local workers needs of this host, looked for before anything is started: files, keys, options."""
+"""Checks what a run with local workers needs on this host before anything is started: files, keys, options."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ from coordinator.plan.load import Prepared
 
 
 def check_host(prepared: Prepared, given: Collection[str] = ()) -> None:
-    """Asks the steps and their LLMs, each of which knows what it needs.
+    """Asks the steps and their LLMs, which know what they need.
 
     Args:
-        given: places of secrets that a program has given, such as `ask.llm.api_key`; their LLMs have a key.
+        given: places of secrets that a program has passed, such as `ask.llm.api_key`; their LLMs have a key.
 
     Raises:
-        SpecError: something is missing; with file and line.
+        SpecError: something is missing; names file and line.
     """
     owners = {place.rpartition(".")[0] for place in given}
     for name, step in prepared.steps.items():
@@ -33,5 +33,5 @@ def _check(look: Callable[[], None], what: str, loc: Loc, prepared: Prepared) ->
         look()
     except UsageError as error:
         raise prepared.source.error(SpecFault(f"{what}: {error}", loc)) from None
-    except Exception:  # of a file system that is away, or a file that is damaged: the run itself tells, and retries
+    except Exception:  # an unreachable file system or a damaged file: the run itself reports it and retries
         return

@@ -29,12 +29,12 @@ class Prepared:
 
     Args:
         steps: built, not loaded.
-        routing: routing functions, by routing step.
-        folder: the spec's folder, absolute: on `sys.path`, and where relative paths start.
-        allow: modules that steps and routing functions may come from: the command line's, and those of the folder.
+        routing: routing functions by routing step.
+        folder: the absolute folder of the spec: on `sys.path`, and the start of relative paths.
+        allow: modules that steps and routing functions may come from: those of the command line and of the folder.
         text: the spec as it was written.
-        undescribed: steps that this process cannot import, and why. Until a worker has described them, `steps` has
-            something in their place, and `plan` is only as good as that.
+        undescribed: steps that this process cannot import, and why. Until a worker has described them, `steps` holds
+            stand-ins for them, and `plan` is only as good as these.
     """
 
     spec: PipelineSpec
@@ -48,11 +48,11 @@ class Prepared:
     undescribed: Mapping[str, str] = field(default_factory=dict)
 
     def with_descriptors(self, descriptors: Mapping[str, StepDescriptor]) -> Prepared:
-        """The whole pipeline, with every check, once all steps that are undescribed have been described.
+        """The whole pipeline, fully checked, once all undescribed steps have been described.
 
         Raises:
             SpecError: with file and line.
-            WireError: a descriptor is none.
+            WireError: a descriptor is malformed.
         """
         described = {name: stand_in(name, descriptors[name]) for name in self.undescribed}
         steps = {name: described.get(name, step) for name, step in self.steps.items()}
@@ -63,14 +63,14 @@ class Prepared:
         return replace(self, steps=steps, plan=plan, undescribed={})
 
     def requirements(self) -> list[tuple[str, list[str]]]:
-        """Packages that must be there, and for whom."""
+        """The packages that must be installed, and what needs them."""
         return [
             ("the pipeline", self.spec.requirements),
             *((f"step '{name}'", step.requirements) for name, step in self.steps.items()),
         ]
 
     def columns(self) -> dict[str, Columns]:
-        """The columns that leave each step, None where they depend on the data."""
+        """The columns that leave each step; None if they depend on the data."""
         before = {name: step.predecessors for name, step in self.plan.steps.items()}
         return check_columns({name: self.steps[name] for name in before}, before)
 
@@ -87,13 +87,13 @@ def prepare(
 
     Args:
         overrides: `step.param=value`, see `load_spec`.
-        allow: modules that steps may come from, beside built-in steps, entry points and the spec's own folder.
-        external: workers are started elsewhere: one that can import a step may describe it.
-        to_run: runtime parameters without a default must have values by now.
+        allow: modules that steps may come from, besides built-in steps, entry points and the spec's own folder.
+        external: workers are started elsewhere, so a worker that can import a step may describe it.
+        to_run: runtime parameters without a default must have values.
 
     Raises:
         SpecError: with file and line.
-        UsageError: the folder holds a module with the name of one of our packages.
+        UsageError: the folder holds a module with the name of a Penstock package.
     """
     loaded = load_spec(path, overrides)
     return prepare_loaded(loaded, (*allow, *folder_modules(loaded.folder)), external=external, to_run=to_run)
@@ -102,13 +102,13 @@ def prepare(
 def prepare_loaded(
     loaded: LoadedSpec, allow: Sequence[str], *, external: bool = False, to_run: bool = True
 ) -> Prepared:
-    """Builds and validates a pipeline that was read already; see `prepare`.
+    """Builds and validates a pipeline that has been read; see `prepare`.
 
     Args:
-        allow: every module that steps may come from, beside built-in steps and entry points.
+        allow: every module that steps may come from, besides built-in steps and entry points.
     """
     check_shadowing(loaded.folder)
-    # At the end: a file beside the spec must not take the place of an installed module.
+    # At the end: a file next to the spec must not shadow an installed module.
     if str(loaded.folder) not in sys.path:
         sys.path.append(str(loaded.folder))
     try:
@@ -127,15 +127,15 @@ def prepare_loaded(
 def _checked_plan(
     spec: PipelineSpec, steps: Mapping[str, BaseStep], routing: Mapping[str, RoutingBatchFunction]
 ) -> Plan:
-    """Raises SpecFault: whatever can be found without data."""
+    """Raises SpecFault for any mistake that can be found without data."""
     plan = build_plan(spec, steps, routing)
     for step in steps.values():
-        devices_wanted(step)  # raises where resources and cuda_devices contradict each other
+        devices_wanted(step)  # raises if resources and cuda_devices contradict each other
     return plan
 
 
 def _build(loaded: LoadedSpec, allow: Sequence[str], *, external: bool) -> tuple[dict[str, BaseStep], dict[str, str]]:
-    """The steps, and why those are not real ones that a worker has to describe."""
+    """The steps, and for each step that a worker has to describe, why."""
     steps: dict[str, BaseStep] = {}
     undescribed: dict[str, str] = {}
     for name, spec in loaded.spec.steps.items():

@@ -26,7 +26,7 @@ from common.steps.graph import current_graph
 
 @dataclass(frozen=True, slots=True)
 class Parts:
-    """What a pipeline is made of: its spec, its steps by name, the routing functions by routing step."""
+    """The elements of a pipeline: its spec, its steps by name, and its routing functions by routing step."""
 
     spec: PipelineSpec
     steps: Mapping[str, BaseStep]
@@ -34,7 +34,7 @@ class Parts:
 
 
 def read_dict(data: Mapping[str, Any], allow: Sequence[str]) -> Parts:
-    """Builds the steps of plain data, in our format or distilabel's; paths start in the current folder.
+    """Builds steps from plain data, in Penstock's format or distilabel's; paths start in the current folder.
 
     Raises:
         SpecError
@@ -43,7 +43,7 @@ def read_dict(data: Mapping[str, Any], allow: Sequence[str]) -> Parts:
 
 
 def read_file(path: str, allow: Sequence[str]) -> Parts:
-    """Builds the steps of a file or a URL; paths start in the file's folder, or in the current one for a URL.
+    """Builds steps from a file or a URL; paths start in the folder of the file, or in the current one for a URL.
 
     Raises:
         SpecError: with file and line.
@@ -55,7 +55,7 @@ def read_file(path: str, allow: Sequence[str]) -> Parts:
 
 
 def spec_text(data: Mapping[str, Any], format: Literal["yaml", "json"]) -> str:
-    """A dump as the text of a file."""
+    """A dump as text for a file."""
     if format == "json":
         return json.dumps(data, indent=2, ensure_ascii=False) + "\n"
     stream = io.StringIO()
@@ -68,7 +68,7 @@ def spec_text(data: Mapping[str, Any], format: Literal["yaml", "json"]) -> str:
 
 
 def _with_folder(folder: Path, allow: Sequence[str]) -> tuple[str, ...]:
-    """The modules of the folder and the script that runs here may be imported as well."""
+    """Modules of the folder and of the running script may be imported as well."""
     check_shadowing(folder)
     if str(folder) not in sys.path:
         sys.path.append(str(folder))
@@ -100,5 +100,5 @@ def _fetch(url: str) -> str:
     try:
         with fsspec.open(url, "rb") as file:
             return bytes(file.read()).decode("utf-8-sig")
-    except Exception as error:  # each kind of store has errors of its own
+    except Exception as error:  # each kind of store has its own errors
         raise SpecError(f"cannot read the pipeline: {type(error).__name__}: {error}", file=url) from error

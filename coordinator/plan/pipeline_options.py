@@ -1,4 +1,4 @@
-"""What workers are told of a pipeline, beside its spec."""
+"""What workers are told about a pipeline, besides its spec."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from coordinator.plan.routing import Routing
 
 
 def pipeline_options(prepared: Prepared, routing: Routing, sources: Sources | None = None) -> RunOptions:
-    """Those that follow from the pipeline; `sources` is where the code of the steps has been looked at already."""
+    """The options that follow from the pipeline; `sources` caches the code of the steps."""
     steps, plan, sources = prepared.steps, prepared.plan, sources or Sources()
     columns = prepared.columns()
     imported = {name: step for name, step in steps.items() if not isinstance(step, StandIn | Undescribed)}

@@ -1,4 +1,4 @@
-"""The graph that the fold runs: what is left of a pipeline when classes, parameters and columns are taken away."""
+"""The graph that the fold runs: a pipeline without classes, parameters and columns."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ class StepPlan:
     """One step.
 
     Args:
-        kind: "step" stands for asynchronous steps as well: they differ only in how a worker runs them.
-        predecessors: in the order of the spec's `after`, which is the order of the lists that `process` gets.
+        kind: "step" also stands for asynchronous steps, which differ only in how a worker runs them.
+        predecessors: in the order of `after` in the spec, which is the order of the lists passed to `process`.
         batch_size: rows of an input batch per predecessor; for a generator, rows that it yields at a time.
-        max_failure_rate: share of failed rows, 0 to 1, above which the run halts.
-        optional: a global leaf above the last trophic level: it may fail, and the run goes on without its rows.
-        routed: do the successors of this step receive routed batches?
-        scope: the branches that the step is in; a batch of it carries one origin per branch.
+        max_failure_rate: share of failed rows, from 0 to 1, above which the run halts.
+        optional: a global leaf above the last trophic level: it may fail, and the run continues without its rows.
+        routed: whether the successors of this step receive routed batches.
+        scope: the branches that the step is in; its batches carry one origin per branch.
         converges: the routing step whose branches end in this step.
     """
 
@@ -39,10 +39,10 @@ class StepPlan:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All steps, in an order in which each comes after its predecessors; otherwise as in the spec.
+    """All steps, each after its predecessors, and otherwise in the order of the spec.
 
     Args:
-        stages: the steps that are loaded together, stage by stage; none for those of a pipeline without load groups.
+        stages: the steps that are loaded together, stage by stage; empty for a pipeline without load groups.
     """
 
     steps: dict[str, StepPlan]
@@ -51,7 +51,7 @@ class Plan:
     _stage: dict[str, int] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
-        """Inverts the edges once; successors come in the order of `steps`."""
+        """Inverts the edges once; successors are in the order of `steps`."""
         if not self.stages:
             globals_ = [step.name for step in self.steps.values() if step.kind == "global"]
             before = {step.name: step.predecessors for step in self.steps.values()}
@@ -74,13 +74,13 @@ class Plan:
         return self._successors[name]
 
     def stage(self, name: str) -> int:
-        """The place of the step's stage in `stages`."""
+        """The index of the step's stage in `stages`."""
         return self._stage[name]
 
     def waits_for_a_stage(self, name: str) -> bool:
-        """Does what the step puts out wait for a later stage, or come all at once, as that of a global step does?
+        """Whether the output of the step waits for a later stage, or comes all at once, as it does from a global step.
 
-        Such payloads may be the whole of the data, so they are no work in flight and belong outside the broker.
+        Such payloads may be all of the data, so they are not work in flight and belong outside the broker.
         """
         if self.steps[name].kind == "global":
             return True
@@ -88,10 +88,10 @@ class Plan:
 
     @property
     def leaves(self) -> tuple[str, ...]:
-        """Steps whose rows are the dataset: those without successors."""
+        """Steps whose rows form the dataset: those without successors."""
         return tuple(name for name, after in self._successors.items() if not after)
 
     @property
     def generators(self) -> tuple[str, ...]:
-        """Steps that make rows."""
+        """Generator steps."""
         return tuple(step.name for step in self.steps.values() if step.kind == "generator")

@@ -9,7 +9,7 @@ from coordinator.plan.load import Prepared
 
 
 class Routing:
-    """The routing of a pipeline: what the coordinator chooses itself, and what it asks of workers."""
+    """The routing of a pipeline: what the coordinator chooses itself, and what it leaves to workers."""
 
     def __init__(self, prepared: Prepared) -> None:
         self._functions = prepared.routing
@@ -19,15 +19,15 @@ class Routing:
         """Chooses successors.
 
         Raises:
-            RunError: the function raises, or chooses something that is no successor.
+            RunError: the function raises, or chooses something that is not a successor.
         """
         return choose_successors(step, self._functions[step], self._successors[step], seq)
 
     def for_workers(self, sources: Sources | None = None) -> dict[str, RowRoutingOptions]:
-        """By routing step what its workers need to know, where the function reads rows.
+        """What the workers of each routing step need to know if its function reads rows.
 
         Args:
-            sources: where code has been looked at already.
+            sources: caches the code that has been read.
         """
         return {
             step: RowRoutingOptions(tuple(self._successors[step]), function.digest(sources))

@@ -1,4 +1,4 @@
-"""Which steps are inside of routing branches, and where the branches meet again."""
+"""Which steps are inside routing branches, and where the branches meet again."""
 
 from __future__ import annotations
 
@@ -13,17 +13,17 @@ from coordinator.plan.plan import Scope
 
 
 def check_routing(routing: Mapping[str, RoutingBatchFunction], successors: Mapping[str, Sequence[str]]) -> None:
-    """Raises SpecFault: a routing of an unknown step, to no step or too few, or by a function that lacks an option.
+    """Raises SpecFault for a routing from an unknown step, to too few steps, or by a function that lacks an option.
 
     Args:
-        successors: of every step.
+        successors: those of every step.
     """
     for name, function in routing.items():
         loc = ("routing", name)
         if name not in successors:
             raise SpecFault(f"routing: there is no step '{name}'{hint(name, successors, 'the steps are')}", loc)
         if not successors[name]:
-            raise SpecFault(f"routing: no step comes after '{name}', so there is nothing to route its batches to", loc)
+            raise SpecFault(f"routing: no step comes after '{name}', so its batches cannot be routed", loc)
         try:
             function.check(name, successors[name])
         except UsageError as error:
@@ -40,7 +40,7 @@ def find_scopes(
         routing: its keys are the routing steps.
 
     Raises:
-        SpecFault: a step joins rows that do not belong together: a branch with what is outside of it.
+        SpecFault: a step joins rows that do not belong together: a branch with something outside it.
     """
     found: dict[str, tuple[Scope, str | None]] = {}
     unknown: set[str] = set()
@@ -49,7 +49,9 @@ def find_scopes(
         if isinstance(step, GlobalStep) or not before:
             found[name] = ((), None)
             continue
-        if isinstance(step, Undescribed) or unknown.intersection(before):  # is it global? It would end all branches
+        if isinstance(step, Undescribed) or unknown.intersection(
+            before
+        ):  # it may be global, and would then end all branches
             unknown.add(name)
             found[name] = ((), None)
             continue
@@ -68,27 +70,27 @@ def find_scopes(
 
 
 def _branches_of_one(scopes: Sequence[Scope]) -> bool:
-    """Are these branches of one routing step, none of them nested deeper than the others?"""
+    """Whether these are branches of one routing step, none nested deeper than the others."""
     return all(scopes) and len({scope[-1][0] for scope in scopes}) == 1
 
 
 def _routed_join(name: str, router: str, before: Sequence[str]) -> SpecFault:
     others = ", ".join(f"'{other}'" for other in before if other != router)
     return SpecFault(
-        f"step '{name}' gets routed batches of '{router}' and so cannot come after {others} as well; take '{router}' "
-        f"or {others} out of its 'after', or join the rows in a step further down",
+        f"step '{name}' gets routed batches from '{router}' and so cannot also come after {others}; remove '{router}' "
+        f"or {others} from its 'after', or join the rows in a later step",
         ("steps", name, "after"),
     )
 
 
 def _mixed(name: str, before: Sequence[str], scopes: Sequence[Scope]) -> SpecFault:
-    # The deepest branch is the one that has to be closed before anything else can be joined with it.
+    # The deepest branch must be closed before anything else can be joined with it.
     deepest = max(range(len(before)), key=lambda index: len(scopes[index]))
     router, branch = scopes[deepest][-1]
     other = next(before[index] for index in range(len(before)) if scopes[index] != scopes[deepest])
     return SpecFault(
         f"step '{name}' joins '{before[deepest]}' with '{other}', but '{before[deepest]}' has only the batches that "
-        f"'{router}' routes to '{branch}', so the rows do not belong together; join the branches of '{router}' in a "
-        "step of their own first, or put a global step between",
+        f"'{router}' routes to '{branch}', so the rows do not belong together; first join the branches of '{router}' "
+        "in a separate step, or put a global step in between",
         ("steps", name, "after"),
     )

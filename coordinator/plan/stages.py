@@ -1,4 +1,4 @@
-"""Stages: the steps that are loaded together. The next stage begins when all rows of the one before are there."""
+"""Stages: the steps that are loaded together. A stage begins once all rows of the previous one are there."""
 
 from __future__ import annotations
 
@@ -10,30 +10,30 @@ from common.errors import SpecFault
 from common.words.faults import hint
 
 SEQUENTIAL: Literal["sequential_step_execution"] = "sequential_step_execution"
-"""In the place of load groups: each step is a stage of its own."""
+"""Replaces load groups: each step is a separate stage."""
 
 LoadGroups = Sequence[Sequence[str]] | Literal["sequential_step_execution"] | None
 Stages = tuple[tuple[str, ...], ...]
 
 _Block = int | str
-"""What is loaded at once for sure: a group, by its place in the list of groups, or a single step, by its name."""
+"""A unit that is loaded at once: a group, by its index in the list of groups, or a single step, by its name."""
 
 
 def find_stages(
     predecessors: Mapping[str, Sequence[str]], global_steps: Collection[str], load_groups: LoadGroups = None
 ) -> Stages:
-    """Divides the steps of a pipeline into stages, so that no edge leads to an earlier one.
+    """Divides the steps of a pipeline into stages so that no edge leads to an earlier stage.
 
-    A load group is a stage, and so is a global step. What stands before, between or behind these shares a stage where
-    it can. Stages that need not wait for one another: those without a group, then groups in their order, then global
+    A load group is a stage, and so is a global step. Steps before, between or after these share a stage where possible.
+    Stages that need not wait for each other are ordered: those without a group, then groups in their order, then global
     steps in the order of the pipeline.
 
     Args:
-        predecessors: of every step, in an order in which each step comes after its predecessors.
+        predecessors: those of every step, in an order in which each step comes after its predecessors.
         load_groups: as in the spec.
 
     Raises:
-        SpecFault: a group that cannot be a stage; see `check_load_groups` as well.
+        SpecFault: a group cannot be a stage; see also `check_load_groups`.
     """
     if load_groups == SEQUENTIAL:
         return tuple((name,) for name in predecessors)
@@ -52,21 +52,26 @@ def find_stages(
 
 
 def check_load_groups(steps: Collection[str], global_steps: Collection[str], load_groups: LoadGroups) -> None:
-    """Raises SpecFault: a group without steps, with unknown ones, with those of another group or with a global step."""
+    """Raises SpecFault for a group without steps, or with unknown steps, steps of another group or a global step."""
     seen: set[str] = set()
     for index, group in enumerate(load_groups or () if load_groups != SEQUENTIAL else ()):
         if not group:
-            raise SpecFault("load_groups: this group has no steps; name some, or take it out", ("load_groups", index))
+            raise SpecFault(
+                "load_groups: this group has no steps; add steps, or remove the group", ("load_groups", index)
+            )
         for position, name in enumerate(group):
             loc = ("load_groups", index, position)
             if name not in steps:
                 raise SpecFault(f"load_groups: there is no step '{name}'{hint(name, steps, 'the steps are')}", loc)
             if name in seen:
-                raise SpecFault(f"load_groups: step '{name}' is named twice; a step is in one group", loc)
+                raise SpecFault(
+                    f"load_groups: step '{name}' is named twice; a step can be in only one group",
+                    loc,
+                )
             if name in global_steps and len(group) > 1:
                 raise SpecFault(
                     f"load_groups: '{name}' is a global step, which is loaded alone, since it begins when all rows "
-                    "are there; take it out of the group",
+                    "are there; remove it from the group",
                     loc,
                 )
             seen.add(name)
@@ -75,7 +80,7 @@ def check_load_groups(steps: Collection[str], global_steps: Collection[str], loa
 def _block_graph(
     predecessors: Mapping[str, Sequence[str]], blocks: Mapping[str, _Block]
 ) -> dict[_Block, dict[_Block, None]]:
-    """Block -> the other blocks that it takes rows of; a dict, not a set, so that it is the same in every process."""
+    """Block -> the other blocks that it takes rows from; a dict, not a set, to have the same order in every process."""
     graph: dict[_Block, dict[_Block, None]] = {block: {} for block in blocks.values()}
     for name, before in predecessors.items():
         graph[blocks[name]].update((blocks[other], None) for other in before if blocks[other] != blocks[name])
@@ -83,7 +88,7 @@ def _block_graph(
 
 
 def _levels(graph: Mapping[_Block, Collection[_Block]], groups: Sequence[tuple[str, ...]]) -> dict[_Block, int]:
-    """How often the longest way to each block goes into or out of a group."""
+    """How often the longest path to each block enters or leaves a group."""
     levels: dict[_Block, int] = {}
     try:
         for block in TopologicalSorter(graph).static_order():
@@ -102,16 +107,16 @@ def _separated(cycle: Sequence[_Block], groups: Sequence[tuple[str, ...]]) -> Sp
     group = _named(groups[index])
     if others:
         return SpecFault(
-            f"load_groups: the group {group} and the group {_named(groups[others[0]])} each need rows of the other, so "
-            "neither can be loaded first; put these steps into one group, or divide the groups",
+            f"load_groups: the group {group} and the group {_named(groups[others[0]])} each need rows from the other, "
+            "so neither can be loaded first; merge the two groups, or split them",
             ("load_groups", index),
         )
     between = [groups[block][0] if isinstance(block, int) else block for block in cycle if block != index]
     said = f"{_named(between)} {'stands' if len(between) == 1 else 'stand'}"
     remedy = (
-        "divide it"
+        "split it"
         if any(isinstance(block, int) for block in cycle if block != index)
-        else (f"add {_named(between)} to it, or divide it")
+        else (f"add {_named(between)} to it, or split it")
     )
     return SpecFault(
         f"load_groups: {said} between steps of the group {group}, which therefore cannot be loaded at once; {remedy}",

@@ -13,17 +13,17 @@ from coordinator.plan.load import Prepared
 
 
 def worker_command(prepared: Prepared, step: str, run_id: str, broker: str | None) -> str:
-    """`pipeline-worker`, with the modules that the step needs; DIR and URL are for the user to fill in."""
+    """`pipeline-worker` with the modules that the step needs; the user fills in DIR and URL."""
     elsewhere = isinstance(prepared.steps[step], Undescribed | StandIn)
     folder = "DIR" if elsewhere else str(prepared.folder)
     return _command(step, run_id, redact(broker) if broker else "URL", step_modules(prepared, step), folder)
 
 
 def local_worker_command(record: RunRecord, step: str, broker: str) -> str:
-    """The same for one more worker on the host of a run, with all that it needs, from what the broker knows of it.
+    """The same for one more worker on the host of a run, complete, from what the broker knows about the run.
 
     Args:
-        broker: URL, which is shown as it is.
+        broker: URL, shown as it is.
     """
     spec = record.spec["steps"].get(step, {})
     inside = [value.get("type") for value in spec.values() if isinstance(value, dict)]
@@ -42,7 +42,7 @@ def worker_words(step: str, options: Iterable[str], modules: Iterable[str], base
     """`pipeline-worker` for one step.
 
     Args:
-        options: beside the step, the modules and the folder.
+        options: besides the step, the modules and the folder.
         modules: to be allowed.
         base_dir: the folder of the spec, where the worker is; None where it needs none.
     """
@@ -55,7 +55,7 @@ def _allowed(modules: Iterable[str]) -> list[str]:
 
 
 def step_modules(prepared: Prepared, step: str) -> tuple[str, ...]:
-    """The modules that a worker of the step must allow: beside its class, those of its LLM and its routing function."""
+    """The modules that a worker of the step must allow: those of its class, its LLM and its routing function."""
     names = list(_types(prepared.spec.steps[step]))
     if step in prepared.routing and prepared.routing[step].reads_rows:
         names.append(prepared.spec.routing[step].function)
@@ -67,12 +67,12 @@ def _modules(types: Iterable[str]) -> tuple[str, ...]:
 
 
 def _types(spec: StepSpec) -> list[str]:
-    """Of the step, and of what is in it, such as its LLM."""
+    """The classes of the step and of what is inside it, such as its LLM."""
     inside = [value.get("type") for value in spec.params.values() if isinstance(value, dict)]
     return [spec.type, *(type_name for type_name in inside if isinstance(type_name, str))]
 
 
 def local_worker_arguments(prepared: Prepared, run_id: str) -> list[str]:
-    """What the supervisor of a run's local workers is started with."""
+    """The command that starts the supervisor of a run's local workers."""
     options = ["--all-steps", "--run", run_id, "--local", "--base-dir", str(prepared.folder)]
     return [*options, *_allowed(prepared.allow)]

@@ -1,1 +1,1 @@
-"""Files that start a pipeline elsewhere: for Docker Compose, for Kubernetes, for systemd."""
+"""Files that start a pipeline elsewhere: for Docker Compose, Kubernetes and systemd."""

@@ -1,4 +1,4 @@
-"""What is asked of the manifests, and the names that they share."""
+"""The options of the manifests, and the names that they share."""
 
 from __future__ import annotations
 
@@ -17,17 +17,17 @@ _NAMESPACE = re.compile(r"[a-z0-9]([-a-z0-9]{0,61}[a-z0-9])?")
 
 @dataclass(frozen=True, slots=True)
 class Cluster:
-    """What a user says of the cluster.
+    """What a user says about the cluster.
 
     Args:
-        image: of coordinator and workers.
-        run_id: None for one that is made of the pipeline.
-        keda: are workers to be scaled by KEDA? If not, each step has its replicas all the time.
-        keda_namespace: where KEDA runs, from where it asks Redis.
-        payloads: fsspec URL for rows that wait for a later stage; None for the broker.
+        image: image of coordinator and workers.
+        run_id: None for one derived from the pipeline.
+        keda: whether KEDA scales the workers. If not, each step always has all its replicas.
+        keda_namespace: where KEDA runs and queries Redis from.
+        payloads: fsspec URL for rows that wait for a later stage; None to keep them in the broker.
         storage: size of the claim for the dataset, such as `20Gi`.
         storage_class: None for the cluster's default.
-        model_claim: a claim that is there, for the models that workers load; None for a folder of each pod.
+        model_claim: an existing claim for the models that workers load; None for a folder in each pod.
     """
 
     image: str = "penstock"
@@ -42,47 +42,47 @@ class Cluster:
     model_claim: str | None = None
 
     def check(self) -> None:
-        """Raises UsageError for a namespace that no cluster can have."""
+        """Raises UsageError for an invalid namespace."""
         for namespace in (self.namespace, self.keda_namespace):
             if not _NAMESPACE.fullmatch(namespace):
-                raise UsageError(f"'{namespace}' is no namespace: use up to 63 of a-z, 0-9 and '-'")
+                raise UsageError(f"'{namespace}' is not a valid namespace: use up to 63 of a-z, 0-9 and '-'")
 
 
 @dataclass(frozen=True, slots=True)
 class Manifests:
-    """The names of one pipeline's objects, and what all of them have."""
+    """The names of a pipeline's objects, and what they have in common."""
 
     services: PipelineServices
     cluster: Cluster
 
     @property
     def prefix(self) -> str:
-        """Of every name."""
+        """Prefix of every name."""
         return dns_name(self.services.name, LONGEST_PIPELINE)
 
     @property
     def run_id(self) -> str:
-        """Known before the run is, since KEDA must name its streams."""
+        """The id of the run, known before the run starts, since KEDA must name its streams."""
         return self.cluster.run_id or self.services.new_run_id()
 
     @property
     def dispatch_slack(self) -> int:
-        """Batches that may wait for a step: at least one for each worker that there may be."""
+        """Batches that may wait for a step: at least one for each possible worker."""
         return max(self.services.limits.dispatch_slack, *(step.replicas for step in self.services.steps))
 
     def name(self, part: str) -> str:
-        """Of an object, such as `quickstart-redis`."""
+        """Name of an object, such as `quickstart-redis`."""
         return f"{self.prefix}-{part}"
 
     def worker(self, step: str) -> str:
-        """Of what runs a step."""
+        """Name of what runs a step."""
         return dns_name(f"{self.prefix}-worker-{step}")
 
     def labels(self, component: str, name: str = "") -> dict[str, str]:
-        """What selectors go by.
+        """The labels that selectors match.
 
         Args:
-            name: of the worker's Deployment; empty for anything else.
+            name: name of the worker's Deployment; empty for anything else.
         """
         found = {
             "app.kubernetes.io/name": "penstock",
@@ -94,6 +94,6 @@ class Manifests:
     def object(
         self, api: str, kind: str, name: str, component: str, body: dict[str, Any], **more: Any
     ) -> dict[str, Any]:
-        """An object with its metadata; `more` goes there too."""
+        """An object with its metadata; `more` goes into the metadata too."""
         metadata = {"name": name, "namespace": self.cluster.namespace, "labels": self.labels(component), **more}
         return {"apiVersion": api, "kind": kind, "metadata": metadata, **body}

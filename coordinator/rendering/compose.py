@@ -14,11 +14,11 @@ from coordinator.rendering.services import PipelineServices, StepService
 from coordinator.rendering.yaml_text import Anchored, Commented, yaml_text
 
 WORK = "/work"
-"""Where the containers find the pipeline; they begin there."""
+"""Where the containers find the pipeline; also their working directory."""
 END_SECONDS = 10
-"""What a process gets, beside the time for batches in hand, to say goodbye."""
+"""Extra time for a process to leave, besides the time for batches in hand."""
 _BEGIN = re.compile(r"\n((?:  # .*\n)*  [\w-]+:\n    <<|(?:x-worker|services|volumes):)")
-"""Of what has an empty line above it."""
+"""Start of a block that gets an empty line above it."""
 PASSWORD = "${PENSTOCK_REDIS_PASSWORD:-penstock}"
 
 
@@ -116,7 +116,7 @@ def _redis(image: str) -> dict[str, Any]:
             "restart": "unless-stopped",
             "healthcheck": answers,
         },
-        {"ports": "A free port of this host alone: docker compose port redis 6379"},
+        {"ports": "A free port, on this host only: docker compose port redis 6379"},
     )
 
 
@@ -141,8 +141,8 @@ def _coordinator(
                 "restart": "${RESTART:-no}",
             },
             {
-                "user": "Begins as root, and goes on as the user whose ./output is, without any capability.",
-                "restart": "A run that is halted, or has failed rows, would be tried on and on.",
+                "user": "Starts as root and continues as the owner of ./output, without any capability.",
+                "restart": "A run that halts, or has failed rows, would be retried forever.",
             },
         ),
         merged=common,
@@ -161,8 +161,8 @@ def _worker(step: StepService, worker: Anchored, inside: str) -> dict[str, Any]:
         resources["reservations"] = Commented(
             {"devices": devices},
             {
-                "devices": f"Each worker takes {step.gpus} of them; those with one host name know which are taken.\n"
-                "Where device_ids keeps some from it, give each list a host name of its own."
+                "devices": f"Each worker takes {step.gpus} of them; workers with one host name know which are taken.\n"
+                "If device_ids restricts them, give each list its own host name."
             },
         )
         found["hostname"] = "${GPU_HOST:-gpu-host}"
@@ -174,7 +174,7 @@ def _worker(step: StepService, worker: Anchored, inside: str) -> dict[str, Any]:
 
 
 def _words(words: Sequence[str]) -> str:
-    """One line, from which Compose takes the words again; it would put variables in the place of `$`."""
+    """One line, which Compose splits into words again; `$` is escaped, since Compose would substitute variables."""
     return shlex.join(words).replace("$", "$$")
 
 
@@ -186,6 +186,6 @@ def _header(services: PipelineServices) -> str:
     )
     return (
         f"Pipeline {services.name} on one host: a broker, a coordinator, and a worker for each step.\n\n"
-        "  docker compose up --exit-code-from coordinator     # runs it to its end; the dataset is in ./output\n"
+        "  docker compose up --exit-code-from coordinator     # runs it to the end; the dataset is in ./output\n"
         f"  docker compose up -d --scale worker-{first}=4\n"
     )

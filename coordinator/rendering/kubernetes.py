@@ -15,14 +15,14 @@ from coordinator.rendering.services import PipelineServices
 from coordinator.rendering.yaml_text import yaml_text
 
 LARGEST_CONFIG = 1_000_000
-"""Bytes; a ConfigMap takes 1 MiB with everything in it."""
+"""Bytes; a ConfigMap takes 1 MiB in total."""
 
 
 def kubernetes_files(services: PipelineServices, cluster: Cluster) -> Mapping[str, str]:
-    """File name -> text, in the order in which they are to be applied.
+    """File name -> text, in the order in which to apply them.
 
     Raises:
-        UsageError: the spec and its modules are too large for a ConfigMap; a namespace is none.
+        UsageError: the spec and its modules are too large for a ConfigMap, or a namespace is invalid.
     """
     cluster.check()
     manifests = Manifests(services, cluster)
@@ -38,7 +38,7 @@ def kubernetes_files(services: PipelineServices, cluster: Cluster) -> Mapping[st
 
 
 def _access(services: PipelineServices) -> str:
-    """Files of the claim that workers read are read on any node."""
+    """The access mode of the claim: workers that read files from it may be on any node."""
     return "ReadWriteMany" if any(step.files for step in services.steps) else "ReadWriteOnce"
 
 
@@ -47,8 +47,8 @@ def _config_map(manifests: Manifests) -> dict[str, Any]:
     size = sum(len(text.encode()) for text in texts.values())
     if size > LARGEST_CONFIG:
         raise UsageError(
-            f"the spec and the modules beside it have {size:,} bytes, and a ConfigMap takes {LARGEST_CONFIG:,}: "
-            "install the modules in the image, and put rows that stand in the spec into a file"
+            f"the spec and the modules next to it have {size:,} bytes, and a ConfigMap takes {LARGEST_CONFIG:,}: "
+            "install the modules in the image, and move rows from the spec to a file"
         )
     data = {config_key(path): text for path, text in texts.items()}
     return manifests.object("v1", "ConfigMap", manifests.name("spec"), "coordinator", {"data": data})
@@ -66,9 +66,9 @@ def _header(manifests: Manifests, file: str) -> str:
         f"  kubectl -n {namespace} create secret generic {manifests.name('redis')} \\",
         f"    --from-literal={PASSWORD_KEY}=$(openssl rand -hex 32)",
         f"  kubectl -n {namespace} create secret generic {manifests.name('keys')} \\",
-        "    --from-literal=OPENAI_API_KEY=...     # where a step needs one",
+        "    --from-literal=OPENAI_API_KEY=...     # if a step needs one",
         "",
-        f"The dataset comes to {OUTPUT}/{services.name} on the claim below. Change its size and class as needed.",
+        f"The dataset is written to {OUTPUT}/{services.name} on the claim below. Change its size and class as needed.",
     ]
     return "\n".join(steps)
 
@@ -78,5 +78,5 @@ _ABOUT = {
     "redis.yaml": "the broker, and who may reach it.",
     "workers.yaml": "a Deployment for each step.",
     "coordinator.yaml": "the Job that runs it.",
-    "scaling.yaml": "workers come and go with their step's work; needs KEDA 2.12.",
+    "scaling.yaml": "scales workers with the work of their step; needs KEDA 2.12.",
 }

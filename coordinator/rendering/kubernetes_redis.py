@@ -1,4 +1,4 @@
-"""The broker in a cluster: Redis with its data on a claim, reached by the run's pods and by KEDA alone."""
+"""The broker in a cluster: Redis with its data on a claim, reachable only by the run's pods and by KEDA."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ from coordinator.rendering.pods import container_security, pod_security
 from coordinator.rendering.yaml_text import Commented
 
 REDIS_USER = 999
-"""Of the official image."""
+"""User of the official image."""
 MEMORY = "2Gi"
 MAXMEMORY = "1536mb"
-"""Below the limit of the container, so that a full broker says so instead of being killed."""
+"""Below the limit of the container, so that a full broker reports it instead of being killed."""
 CONFIGURATION = f"""\
 exec redis-server - <<END
 port {REDIS_PORT}
@@ -25,7 +25,7 @@ maxmemory-policy noeviction
 requirepass "$REDISCLI_AUTH"
 END
 """
-"""On standard input, so that the password stands in no command line."""
+"""Read from standard input, so that the password appears in no command line."""
 
 
 def redis_objects(manifests: Manifests) -> list[dict[str, Any]]:
@@ -51,7 +51,7 @@ def _stateful_set(manifests: Manifests) -> dict[str, Any]:
             "command": ["sh", "-c", CONFIGURATION],
             "env": [{"name": "REDISCLI_AUTH", "valueFrom": {"secretKeyRef": secret}}],
             "ports": [{"name": "redis", "containerPort": REDIS_PORT}],
-            # While it reads its data it listens and does not answer: it is alive, and not ready.
+            # While it loads its data, it listens but does not answer: it is alive and not ready.
             "readinessProbe": {**answers, "periodSeconds": 5},
             "livenessProbe": {"tcpSocket": {"port": "redis"}, "periodSeconds": 10, "failureThreshold": 6},
             "resources": {"requests": {"cpu": "250m", "memory": MEMORY}, "limits": {"memory": MEMORY}},
@@ -82,14 +82,14 @@ def _stateful_set(manifests: Manifests) -> dict[str, Any]:
 
 
 def data_claim(manifests: Manifests, access: str) -> dict[str, Any]:
-    """For the run directory, the dataset and the files that the spec reads."""
+    """The claim for the run directory, the dataset and the files that the spec reads."""
     body = _claim_spec(manifests, manifests.cluster.storage, access)
     return manifests.object("v1", "PersistentVolumeClaim", manifests.name("data"), "coordinator", {"spec": body})
 
 
 def _claim_spec(manifests: Manifests, size: str, access: str) -> dict[str, Any]:
     chosen = manifests.cluster.storage_class
-    several = {"accessModes": "Pods on several nodes use it. On a cluster of one node, ReadWriteOnce does."}
+    several = {"accessModes": "Pods on several nodes use it. On a cluster with one node, ReadWriteOnce is enough."}
     return Commented(
         {
             "accessModes": [access],

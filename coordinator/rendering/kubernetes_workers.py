@@ -1,4 +1,4 @@
-"""Coordinator and workers in a cluster: a Job, and for each step a Deployment and what scales it."""
+"""Coordinator and workers in a cluster: a Job, and for each step a Deployment and its scaling."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ from coordinator.rendering.services import StepService
 from coordinator.rendering.yaml_text import Commented
 
 MOST_WAITING = 5
-"""Batches that wait per worker, before another one is started."""
+"""Batches that wait per worker before another one is started."""
 KEEPS_ONE = 1_000
-"""Entries of a stream that call for one worker more: so many are never there, but one keeps a worker."""
+"""Stream entries that call for one more worker: there are never that many, but a single one keeps a worker."""
 OUTCOMES = [2, 3, 5]
-"""Exit codes that the same command would end with again: a mistake; complete, with failed rows; not pushed."""
+"""Exit codes that a rerun would end with again: a mistake; complete, with failed rows; not pushed."""
 NO_FAULT = [75, 130]
-"""Another coordinator has the run; it was asked to stop, as where its pod was deleted."""
+"""Another coordinator has the run; or it was asked to stop, for example because its pod was deleted."""
 
 
 def coordinator_job(manifests: Manifests) -> dict[str, Any]:
-    """Runs the pipeline. A pod that is lost is followed by another one, which goes on with the run."""
+    """Runs the pipeline. A lost pod is replaced by another one, which resumes the run."""
     services, cluster = manifests.services, manifests.cluster
     words = ["pipeline-coordinator", "run", f"{FOLDER}/{services.file}", "--workers", "external", "--standby"]
     words += ["--run-id", manifests.run_id, "--output", f"{OUTPUT}/{services.name}"]
@@ -91,7 +91,7 @@ def coordinator_job(manifests: Manifests) -> dict[str, Any]:
 
 
 def _wait(manifests: Manifests) -> str:
-    """Until Redis answers, and the files that the spec reads have been copied to the claim."""
+    """Waits until Redis answers and the files that the spec reads have been copied to the claim."""
     address = f"('{manifests.name('redis')}', {REDIS_PORT})"
     redis = f"import socket; socket.create_connection({address}, 5)"
     lines = [f'until python -c "{redis}" 2>/dev/null; do echo "waiting for Redis"; sleep 2; done']
@@ -109,7 +109,7 @@ def _before_wildcards(path: str) -> str:
 
 
 def worker_deployment(manifests: Manifests, step: StepService) -> dict[str, Any]:
-    """Workers of a step. Each waits for its run and its stage, and for the next run after that."""
+    """Workers of a step. Each waits for its run and its stage, and then for the next run."""
     name = manifests.worker(step.step)
     labels = manifests.labels("worker", name)
     words = step.command("--pipeline", manifests.services.name, base_dir=FOLDER)
@@ -130,7 +130,7 @@ def worker_deployment(manifests: Manifests, step: StepService) -> dict[str, Any]
         livenessProbe=liveness(manifests),
         resources=_resources(step),
     )
-    # No spare GPUs are needed for an upgrade: an old worker leaves before a new one comes.
+    # An upgrade needs no spare GPUs: an old worker leaves before a new one starts.
     update = {"maxSurge": 0, "maxUnavailable": 1} if step.gpus else {"maxSurge": 1, "maxUnavailable": 0}
     body = {
         **({} if manifests.cluster.keda else {"replicas": step.replicas}),
@@ -164,7 +164,7 @@ def _annotations(manifests: Manifests, step: str = "") -> dict[str, str]:
 
 
 def scaling_objects(manifests: Manifests) -> list[dict[str, Any]]:
-    """How KEDA comes to Redis, and how many workers each step is to have."""
+    """How KEDA reaches Redis, and how many workers each step should have."""
     secret = {"parameter": "password", "name": manifests.name("redis"), "key": PASSWORD_KEY}
     login = manifests.object(
         "keda.sh/v1alpha1",
@@ -177,7 +177,7 @@ def scaling_objects(manifests: Manifests) -> list[dict[str, Any]]:
 
 
 def lag_count(replicas: int, slack: int) -> int:
-    """Batches that wait for each worker, so few that what is sent at most (`slack`) calls for all of them."""
+    """Batches that wait for each worker: few enough that the most that is sent (`slack`) calls for all workers."""
     return max(1, min(MOST_WAITING, slack // replicas))
 
 
@@ -203,8 +203,8 @@ def _scaled_object(manifests: Manifests, step: StepService) -> dict[str, Any]:
                 "authenticationRef": login,
             },
             {
-                "metadata": "Batches in hand are not in the lag, and a global step has one batch only: while an entry\n"
-                "is there, a worker is. (Entries that are done are deleted.)"
+                "metadata": "The lag leaves out batches in hand, and a global step has only one batch: while an entry\n"
+                "exists, so does a worker. (Entries that are done are deleted.)"
             },
         ),
     ]
@@ -217,6 +217,6 @@ def _scaled_object(manifests: Manifests, step: StepService) -> dict[str, Any]:
             "maxReplicaCount": step.replicas,
             "triggers": triggers,
         },
-        {} if step.described else {"minReplicaCount": "The run waits until a worker has said what this step is."},
+        {} if step.described else {"minReplicaCount": "The run waits until a worker has described this step."},
     )
     return manifests.object("keda.sh/v1alpha1", "ScaledObject", name, "worker", {"spec": body})

@@ -1,4 +1,4 @@
-"""Names that Kubernetes takes, made of the names of pipelines and steps."""
+"""Names that Kubernetes accepts, derived from the names of pipelines and steps."""
 
 from __future__ import annotations
 
@@ -6,18 +6,18 @@ import hashlib
 import re
 
 LONGEST = 45
-"""With what a Deployment appends, a pod's name stays below 63 characters: its host name, which tells GPUs apart."""
+"""With a Deployment's suffix, a pod name stays below 63 characters: it is the host name, which tells GPUs apart."""
 LONGEST_PIPELINE = 20
 _DIGITS = 6
 
 
 def dns_name(text: str, longest: int = LONGEST) -> str:
-    """A label of DNS (RFC 1035) for a text: the text itself where it is one, else a similar one with a digest of it.
+    """A DNS label (RFC 1035) for a text: the text itself if it is one, else a similar one with a digest of the text.
 
-    Two texts never have the same one.
+    Two texts never have the same label.
 
     Args:
-        longest: characters.
+        longest: most characters.
     """
     name = re.sub(r"[^a-z0-9]+", "-", text.lower()).strip("-")
     name = name if name[:1].isalpha() else f"p-{name}".rstrip("-")

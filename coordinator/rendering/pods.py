@@ -1,4 +1,4 @@
-"""What the pods of coordinator and workers have in common: who they run as, what they see, whether they are well."""
+"""What the pods of coordinator and workers have in common: user, volumes and probes."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from coordinator.rendering.cluster import PASSWORD_KEY, REDIS_PORT, Manifests
 from coordinator.rendering.yaml_text import Commented
 
 USER = 1000
-"""Of the image."""
+"""User of the image."""
 HOME = "/home/penstock"
 FOLDER = "/work"
 """The spec's folder."""
 OUTPUT = "/output"
 END_SECONDS = 30
-"""What a process gets, beside the time for batches in hand, to say goodbye."""
+"""Extra time for a process to leave, besides the time for batches in hand."""
 HEALTH = ["python", "-P", "-m", "common.health"]
 
 
 def pod_security(user: int) -> dict[str, Any]:
-    """Of a pod that is nobody special; its volumes belong to it."""
+    """Security context of an unprivileged pod that owns its volumes."""
     return {
         "runAsNonRoot": True,
         "runAsUser": user,
@@ -33,12 +33,12 @@ def pod_security(user: int) -> dict[str, Any]:
 
 
 def container_security() -> dict[str, Any]:
-    """Of a container that writes to its volumes alone."""
+    """Security context of a container that writes only to its volumes."""
     return {"allowPrivilegeEscalation": False, "readOnlyRootFilesystem": True, "capabilities": {"drop": ["ALL"]}}
 
 
 def grace_seconds(manifests: Manifests) -> int:
-    """Above the time that batches in hand get after a stop."""
+    """Longer than the time for batches in hand after a stop."""
     return math.ceil(manifests.services.limits.grace) + END_SECONDS
 
 
@@ -57,7 +57,7 @@ def environment(manifests: Manifests, **more: str) -> list[dict[str, Any]]:
 def container(
     manifests: Manifests, name: str, words: Sequence[str], mounts: Sequence[dict[str, Any]], **more: Any
 ) -> dict[str, Any]:
-    """Of coordinator or worker; the image's entry point, which hands signals on, stays."""
+    """Container of a coordinator or worker; keeps the entry point of the image, which forwards signals."""
     return Commented(
         {
             "name": name,
@@ -75,14 +75,14 @@ def container(
             "terminationMessagePolicy": "FallbackToLogsOnError",
             **more,
         },
-        {"envFrom": "OPENAI_API_KEY, HF_TOKEN and the like, where there is such a Secret."},
+        {"envFrom": "OPENAI_API_KEY, HF_TOKEN and the like, if there is such a Secret."},
     )
 
 
 def pod(
     manifests: Manifests, containers: Sequence[Any], volumes: Sequence[dict[str, Any]], **more: Any
 ) -> dict[str, Any]:
-    """Of coordinator or worker."""
+    """Template of the pod of a coordinator or worker."""
     claim = manifests.cluster.model_claim
     models = {"persistentVolumeClaim": {"claimName": claim}} if claim else {"emptyDir": {}}
     return {
@@ -97,7 +97,7 @@ def pod(
 
 
 def liveness(manifests: Manifests) -> dict[str, Any]:
-    """A broker that is away is waited for: only a process that does not even do that is ended."""
+    """A process may wait for an unreachable broker; only one that does not even do that is ended."""
     patience = manifests.services.limits.patience
     return {
         "exec": {"command": HEALTH},
@@ -109,7 +109,7 @@ def liveness(manifests: Manifests) -> dict[str, Any]:
 
 
 def spec_volumes(manifests: Manifests) -> list[dict[str, Any]]:
-    """The spec and the modules beside it."""
+    """The spec and the modules next to it."""
     return [{"name": "spec", "configMap": {"name": manifests.name("spec")}}]
 
 
@@ -119,10 +119,10 @@ def data_volumes(manifests: Manifests) -> list[dict[str, Any]]:
 
 
 def spec_mounts(manifests: Manifests, *, files: bool) -> list[dict[str, Any]]:
-    """The spec's folder. Each file is mounted by itself, so that others can be beside it.
+    """The spec's folder. Each file is mounted separately, so that other files can be next to it.
 
     Args:
-        files: mount the folder of the claim that holds those as well.
+        files: also mount the folder of the claim that holds the data files.
     """
     found = [{"name": "data", "mountPath": FOLDER, "subPath": "work"}] if files else []
     return found + [

@@ -1,4 +1,4 @@
-"""A pipeline as services: a coordinator, and workers of each step with what they need."""
+"""A pipeline as services: a coordinator, and workers for each step with what they need."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from coordinator.plan.load import Prepared, prepare
 from coordinator.plan.worker_command import step_modules, worker_words
 
 OF_A_HOST = frozenset({"devices"})
-"""Settings that say what one host has, and mean nothing on another."""
+"""Settings that describe one host and mean nothing on another."""
 RUN_ID_DIGITS = 12
 
 
@@ -32,13 +32,13 @@ class StepService:
     """Workers of one step.
 
     Args:
-        replicas: workers, at most.
-        gpus: devices that each takes.
+        replicas: most workers.
+        gpus: devices per worker.
         memory: bytes.
-        modules: to be allowed.
-        beside: is any of those modules beside the spec?
-        files: paths that the step reads, as the spec has them, relative to its folder.
-        described: could its class be imported here? If not, its first worker says what it is.
+        modules: modules to allow.
+        beside: whether any of those modules is next to the spec.
+        files: paths that the step reads, as in the spec, relative to its folder.
+        described: whether its class could be imported here. If not, its first worker describes it.
     """
 
     step: str
@@ -53,15 +53,15 @@ class StepService:
 
     @property
     def needs_folder(self) -> bool:
-        """Does a worker need the spec's folder?"""
+        """Whether a worker needs the spec's folder."""
         return self.beside or bool(self.files)
 
     def command(self, *options: str, base_dir: str, elsewhere: bool = False) -> list[str]:
-        """What starts a worker that serves run after run.
+        """The command that starts a worker that serves run after run.
 
         Args:
-            base_dir: the spec's folder, where the worker is.
-            elsewhere: may that be another path than where the coordinator is?
+            base_dir: the spec's folder on the worker's host.
+            elsewhere: whether that path may differ from the coordinator's.
         """
         named = self.beside or (elsewhere and self.needs_folder)
         return worker_words(self.step, ("--stay", *options), self.modules, base_dir if named else None)
@@ -72,13 +72,13 @@ class PipelineServices:
     """A pipeline as services.
 
     Args:
-        name: of the pipeline.
+        name: name of the pipeline.
         file: name of the spec's file in `folder`.
-        modules: the modules beside the spec that it needs: path below `folder` -> source.
+        modules: the modules next to the spec that it needs: path below `folder` -> source.
         stages: number of load stages.
-        options: of `pipeline-coordinator run`, after the spec.
-        settings: environment variables of every process, as they are set here.
-        limits: the same settings, read.
+        options: options of `pipeline-coordinator run`, after the spec.
+        settings: environment variables for every process, as they are set here.
+        limits: the same settings, parsed.
     """
 
     name: str
@@ -93,7 +93,7 @@ class PipelineServices:
     limits: Settings
 
     def new_run_id(self) -> str:
-        """An id for its run: another one where the spec, the options or the modules are others."""
+        """An id for its run, which changes with the spec, the options or the modules."""
         text = json.dumps([self.text, self.options, self.modules], sort_keys=True)
         return f"{self.name}-{hashlib.blake2b(text.encode()).hexdigest()[:RUN_ID_DIGITS]}"
 
@@ -108,12 +108,12 @@ def pipeline_services(
 
     Args:
         overrides: `step.param=value`.
-        allow: modules that steps may come from, beside the spec's folder.
-        replicas: workers of a step, in the place of the spec's `resources.replicas`.
+        allow: modules that steps may come from, besides the spec's folder.
+        replicas: workers of a step, instead of the spec's `resources.replicas`.
 
     Raises:
         SpecError: with file and line.
-        UsageError: `replicas` names a step that is not there, or a setting of the environment does not fit.
+        UsageError: `replicas` names an unknown step, or a setting in the environment is invalid.
     """
     prepared = prepare(spec, overrides, allow, external=True)
     wanted = dict(replicas or {})
@@ -167,7 +167,7 @@ def _relative_files(step: BaseStep, spec: StepSpec) -> Iterator[str]:
 
 
 def _sources(folder: Path) -> Iterator[tuple[str, str]]:
-    """What building the steps has imported of the folder: the modules that they need, and those that these need."""
+    """The modules of the folder that building the steps has imported: those that the steps need, and so on."""
     files = (getattr(module, "__file__", None) for module in list(sys.modules.values()))
     paths = {Path(file).resolve() for file in files if file and file.endswith(".py")}
     ours = Path(__file__).resolve().parents[2]

@@ -1,4 +1,4 @@
-"""A pipeline as units of systemd, for hosts on which workers run without containers."""
+"""A pipeline as systemd units, for hosts on which workers run without containers."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from common.errors import UsageError
 from coordinator.rendering.services import PipelineServices, StepService
 
 END_SECONDS = 30
-"""What a process gets, beside the time for batches in hand, to say goodbye."""
+"""Extra time for a process to leave, besides the time for batches in hand."""
 STATE = "penstock"
-"""Folder below /var/lib that is theirs to write: the home of the processes, with the models that they load."""
+"""Folder below /var/lib that the processes may write to: their home, with the models that they load."""
 Line = tuple[str, str] | str
 """A key and its value, or a comment."""
 _PLAIN = re.compile(r"[A-Za-z0-9_./:=,@%+-]+")
@@ -23,12 +23,12 @@ _USER = re.compile(r"[a-z_][a-z0-9_-]{0,31}")
 
 @dataclass(frozen=True, slots=True)
 class Host:
-    """What is on the hosts.
+    """What the hosts have.
 
     Args:
-        folder: the spec's, absolute.
+        folder: the spec's folder, absolute.
         binaries: where `pipeline-worker` is.
-        user: whom the processes run as.
+        user: the user that the processes run as.
     """
 
     folder: Path
@@ -40,13 +40,13 @@ def systemd_files(services: PipelineServices, host: Host) -> Mapping[str, str]:
     """File name -> text.
 
     Raises:
-        UsageError: a path is not absolute, or the user has a name that no user can have.
+        UsageError: a path is not absolute, or the user name is invalid.
     """
     for option, path in (("--folder", host.folder), ("--bin-dir", host.binaries)):
         if not path.is_absolute():
-            raise UsageError(f"{option} {path} is not absolute, and systemd takes only that")
+            raise UsageError(f"{option} {path} is not absolute; pass an absolute path, as systemd requires")
     if not _USER.fullmatch(host.user):
-        raise UsageError(f"--user '{host.user}' is no name of a user")
+        raise UsageError(f"--user '{host.user}' is not a valid user name")
     prefix = f"penstock-{services.name}"
     files = {f"{services.name}.env": _environment_file(services)}
     files[f"{prefix}.target"] = _sections([("Description", f"Penstock: workers of pipeline {services.name}")], None)
@@ -61,7 +61,7 @@ def _environment_file(services: PipelineServices) -> str:
 # For every host of pipeline {services.name}, as /etc/penstock/{services.name}.env. It holds secrets:
 #   install -D -o root -g root -m 0600 {services.name}.env /etc/penstock/{services.name}.env
 
-# The user of the broker is penstock-worker on the hosts of workers, penstock-coordinator on that of the coordinator.
+# The broker user is penstock-worker on hosts with workers, and penstock-coordinator on that of the coordinator.
 PENSTOCK_BROKER_URL="rediss://penstock-worker:PASSWORD@broker.example:6379/0?ssl_ca_certs=/etc/penstock/ca.pem"
 
 # What the steps need.
@@ -78,13 +78,15 @@ def _coordinator(services: PipelineServices, host: Host) -> str:
         ("Type", "exec"),
         ("ExecStart", _line(words)),
         *_process(services, host),
-        "# 1: failed or halted, 75: another coordinator had the run; both go on. 2: a mistake, 3: complete with failed",
-        "# rows, 5: complete but not pushed; these would only end so again. 130: it was stopped, and can go on.",
+        "# 1: failed or halted, 75: another coordinator had it; both resume. 2: a mistake, 3: complete with failed",
+        "# rows, 5: complete but not pushed; a restart would not change these. 130: it was stopped and can be resumed.",
         ("Restart", "on-failure"),
         ("RestartSec", "30"),
         ("RestartPreventExitStatus", "2 3 5"),
         ("SuccessExitStatus", "3 130"),
-        *_stopping(services, "SIGTERM lets workers finish their batches in hand and ends the run, to be gone on with."),
+        *_stopping(
+            services, "SIGTERM lets workers finish their batches in hand and stops the run, which can be resumed."
+        ),
         *_hardening(host, gpus=False),
     ]
     unit: list[Line] = [
@@ -92,7 +94,7 @@ def _coordinator(services: PipelineServices, host: Host) -> str:
         ("Documentation", "man:systemd.service(5)"),
         ("Wants", "network-online.target"),
         ("After", "network-online.target"),
-        "# A run that fails five times in an hour waits for somebody to look at it.",
+        "# A run that fails five times in an hour waits for someone to look at it.",
         ("StartLimitIntervalSec", "3600"),
         ("StartLimitBurst", "5"),
     ]
@@ -109,24 +111,24 @@ def _worker(services: PipelineServices, step: StepService, host: Host) -> str:
         ("Type", "exec"),
         ("ExecStart", _line(words)),
         *_process(services, host),
-        "# For one worker alone, where it is there: CUDA_VISIBLE_DEVICES=0, for example. Without it, workers of a host",
-        "# share its GPUs: each takes those that it needs and no other one has.",
+        "# Optional settings of one worker, such as CUDA_VISIBLE_DEVICES=0. Without that, the workers of a host",
+        "# share its GPUs: each takes as many free ones as it needs.",
         ("EnvironmentFile", f"-{pinned}"),
-        "# 78: it cannot serve the step (another version, another source, a missing package): somebody must look.",
+        "# 78: it cannot serve the step (another version, another source, a missing package): someone must look.",
         ("Restart", "always"),
         ("RestartSec", "15"),
         ("RestartPreventExitStatus", "78"),
-        "# One that is out of memory is replaced by its supervisor.",
+        "# A worker that is out of memory is replaced by its supervisor.",
         ("OOMPolicy", "continue"),
         *_stopping(
-            services, "SIGTERM goes to the worker alone: it finishes its batches in hand and hands the rest back."
+            services, "SIGTERM goes only to the worker: it finishes its batches in hand and hands the rest back."
         ),
-        "# The process that keeps its leases gives them back; then what the step has left behind is ended.",
+        "# The process that keeps its leases releases them; then what the step has left behind is ended.",
         ("ExecStopPost", "-/bin/sleep 1"),
         *_hardening(host, gpus=bool(step.gpus)),
     ]
     unit: list[Line] = [
-        f"# systemctl enable --now {instance}1 starts one; @2, @3 and so on are more of them on this host.",
+        f"# systemctl enable --now {instance}1 starts one worker; @2, @3 and so on start more on this host.",
         ("Description", f"Penstock: worker %i of step {step.step} of pipeline {services.name}"),
         ("Documentation", "man:systemd.service(5)"),
         ("Wants", "network-online.target"),
@@ -145,7 +147,7 @@ def _process(services: PipelineServices, host: Host) -> Iterable[Line]:
     yield ("Environment", f"HOME=/var/lib/{STATE} HF_HOME=/var/lib/{STATE}/huggingface PYTHONUNBUFFERED=1")
     for name, value in services.settings.items():
         yield ("Environment", _quoted(f"{name}={value}"))
-    yield "# PENSTOCK_BROKER_URL and the keys of endpoints; read before the process becomes another user's."
+    yield "# PENSTOCK_BROKER_URL and the keys of endpoints; read before the process switches to its user."
     yield ("EnvironmentFile", f"/etc/penstock/{services.name}.env")
 
 
@@ -160,7 +162,7 @@ def _hardening(host: Host, *, gpus: bool) -> Iterable[Line]:
     yield ("NoNewPrivileges", "yes")
     yield ("CapabilityBoundingSet", "")
     if gpus:
-        yield "# The device files of the GPUs must be there: nvidia-persistenced and nvidia-modprobe -u make them."
+        yield "# The device files of the GPUs must exist: nvidia-persistenced and nvidia-modprobe -u create them."
     yield ("PrivateDevices", "no" if gpus else "yes")
     yield ("PrivateTmp", "yes")
     yield ("ProtectSystem", "strict")
@@ -191,7 +193,7 @@ def _line(words: Sequence[str]) -> str:
 
 
 def _quoted(text: str) -> str:
-    """As systemd takes it as one word, with nothing put in the place of `%`."""
+    """A text as one word for systemd, with `%` escaped."""
     text = text.replace("%", "%%")
     if _PLAIN.fullmatch(text):
         return text

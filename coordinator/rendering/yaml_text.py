@@ -1,4 +1,4 @@
-"""YAML for programs that read it in their own ways: Compose, and Kubernetes, which still reads YAML 1.1."""
+"""YAML for programs that read it in different ways: Compose, and Kubernetes, which still reads YAML 1.1."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ UNFOLDED = 4_096
 _OTHERWISE = re.compile(
     r"(?i:y|yes|n|no|on|off|true|false|null|~|\.inf|\.nan)|[-+.]?[0-9][0-9a-fA-FxXo_.:eE+-]*|[^\w./$-].*"
 )
-"""Text that some version of YAML takes for something else where it is not quoted."""
+"""Text that some version of YAML takes for something else if it is not quoted."""
 _WORDS = re.compile(r"[\w./$=@+-]+( [\w./$=@+-]+)*")
-"""Text that may stand in a list on one line; marks mean other things there."""
+"""Text that may appear in a list on one line, where punctuation has other meanings."""
 _MERGE = "x-merge"
-"""Written as `<<`, for which each version of ruamel.yaml has an interface of its own."""
+"""Written as `<<`, for which every version of ruamel.yaml has a different interface."""
 
 
 class Commented(dict[str, Any]):
@@ -37,11 +37,11 @@ class Commented(dict[str, Any]):
 
 
 class Anchored(Commented):
-    """A mapping that others may take over, or that takes another one over (`<<`), or both.
+    """A mapping that others may merge, or that merges another one (`<<`), or both.
 
     Args:
-        anchor: its name; empty where nobody takes it over.
-        merged: what it takes over; it must stand above it.
+        anchor: its name; empty if nothing merges it.
+        merged: the mapping that it merges, which must be above it.
     """
 
     def __init__(self, values: Mapping[str, Any], anchor: str = "", merged: Anchored | None = None) -> None:
@@ -51,7 +51,7 @@ class Anchored(Commented):
 
 
 def yaml_text(documents: Sequence[Mapping[str, Any]], header: str = "") -> str:
-    """Text of one or several documents; `header` is a comment at its top."""
+    """Text of one or several documents; `header` is a comment at the top."""
     yaml = YAML()
     yaml.indent(mapping=2, sequence=4, offset=2)
     yaml.width = UNFOLDED
@@ -65,7 +65,7 @@ def yaml_text(documents: Sequence[Mapping[str, Any]], header: str = "") -> str:
 
 
 class _Nodes:
-    """Makes the nodes of a document; a mapping with an anchor has one node, wherever it is spoken of."""
+    """Makes the nodes of a document; a mapping with an anchor has a single node, however often it is used."""
 
     def __init__(self) -> None:
         self._anchored: dict[int, CommentedMap] = {}

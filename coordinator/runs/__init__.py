@@ -1,1 +1,1 @@
-"""Run directories on this host: found, read, locked, removed."""
+"""Run directories on this host: finding, reading, locking and removing them."""

@@ -1,4 +1,4 @@
-"""Folders that are deleted: gone at once under their name, whenever the process that deletes them dies."""
+"""Deletes folders: they vanish at once under their name, even if the deleting process dies."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ _ASIDE = re.compile(r"\..+\.removed-[0-9a-f]{12}")
 
 
 def discard(path: Path) -> None:
-    """Renames a folder or a file beside itself, then deletes it. What is not there is passed over.
+    """Renames a folder or a file in place, then deletes it. Does nothing if it does not exist.
 
-    Raises OSError. If it was renamed before, the rest of it has the name `.NAME.removed-<random>` and is for `sweep`.
+    Raises OSError. If it was renamed by then, the rest is named `.NAME.removed-<random>` and left to `sweep`.
     """
     aside = path.with_name(f".{path.name}.removed-{secrets.token_hex(6)}")
     with suppress(FileNotFoundError):
@@ -23,7 +23,7 @@ def discard(path: Path) -> None:
 
 
 def sweep(folder: Path) -> bool:
-    """Deletes what those who died in `discard` have left in a folder; what cannot be deleted stays. Was there any?"""
+    """Deletes the leftovers of `discard` in a folder as far as possible, and returns whether there were any."""
     found = False
     with suppress(OSError):
         for path in folder.iterdir():
@@ -36,7 +36,7 @@ def sweep(folder: Path) -> bool:
 
 def _delete(path: Path) -> None:
     if path.is_dir() and not path.is_symlink():
-        shutil.rmtree(path, ignore_errors=True)  # somebody else may be sweeping it as well
+        shutil.rmtree(path, ignore_errors=True)  # another process may be sweeping it too
         if path.exists():
             shutil.rmtree(path)
     else:

@@ -1,4 +1,4 @@
-"""The keys of the run that a run directory had before, where another run begins in it."""
+"""The broker keys of the previous run of a run directory in which another run begins."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ from coordinator.runs.run_directory import RunDirectory, RunRecord
 
 @dataclass(frozen=True, slots=True)
 class EarlierKeys:
-    """What is left in a broker of the run that a directory had before.
+    """What the previous run of a directory has left in a broker.
 
     Args:
-        directory: this process has its lock.
-        before: what is recorded there of the run before.
-        run_id, broker: of the run that begins. It cleans these up itself, under its own lease.
+        directory: this process holds its lock.
+        before: the record of the previous run.
+        run_id, broker: those of the new run, which cleans up its own keys under its own lease.
     """
 
     directory: RunDirectory
@@ -31,14 +31,14 @@ class EarlierKeys:
     broker: str | None
 
     def remove(self, tell: Callable[[str], None]) -> None:
-        """Deletes them; from then on the run before is condemned.
+        """Deletes the keys; from then on, the previous run is condemned.
 
         Args:
-            tell: is told of keys that stay until they expire.
+            tell: is told about keys that stay until they expire.
 
         Raises:
-            Fenced: a coordinator of that run is alive.
-            Disconnected, UsageError: its broker cannot be asked. Its record, which says where the keys are, stays.
+            Fenced: a coordinator of the previous run is alive.
+            Disconnected, UsageError: its broker cannot be asked. The record that says where the keys are is kept.
         """
         if not self._are_elsewhere():
             return
@@ -47,14 +47,15 @@ class EarlierKeys:
             with connect(self._url()) as connection:
                 self._delete(found, connection)
         except (Disconnected, UsageError) as error:
-            run = f"the run '{self.before.run}' that {self.directory.path} had before"
+            run = f"the previous run '{self.before.run}' of {self.directory.path}"
             if self.before.status == "complete":
-                tell(f"keys of {run} may be left in the broker, and expire there by themselves: {error}")
+                tell(f"keys of {run} may remain in the broker until they expire: {error}")
                 return
             again = f"pipeline-coordinator rm {shlex.quote(str(self.directory.path))} --broker URL"
             raise type(error)(
-                f"{error}; it may hold keys of {run}, so nothing was changed: give this command again when it can be "
-                f"reached, or name it to remove that run: {again}; if it is gone for good, delete the directory"
+                f"{error}; it may hold keys of {run}, so nothing was changed: rerun this command once it can be "
+                f"reached, or remove that run with its URL: {again}; if the broker is gone for good, delete the "
+                "directory"
             ) from None
 
     def _are_elsewhere(self) -> bool:
@@ -68,10 +69,10 @@ class EarlierKeys:
 
     def _url(self) -> str:
         if self.broker is not None and self._is_the_same_broker():
-            return self.broker  # with its password
+            return self.broker  # the URL with its password
         assert self.before.broker is not None
         if HIDDEN in self.before.broker:
-            raise UsageError(f"the broker at {self.before.broker} wants a password, and passwords are not kept")
+            raise UsageError(f"the broker at {self.before.broker} requires a password, and passwords are not stored")
         return self.before.broker
 
     def _delete(self, found: FoundRun, connection: Connection) -> None:

@@ -1,8 +1,8 @@
-"""`failures.jsonl`: the dead letters of a run, one JSON object a line, for people and for `jq`.
+"""`failures.jsonl`: the dead letters of a run, one JSON object per line, for people and for `jq`.
 
-A line is a letter, or the mark that a batch was done again, `{"step", "seq", "attempt", "redone": true}`: letters of
-that batch with a lower attempt are void. The file is only ever appended to. Letters are dropped from the broker after
-they are here, so that a crash in between writes some of them a second time; whoever reads gets each of them once.
+A line is a letter, or the mark that a batch was redone, `{"step", "seq", "attempt", "redone": true}`: letters of that
+batch with a lower attempt are void. The file is append-only. Letters are dropped from the broker only once they are
+here. A crash in between may write some of them twice; readers see each letter once.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from common.protocol.batch import DeadLetter
 logger = logging.getLogger(__name__)
 
 WRITER = "coordinator"
-"""Who a dead letter of a row that cannot be written to a part comes from; every other one comes from a worker."""
+"""The author of a dead letter for a row that cannot be written to a part; workers write all others."""
 MASK_BITS = 64
 
 
@@ -36,15 +36,15 @@ class _Redone(BaseModel):
 
 
 class FailureLog:
-    """The dead letters of one run. One process appends; any may read meanwhile."""
+    """The dead letters of one run. One process appends; others may read at the same time."""
 
     def __init__(self, path: Path) -> None:
         self.path = path
 
     def append(self, letters: Sequence[DeadLetter]) -> None:
-        """Keeps letters: they are on the disk when this returns.
+        """Stores letters; they are on disk when this returns.
 
-        Values that JSON does not have become text: a time in ISO format, bytes as the text that they hold.
+        Values without a JSON type become text: a time in ISO format, bytes as the text that they hold.
 
         Raises:
             OSError: the disk is full; some of the letters may have been written. Append all of them again.
@@ -53,7 +53,7 @@ class FailureLog:
             self._write(_letter_line(letter) for letter in letters)
 
     def redone(self, step: str, seq: int, attempt: int) -> None:
-        """Marks that the batch is done again, as `attempt`: what failed in it before is void.
+        """Marks that the batch is redone as `attempt`, which makes its earlier failures void.
 
         Raises:
             OSError: the disk is full.
@@ -61,9 +61,9 @@ class FailureLog:
         self._write([json.dumps({"step": step, "seq": seq, "attempt": attempt, "redone": True})])
 
     def read(self) -> Iterator[DeadLetter]:
-        """The letters that count, each once, as they were appended, from a file of any size.
+        """The letters that count, each once, in the order they were appended, from a file of any size.
 
-        Memory: a number per batch that was done again, and one per 64 positions of a batch that has letters.
+        Memory: one number per batch that was redone, and one per 64 positions of a batch that has letters.
         """
         latest = self._latest_attempts()
         adapter = TypeAdapter(DeadLetter)
@@ -80,21 +80,21 @@ class FailureLog:
             if letter.attempt < latest.get((letter.step, letter.seq), 0):
                 continue
             block, place = divmod(letter.position, MASK_BITS)
-            # Whichever worker it was: where the broker has forgotten a batch, another one does it once more.
+            # The worker does not matter: if the broker has lost a batch, another worker may do it again.
             key = (letter.step, letter.seq, letter.attempt, letter.worker == WRITER, block)
             mask = seen.get(key, 0)
             if not mask >> place & 1:
                 seen[key] = mask | 1 << place
                 yield letter
         if unreadable:
-            logger.warning("%s: %d lines are not dead letters and were passed over", self.path, unreadable)
+            logger.warning("%s: %d lines are not dead letters and were skipped", self.path, unreadable)
 
     def counts(self) -> dict[str, int]:
-        """Failed rows per step; a step without any is not there."""
+        """Failed rows per step; steps without any are left out."""
         return dict(Counter(letter.step for letter in self.read()))
 
     def first_errors(self, steps: Iterable[str]) -> dict[str, str]:
-        """The first error of each of these steps, in their order; of those that have none here, nothing."""
+        """The first error of each of these steps, in their order; steps without an error are left out."""
         wanted = list(steps)
         found: dict[str, str] = {}
         for letter in self.read() if wanted else ():
@@ -118,7 +118,7 @@ class FailureLog:
         return latest
 
     def _lines(self, containing: bytes = b"") -> Iterator[dict[str, Any] | None]:
-        """Each whole line, parsed; None for one that is no JSON object. The torn end of the file is left out."""
+        """Each whole line, parsed; None for a line that is not a JSON object. A torn last line is left out."""
         try:
             file = self.path.open("rb")
         except FileNotFoundError:
@@ -133,10 +133,10 @@ class FailureLog:
         with self.path.open("ab+") as file:
             if end := file.seek(0, os.SEEK_END):
                 file.seek(end - 1)
-                if file.read(1) != b"\n":  # a crash, or a full disk, tore the last line
+                if file.read(1) != b"\n":  # a crash or a full disk tore the last line
                     file.write(b"\n")
             for line in lines:
-                # JSON has an escape for half a character, UTF-8 has nothing; backslashreplace writes that very escape.
+                # JSON can escape half a character, UTF-8 cannot encode it; backslashreplace writes exactly that escape.
                 file.write(line.encode("utf-8", "backslashreplace"))
                 file.write(b"\n")
             sync_file(file)
@@ -167,7 +167,7 @@ def _letter_line(letter: DeadLetter) -> str:
 
 
 def _plain(value: object) -> object:
-    """`value` as JSON can hold it."""
+    """`value` in a form that JSON can hold."""
     match value:
         case None | bool() | int() | str():
             return value

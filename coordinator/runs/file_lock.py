@@ -1,4 +1,4 @@
-"""A lock on a file, which the kernel gives back when its holder dies."""
+"""A lock on a file, which the kernel releases when its holder dies."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ _WITHOUT_LOCKS = (errno.ENOLCK, errno.ENOSYS, errno.ENOTSUP, errno.EOPNOTSUPP)
 
 
 def take_lock(path: Path) -> int | None:
-    """The locked file, with the name of this process in it; None if it was removed meanwhile, so that one tries again.
+    """The locked file, with the name of this process in it; None if it was removed meanwhile: try again.
 
-    Raises BlockingIOError where another process has it, and OSError where there are no locks.
+    Raises BlockingIOError if another process has the lock, and OSError if there are no locks.
     """
     file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
     try:
@@ -39,16 +39,16 @@ def take_lock(path: Path) -> int | None:
 
 @contextmanager
 def locked(path: Path, patience: float, tell: Callable[[str], None]) -> Iterator[bool]:
-    """Has the lock meanwhile, and leaves no file behind; what a dead holder has left is no lock.
+    """Holds the lock, and leaves no file behind; a file left by a dead holder is not a lock.
 
     Args:
-        patience: seconds that another holder is waited for.
-        tell: is told once who that is, such as `process 4711 on gpu-2`.
+        patience: seconds to wait for another holder.
+        tell: is told once who the holder is, such as `process 4711 on gpu-2`.
 
     Yields:
-        False where the file system has no locks.
+        False if the file system has no locks.
 
-    Raises TimeoutError, which says who has it, and OSError.
+    Raises TimeoutError, which names the holder, and OSError.
     """
     try:
         file = _wait(path, patience, tell)
@@ -64,7 +64,7 @@ def locked(path: Path, patience: float, tell: Callable[[str], None]) -> Iterator
         yield True
     finally:
         with contextlib.suppress(OSError):
-            path.unlink()  # before it is free: nobody else has it yet
+            path.unlink()  # before it is released: no one else has it yet
         os.close(file)
 
 
@@ -85,19 +85,19 @@ def _wait(path: Path, patience: float, tell: Callable[[str], None]) -> int:
 
 
 def holder_of_lock(path: Path) -> Holder:
-    """Who wrote itself down in a lock that is held."""
+    """The name that the holder wrote into a lock."""
     with contextlib.suppress(OSError):
         return Holder.named(path.read_text(encoding="utf-8", errors="replace"))
     return Holder(None, "")
 
 
 def this_process() -> Holder:
-    """As it stands in locks."""
+    """The form in which locks hold it."""
     return Holder(os.getpid(), socket.gethostname())
 
 
 def is_still_at(file: int, path: Path) -> bool:
-    """Is the open file the one that has this name now?"""
+    """Whether the open file is the one that has this name now."""
     try:
         return os.path.samestat(os.fstat(file), os.stat(path))
     except FileNotFoundError:

@@ -1,7 +1,7 @@
-"""`pipeline.log`: what the coordinator, the workers and the steps of a run say, in one file.
+"""`pipeline.log`: the messages of the coordinator, the workers and the steps of a run, in one file.
 
-A line is `2026-11-22T12:00:01.123Z INFO step=generate worker=ab12cd34 text`; of a text with several lines, such as a
-traceback, the others follow indented, so that a line that begins with a time is always a record.
+A line is `2026-11-22T12:00:01.123Z INFO step=generate worker=ab12cd34 text`. The further lines of a text, such as a
+traceback, follow indented, so a line that begins with a time is always a record.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ INDENT = "    "
 
 
 class PipelineLog:
-    """Appends to the log of a run. Every call is one write, so that lines of other processes do not tear it.
+    """Appends to the log of a run. Every call is one write, so lines of other processes do not tear it.
 
     Example:
         >>> with PipelineLog.open(directory.log) as log:
@@ -43,9 +43,9 @@ class PipelineLog:
         return cls(path, os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600))
 
     def write_shipped(self, *lines: bytes) -> None:
-        """Appends records that workers shipped: JSON objects with time (seconds), level, step, worker and text.
+        """Appends records shipped by workers: JSON objects with time (seconds), level, step, worker and text.
 
-        What is no such object is appended as it is, marked as unreadable: whoever can write to the broker can send
+        Anything else is appended as it is and marked as unreadable: anyone who can write to the broker can send
         anything.
 
         Raises:
@@ -54,7 +54,7 @@ class PipelineLog:
         self._append("".join(_shipped(line) for line in lines))
 
     def handler(self) -> logging.Handler:
-        """Takes the coordinator's own records. A record that cannot be written is lost, and nothing else."""
+        """A handler for the coordinator's own records. A record that cannot be written is lost, and nothing else."""
         return _LogHandler(self)
 
     def write(self, when: float, level: str, text: str, **fields: str) -> None:
@@ -62,7 +62,7 @@ class PipelineLog:
 
         Args:
             when: seconds since 1970.
-            fields: said before the text, as `name=value`.
+            fields: written before the text, as `name=value`.
 
         Raises:
             OSError: the disk is full.
@@ -95,7 +95,7 @@ class _LogHandler(logging.Handler):
         self._log = log
 
     def emit(self, record: logging.LogRecord) -> None:
-        # Not logging's own handling of errors: that prints a traceback through the progress.
+        # Not logging's own error handling, which would print a traceback across the progress.
         with contextlib.suppress(OSError, TypeError, ValueError):
             self._log.write(record.created, record.levelname, self.format(record), by="coordinator")
 
@@ -107,7 +107,7 @@ def _shipped(line: bytes) -> str:
         fields = None
     if not isinstance(fields, dict) or not isinstance(fields.get("text"), str):
         shown = line[:LONGEST_TEXT].decode("utf-8", "backslashreplace")
-        return _record(time.time(), "WARNING", f"a worker shipped a line that is no record: {shown}", {})
+        return _record(time.time(), "WARNING", f"a worker shipped a line that is not a record: {shown}", {})
     when, level = fields.get("time"), fields.get("level")
     named = {name: str(fields[name]) for name in ("step", "worker") if fields.get(name)}
     return _record(

@@ -1,4 +1,4 @@
-"""Finds the run that a command is about, its broker, and whoever coordinates it."""
+"""Finds the run that a command is about, its broker, and its coordinator."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ REPLY_SECONDS = 10.0
 
 @dataclass(frozen=True, slots=True)
 class FoundRun:
-    """A run that this host or a broker knows.
+    """A run known to this host or to a broker.
 
     Args:
-        directory, record: None where the run directory is on another host.
-        condemned: its removal was begun and cut off.
-        by_path: it was named by the path of its directory.
+        directory, record: None if the run directory is on another host.
+        condemned: its removal was started and interrupted.
+        by_path: it was given as the path of its directory.
     """
 
     run_id: str
@@ -43,23 +43,23 @@ class FoundRun:
 
     @property
     def argument(self) -> str:
-        """What a user types for it in other commands."""
+        """What a user types to name it in other commands."""
         return shlex.quote(str(self.directory.path)) if self.by_path and self.directory is not None else self.run_id
 
 
 def find_run(run: str, cache_dir: Path | None, broker: str | None, *, condemned: bool = False) -> FoundRun:
-    """The run with the id `run`, or whose id alone begins with it, in run directories and at the broker.
+    """The run with the id `run`, or the only one whose id begins with it, in run directories and at the broker.
 
     Args:
-        run: or the path of a run directory, which has a `/` in it.
-        condemned: also one whose removal was cut off.
+        run: or the path of a run directory, which contains a `/`.
+        condemned: also find a run whose removal was interrupted.
 
     Raises:
-        UsageError: there is none, or several; or one with several run directories.
-        RunError: what is recorded at the path cannot be read.
+        UsageError: there is none, or several, or one with several run directories.
+        RunError: the record at the path cannot be read.
     """
     if not run:
-        raise UsageError("say which run: RUN is empty")
+        raise UsageError("RUN is empty: name a run")
     if os.sep in run:
         return _run_at(Path(os.path.abspath(run)), condemned)
     cache = cache_directory(cache_dir)
@@ -83,30 +83,30 @@ def find_run(run: str, cache_dir: Path | None, broker: str | None, *, condemned:
     if len(found) == 1:
         return _only(known[found[0]])
     if found:
-        raise UsageError(f"'{run}' may be any of {', '.join(found)}; give more of the id")
-    there = f"the runs there are {', '.join(list(known)[:5])}" if known else "there is none at all"
+        raise UsageError(f"'{run}' matches {', '.join(found)}; give more of the id")
+    there = f"the runs there are {', '.join(list(known)[:5])}" if known else "there are no runs"
     raise UsageError(
-        f"no run '{run}' in {cache}{' or at the broker' if broker else ''}; {there} (pipeline-coordinator runs lists "
-        f"them; --cache-dir{'' if broker else ' and --broker'} look elsewhere)"
+        f"no run '{run}' in {cache}{' or at the broker' if broker else ''}; {there} (to list runs: "
+        f"pipeline-coordinator runs; to look elsewhere: --cache-dir{'' if broker else ' or --broker'})"
     )
 
 
 @contextmanager
 def connect(url: str) -> Iterator[Connection]:
-    """A connection that is closed at the end."""
+    """A connection that is closed at the end of the block."""
     with closing(Connection(url, REPLY_SECONDS)) as connection:
         yield connection
 
 
 @contextmanager
 def broker_of(found: FoundRun, broker: str | None) -> Iterator[Connection | None]:
-    """The broker of a run; None where it is an embedded one that does not run now.
+    """The broker of a run; None if it is an embedded one that is not running.
 
     Args:
-        broker: as the command line or the environment names it.
+        broker: as given by the command line or the environment.
 
     Raises:
-        UsageError: it must be named.
+        UsageError: it must be given.
         Disconnected: it cannot be reached.
     """
     url = _url_of(found, broker)
@@ -119,7 +119,7 @@ def broker_of(found: FoundRun, broker: str | None) -> Iterator[Connection | None
 
 
 def embedded_url(directory: RunDirectory) -> str | None:
-    """The URL of the embedded broker that runs on the data of a run directory now; None if there is none."""
+    """The URL of the embedded broker now running on the data of a run directory; None if there is none."""
     folder = SocketFolder.of(directory.broker)
     if folder is None or leftover(directory.broker) is None:
         return None
@@ -127,10 +127,10 @@ def embedded_url(directory: RunDirectory) -> str | None:
 
 
 def coordinator_of(found: FoundRun, lease: Holder | None) -> Holder | None:
-    """Who coordinates the run now; None if nobody does.
+    """Who coordinates the run now; None if no one does.
 
     Args:
-        lease: who has the coordinator's lease, as its broker says.
+        lease: who has the coordinator's lease, according to its broker.
     """
     if found.directory is not None and (holder := found.directory.holder()):
         return holder
@@ -138,14 +138,14 @@ def coordinator_of(found: FoundRun, lease: Holder | None) -> Holder | None:
 
 
 def is_outlived(found: FoundRun, lease: Holder) -> bool:
-    """Has a lease only not run out yet? Its holder would have the lock of the run directory, and nobody else has."""
+    """Whether a lease is a leftover that has not expired: a live holder would have the lock of the run directory."""
     return found.directory is not None and found.directory.is_of(lease)
 
 
 def local_coordinator(directory: RunDirectory) -> int | None:
     """Pid of the process on this host that holds the lock of a run directory.
 
-    It is the process that has the lock file open, not only one that has its number by now.
+    It is the process that has the lock file open, not one that has since reused its pid.
     """
     holder = directory.holder()
     if holder is None or holder.pid is None or holder.host != socket.gethostname():
@@ -167,13 +167,13 @@ def _run_at(path: Path, condemned: bool) -> FoundRun:
         if condemned:
             return FoundRun(record.run, directory, record, True, by_path=True)
         raise UsageError(
-            f"the removal of run '{record.run}' in {path} was cut off; this finishes it: pipeline-coordinator rm "
+            f"the removal of run '{record.run}' in {path} was interrupted; to finish it: pipeline-coordinator rm "
             f"{shlex.quote(str(path))}"
         )
     if directory.is_condemned:
         raise UsageError(
-            f"the removal of the run in {path} was cut off, and what was recorded of it is lost: delete the folder; "
-            "keys of it may be left in a broker, which `pipeline-coordinator rm ID --broker URL` deletes"
+            f"the removal of the run in {path} was interrupted, and its record is lost: delete the folder; to delete "
+            "keys of it that may remain in a broker: pipeline-coordinator rm ID --broker URL"
         )
     raise UsageError(
         f"{path} is not a run directory: it has no {RECORD} (RUN is the id of a run, or the path of its run directory)"
@@ -181,13 +181,13 @@ def _run_at(path: Path, condemned: bool) -> FoundRun:
 
 
 def _only(found: Sequence[FoundRun]) -> FoundRun:
-    """Raises UsageError where a run has several directories, since none of them is meant more than another."""
+    """Raises UsageError if a run has several directories, since it is unclear which of them is meant."""
     if len(found) == 1:
         return found[0]
     paths = sorted(str(each.directory.path) + _copied(each) for each in found if each.directory is not None)
     raise UsageError(
-        f"run '{found[0].run_id}' has {len(found)} run directories: {', '.join(paths)}; give the path of the one that "
-        "is meant in place of the id"
+        f"run '{found[0].run_id}' has {len(found)} run directories: {', '.join(paths)}; give the path of one of them "
+        "instead of the id"
     )
 
 
@@ -204,12 +204,12 @@ def _url_of(found: FoundRun, broker: str | None) -> str | None:
     recorded = found.record.broker
     if recorded is None:
         return embedded_url(found.directory)
-    # A broker that is named may be meant for other runs (the environment), or be the same one under another name.
+    # The given broker may be meant for other runs (the environment), or be the same one under another name.
     if broker is not None and (redact(broker) == recorded or _knows(broker, found.run_id)):
         return broker
     if HIDDEN in recorded:
         raise UsageError(
-            f"run '{found.run_id}' is at {recorded}, and passwords are not kept: give --broker URL, or set "
+            f"run '{found.run_id}' is at {recorded}, and passwords are not stored: pass --broker URL, or set "
             "PENSTOCK_BROKER_URL"
         )
     return recorded

@@ -1,4 +1,4 @@
-"""Removing runs that nobody has worked on for long, here and at a broker."""
+"""Removes runs that have not been touched for a long time, on this host and at a broker."""
 
 from __future__ import annotations
 
@@ -17,19 +17,19 @@ from coordinator.runs.run_list import condemned_runs, list_runs, sweep_cache
 
 @dataclass(slots=True)
 class OldRuns:
-    """Removes them one by one, says so, and counts what that gives back.
+    """Removes them one by one, reports each, and counts what is freed.
 
     Args:
-        older_than: seconds that they have not changed for.
-        unfinished: those that are not complete as well.
-        dry_run: say what would be removed, and remove nothing.
-        broker: URL of the one that is cleaned too.
-        complain: told which run stays, and why.
-        removed: how many runs.
+        older_than: seconds without a change.
+        unfinished: also those that are not complete.
+        dry_run: report what would be removed, and remove nothing.
+        broker: URL of the broker that is cleaned too.
+        complain: told which run is kept, and why.
+        removed: number of runs.
         freed: bytes on disk.
         keys: in the broker.
         kept: old runs that can still be resumed.
-        failed: could one not be removed?
+        failed: whether one could not be removed.
     """
 
     older_than: float
@@ -46,18 +46,18 @@ class OldRuns:
     _now: datetime = field(default_factory=lambda: datetime.now(UTC))
 
     def remove(self, cache: Path) -> None:
-        """Removes what is old, and what earlier removals have left."""
+        """Removes what is old, and the leftovers of earlier removals."""
         if not self.dry_run:
             sweep_cache(cache)
         for directory, record in condemned_runs(cache):
             if self._is_removed(FoundRun(record.run, directory, record, condemned=True)):
-                self._say_removed(f"what was left of {record.run}, whose removal was cut off")
+                self._say_removed(f"the rest of {record.run}, whose removal was interrupted")
         here = self._remove_here(cache)
         if self.broker:
             self._remove_there(self.broker, here)
 
     def total(self) -> str:
-        """What was removed, in words; empty where nothing was that should have been."""
+        """What was removed, in words; empty if nothing was removed although something should have been."""
         if not self.removed:
             return "" if self.failed else "Nothing to remove."
         keys = f", {count(self.keys, 'key')} in the broker" if self.keys else ""

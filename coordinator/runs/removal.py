@@ -1,4 +1,4 @@
-"""Removes runs: the directory and the keys in the broker together, since each is of no use without the other."""
+"""Removes runs: the directory and the broker keys together, since neither is of use without the other."""
 
 from __future__ import annotations
 
@@ -22,24 +22,24 @@ from coordinator.runs.lookup import FoundRun, broker_of, connect, is_outlived
 from coordinator.runs.run_directory import RunRecord, holder_of
 
 STORE_SECONDS = 10.0
-"""How long a payload store that cannot be reached is waited for."""
+"""How long to wait for an unreachable payload store."""
 REMOVAL_SECONDS = 30.0
-"""How long coordinators wait for the removal of keys that does not come to its end."""
+"""How long coordinators wait for a removal of keys that does not finish."""
 
 
 class Overtaken(Fenced):
-    """The run is not any more what it was when it was chosen: another process was quicker."""
+    """The run is no longer what it was when it was chosen: another process got there first."""
 
 
 @dataclass(frozen=True, slots=True)
 class Removed:
-    """What was removed of a run, beside its directory.
+    """What was removed of a run, besides its directory.
 
     Args:
-        keys: in the broker; None where no broker had to be asked.
-        folders: of payloads, outside the run directory.
-        original: the run directory of which this one was a copy, and to which all that is elsewhere belongs.
-        is_taken_over: another pipeline has the id at the broker, and what is there stays.
+        keys: in the broker; None if no broker had to be asked.
+        folders: payload folders outside the run directory.
+        original: the run directory that this one was a copy of, and that owns everything elsewhere.
+        is_taken_over: another pipeline has the id at the broker, and what is there is kept.
     """
 
     keys: int | None = None
@@ -51,27 +51,27 @@ class Removed:
 def remove_run(
     found: FoundRun, broker: str | None, is_wanted: Callable[[RunRecord], bool] = lambda record: True
 ) -> Removed:
-    """Removes a run for good: its keys in the broker, its folders of payloads, its directory.
+    """Removes a run for good: its broker keys, its payload folders and its directory.
 
     Args:
-        is_wanted: whether a run with this record is to be removed; is asked again once nobody else can change it.
+        is_wanted: whether to remove a run with this record; asked again once no one else can change it.
 
-    Of a copy of a run directory that is there as well, only the copy itself is removed.
+    If the directory is a copy and its original still exists, only the copy itself is removed.
 
-    Whoever dies in it, or fails, leaves a run that is whole, or one that is gone: nobody lists it or goes on with it,
-    and the next `rm` of it, `gc` or `run` finishes the removal.
+    A crash or an error leaves the run either whole or gone: a run that is gone is neither listed nor resumed, and the
+    next `rm` of it, `gc` or `run` finishes the removal.
 
     Raises:
-        Overtaken: it was begun anew, gone on with or removed since `found` was read; nothing was removed.
+        Overtaken: it was started over, resumed or removed since `found` was read; nothing was removed.
         Fenced: a coordinator is alive.
-        Disconnected, UsageError: its broker cannot be asked, and may hold keys of it; nothing was removed.
-        StoreError: its folder of payloads cannot be reached, and nothing was removed; or it cannot be deleted.
-        RunError: its directory cannot be removed, and nothing was; or some of it cannot be deleted, all else was.
+        Disconnected, UsageError: its broker cannot be asked and may hold its keys; nothing was removed.
+        StoreError: its payload folder cannot be reached, and nothing was removed; or it cannot be deleted.
+        RunError: its directory cannot be removed, and nothing was; or some of it cannot be deleted, and all else was.
     """
     with ExitStack() as stack:
         if (directory := found.directory) is not None:
             directory.check_removable()
-            stack.enter_context(directory)  # the lock: from here on nobody else coordinates it on this host
+            stack.enter_context(directory)  # the lock: from here on, no one else coordinates it on this host
             found = _as_it_is_now(found, is_wanted)
             if found.record is not None and (original := directory.original_of(found.record)):
                 _remove_directory(found)
@@ -91,7 +91,7 @@ def remove_run(
                     folders += _folders_of(known) if found.record is None else []
         except (Disconnected, UsageError) as error:
             if not _has_expired(found):
-                raise type(error)(f"{error}; its keys there would be left over, so nothing was removed") from None
+                raise type(error)(f"{error}; its keys there would remain, so nothing was removed") from None
             registry = None
         _condemn(found, folders)
         _remove_folders(folders)
@@ -109,12 +109,12 @@ def old_at_broker(
     here: Collection[str],
     complain: Callable[[str, str], None] = lambda run_id, why: None,
 ) -> Iterator[FoundRun]:
-    """Runs of a broker that nobody coordinates and whose journal was not touched for `older_than` seconds.
+    """Runs at a broker without a coordinator whose journal has not been touched for `older_than` seconds.
 
     Args:
-        unfinished: those that are not complete as well.
-        here: runs that have a directory on this host; they are left to whoever looks after that.
-        complain: told of runs that are passed over since their keys cannot be read, and why.
+        unfinished: also those that are not complete.
+        here: runs that have a directory on this host; they are not included.
+        complain: told about runs that are skipped because their keys cannot be read, and why.
     """
     with connect(url) as connection:
         registry = RunRegistry(connection)
@@ -129,7 +129,7 @@ def old_at_broker(
             except BrokerError:
                 raise
             except RunError:
-                continue  # of another version, which has to judge it
+                continue  # left to the other version that made it
             else:
                 if is_old:
                     yield FoundRun(run_id)
@@ -141,7 +141,7 @@ def _is_old(connection: Connection, run_id: str, older_than: float, unfinished: 
     idle = connection.batch([("OBJECT", "IDLETIME", Keys(run_id).journal)])[0]
     record = registry.read(run_id)
     if record is None:
-        if isinstance(idle, int):  # its removal was cut off, or it is just beginning
+        if isinstance(idle, int):  # its removal was interrupted, or it is just beginning
             return registry.lease_holder(run_id) is None
         registry.forget(run_id)
         return False
@@ -151,7 +151,7 @@ def _is_old(connection: Connection, run_id: str, older_than: float, unfinished: 
 
 
 def disk_size(folder: Path) -> int:
-    """Bytes that removing a folder frees: a file that has another name elsewhere is not counted."""
+    """Bytes freed by removing a folder: a file that has another name elsewhere is not counted."""
     names: dict[FileIdentity, list[int]] = {}
     for path, _, files in os.walk(folder):
         for file in files:
@@ -164,7 +164,7 @@ def disk_size(folder: Path) -> int:
 
 
 def _as_it_is_now(found: FoundRun, is_wanted: Callable[[RunRecord], bool]) -> FoundRun:
-    """The run with what its directory says under the lock. Raises Overtaken where that is another run by now."""
+    """The run with what its directory says under the lock. Raises Overtaken if that is another run by now."""
     directory, chosen = found.directory, found.record
     assert directory is not None
     assert chosen is not None
@@ -173,44 +173,44 @@ def _as_it_is_now(found: FoundRun, is_wanted: Callable[[RunRecord], bool]) -> Fo
     if record is None:
         if directory.is_condemned:
             return replace(found, record=directory.read_condemned() or chosen, condemned=True)
-        directory.remove()  # which the lock has made anew
+        directory.remove()  # which taking the lock has recreated
         raise Overtaken(f"{run} was removed meanwhile by another process")
     if found.condemned or (record.run, record.created) != (chosen.run, chosen.created):
-        raise Overtaken(f"{run} was begun anew meanwhile; the new one is left alone")
+        raise Overtaken(f"{run} was started over meanwhile; the new run was kept")
     if not is_wanted(record):
-        raise Overtaken(f"{run} was gone on with meanwhile")
+        raise Overtaken(f"{run} was resumed meanwhile")
     return replace(found, record=record)
 
 
 def at_broker(found: FoundRun, registry: RunRegistry) -> BrokerRecord | None:
-    """What the broker says of a run; None where it says nothing that this version understands."""
+    """What the broker says about a run; None if it says nothing that this version understands."""
     try:
         return registry.read(found.run_id)
     except BrokerError:
         raise
     except RunError:
-        return None  # of another version, or nothing that any version writes
+        return None  # from another version, or nothing that any version writes
 
 
 def is_anothers(found: FoundRun, known: BrokerRecord | None) -> bool:
-    """Has another pipeline taken the id of a run over at the broker, by `--fresh`? Then nothing there is of the run."""
+    """Whether another pipeline has taken over the id of a run at the broker, by `--fresh`, and owns what is there."""
     return found.record is not None and known is not None and known.signature not in ("", found.record.signature)
 
 
 def _folders_of(known: BrokerRecord | None) -> list[str]:
-    """Folders of payloads that a run has told its workers of, as far as they are not in a run directory."""
+    """The payload folders that a run has told its workers about, except those in a run directory."""
     if known is None:
         return []
     return [url for url in known.options.payloads if url.rstrip("/").endswith(f"/{known.run_id}")]
 
 
 def _condemn(found: FoundRun, folders: Sequence[str]) -> None:
-    """The point from which on the run is gone. What it has elsewhere is looked for before."""
+    """The point from which on the run is gone. What it has elsewhere is found before that."""
     for url in folders:
         try:
             FileStore(url, patience=STORE_SECONDS).names()
         except StoreError as error:
-            raise type(error)(f"{error}; payloads of the run would be left over, so nothing was removed") from None
+            raise type(error)(f"{error}; payloads of the run would remain, so nothing was removed") from None
     if found.directory is not None:
         found.directory.condemn()
 
@@ -220,7 +220,7 @@ def _remove_folders(folders: Sequence[str]) -> None:
         try:
             FileStore(url, patience=STORE_SECONDS).remove()
         except StoreError as error:
-            raise type(error)(f"{error}; the run is gone, and the same command deletes what is left of it") from None
+            raise type(error)(f"{error}; the run is gone; rerun the command to delete the rest") from None
 
 
 def _remove_directory(found: FoundRun) -> None:
@@ -231,29 +231,29 @@ def _remove_directory(found: FoundRun) -> None:
     except OSError as error:
         raise RunError(
             f"{found.directory.path} cannot be removed: {error}; the run is gone, with its keys in the broker and its "
-            "payloads: delete what is left of it as a user who may"
+            "payloads: delete the rest of the directory as a user with permission to do so"
         ) from error
 
 
 def refuse_alive(found: FoundRun, registry: RunRegistry) -> None:
-    """Raises Fenced where a coordinator of the run is alive, as far as its broker knows."""
+    """Raises Fenced if a coordinator of the run is alive, as far as its broker knows."""
     try:
         lease = registry.lease_holder(found.run_id)
     except ForeignData:
-        return  # nobody can have it
+        return  # no one can have it
     if lease is not None and not is_outlived(found, lease):
         raise Fenced(lease.has_run(found.run_id, found.argument))
 
 
 def delete_keys(found: FoundRun, registry: RunRegistry) -> int:
-    """Deletes a run at its broker, whose coordinators wait meanwhile. Returns how many keys of it there were.
+    """Deletes a run at its broker; coordinators of the run wait meanwhile. Returns the number of its keys.
 
     Raises:
         Fenced: one is alive.
     """
     remover = holder_of(found.directory)
     gone, token = 0, ""
-    with suppress(ForeignData):  # nobody can coordinate what holds something else
+    with suppress(ForeignData):  # foreign data cannot be coordinated
         lease = registry.lease_holder(found.run_id)
         dead = lease.token if lease is not None and is_outlived(found, lease) else ""
         gone = registry.condemn(found.run_id, remover, REMOVAL_SECONDS, dead) - (0 if lease else 1)
@@ -262,7 +262,7 @@ def delete_keys(found: FoundRun, registry: RunRegistry) -> int:
 
 
 def _has_expired(found: FoundRun) -> bool:
-    """Have the keys of a complete run been dropped by the broker itself by now?"""
+    """Whether the broker itself has dropped the keys of a complete run by now."""
     if found.record is None or found.record.status != "complete":
         return False
     age = (datetime.now(UTC) - found.record.updated).total_seconds()
@@ -270,7 +270,7 @@ def _has_expired(found: FoundRun) -> bool:
 
 
 def delete_run(broker: str, run_id: str) -> None:
-    """Removes what a dry run has put into a broker."""
+    """Removes what a dry run put into a broker."""
     connection = Connection(broker)
     with suppress(RunError):
         RunRegistry(connection).delete(run_id)

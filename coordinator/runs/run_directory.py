@@ -1,4 +1,4 @@
-"""The directory of a run: its record, its parts, its log, the embedded broker's data; for one process at a time."""
+"""The directory of a run: its record, parts, log and the embedded broker's data; owned by one process at a time."""
 
 from __future__ import annotations
 
@@ -31,17 +31,18 @@ from coordinator.runs.file_lock import holder_of_lock, is_still_at, take_lock, t
 SIGNATURE_LENGTH = 12
 RECORD = "run.json"
 DATASET = "dataset"
-"""Folder of the run directory that holds the dataset of a complete run."""
+"""Folder in the run directory that holds the dataset of a complete run."""
 CONDEMNED = ".removed.json"
-"""The record of a run that is being removed. Nobody lists it or goes on with it; whoever comes next finishes that."""
+"""The record of a run that is being removed: it is neither listed nor resumed; the next command finishes this.
+"""
 LOCK = "lock"
-LOCK_PATIENCE = 0.3  # seconds; `holder` takes the lock for a moment to see whether it is free
+LOCK_PATIENCE = 0.3  # seconds; `holder` briefly takes the lock to see whether it is free
 
 RecordedStatus = Literal["running", EndStatus]
 
 
 class RunRecord(BaseModel):
-    """What `run.json` says. `status` is `running` also when the coordinator was killed: see `RunDirectory.holder`."""
+    """What `run.json` says. `status` is also `running` after the coordinator was killed; see `RunDirectory.holder`."""
 
     model_config = ConfigDict(frozen=True, extra="ignore")
 
@@ -52,20 +53,22 @@ class RunRecord(BaseModel):
     created: datetime = Field(default_factory=lambda: datetime.now(UTC))
     updated: datetime = Field(default_factory=lambda: datetime.now(UTC))
     broker: str | None = Field(default=None, description="URL without password; None for the embedded broker.")
-    home: Path | None = Field(default=None, description="The run directory that this was written in; a copy names it.")
+    home: Path | None = Field(
+        default=None, description="The run directory that this was written in; a copy still names it."
+    )
     dataset: Path | None = Field(default=None, description="Where the complete dataset is.")
     rows: dict[str, int] = Field(default_factory=dict, description="Rows per leaf.")
-    payloads: list[str] = Field(default_factory=list, description="Folders of `--payloads` that may hold files of it.")
+    payloads: list[str] = Field(default_factory=list, description="Folders of `--payloads` that may hold its files.")
     reason: str = Field(default="", description="Why it ended before it was complete.")
     failed_rows: int = 0
     failed: dict[str, int] = Field(default_factory=dict, description="Failed rows per step.")
-    done: dict[str, int] = Field(default_factory=dict, description="Rows that each step has given.")
+    done: dict[str, int] = Field(default_factory=dict, description="Rows that each step has produced.")
     endpoints: dict[str, list[str]] = Field(
-        default_factory=dict, description="Where the LLM of each step was served, the place of the last command last."
+        default_factory=dict, description="Where the LLM of each step was served, latest place last."
     )
     identity: dict[str, dict[str, str]] = Field(
         default_factory=dict,
-        description="What the signature was made of, see `common.building.signature.Identity.digests`.",
+        description="What the signature was computed from, see `common.building.signature.Identity.digests`.",
     )
 
     @field_validator("broker")
@@ -75,7 +78,7 @@ class RunRecord(BaseModel):
 
 
 class RunDirectory:
-    """One run's directory. Reading needs no lock; whoever writes holds it, for the life of the process or `release`.
+    """One run's directory. Reading needs no lock; a writer holds it until `release` or until the process ends.
 
     Example:
         >>> directory = RunDirectory.of(cache_directory(), "quickstart", signature)
@@ -96,21 +99,21 @@ class RunDirectory:
 
     @classmethod
     def of(cls, cache: Path, pipeline: str, signature: str) -> RunDirectory:
-        """`<cache>/<pipeline>/<signature[:12]>`; a name that is no file name is percent-encoded."""
+        """`<cache>/<pipeline>/<signature[:12]>`; a name that is not a valid file name is percent-encoded."""
         folder = quote(pipeline, safe=" ")
         return cls(
             cache / (folder.replace(".", "%2E") if folder.startswith(".") else folder) / signature[:SIGNATURE_LENGTH]
         )
 
     def acquire(self, patience: float = LOCK_PATIENCE) -> None:
-        """Makes the directory, closes it to other users, and locks it, for as long as this process lives.
+        """Creates the directory, closes it to other users, and locks it for as long as this process lives.
 
         Args:
-            patience: seconds that a lock is waited for which another process has.
+            patience: seconds to wait for a lock that another process has.
 
         Raises:
             Fenced: another process has the lock.
-            RunError: the directory cannot be made, written or locked.
+            RunError: the directory cannot be created, written or locked.
         """
         if self._lock is not None:
             return
@@ -122,15 +125,15 @@ class RunDirectory:
                     for folder in (self.path, self.parts, self.broker, self.payloads):
                         make_private(folder)
                     self._lock = take_lock(self.path / LOCK)
-                except (BlockingIOError, FileNotFoundError):  # it is held, or was removed under our eyes
+                except (BlockingIOError, FileNotFoundError):  # it is held, or was removed just now
                     if time.monotonic() >= deadline:
                         raise
                     time.sleep(0.02)
             sweep(self.path)
         except BlockingIOError:
             raise Fenced(
-                f"run directory {self.path} is in use by {self.holder() or Holder(None, '')}; wait for its end, "
-                f"or stop it with: pipeline-coordinator stop {shlex.quote(str(self.path))}"
+                f"run directory {self.path} is in use by {self.holder() or Holder(None, '')}; wait until it ends, or "
+                f"stop it with: pipeline-coordinator stop {shlex.quote(str(self.path))}"
             ) from None
         except OSError as error:
             raise RunError(
@@ -138,19 +141,19 @@ class RunDirectory:
             ) from error
 
     def release(self) -> None:
-        """Gives the lock back; does nothing without it."""
+        """Releases the lock; does nothing without it."""
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
 
     def take_away(self, holder: Holder) -> bool:
-        """Locks it although a process has the lock, which stands still and can no longer write to its run.
+        """Takes the lock from a process that is frozen and can no longer write to its run.
 
         Args:
             holder: that process, as `holder` names it.
 
         Returns:
-            Whether this process has the lock now, and no other one was quicker.
+            Whether this process has the lock now, or another one was faster.
         """
         with (self.path / f".{LOCK}.away").open("w") as turn:
             fcntl.flock(turn, fcntl.LOCK_EX)
@@ -161,12 +164,12 @@ class RunDirectory:
         return True
 
     def check_lock(self) -> None:
-        """Raises Fenced when the lock was taken away from this process."""
+        """Raises Fenced if the lock was taken away from this process."""
         if self._lock is not None and not is_still_at(self._lock, self.path / LOCK):
-            raise Fenced(f"another coordinator has taken over {self.path}; this one has stopped and lost nothing")
+            raise Fenced(f"another coordinator has taken over {self.path}; this one has stopped, and nothing was lost")
 
     def holder(self) -> Holder | None:
-        """Who has the lock; None if nobody has."""
+        """Who has the lock; None if no one has."""
         if self._lock is not None:
             return this_process()
         try:
@@ -179,16 +182,16 @@ class RunDirectory:
         return None
 
     def is_of(self, lease: Holder) -> bool:
-        """Did the holder of a lease have this very directory, and not one that was at its place then?"""
+        """Whether the holder of a lease had this very directory, and not another one at the same path."""
         here = holder_of(self)
-        known = here.inode if lease.inode is None else lease.inode  # earlier versions did not say which
+        known = here.inode if lease.inode is None else lease.inode  # earlier versions did not record it
         return (lease.host, lease.directory, known) == (here.host, here.directory, here.inode)
 
     def read(self) -> RunRecord | None:
-        """What is recorded of the run; None if nothing is yet.
+        """The record of the run; None if there is none yet.
 
         Raises:
-            RunError: `run.json` is there and is not a record.
+            RunError: `run.json` exists and is not a record.
         """
         return self._read(RECORD)
 
@@ -200,24 +203,24 @@ class RunDirectory:
             return None
         except (OSError, ValidationError) as error:
             reason = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise RunError(f"{self.path / name} cannot be read: {reason}; remove {self.path} to start over") from None
+            raise RunError(f"{self.path / name} cannot be read: {reason}; to start over, remove {self.path}") from None
 
     def write(self, record: RunRecord) -> RunRecord:
-        """Records `record`, with the present time as `updated`: after a crash it is there whole, or not at all."""
+        """Writes `record`, with the current time as `updated`; after a crash, it is there whole or not at all."""
         assert self._lock is not None, "only the holder of the lock writes"
         self.check_lock()
-        (self.path / CONDEMNED).unlink(missing_ok=True)  # first: what is begun now is not to be removed
+        (self.path / CONDEMNED).unlink(missing_ok=True)  # first: a run that begins now must not be removed
         record = record.model_copy(update={"updated": datetime.now(UTC), "home": self.path.resolve()})
         replace_file(self.path / RECORD, record.model_dump_json(indent=2).encode() + b"\n")
         return record
 
     def original_of(self, record: RunRecord) -> Path | None:
-        """The run directory of which this one is a copy, while that is there; None for one that was only moved.
+        """The run directory that this one is a copy of, while that one exists; None if this one was only moved.
 
-        What the run has elsewhere, in a broker and in folders of payloads, belongs to that one.
+        What the run has elsewhere, in a broker and in payload folders, belongs to the original.
 
         Args:
-            record: what is recorded here.
+            record: the record in this directory.
         """
         home = record.home
         if home is None or home == self.path.resolve():
@@ -241,17 +244,17 @@ class RunDirectory:
 
     @property
     def is_condemned(self) -> bool:
-        """Did somebody begin to remove the run, or to forget it, who has not come to the end of that yet?"""
+        """Whether a removal of the run, or a fresh start, was begun and has not been finished."""
         return (self.path / CONDEMNED).exists()
 
     def read_condemned(self) -> RunRecord | None:
-        """What was recorded of a run that is being removed; None also where it says nothing, as after a crash."""
+        """The record of a run that is being removed; None also if it is unreadable, as after a crash."""
         return self._read(CONDEMNED, may_be_blank=True)
 
     def condemn(self) -> None:
-        """From here on the run is gone, and all that is deleted of it later is only what it takes on disk.
+        """From here on, the run is gone; what is deleted later only frees space on disk.
 
-        A rename, which also a full disk admits.
+        A rename, which works even on a full disk.
         """
         assert self._lock is not None, "only the holder of the lock writes"
         with contextlib.suppress(FileNotFoundError):
@@ -259,9 +262,9 @@ class RunDirectory:
             sync_folder(self.path)
 
     def clear(self) -> None:
-        """Forgets what was done, under the lock: everything goes but the lock itself.
+        """Discards what was done, under the lock: everything goes but the lock itself.
 
-        The run is condemned until a new one is recorded, so that who dies meanwhile leaves no half of it to go on with.
+        The run is condemned until a new one is recorded, so a crash in between leaves no half of it to resume.
         """
         self.condemn()
         for path in self.path.iterdir():
@@ -271,7 +274,7 @@ class RunDirectory:
             make_private(folder)
 
     def check_removable(self) -> None:
-        """Raises RunError for a directory that can only be removed in part, or not at all."""
+        """Raises RunError for a directory that can be removed only in part, or not at all."""
         home = self.path.parent
         why = ""
         if self.path.is_symlink():
@@ -282,13 +285,13 @@ class RunDirectory:
             raise RunError(f"{self.path} cannot be removed: {why}; nothing was removed")
 
     def remove(self) -> None:
-        """Deletes the directory with everything in it, and its pipeline's folder if it was the last one there.
+        """Deletes the directory with everything in it, and the folder of its pipeline if it was the last one there.
 
         Raises:
             UsageError: it is not a run directory.
             Fenced: another process is using it.
-            RunError: it cannot be removed, and is as it was.
-            OSError: some of it cannot be deleted; the run is gone all the same.
+            RunError: it cannot be removed, and is unchanged.
+            OSError: some of it cannot be deleted; the run is gone nevertheless.
         """
         if not any((self.path / name).exists() for name in (RECORD, CONDEMNED, LOCK)):
             raise UsageError(f"{self.path} is not a run directory: it has no {RECORD}")
@@ -313,7 +316,7 @@ class RunDirectory:
 
 
 def holder_of(directory: RunDirectory | None) -> Holder:
-    """Who this process says that it is, with a token of its own, when it takes the lease of a run."""
+    """How this process identifies itself when it takes the lease of a run; includes a random token."""
     holder = replace(this_process(), token=secrets.token_hex(8))
     if directory is None:
         return holder

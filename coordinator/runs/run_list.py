@@ -1,4 +1,4 @@
-"""The run directories of a cache. What `discard` has left of others is none of them."""
+"""The run directories of a cache, without the leftovers of `discard`."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ logger = logging.getLogger(__name__)
 
 
 def list_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
-    """Every recorded run in `cache`, the newest first. Records that cannot be read are logged and left out."""
+    """Every recorded run in `cache`, newest first. Unreadable records are logged and left out."""
     return sorted(_recorded(_directories(cache), RunDirectory.read), key=lambda run: run[1].created, reverse=True)
 
 
 def condemned_runs(cache: Path) -> list[tuple[RunDirectory, RunRecord]]:
-    """Runs that somebody has begun to remove who is not there any more."""
+    """Runs whose removal was begun by a process that is gone."""
     left = (directory for directory in _directories(cache) if directory.is_condemned and directory.holder() is None)
     return list(_recorded(left, RunDirectory.read_condemned))
 
 
 def folders_of_runs(pipeline: Path) -> list[Path]:
-    """What may be run directories in the folder of a pipeline, by name. Hidden ones are not: no run is called so."""
+    """Possible run directories in the folder of a pipeline, sorted by name. Hidden folders are not among them."""
     return sorted(path for path in pipeline.glob("*/") if not path.name.startswith("."))
 
 
 def sweep_cache(cache: Path) -> None:
-    """Deletes what is left of directories that were removed by somebody who died meanwhile."""
+    """Deletes what is left of directories whose removal was interrupted."""
     for folder in cache.glob("*/"):
         if sweep(folder):
             with contextlib.suppress(OSError):

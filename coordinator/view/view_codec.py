@@ -62,9 +62,7 @@ def encode_point(view: RunView) -> bytes:
 
 
 def decode_point(data: bytes) -> Point:
-    """Raises WireError for anything that `encode_point` of this version does not write; extra elements at the end are
-    ignored.
-    """
+    """Raises WireError for anything that `encode_point` of this version does not write; extra elements are ignored."""
 
     def point(said: Any) -> Point:
         payload_bytes, memory, steps = _list(said)[:3]

@@ -221,7 +221,7 @@ def test_a_run_whose_broker_wants_a_password_says_how_to_give_it(tmp_path: Path)
     make_directory(tmp_path, "redis://me:hunter2@127.0.0.1:1/0")
     result = call("status", "demo-1")
     assert result.exit_code == 2
-    assert "give --broker URL, or set PENSTOCK_BROKER_URL" in result.stderr
+    assert "pass --broker URL, or set PENSTOCK_BROKER_URL" in result.stderr
     assert "hunter2" not in result.stderr
 
 

@@ -1,4 +1,4 @@
-"""Anything at all in the keys of a run: whoever reads them ends with an error of ours, and no command with a traceback.
+"""Anything at all in the keys of a run: every reader ends with an error of Penstock, and no command with a traceback.
 
 Each example is a run at a real broker, of which one field, entry or key is not what Penstock writes.
 """

@@ -196,7 +196,7 @@ def test_a_journal_that_is_shorter_than_it_was_is_lost_data_in_words(run: Run) -
     end = run.control.append([Routed("g", seq, ()) for seq in range(5)])
     assert [one.position for entries in replay(run.control.journal, end) for one in entries] == [1, 2, 3, 4, 5]
     run.connection.command("XDEL", run.keys.journal, "4-0", "5-0")
-    with pytest.raises(RunError, match=r"ends with entry 3 in place of 5: the broker lost data; start over with"):
+    with pytest.raises(RunError, match=r"ends with entry 3 instead of 5: the broker lost data; start over with"):
         list(replay(run.control.journal, end))
 
 

@@ -1,4 +1,4 @@
-"""What has been played so far, a line of JSON each, so that a record of hours can be stopped and gone on with."""
+"""What has been played so far, one line of JSON each, so that a record of hours can be stopped and resumed."""
 
 from __future__ import annotations
 

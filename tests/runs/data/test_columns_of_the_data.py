@@ -1,4 +1,4 @@
-"""Columns that nobody knows before the run: a missing one halts it at the first batch of the step that needs it."""
+"""Columns that are unknown before the run: a missing one halts it at the first batch of the step that needs it."""
 
 from __future__ import annotations
 
@@ -148,7 +148,7 @@ def test_a_column_that_the_steps_before_have_promised_is_not_looked_for_again(ha
 
 
 def test_it_is_found_in_the_dataset_of_an_interrupted_run_too(harness: Harness) -> None:
-    """The first batch of the step may come late: the run is stopped before it, and halts when it goes on."""
+    """The first batch of the step may come late: the run is stopped before it, and halts when it is resumed."""
     spec = write(harness, 'type: "mysteps:NeedsAll"', "Rows")
     run = harness.start_run(spec.parent / spec.name, "--set", "rows.seconds=0.05")
     Sight(harness).wait_for_results("rows", 2)

@@ -97,7 +97,7 @@ def test_a_push_that_cannot_be_is_refused_before_the_run(
     for arguments, said in (
         (["--push-to-hub", "not/a/name"], "'not/a/name' cannot be the name of a dataset on the hub"),
         (["--push-to-hub", "me/numbers", "--dry-run"], "a dry run keeps nothing"),
-        (["--private"], "--private is for --push-to-hub"),
+        (["--private"], "--private works only with --push-to-hub"),
     ):
         code, text = harness.run(spec, *arguments)
         assert (code, said in text) == (2, True), text

@@ -1,4 +1,4 @@
-"""Rows that hang: the row is found, its neighbours live, and nothing waits for ever."""
+"""Rows that hang: the row is found, its neighbours live, and nothing waits forever."""
 
 from __future__ import annotations
 

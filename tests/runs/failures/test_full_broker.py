@@ -1,4 +1,4 @@
-"""A broker smaller than what the run would put there: the run drains it and goes on; it never waits for itself."""
+"""A broker smaller than what the run would put there: the run drains it and continues; it never waits for itself."""
 
 from __future__ import annotations
 

@@ -101,12 +101,12 @@ def test_fewer_than_20_rows_that_all_fail_halt_the_run_and_the_same_command_trie
     for _ in range(2):
         code, text = harness.run(spec)
         assert code == 1, text
-        assert "step 'frag': all 19 rows failed; the first one: RuntimeError: row 0 is bad" in text
+        assert "step 'frag': all 19 rows failed; first error: RuntimeError: row 0 is bad" in text
         assert re.search(r"failed +frag: 19 rows\n +see them +pipeline-coordinator failures", text), text
         assert harness.record().status == "halted"
     status = harness.start("pipeline-coordinator", "status", harness.record().run)
     assert status.wait() == 0
-    assert "why        step 'frag': all 19 rows failed; the first one: RuntimeError: row 0 is bad" in status.text
+    assert "why        step 'frag': all 19 rows failed; first error: RuntimeError: row 0 is bad" in status.text
     assert "failed     19 rows; pipeline-coordinator failures" in status.text
 
 
@@ -128,7 +128,7 @@ if __name__ == "__main__":
 def test_a_program_whose_rows_all_fail_gets_an_exception_that_says_why(harness: Harness) -> None:
     code, text = harness.run_script(FAILING_SCRIPT)
     assert code == 0, text
-    assert re.search(r"RunFailed: .*step 'double_0': all 3 rows failed; the first one: TypeError: unsupported", text), (
+    assert re.search(r"RunFailed: .*step 'double_0': all 3 rows failed; first error: TypeError: unsupported", text), (
         text
     )
 
@@ -270,7 +270,7 @@ class Mixes(Step):
     for _ in range(2):  # the second time it goes on, and cannot
         code, text = harness.run(spec)
         assert code == 1, text
-        why = r"step 'mix': none of its 12 rows could be written; change what it gives, .*; the first one: .*mixed"
+        why = r"step 'mix': none of its 12 rows could be written; change its output, .*; first error: .*mixed"
         assert re.search(why, text), text
         assert re.search(r"failed +mix: 12 rows\n +see them", text), text
         assert f"pipeline-coordinator failures {harness.record().run}" in text

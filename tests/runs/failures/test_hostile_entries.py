@@ -1,4 +1,4 @@
-"""What nobody of ours has written, in every stream of a run: said clearly, never a crash loop, never a hang."""
+"""Foreign data in every stream of a run: reported clearly, never a crash loop, never a hang."""
 
 from __future__ import annotations
 
@@ -169,7 +169,7 @@ def test_garbage_among_log_lines_and_dead_letters_is_passed_over_with_a_word(har
     assert len(harness.rows()) == ROWS
     assert harness.letters() == []
     assert harness.log.count("is no dead letter and is dropped") == len(GARBAGE)
-    assert "a worker shipped a line that is no record" in harness.log
+    assert "a worker shipped a line that is not a record" in harness.log
 
 
 # hashes

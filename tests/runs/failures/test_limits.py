@@ -1,4 +1,4 @@
-"""Full disks, full brokers and small limits: the run waits, says so, and goes on."""
+"""Full disks, full brokers and small limits: the run waits, says so, and continues."""
 
 from __future__ import annotations
 

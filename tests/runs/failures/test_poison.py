@@ -1,4 +1,4 @@
-"""Rows that end the process that runs them: the row is found, its neighbours live, and nothing goes on for ever."""
+"""Rows that end the process that runs them: the row is found, its neighbours live, and nothing repeats forever."""
 
 from __future__ import annotations
 

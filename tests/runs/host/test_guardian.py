@@ -166,7 +166,7 @@ def test_kill_9_of_the_guardian_ends_its_children_and_is_an_error(guardian: Guar
     broker = guardian.start(SLEEP, rank=BROKER, end_signal=signal.SIGTERM, end_grace=10)
     os.kill(guardian.pid, signal.SIGKILL)
     wait_until(none_runs(worker.pid, broker.pid))
-    with pytest.raises(RunError, match=rf"guardian .*pid {guardian.pid}\) is gone.*the same command goes on"):
+    with pytest.raises(RunError, match=rf"guardian .*pid {guardian.pid}\) is gone.*rerun the command to resume"):
         guardian.wait(worker, 10)
     with pytest.raises(RunError, match="is gone"):
         guardian.start(SLEEP, rank=WORKERS)

@@ -89,7 +89,7 @@ def test_a_broker_that_comes_back_with_nothing_makes_the_run_start_from_its_begi
     forget(server, 0)
     wait_for(lambda: command.process.poll() is not None or restart(harness, server, workers), 100, "the end of the run")
     chain.check_end(harness, command, list(workers.values()))
-    assert "the broker has lost what it held of this run, which starts from its beginning" in command.text
+    assert "the broker has lost the data of this run, so the run starts from the beginning" in command.text
 
 
 def restart(harness: Harness, server: RedisServer, workers: dict[str, Command]) -> None:
@@ -132,7 +132,7 @@ def test_local_workers_that_find_nothing_of_their_run_are_started_again_until_it
     forget(server, 0)
     wait_for(lambda: not any(worker.is_running() for worker in others), what="the other workers to leave")
     command.kill(signal.SIGCONT)
-    wait_for(lambda: "which starts from its beginning" in command.text, 10, "the run to be made anew")
+    wait_for(lambda: "the run starts from the beginning" in command.text, 10, "the run to be made anew")
     gate.unlink()  # now the first worker leaves as well
     gated.check_end(harness, command)
 
@@ -144,7 +144,7 @@ def test_a_broker_that_is_emptied_while_nobody_writes_is_noticed_long_before_a_l
     sight.wait_for_results("count", 30)
     with redis.Redis(unix_socket_path=str(server.socket)) as client:
         client.flushall()
-    wait_for(lambda: "which starts from its beginning" in command.text, 3, "the run to notice")
+    wait_for(lambda: "the run starts from the beginning" in command.text, 3, "the run to notice")
     gate.unlink()
     gated.check_end(harness, command)
     assert "died (exit code" not in log(harness)

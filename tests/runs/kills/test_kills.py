@@ -122,7 +122,7 @@ def test_when_the_guardian_is_killed_everything_ends_and_the_next_command_goes_o
     sight.wait_for_results("double", 5)
     sight.guardian(command).kill()
     assert command.wait() == 1
-    assert "the same command goes on" in command.text
+    assert "rerun the command to resume" in command.text
     assert_nothing_runs(harness)
     chain.finish(harness)
 
@@ -155,7 +155,7 @@ def test_a_host_that_forgets_what_it_did_last_loses_work_and_nothing_else(
     newest = max(files, key=lambda path: path.stat().st_mtime)
     os.truncate(newest, int(newest.stat().st_size * (1 - share)))
     said = graph.finish(harness)
-    assert ("starts from its beginning" in said) == (share == 1)
+    assert ("starts from the beginning" in said) == (share == 1)
 
 
 # the embedded broker

@@ -89,7 +89,7 @@ def test_a_run_that_is_interrupted_before_it_has_begun_says_so_in_a_line(
 ) -> None:
     spec = harness.write_spec(SLOW)
     ended = interrupted_at_import(harness, module, number, "coordinator", "run", str(spec))
-    assert ended == (130, "pipeline-coordinator: interrupted; the same command goes on with the run")
+    assert ended == (130, "pipeline-coordinator: interrupted; rerun the command to resume")
 
 
 @pytest.mark.parametrize("number", SIGNALS)

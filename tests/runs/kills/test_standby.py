@@ -189,7 +189,7 @@ def test_a_standby_is_stopped_alone(harness: Harness, broker: str, sight: Sight,
     standby = start_standby(harness, broker, gated, first)
     standby.kill(signal.SIGINT)
     assert standby.wait(10) == 130, standby.text
-    assert "it only stood by" in standby.text
+    assert "it was only standing by" in standby.text
     gate.unlink()
     gated.check_end(harness, first, workers)
 

@@ -1,4 +1,4 @@
-"""Ctrl-C once and twice, in mid-run: batches in hand are finished, nothing is left behind, the same command goes on."""
+"""Ctrl-C once and twice, in mid-run: batches in hand are finished, nothing is left behind, a rerun resumes."""
 
 from __future__ import annotations
 

@@ -131,10 +131,10 @@ def test_a_run_that_may_not_publish_says_so_once_and_is_complete(
 ) -> None:
     connection.command("SET", Keys("seen-1").history(1), "of somebody else")
     command = start(harness, connection, gate)
-    wait_for(lambda: "its view is not published" in command.text, what="the word of it")
+    wait_for(lambda: "its view cannot be published" in command.text, what="the word of it")
     gate.unlink()
     assert command.wait() == 0, command.text
-    assert command.text.count("its view is not published") == 1
+    assert command.text.count("its view cannot be published") == 1
     assert len(harness.rows("keep")) == 60
 
 

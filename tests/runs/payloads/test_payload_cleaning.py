@@ -116,7 +116,7 @@ def test_a_folder_that_cannot_be_emptied_keeps_the_run(harness: Harness, redis_u
     (harness.run_directory / "run.json").write_text(text.replace(shared.url, "s4://bucket"))
     refused = harness.start("pipeline-coordinator", "rm", record.run, "--broker", redis_url)
     assert refused.wait() == 1
-    assert "payloads of the run would be left over, so nothing was removed" in " ".join(refused.text.split())
+    assert "payloads of the run would remain, so nothing was removed" in " ".join(refused.text.split())
     assert harness.run_directory.exists()
     assert the_run(redis_url) == record.run
 

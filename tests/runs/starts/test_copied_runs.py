@@ -53,7 +53,7 @@ def test_removing_a_copy_does_nothing_to_the_run_that_goes_on(harness: Harness, 
 
 
 class StoppedRun:
-    """A run that has keys in a broker and payloads in a folder, and can be gone on with."""
+    """A run that has keys in a broker and payloads in a folder, and can be resumed."""
 
     def __init__(self, redis_url: str, folder: Path) -> None:
         self.run = Run(redis_url)

@@ -87,7 +87,7 @@ def test_where_their_broker_is_away_nothing_is_changed_until_it_is_back(
     server.kill()
     code, text = harness.run(spec, *again)
     assert code == 1
-    assert f"it may hold keys of the run '{BEFORE}' that {directory.path} had before, so nothing was changed" in text
+    assert f"it may hold keys of the previous run '{BEFORE}' of {directory.path}, so nothing was changed" in text
     assert f"pipeline-coordinator rm {directory.path} --broker URL" in text
     record = directory.read_condemned() if condemned else directory.read()
     assert record is not None
@@ -105,7 +105,7 @@ def test_a_broker_whose_password_is_not_known_is_named(harness: Harness, spec: P
         directory.update(broker="redis://me:secret@somewhere/0")
     code, text = harness.run(spec, "--fresh")
     assert code == 2
-    assert "the broker at redis://me:***@somewhere/0 wants a password, and passwords are not kept" in text
+    assert "the broker at redis://me:***@somewhere/0 requires a password, and passwords are not stored" in text
     assert directory.read() is not None
 
 
@@ -116,7 +116,7 @@ def test_keys_of_a_complete_run_expire_and_are_not_waited_for(
     server.kill()
     code, text = harness.run(spec, "--fresh")
     assert code == 0, text
-    assert "may be left in the broker, and expire there by themselves" in text
+    assert "may remain in the broker until they expire" in text
 
 
 def test_a_record_that_says_where_keys_are_and_cannot_be_read_is_not_forgotten(harness: Harness, spec: Path) -> None:

@@ -1,4 +1,4 @@
-"""A model that is served elsewhere than when the run began: the same run, which asks nobody twice and says so."""
+"""A model that is served elsewhere than when the run began: the same run, which repeats no request and says so."""
 
 from __future__ import annotations
 

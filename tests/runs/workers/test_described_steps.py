@@ -75,7 +75,7 @@ def test_the_first_worker_of_a_step_says_what_it_is(harness: Harness, redis_url:
     assert "loaded by worker" not in workers[0].text, "nobody loads a step of a run that may turn out to be wrong"
     check_end(harness, run, [*workers, device_worker(harness, redis_url, "scale")])
     assert harness.rows("keep") == [{"n": n, "scaled": 5 * n} for n in range(90)]
-    assert "a worker has said what step 'scale' is" in harness.log
+    assert "a worker has described step 'scale'" in harness.log
 
 
 def test_every_kind_of_step_can_be_described_whatever_the_order_of_starting(harness: Harness, redis_url: str) -> None:
@@ -122,7 +122,7 @@ def test_a_missing_column_ends_the_run_before_it_begins(harness: Harness, redis_
     workers = [*waiting_workers(harness, redis_url), device_worker(harness, redis_url, "scale")]
     assert run.wait(60) == 2
     expected = (
-        "spec.yaml:5: step 'keep' needs column 'scald', which no step before it provides; did you mean 'scaled'? "
+        "spec.yaml:5: step 'keep' needs column 'scald', which no earlier step provides; did you mean 'scaled'? "
         "(input_mappings: {scald: scaled})\n"
     )
     assert run.text.endswith(expected)
@@ -155,7 +155,7 @@ def test_a_worker_with_another_source_leaves_and_says_so(harness: Harness, redis
     install(harness, device="other", change="# another version\n")
     run = coordinator(harness, harness.write_spec(SPEC), redis_url)
     first = device_worker(harness, redis_url, "scale")
-    said(run, "a worker has said what step 'scale' is")
+    said(run, "a worker has described step 'scale'")
     other = device_worker(harness, redis_url, "scale", "other")
     assert other.wait(30) == 78
     assert "step 'scale': this host has another source of Scale than the run began with (digest " in other.text
@@ -179,7 +179,7 @@ def test_a_fresh_run_takes_the_source_that_is_there_now(harness: Harness, redis_
     again.kill(signal.SIGINT)
     assert again.wait(30) == 130
     fresh = coordinator(harness, spec, redis_url, "--fresh")
-    said(fresh, "waiting for a worker of the step, which says what it is")
+    said(fresh, "waiting for a worker of the step to describe it")
     workers = [*known_workers(harness, redis_url), device_worker(harness, redis_url, "scale", "other")]
     check_end(harness, fresh, workers)
 
@@ -218,7 +218,7 @@ def test_what_was_said_to_a_coordinator_that_died_need_not_be_said_again(harness
     spec = harness.write_spec(TWO)
     run = coordinator(harness, spec, redis_url)
     scale = device_worker(harness, redis_url, "scale")
-    said(run, "a worker has said what step 'scale' is")
+    said(run, "a worker has described step 'scale'")
     run.kill()
     run.wait(10)
     scale.kill()
@@ -226,7 +226,7 @@ def test_what_was_said_to_a_coordinator_that_died_need_not_be_said_again(harness
     again = coordinator(harness, spec, redis_url)
     waits_for_a_worker(again, "keep")
     keep = device_worker(harness, redis_url, "keep")
-    said(again, "a worker has said what step 'keep' is")
+    said(again, "a worker has described step 'keep'")
     workers = [keep, worker(harness, redis_url, "load")]
     said(workers[1], "step 'load' loaded")
     check_end(harness, again, [*workers, device_worker(harness, redis_url, "scale")])

@@ -1,4 +1,4 @@
-"""Workers that are started by hand, in any order and number: the same rows, whoever comes and goes."""
+"""Workers started by hand, in any order and number: the same rows, whichever workers come and go."""
 
 from __future__ import annotations
 

@@ -106,7 +106,7 @@ def test_a_prefix_of_two_runs_is_refused_with_both_names(tmp_path: Path) -> None
     make_run(tmp_path, "abbb")
     result = call("rm", "demo-a")
     assert result.exit_code == 2
-    assert "'demo-a' may be any of demo-aaaa, demo-abbb" in result.stderr
+    assert "'demo-a' matches demo-aaaa, demo-abbb" in result.stderr
 
 
 def test_an_unknown_run_is_answered_with_those_there_are(tmp_path: Path) -> None:

@@ -208,7 +208,7 @@ def test_a_folder_that_is_not_ours_is_refused_and_kept(tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     check(tmp_path / "out")
     (tmp_path / "out" / "thesis.tex").write_text("years of work")
-    with pytest.raises(UsageError, match=r"holds thesis\.tex, which no run of Penstock wrote"):
+    with pytest.raises(UsageError, match=r"holds thesis\.tex, which was not written by a run of Penstock"):
         check(tmp_path / "out")
     with pytest.raises(UsageError):
         build(tmp_path, keep=[[{"id": 1}]])
@@ -227,13 +227,13 @@ def test_a_file_in_the_place_of_a_leaf_is_not_ours(tmp_path: Path) -> None:
     build(tmp_path, keep=[[{"id": 1}]])
     shutil.rmtree(tmp_path / "out" / "keep")
     (tmp_path / "out" / "keep").write_text("mine")
-    with pytest.raises(UsageError, match="holds keep, which no run"):
+    with pytest.raises(UsageError, match="holds keep, which was not written by a run"):
         check(tmp_path / "out")
 
 
 def test_an_output_that_is_a_file_or_lies_below_one_is_refused(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("")
-    with pytest.raises(UsageError, match="is a file; give a folder"):
+    with pytest.raises(UsageError, match="is a file; choose a new or empty folder"):
         check(tmp_path / "file")
     with pytest.raises(UsageError, match="is not a folder that this user may write to"):
         check(tmp_path / "file" / "deeper" / "out")

@@ -1,4 +1,4 @@
-"""Where a dataset is put: whoever else writes there, and whoever dies, it is one dataset, whole."""
+"""Where a dataset is put: whichever processes write there or die, it is one dataset, whole."""
 
 from __future__ import annotations
 
@@ -126,7 +126,7 @@ def test_who_writes_there_is_waited_for_and_then_named(tmp_path: Path) -> None:
             assert other.stdout.readline() == b"writing\n"
             other.send_signal(signal.SIGSTOP)
             told: list[str] = []
-            with pytest.raises(RunError, match=rf"process {other.pid} on .* is writing to {output} as well"):
+            with pytest.raises(RunError, match=rf"process {other.pid} on .* is also writing to {output}"):
                 copy_dataset(source, DatasetPlace(output, "quotes", patience=0.1), told.append)
             assert len(told) == 1
             assert told[0].startswith(f"waiting for process {other.pid} on ")

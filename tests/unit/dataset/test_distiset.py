@@ -127,7 +127,7 @@ def test_a_leaf_without_rows_is_split_into_two_without_rows(tmp_path: Path) -> N
 
 @pytest.mark.parametrize("share", [0, 1, 1.5, -0.1])
 def test_a_share_that_is_none_is_refused(tmp_path: Path, share: float) -> None:
-    with pytest.raises(UsageError, match="give one between 0 and 1"):
+    with pytest.raises(UsageError, match="pass a number between 0 and 1"):
         Distiset.from_folder(finished_run(tmp_path, keep=many(4))).train_test_split(share)
 
 

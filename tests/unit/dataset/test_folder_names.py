@@ -1,4 +1,4 @@
-"""Folders whose names `datasets` takes for something else: refused, or read all the same, never mixed with others."""
+"""Folders whose names `datasets` takes for something else: refused, or read nevertheless, never mixed with others."""
 
 from __future__ import annotations
 

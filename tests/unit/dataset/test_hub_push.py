@@ -195,6 +195,6 @@ def test_wrong_arguments_are_refused_before_anything_is_sent(hub: Hub, folder: P
     """
     name, script, nowhere = run_at_hub(hub, folder, PUSH + dedent(code))
     assert "a name/with/slashes" in name
-    assert "is not the file of a Python script; say with script_path" in script
-    assert "'nowhere.py' is not the file" in nowhere
+    assert "is not a Python script file; pass the script that made this as script_path" in script
+    assert "'nowhere.py' is not a Python script file" in nowhere
     assert hub.asked("POST") == []

@@ -1,4 +1,4 @@
-"""Files that nobody needs: deleted after a while, and nothing else ever is."""
+"""Unneeded files: they are deleted after a while, and nothing else ever is."""
 
 from __future__ import annotations
 

@@ -22,7 +22,7 @@ def test_patience_runs_out_with_the_time_since_the_first_obstacle_in_a_row() -> 
     obstacle = Obstacle(10.0, lambda _: None)
     obstacle.meet("the disk", 5.0)
     obstacle.meet("the broker", 15.0)
-    with pytest.raises(RunError, match="waited 10 s for the broker; run the command again"):
+    with pytest.raises(RunError, match="waited 10 s for the broker; once that is fixed, rerun the command"):
         obstacle.meet("the broker", 15.1)
 
 

@@ -1,4 +1,4 @@
-"""The fold, sentence by sentence: the breaker, failures, and how a halted run goes on."""
+"""The fold, sentence by sentence: the breaker, failures, and how a halted run resumes."""
 
 from __future__ import annotations
 
@@ -320,7 +320,7 @@ def test_a_leaf_of_which_no_row_can_be_written_halts_the_run_and_halts_it_again_
 def test_a_generator_of_which_every_row_fails_halts_the_run_however_few_they_are() -> None:
     fold = leaf_fold()
     halts_of = [effect for effect in fold(done("g", 0, 0, taken=3, failed=3, last=True)) if isinstance(effect, Halt)]
-    assert [halt.reason[:29] for halt in halts_of] == ["none of its 3 rows came; mend"]
+    assert [halt.reason[:29] for halt in halts_of] == ["all of its 3 rows failed; fix"]
     assert fold(Reopened()) == halts_of
     one_comes = leaf_fold()
     one_comes(done("g", 0, 1, taken=3, failed=2, last=True))

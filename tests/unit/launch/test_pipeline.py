@@ -47,7 +47,7 @@ def test_an_output_with_the_dataset_of_another_pipeline_is_refused_before_anythi
     (tmp_path / "out" / ".penstock.json").write_text('{"run": "other-1a2b", "rows": {}, "facts": {"name": "other"}}')
     with pytest.raises(UsageError, match=r"of another pipeline, 'other'.* \(overwrite=True in Python\)"):
         pipeline.run(output=tmp_path / "out", progress=False)
-    with pytest.raises(UsageError, match="--overwrite is for --output DIR"):
+    with pytest.raises(UsageError, match="--overwrite works only with --output DIR"):
         pipeline.run(overwrite=True, progress=False)
     assert not (tmp_path / "cache").exists()
 

@@ -1,4 +1,4 @@
-"""What `validate` warns of: columns that a step overwrites, and files whose changes nobody would notice."""
+"""What `validate` warns about: columns that a step overwrites, and files whose changes would go unnoticed."""
 
 from __future__ import annotations
 

@@ -19,29 +19,29 @@ from tests.support.steps.sample_pipelines import LOAD, Steps, fault, plan
             ["a", "b"],
             {},
             ("steps", "up"),
-            "step 'up' needs column 'text', which no step before it provides; there are a, b; "
+            "step 'up' needs column 'text', which no earlier step provides; there are a, b; "
             "map one of them with input_mappings: {text: ...}",
         ),
         (
             ["texts"],
             {},
             ("steps", "up"),
-            "step 'up' needs column 'text', which no step before it provides; did you mean 'texts'? "
-            "(input_mappings: {text: texts})",
+            "step 'up' needs column 'text', which no earlier step provides; did you mean 'texts'? (input_mappings: "
+            "{text: texts})",
         ),
         (
             ["prompt"],
             {"input_mappings": {"text": "promt"}},
             ("steps", "up", "input_mappings", "text"),
-            "step 'up' needs column 'promt' (as 'text'), which no step before it provides; did you mean 'prompt'? "
+            "step 'up' needs column 'promt' (as 'text'), which no earlier step provides; did you mean 'prompt'? "
             "(input_mappings: {text: prompt})",
         ),
         (
             [],
             {},
             ("steps", "up"),
-            "step 'up' needs column 'text', which no step before it provides; no step before it says that it writes "
-            "columns (its `outputs`)",
+            "step 'up' needs column 'text', which no earlier step provides; no earlier step declares columns in its "
+            "`outputs`",
         ),
         (
             ["text"],
@@ -114,12 +114,18 @@ def test_columns_that_depend_on_the_data_and_optional_ones_are_not_missed() -> N
 
 def test_two_columns_cannot_get_one_name() -> None:
     found = fault({"load": {**LOAD, "columns": ["a", "b"], "output_mappings": {"a": "x", "b": "x"}}})
-    assert found.message == "step 'load' gives the columns 'a' and 'b' the same name, 'x'; one would be lost"
+    assert (
+        found.message
+        == "step 'load' gives the columns 'a' and 'b' the same name, 'x', so one would be lost; rename one of them"
+    )
 
 
 def test_a_column_cannot_get_the_name_of_one_that_the_step_writes_as_well() -> None:
     found = fault({"load": {**LOAD, "columns": ["a", "b"], "output_mappings": {"a": "b"}}})
-    assert found.message == "step 'load' gives the columns 'a' and 'b' the same name, 'b'; one would be lost"
+    assert (
+        found.message
+        == "step 'load' gives the columns 'a' and 'b' the same name, 'b', so one would be lost; rename one of them"
+    )
 
 
 @pytest.mark.parametrize("base", [Step, GlobalStep, AsyncStep, GeneratorStep])

@@ -108,7 +108,7 @@ def test_every_random_graph_comes_out_in_topological_order(data: st.DataObject) 
 @pytest.mark.parametrize(
     ("steps", "loc", "expected"),
     [
-        ({}, ("steps",), "the pipeline has no steps; it needs a generator step at least"),
+        ({}, ("steps",), "the pipeline has no steps; add at least a generator step"),
         (
             {"load": LOAD, "clean": {"type": "Upper", "after": "load"}, "up": {"type": "Upper", "after": "cleen"}},
             ("steps", "up", "after", 0),
@@ -122,31 +122,31 @@ def test_every_random_graph_comes_out_in_topological_order(data: st.DataObject) 
         (
             {"load": LOAD, "up": {"type": "Join", "after": ["load", "load"]}},
             ("steps", "up", "after", 1),
-            "step 'up' names 'load' twice in its 'after'; once is enough",
+            "step 'up' names 'load' twice in its 'after'; remove one of them",
         ),
         (
             {"load": LOAD, "a": {"type": "Join", "after": ["load", "c"]}, "b": {"type": "Upper", "after": "a"}}
             | {"c": {"type": "Upper", "after": "b"}},
             ("steps", "a", "after"),
-            "the steps form a cycle: a -> b -> c -> a; take one of them out of the other's 'after'",
+            "the steps form a cycle: a -> b -> c -> a; remove one of them from the other's 'after'",
         ),
         (
             {"up": {"type": "Upper"}},
             ("steps", "up"),
-            "step 'up' has no predecessor, but Upper is not a generator step; say which step it comes after "
-            "(up: {after: ...})",
+            "step 'up' has no predecessor, but Upper is not a generator step; name the step it comes after (up: "
+            "{after: ...})",
         ),
         (
             {"load": LOAD, "more": {"type": "Load", "after": "load"}},
             ("steps", "more", "after"),
-            "step 'more' comes after 'load', but Load is a generator step, which makes rows and takes none; "
-            "remove its 'after'",
+            "step 'more' comes after 'load', but Load is a generator step, which takes no input rows; remove its "
+            "'after'",
         ),
         (
             {"load": {"type": "NoOffset"}},
             ("steps", "load", "type"),
-            "step 'load': NoOffset.process has no parameter 'offset'; a generator step begins at any row when it is "
-            "opened again: process(self, offset: int = 0)",
+            "step 'load': NoOffset.process has no parameter 'offset', and a generator step must be able to resume at "
+            "any row: write process(self, offset: int = 0)",
         ),
         (
             {"load": {"type": "GeneratorWithInput"}},
@@ -157,14 +157,14 @@ def test_every_random_graph_comes_out_in_topological_order(data: st.DataObject) 
         (
             {"load": LOAD, "up": {"type": "NoInput", "after": "load"}},
             ("steps", "up", "type"),
-            "step 'up': NoInput.process has no parameter with the type StepInput for the rows of 'load': "
+            "step 'up': NoInput.process has no parameter of type StepInput for the rows of 'load'; write "
             "process(self, inputs: StepInput)",
         ),
         (
             {"load": LOAD, "up": {"type": "TwoInputs", "after": "load"}},
             ("steps", "up", "type"),
-            "step 'up': TwoInputs.process has several parameters with the type StepInput (left, right); one takes the "
-            "rows of one predecessor, *inputs those of several: process(self, *inputs: StepInput)",
+            "step 'up': TwoInputs.process has several parameters of type StepInput (left, right); to take the rows "
+            "of several predecessors, write process(self, *inputs: StepInput)",
         ),
         (
             {"load": LOAD, "more": LOAD, "up": {"type": "Upper", "after": ["load", "more"]}},
@@ -175,8 +175,8 @@ def test_every_random_graph_comes_out_in_topological_order(data: st.DataObject) 
         (
             {"load": LOAD, "more": LOAD, "ask": {"type": "Ask", "after": ["load", "more"]}},
             ("steps", "ask", "after"),
-            "step 'ask' comes after 'load', 'more', but Ask takes one row at a time and so has one predecessor; join "
-            "them first, for example with CombineOutputs",
+            "step 'ask' comes after 'load', 'more', but Ask takes one row at a time and so can have only one "
+            "predecessor; join them first, for example with CombineOutputs",
         ),
         (
             {"load": LOAD, "ask": {"type": "NotAsync", "after": "load"}},
@@ -205,7 +205,7 @@ def test_load_groups_name_each_step_once() -> None:
         "load_groups: there is no step 'lode'; did you mean 'load'?", ("load_groups", 1, 0)
     )  # fmt: skip
     assert fault(BRANCHES, load_groups=[["a"], ["a"]]).message == (
-        "load_groups: step 'a' is named twice; a step is in one group"
+        "load_groups: step 'a' is named twice; a step can be in only one group"
     )
 
 
@@ -238,7 +238,7 @@ def test_a_pipeline_of_built_in_steps_is_planned(tmp_path: Path) -> None:
         (
             "    input_mappings: {instruction: text}\n",
             "",
-            "4: step 'generate' needs column 'instruction', which no step before it provides; there are text; "
+            "4: step 'generate' needs column 'instruction', which no earlier step provides; there are text; "
             "map one of them with input_mappings: {instruction: ...}",
         ),
         (
@@ -260,7 +260,7 @@ def test_a_pipeline_of_built_in_steps_is_planned(tmp_path: Path) -> None:
             "LoadDataFromDicts, ",
             "LoadDataFromDicts, after: both, ",
             "3: the steps form a cycle: load -> generate -> keep -> both -> load; "
-            "take one of them out of the other's 'after'",
+            "remove one of them from the other's 'after'",
         ),
     ],
 )

@@ -58,7 +58,7 @@ def test_a_global_step_is_outside_of_all_branches() -> None:
 
 MIXED = (
     "step 'meet' joins 'a' with 'other', but 'a' has only the batches that 'load' routes to 'a', so the rows do not "
-    "belong together; join the branches of 'load' in a step of their own first, or put a global step between"
+    "belong together; first join the branches of 'load' in a separate step, or put a global step in between"
 )
 
 
@@ -81,8 +81,8 @@ def test_a_branch_cannot_be_joined_with_a_deeper_one() -> None:
 def test_a_routed_step_has_one_predecessor() -> None:
     found = fault(routed(meet={"type": "Join", "after": ["a", "load"]}), routing=ROUTING)
     assert found.message == (
-        "step 'meet' gets routed batches of 'load' and so cannot come after 'a' as well; take 'load' or 'a' out of its "
-        "'after', or join the rows in a step further down"
+        "step 'meet' gets routed batches from 'load' and so cannot also come after 'a'; remove 'load' or 'a' from "
+        "its 'after', or join the rows in a later step"
     )
 
 
@@ -97,7 +97,7 @@ def test_a_routed_step_has_one_predecessor() -> None:
         (
             {"a": {"function": "sample_n_steps", "n": 1}},
             ("routing", "a"),
-            "routing: no step comes after 'a', so there is nothing to route its batches to",
+            "routing: no step comes after 'a', so its batches cannot be routed",
         ),
         (
             {"load": {"function": "sample_steps"}},

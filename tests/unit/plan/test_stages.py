@@ -82,26 +82,26 @@ def test_no_groups_are_the_same_as_an_empty_list_of_them() -> None:
 @pytest.mark.parametrize(
     ("groups", "place", "words"),
     [
-        ([["a"], []], (1,), "load_groups: this group has no steps; name some, or take it out"),
+        ([["a"], []], (1,), "load_groups: this group has no steps; add steps, or remove the group"),
         ([["a", "bb"]], (0, 1), "load_groups: there is no step 'bb'; did you mean 'b'?"),
-        ([["a"], ["c", "a"]], (1, 1), "load_groups: step 'a' is named twice; a step is in one group"),
+        ([["a"], ["c", "a"]], (1, 1), "load_groups: step 'a' is named twice; a step can be in only one group"),
         (
             [["a", "b"]],
             (0, 1),
-            "load_groups: 'b' is a global step, which is loaded alone, since it begins when all rows are there; take "
-            "it out of the group",
+            "load_groups: 'b' is a global step, which is loaded alone, since it begins when all rows are there; "
+            "remove it from the group",
         ),
         (
             [["load", "a"], ["c", "e"]],
             (1,),
             "load_groups: 'd' stands between steps of the group 'c', 'e', which therefore cannot be loaded at once; "
-            "add 'd' to it, or divide it",
+            "add 'd' to it, or split it",
         ),
         (
             [["load", "c"]],
             (0,),
             "load_groups: 'a', 'b' stand between steps of the group 'load', 'c', which therefore cannot be loaded at "
-            "once; divide it",
+            "once; split it",
         ),
     ],
 )
@@ -116,8 +116,8 @@ def test_groups_that_need_each_other_are_refused() -> None:
     with pytest.raises(SpecFault) as caught:
         find_stages(graph, [], [["a", "d"], ["b", "c"]])
     assert caught.value.message == (
-        "load_groups: the group 'a', 'd' and the group 'b', 'c' each need rows of the other, so neither can be loaded "
-        "first; put these steps into one group, or divide the groups"
+        "load_groups: the group 'a', 'd' and the group 'b', 'c' each need rows from the other, so neither can be "
+        "loaded first; merge the two groups, or split them"
     )
     assert caught.value.loc == ("load_groups", 0)
 
@@ -198,7 +198,7 @@ def test_every_edge_leads_to_the_same_stage_or_to_a_later_one(given_: tuple[Grap
     blocks = {name: next((f"group {group}" for group in groups if name in group), name) for name in graph}
     impossible = any(block in reached for block, reached in reaches(graph, blocks).items())
     if impossible:
-        with pytest.raises(SpecFault, match=r"divide (it|the groups)"):
+        with pytest.raises(SpecFault, match=r"split (it|them)"):
             find_stages(graph, global_steps, groups)
         return
     stages = find_stages(graph, global_steps, groups)

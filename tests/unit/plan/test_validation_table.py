@@ -81,12 +81,12 @@ def test_an_edge_from_a_step_that_is_not_known(folder: Path) -> None:
 
 def test_an_edge_that_is_there_twice(folder: Path) -> None:
     message = said(folder, LOAD, sample("all", "Join", "[load, load]"))
-    assert message == "4: step 'all' names 'load' twice in its 'after'; once is enough"
+    assert message == "4: step 'all' names 'load' twice in its 'after'; remove one of them"
 
 
 def test_an_edge_that_closes_a_cycle(folder: Path) -> None:
     message = said(folder, LOAD, sample("a", "Join", "[load, b]"), sample("b", "Upper", "a"))
-    assert message == "4: the steps form a cycle: a -> b -> a; take one of them out of the other's 'after'"
+    assert message == "4: the steps form a cycle: a -> b -> a; remove one of them from the other's 'after'"
 
 
 # what `process` takes
@@ -95,7 +95,7 @@ def test_an_edge_that_closes_a_cycle(folder: Path) -> None:
 def test_a_process_without_an_input(folder: Path) -> None:
     message = said(folder, LOAD, sample("up", "NoInput", "load"))
     assert message == (
-        "4: step 'up': NoInput.process has no parameter with the type StepInput for the rows of 'load': "
+        "4: step 'up': NoInput.process has no parameter of type StepInput for the rows of 'load'; write "
         "process(self, inputs: StepInput)"
     )
 
@@ -108,15 +108,15 @@ def test_a_process_of_one_input_after_two_steps(folder: Path) -> None:
 
 def test_a_process_with_two_inputs(folder: Path) -> None:
     message = said(folder, LOAD, sample("up", "TwoInputs", "load"))
-    assert message.startswith("4: step 'up': TwoInputs.process has several parameters with the type StepInput")
+    assert message.startswith("4: step 'up': TwoInputs.process has several parameters of type StepInput")
     assert message.endswith("process(self, *inputs: StepInput)")
 
 
 def test_a_step_without_predecessor_that_makes_no_rows(folder: Path) -> None:
     message = said(folder, sample("up", "Upper"))
     assert message == (
-        "3: step 'up' has no predecessor, but Upper is not a generator step; say which step it comes after "
-        "(up: {after: ...})"
+        "3: step 'up' has no predecessor, but Upper is not a generator step; name the step it comes after (up: "
+        "{after: ...})"
     )
 
 
@@ -154,7 +154,7 @@ def test_an_output_mapping_of_a_column_that_the_step_does_not_write(folder: Path
 def test_a_column_that_no_step_before_provides(folder: Path) -> None:
     message = said(folder, sample("load", "Load", columns="[title, body]"), UP)
     assert message == (
-        "4: step 'up' needs column 'text', which no step before it provides; there are body, title; map one of them "
+        "4: step 'up' needs column 'text', which no earlier step provides; there are body, title; map one of them "
         "with input_mappings: {text: ...}"
     )
 
@@ -178,20 +178,20 @@ def test_a_step_that_joins_a_branch_with_what_was_not_routed(folder: Path) -> No
     message = said(folder, *BRANCHES, other, sample("meet", "Join", "[a, other]"), more=ROUTING)
     assert message == (
         "7: step 'meet' joins 'a' with 'other', but 'a' has only the batches that 'load' routes to 'a', so the rows do "
-        "not belong together; join the branches of 'load' in a step of their own first, or put a global step between"
+        "not belong together; first join the branches of 'load' in a separate step, or put a global step in between"
     )
 
 
 def test_a_step_that_gets_routed_batches_and_others(folder: Path) -> None:
     message = said(folder, *BRANCHES, sample("meet", "Join", "[a, load]"), more=ROUTING)
     assert message.startswith(
-        "6: step 'meet' gets routed batches of 'load' and so cannot come after 'a' as well; take "
+        "6: step 'meet' gets routed batches from 'load' and so cannot also come after 'a'; remove "
     )
 
 
 def test_a_routing_of_a_step_that_nothing_comes_after(folder: Path) -> None:
     message = said(folder, *BRANCHES, more=ROUTING.replace("load:", "a:"))
-    assert message == "7: routing: no step comes after 'a', so there is nothing to route its batches to"
+    assert message == "7: routing: no step comes after 'a', so its batches cannot be routed"
 
 
 def test_a_routing_of_a_step_that_is_not_known(folder: Path) -> None:

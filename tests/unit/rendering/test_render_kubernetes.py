@@ -46,7 +46,7 @@ def test_every_object_is_in_the_namespace_and_has_the_pipelines_labels() -> None
 def test_a_namespace_that_no_cluster_has_is_refused() -> None:
     result = call("render", "kubernetes", QUICKSTART, "--namespace", "Team_A")
     assert result.exit_code == 2
-    assert "'Team_A' is no namespace" in result.output
+    assert "'Team_A' is not a valid namespace" in result.output
 
 
 # selectors

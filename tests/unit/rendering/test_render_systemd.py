@@ -143,7 +143,7 @@ def test_homes_are_seen_where_the_pipeline_is_in_one(tmp_path: Path) -> None:
     [
         (("--folder", "here"), "--folder here is not absolute"),
         (("--bin-dir", "bin"), "--bin-dir bin is not absolute"),
-        (("--user", "No One"), "--user 'No One' is no name of a user"),
+        (("--user", "No One"), "--user 'No One' is not a valid user name"),
     ],
 )
 def test_what_systemd_does_not_take_is_refused(options: tuple[str, str], said: str) -> None:

@@ -86,7 +86,7 @@ def test_an_odd_level_is_written_as_info(log: PipelineLog, level: object) -> Non
 def test_a_line_that_is_no_record_is_kept_and_called_so(log: PipelineLog, line: bytes) -> None:
     log.write_shipped(line, shipped())
     found = lines(log)
-    assert " WARNING a worker shipped a line that is no record:" in found[0]
+    assert " WARNING a worker shipped a line that is not a record:" in found[0]
     assert found[-1].endswith(" ready")
 
 

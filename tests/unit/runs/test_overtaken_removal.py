@@ -1,4 +1,4 @@
-"""Runs that are begun anew, gone on with or removed after a command chose them, and before it has their lock."""
+"""Runs that are started over, resumed or removed after a command has chosen them and before it has their lock."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_run_that_was_begun_anew_meanwhile_is_left_alone(
     if was_condemned:
         with directory:
             directory.condemn()
-    check(directory, command, code, "was begun anew meanwhile", lambda: begin_anew(directory))
+    check(directory, command, code, "was started over meanwhile", lambda: begin_anew(directory))
     record = directory.read()
     assert record is not None
     assert record.created == NEW.created
@@ -75,7 +75,7 @@ def test_a_run_that_was_begun_anew_meanwhile_is_left_alone(
 
 
 def test_a_run_that_was_gone_on_with_meanwhile_is_not_old_any_more(directory: RunDirectory) -> None:
-    check(directory, GC, EXIT_COMPLETE, "was gone on with meanwhile", lambda: go_on(directory))
+    check(directory, GC, EXIT_COMPLETE, "was resumed meanwhile", lambda: go_on(directory))
     assert directory.read() is not None
 
 

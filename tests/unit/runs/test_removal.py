@@ -117,10 +117,10 @@ def test_removing_as_a_dry_run_says_what_was_cut_off_and_leaves_it(cache: Path) 
     with directory:
         directory.condemn()
     result = CliRunner().invoke(group, ["gc", "--dry-run"])
-    assert "would remove what was left of demo-aaaa, whose removal was cut off" in result.output
+    assert "would remove the rest of demo-aaaa, whose removal was interrupted" in result.output
     assert directory.is_condemned
     with directory:  # whoever finishes it now is not disturbed
         assert "demo-aaaa" not in CliRunner().invoke(group, ["gc"]).output
     result = CliRunner().invoke(group, ["gc"])
-    assert "removed what was left of demo-aaaa" in result.output
+    assert "removed the rest of demo-aaaa" in result.output
     assert list(cache.iterdir()) == []

@@ -80,6 +80,6 @@ def test_a_removal_that_was_cut_off_is_finished_by_path(cache: Path) -> None:
         directory.condemn()
     result = call("status", str(directory.path))
     assert result.exit_code == 2
-    assert f"was cut off; this finishes it: pipeline-coordinator rm {directory.path}" in result.output
+    assert f"was interrupted; to finish it: pipeline-coordinator rm {directory.path}" in result.output
     assert call("rm", str(directory.path)).exit_code == 0
     assert not directory.path.exists()

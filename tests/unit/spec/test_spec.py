@@ -357,7 +357,7 @@ def test_the_modules_beside_a_spec_are_allowed_and_importable(tmp_path: Path) ->
     )
     shout = step("type: steps_beside_the_spec:Shout\n    after: load")
     # The class has no annotations, so it is found and only then refused.
-    assert "Shout.process has no parameter with the type StepInput" in message(tmp_path, shout)
+    assert "Shout.process has no parameter of type StepInput" in message(tmp_path, shout)
     text = step("type: steps_beside_the_spec:Shouts")
     assert message(tmp_path, text) == (
         "spec.yaml:5: step 'up': the module 'steps_beside_the_spec' (steps_beside_the_spec.py) has no class 'Shouts'; "

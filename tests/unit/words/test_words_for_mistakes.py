@@ -201,7 +201,7 @@ class Delegates(Step):
 @pytest.mark.parametrize(
     ("load", "after", "message"),
     [
-        (LOAD, "Forgets", ":3: step 'up': Forgets.process ({module}:6) has no yield, so that no rows come of it"),
+        (LOAD, "Forgets", ":3: step 'up': Forgets.process ({module}:6) has no yield, so it produces no rows"),
         (LOAD, "Function", ":3: step 'up': Function ({module}:14) has no yield"),
         ({"type": "no_yields:Makes"}, "Delegates", ":2: step 'load': Makes.process ({module}:11) has no yield"),
         (LOAD, "Delegates", ""),
