@@ -1,4 +1,4 @@
-"""A step with the lightest client that there is: what is measured is the engine, not an HTTP library."""
+"""A step with a minimal client, so that the engine is measured, not an HTTP library."""
 
 from __future__ import annotations
 

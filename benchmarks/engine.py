@@ -1,4 +1,4 @@
-"""Runs a spec with the real command, in a folder of its own, and measures what it leaves."""
+"""Runs a spec with the real command, in a separate folder, and measures the result."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps that do nothing, so that what is measured is the engine: the same rows as `bare_loop.py` moves."""
+"""Steps that do nothing, so that only the engine is measured, on the same rows as `bare_loop.py`."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ class MakeRows(GeneratorStep):
 
 
 class PassOn(Step):
-    """Hands on what it gets."""
+    """Passes its rows on."""
 
     def process(self, inputs: StepInput) -> StepOutput:
         yield inputs

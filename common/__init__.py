@@ -1,1 +1,1 @@
-"""What both services and step authors share: the contract of a step, the messages, the broker."""
+"""The code shared by both services and by step authors: the contract of a step, the messages, the broker."""

@@ -1,4 +1,4 @@
-"""Where runs, and data that no spec could hold, are kept on this host."""
+"""Where this host keeps runs, and data that a spec cannot hold."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ CACHE_VARIABLE = "PENSTOCK_CACHE_DIR"
 
 
 def cache_directory(argument: Path | None = None) -> Path:
-    """Where run directories are: `argument`, else PENSTOCK_CACHE_DIR, else `penstock` in the user's cache folder.
+    """The folder of run directories: `argument`, else PENSTOCK_CACHE_DIR, else `penstock` in the user's cache folder.
 
     Raises:
         UsageError: the user has no home folder.
@@ -22,22 +22,22 @@ def cache_directory(argument: Path | None = None) -> Path:
         return argument.expanduser().absolute()
     if named := os.environ.get(CACHE_VARIABLE):
         return Path(named).expanduser().absolute()
-    if (caches := os.environ.get("XDG_CACHE_HOME")) and os.path.isabs(caches):  # the XDG standard: else ignore it
+    if (caches := os.environ.get("XDG_CACHE_HOME")) and os.path.isabs(caches):  # XDG: ignore a relative path
         return Path(caches) / "penstock"
     try:
         return Path.home() / ".cache" / "penstock"
     except RuntimeError:
-        raise UsageError(f"there is no home folder to keep runs in; set {CACHE_VARIABLE} or --cache-dir") from None
+        raise UsageError(f"no home folder to keep runs in; set {CACHE_VARIABLE} or --cache-dir") from None
 
 
 def make_private(folder: Path) -> None:
-    """Makes a folder, with those above it that are missing, for this user alone (0700), whatever the umask.
+    """Creates a folder and its missing parents, for this user alone (0700), whatever the umask.
 
-    One that is there and belongs to this user is closed to others as well. Raises OSError.
+    An existing folder of this user is closed to others as well. Raises OSError.
     """
     missing = [path for path in (folder, *folder.parents) if not path.exists()]
     for path in reversed(missing):
-        path.mkdir(mode=0o700, exist_ok=True)  # another process may be making it as well
+        path.mkdir(mode=0o700, exist_ok=True)  # another process may be creating it as well
         _close(path)
     _close(folder)
 
@@ -47,5 +47,5 @@ def _close(folder: Path) -> None:
     mode = stat.S_IMODE(found.st_mode)
     closed = mode & ~0o077 | 0o700
     if mode != closed and found.st_uid == os.geteuid():
-        with suppress(PermissionError):  # a file system that has no modes
+        with suppress(PermissionError):  # a file system without modes
             folder.chmod(closed)

@@ -1,4 +1,4 @@
-"""Reading one cell of a row, with errors that say what is there instead."""
+"""Reads one cell of a row, with errors that say what it holds instead."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from common.errors import RowError
 
 
 def cell_of(row: Mapping[str, Any], column: str) -> Any:
-    """Raises RowError where the column is missing."""
+    """Raises RowError if the column is missing."""
     try:
         return row[column]
     except KeyError:
@@ -17,7 +17,7 @@ def cell_of(row: Mapping[str, Any], column: str) -> Any:
 
 
 def text_of(row: Mapping[str, Any], column: str) -> str:
-    """Raises RowError where the column is missing or holds no text."""
+    """Raises RowError if the column is missing or does not hold text."""
     value = cell_of(row, column)
     if not isinstance(value, str):
         raise RowError(f"column '{column}' holds {kind_of(value)} where text is expected")
@@ -25,7 +25,7 @@ def text_of(row: Mapping[str, Any], column: str) -> str:
 
 
 def words_of(row: Mapping[str, Any], column: str) -> str:
-    """Raises RowError where the column is missing, holds no text, or only white space."""
+    """Raises RowError if the column is missing, does not hold text, or holds only white space."""
     value = text_of(row, column)
     if not value.strip():
         raise RowError(f"column '{column}' holds {blank(value)} where words are expected")
@@ -33,12 +33,12 @@ def words_of(row: Mapping[str, Any], column: str) -> str:
 
 
 def blank(value: str) -> str:
-    """What a text without words is, in a message."""
+    """Describes a text without words, for a message."""
     return "an empty text" if not value else "nothing but white space"
 
 
 def list_of(row: Mapping[str, Any], column: str) -> list[Any]:
-    """Raises RowError where the column is missing or holds no list."""
+    """Raises RowError if the column is missing or does not hold a list."""
     value = cell_of(row, column)
     if not isinstance(value, list | tuple):
         raise RowError(f"column '{column}' holds {kind_of(value)} where a list is expected")
@@ -46,5 +46,5 @@ def list_of(row: Mapping[str, Any], column: str) -> list[Any]:
 
 
 def kind_of(value: Any) -> str:
-    """What a value is, in a message."""
+    """Describes a value, for a message."""
     return "None" if value is None else f"a value of type {type(value).__name__}"

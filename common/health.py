@@ -1,7 +1,7 @@
-"""`python -m common.health`: are the processes of Penstock in this container at work? For HEALTHCHECK and probes.
+"""`python -m common.health`: are Penstock's processes in this container healthy? For HEALTHCHECK and probes.
 
-A process is well that is there, is not stopped, and reaches its broker; a worker that has joined a run must have its
-lease as well, which only a live keeper of a live worker renews. Ends with 0 or 1, and says why.
+A process is healthy if it exists, is not stopped, and reaches its broker. A worker that has joined a run must have its
+lease as well, which only the live keeper of a live worker renews. Exits with 0 or 1, and says why.
 """
 
 from __future__ import annotations
@@ -25,11 +25,11 @@ COMMAND = re.compile(r"\S*python[\d.]*( -\w+)* (\S*/pipeline-(coordinator|worker
 
 @dataclass(frozen=True, slots=True)
 class Process:
-    """One of ours, those that it has forked included.
+    """One of Penstock's processes, including forked ones.
 
     Args:
-        state: a letter as `ps` shows it.
-        broker: the URL of its broker; empty where it has one of its own.
+        state: the letter that `ps` shows.
+        broker: the URL of its broker; empty if it has an embedded one.
     """
 
     pid: int
@@ -38,7 +38,7 @@ class Process:
 
 
 def processes(proc: Path = Path("/proc")) -> Iterator[Process]:
-    """Every `pipeline-coordinator` and `pipeline-worker` of this process namespace, children of them too."""
+    """Every `pipeline-coordinator` and `pipeline-worker` of this process namespace, including their children."""
     for folder in proc.iterdir():
         if not folder.name.isdigit() or int(folder.name) == os.getpid():
             continue
@@ -47,7 +47,7 @@ def processes(proc: Path = Path("/proc")) -> Iterator[Process]:
             state = (folder / "stat").read_text().rpartition(")")[2].split()[0]
             if COMMAND.match(" ".join(words)):
                 yield Process(int(folder.name), state, _broker(words, folder))
-        except OSError:  # it has just ended
+        except OSError:  # it just ended
             continue
 
 
@@ -62,16 +62,16 @@ def _broker(words: Sequence[str], folder: Path) -> str:
 
 
 def faults(found: Sequence[Process]) -> Iterator[str]:
-    """What is wrong with these processes, in words.
+    """The faults of these processes, in words.
 
     Raises:
-        PenstockError: the broker cannot be asked.
+        PenstockError: the broker cannot be queried.
     """
     if not found:
         yield "neither pipeline-coordinator nor pipeline-worker is running here"
     for process in found:
         if process.state in "TtZX":
-            yield f"process {process.pid} stands still (state {process.state})"
+            yield f"process {process.pid} is stopped (state {process.state})"
     for url in sorted({process.broker for process in found if process.broker}):
         connection = Connection(url, timeout=BROKER_SECONDS)
         for pid, leases in _leases(RunRegistry(connection)).items():
@@ -80,7 +80,7 @@ def faults(found: Sequence[Process]) -> Iterator[str]:
 
 
 def _leases(registry: RunRegistry) -> Mapping[int, Mapping[str, bool]]:
-    """Process on this host -> its workers, and whether their leases are there. A process id may have been another's."""
+    """Process on this host -> its workers, and whether their leases exist. A process id may have been reused."""
     leases: dict[int, dict[str, bool]] = {}
     for record in registry.all():
         if record.status in UNDER_WAY:

@@ -1,4 +1,4 @@
-"""Where an error was raised, as its user sees it: a line of the user's own code, not one of a library it calls."""
+"""Where an error was raised, from the user's view: a line of the user's own code, not of a library it calls."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from pathlib import Path
 
 OUR_PACKAGES = ("common", "coordinator", "penstock", "worker")
 INSTALLED = ("site-packages", "dist-packages")
-"""Folders that installed packages are in."""
+"""Folders of installed packages."""
 _OURS = tuple(os.path.join(Path(__file__).resolve().parent.parent, name, "") for name in OUR_PACKAGES)
 _PYTHON = tuple(os.path.join(sysconfig.get_path(name), "") for name in ("stdlib", "platstdlib"))
 
 
 class Origin(IntEnum):
-    """Whose code it is; the higher, the nearer to the user."""
+    """Whose code it is; the higher, the closer to the user."""
 
     GENERATED = 0
     PYTHON = 1
@@ -27,9 +27,9 @@ class Origin(IntEnum):
 
 
 def place_of(error: BaseException) -> str:
-    """`file:line` of the innermost frame that is not of an installed package; empty for an error without a traceback.
+    """`file:line` of the innermost frame outside installed packages; empty for an error without a traceback.
 
-    Where all of it is installed, that is the innermost line of the package that the step is from.
+    If all code is installed, the innermost line of the step's own package.
     """
     frames = [(frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__)]
     origins = [origin_of(file) for file, _ in frames]
@@ -47,7 +47,7 @@ def place_of(error: BaseException) -> str:
 
 @lru_cache(maxsize=1_000)
 def origin_of(file: str) -> Origin:
-    """Whose code a file has."""
+    """Whose code a file contains."""
     if file.startswith("<"):
         return Origin.GENERATED
     if any(part in INSTALLED for part in file.split(os.sep)):
@@ -58,7 +58,7 @@ def origin_of(file: str) -> Origin:
 
 
 def _package(file: str) -> str:
-    """Of an installed file, the folder or module that was installed."""
+    """The installed folder or module of an installed file."""
     parts = file.split(os.sep)
     for index, part in enumerate(parts):
         if part in INSTALLED:

@@ -1,4 +1,4 @@
-"""Routing batch functions: which successors of a step get which of its batches.
+"""Routing batch functions: they choose which successors of a step get which of its batches.
 
     @routing_batch_function()
     def in_turn(steps: list[str], seq: int) -> list[str]:
@@ -6,7 +6,7 @@
 
     load >> in_turn >> [one, two]
 
-In a spec a function is an import path, with its options beside it: `{function: "mymodule:in_turn"}`.
+In a spec, a function is an import path with its options beside it: `{function: "mymodule:in_turn"}`.
 """
 
 from __future__ import annotations
@@ -33,16 +33,16 @@ Function = Callable[..., Iterable[str]]
 
 @dataclass(frozen=True, slots=True, eq=False)
 class RoutingBatchFunction:
-    """A function that routes the batches of a step. `routing_batch_function` makes it.
+    """A function that routes the batches of a step; `routing_batch_function` makes one.
 
     Args:
-        function: is called with the names of the successors, the rows where it reads them, the batch's number where it
-            has a parameter `seq`, and its options.
-        reads_rows: it runs in the worker that made the batch; else it runs in the coordinator, which has no rows.
-        least_steps: successors that it must have to choose from.
+        function: called with the names of the successors, the rows if it reads them, the batch's number if it has a
+            parameter `seq`, and its options.
+        reads_rows: it runs in the worker that made the batch; otherwise in the coordinator, which has no rows.
+        least_steps: fewest successors to choose from.
         options: by name; those of the factory where there is one.
-        factory: what made `function` inside of itself, and makes it again in another process.
-        found_as: the import path by which a spec named it.
+        factory: the function that made `function`, and makes it again in another process.
+        found_as: the import path in the spec.
     """
 
     function: Function
@@ -54,23 +54,21 @@ class RoutingBatchFunction:
     found_as: str | None = None
 
     def __post_init__(self) -> None:
-        """Raises UsageError for a function that could not be called."""
+        """Raises UsageError for a function that cannot be called."""
         given = "(steps, rows)" if self.reads_rows else "(steps)"
         if not callable(self.function) or inspect.iscoroutinefunction(self.function):
-            raise UsageError(
-                f"{self.function!r} is not a routing function: write 'def route{given}', which is not async"
-            )
+            raise UsageError(f"{self.function!r} is not a routing function: write 'def route{given}', not async")
         positional = [one for one in _parameters(self.function) if one.kind in _POSITIONAL]
         if len(positional) < 1 + self.reads_rows and Parameter.VAR_POSITIONAL not in {one.kind for one in positional}:
             raise UsageError(f"the routing function '{self.name}' is called with {given}: write 'def route{given}'")
 
     @property
     def name(self) -> str:
-        """For messages; a spec has the import path."""
+        """For messages; a spec uses the import path."""
         return str(getattr(self.factory or self.function, "__qualname__", self.function))
 
     def __call__(self, steps: Sequence[str], rows: list[Row] | None = None, *, seq: int = 0) -> list[str]:
-        """The names of those of `steps` that get batch `seq`, of which `rows` are the rows."""
+        """The names of the `steps` that get batch `seq`, whose rows are `rows`."""
         given = {} if self.factory else dict(self.options)
         if any(one.name == "seq" for one in _parameters(self.function)):
             given["seq"] = seq
@@ -88,7 +86,7 @@ class RoutingBatchFunction:
             UsageError: it has no such option.
         """
         if self.factory and options:
-            raise UsageError(f"'{self.name}' has its options already: call it with others")
+            raise UsageError(f"'{self.name}' already has its options: call it with others")
         for name in options:
             if name not in self._options:
                 raise UsageError(f"'{self.name}' has no option '{name}'{hint(name, self._options, 'it has')}")
@@ -98,7 +96,7 @@ class RoutingBatchFunction:
         """Can it route the batches of `step`?
 
         Raises:
-            UsageError: it has too few successors to choose from, or an option has no value.
+            UsageError: there are too few successors, or an option has no value.
         """
         if len(successors) < self.least_steps:
             options = ", ".join(f"{name}: {value!r}" for name, value in self.options.items())
@@ -116,17 +114,17 @@ class RoutingBatchFunction:
                 raise UsageError(f"'{self.name}' needs its option '{name}'{reads}")
 
     def digest(self, sources: Sources | None = None) -> str:
-        """Identifies its code, see `common.code.source`: 16 hex digits; empty for a built-in one.
+        """Identifies its code, see `common.code.source`: 16 hex digits; empty for a built-in function.
 
         Args:
-            sources: where code has been looked at already.
+            sources: code already read.
         """
         maker = inspect.unwrap(self.factory or self.function)
         return "" if _built_in(maker) else (sources or Sources()).of_function(maker)
 
     @property
     def import_name(self) -> str:
-        """By which a spec has it: that of a built-in one, else `module:function`.
+        """Its name in a spec: the built-in one, else `module:function`.
 
         Raises:
             UsageError: no other process can import it.
@@ -142,24 +140,22 @@ class RoutingBatchFunction:
             if "<locals>" not in self.name:
                 raise
             made_by = self.name.partition(".<locals>")[0]
-            says = f"a function that makes routing functions says so: def {made_by}(...) -> RoutingBatchFunction"
+            says = f"annotate a function that makes routing functions: def {made_by}(...) -> RoutingBatchFunction"
             raise UsageError(f"{error}; {says}") from None
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """Those of the parameters of the function, or of its factory."""
+        """The options among the parameters of the function, or of its factory."""
         return {one.name: one.default for one in _parameters(self.factory or self.function)}
 
     @property
     def _options(self) -> dict[str, Parameter]:
-        """The parameters of the function behind `steps` and `rows`, but for `seq`."""
+        """The parameters of the function after `steps` and `rows`, except `seq`."""
         mine = _parameters(self.function)[1 + self.reads_rows :]
         return {one.name: one for one in mine if one.name != "seq" and one.kind in _BY_NAME}
 
     def __rshift__(self, steps: Any) -> Never:
-        raise UsageError(
-            f"the routing function '{self.name}' has no step before it: write step >> {self.name} >> [a, b]"
-        )
+        raise UsageError(f"the routing function '{self.name}' has no predecessor: write step >> {self.name} >> [a, b]")
 
     def __rrshift__(self, steps: Any) -> Never:
         raise UsageError(f"the routing function '{self.name}' routes one step: write step >> {self.name} >> [a, b]")
@@ -171,18 +167,18 @@ def routing_batch_function(
     """A decorator that makes a routing batch function.
 
     The function is called once for each output batch of the step that it routes, with the names of the step's
-    successors, and returns the names of those that get the batch, one at least. A parameter `seq` is given the number
-    of the batch, from 0. The same batch must lead to the same choice if it is asked again, so that a run that goes on
-    after a failure gives the same rows; a random choice draws from a seed and `seq`, as `sample_n_steps` does.
+    successors, and returns the names of those that get the batch, at least one. A parameter `seq` receives the number
+    of the batch, from 0. The same batch must always lead to the same choice, so that a resumed run produces the same
+    rows; base a random choice on a seed and `seq`, as `sample_n_steps` does.
 
-    All its other parameters are options, set in the spec or by `bind`. A function that another one makes, its factory,
-    is known by the factory's name and arguments; the factory says that it returns a `RoutingBatchFunction`.
+    All other parameters are options, set in the spec or by `bind`. A function made by another one, its factory,
+    is known by the factory's name and arguments; annotate the factory to return a `RoutingBatchFunction`.
 
     Args:
         description: what it does, for `info`.
-        reads_rows: it is called with (steps, rows) instead, in the worker that made the rows: copies of the whole rows
-            of the batch, as they are stored. A batch of which no row is whole is routed nowhere.
-        least_steps: successors that it must have to choose from.
+        reads_rows: it is called with (steps, rows) instead, in the worker that made the rows: copies of the batch's
+            whole rows, as stored. A batch without whole rows is routed nowhere.
+        least_steps: fewest successors to choose from.
     """
     if callable(description):
         raise UsageError("write @routing_batch_function(), with parentheses")
@@ -195,15 +191,15 @@ def routing_batch_function(
 
 
 def sample_n_steps(n: int, seed: int = 0) -> RoutingBatchFunction:
-    """Chooses `n` of the successors at random: the same ones for the same batch in every run of the same seed.
+    """Chooses `n` of the successors at random: the same ones for the same batch in every run with the same seed.
 
     Raises:
-        UsageError: `n` is no number of steps, or `seed` no whole number.
+        UsageError: `n` is not a number of steps, or `seed` not a whole number.
     """
     for name, value, least in (("n", n, 1), ("seed", seed, None)):
         if not isinstance(value, int) or isinstance(value, bool) or (least is not None and value < least):
             expected = "a whole number" if least is None else "a number of steps, 1 or more"
-            raise UsageError(f"sample_n_steps: '{name}' is {expected}, not {value!r}")
+            raise UsageError(f"sample_n_steps: '{name}' must be {expected}, not {value!r}")
 
     @routing_batch_function(f"Chooses {n} of the successors at random.", least_steps=n)
     def sample(steps: list[str], seq: int) -> list[str]:
@@ -219,12 +215,12 @@ def choose_successors(
     """The successors that get output batch `seq` of `step`, in the order of `successors`.
 
     Raises:
-        RunError: the function raises, or chooses nothing, or something that is no successor.
+        RunError: the function raises, chooses nothing, or chooses something that is not a successor.
     """
     what = f"the routing function of step '{step}'"
     try:
         chosen = tuple(function(successors, rows, seq=seq))
-    except BaseException as error:  # no signal raises anything while a run goes on
+    except BaseException as error:  # signals raise nothing during a run
         raise RunError(f"{what} raised: {describe(error)}") from error
     unknown = [name for name in chosen if name not in successors]
     if unknown or not chosen:
@@ -238,13 +234,13 @@ _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def is_factory(function: Callable[..., Any]) -> bool:
-    """Does it say that it returns a routing function? Only then may it be called to find out which."""
+    """Is it annotated to return a routing function? Only then may it be called to get one."""
     returned = getattr(function, "__annotations__", {}).get("return")
     return returned is RoutingBatchFunction or str(returned).rpartition(".")[2].strip("'\"") == "RoutingBatchFunction"
 
 
 def _built_in(maker: Callable[..., Any]) -> str | None:
-    """The name that a spec has for a function that is built in."""
+    """The name of a built-in function in a spec."""
     return built_in_name(f"{getattr(maker, '__module__', '')}:{getattr(maker, '__qualname__', '')}")
 
 
@@ -256,7 +252,7 @@ def _parameters(function: Callable[..., Any]) -> list[Parameter]:
 
 
 def _factory(function: Function, frame: FrameType) -> tuple[Callable[..., Any] | None, dict[str, Any]]:
-    """The factory that `frame` runs, if it makes `function` inside of itself, and what it was called with."""
+    """The factory that `frame` runs, if it defines `function`, and its arguments."""
     code = frame.f_code
     if getattr(function, "__qualname__", "").rpartition(".<locals>.")[0] != code.co_qualname:
         return None, {}
@@ -266,6 +262,6 @@ def _factory(function: Function, frame: FrameType) -> tuple[Callable[..., Any] |
     if not callable(found) or not is_factory(found) or inspect.unwrap(found).__code__ is not code:
         return None, {}
     parameters = _parameters(found)
-    if any(one.kind not in _BY_NAME for one in parameters):  # nothing that a spec could give by name
+    if any(one.kind not in _BY_NAME for one in parameters):  # not something that a spec can pass by name
         return None, {}
     return found, {one.name: frame.f_locals[one.name] for one in parameters}

@@ -1,4 +1,4 @@
-"""Times and limits of the engine, with the defaults of a real run. Tests shrink them; users may, by environment."""
+"""Times and limits of the engine, with defaults for real runs. Tests shrink them; users may set them by environment."""
 
 from __future__ import annotations
 
@@ -16,28 +16,28 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    coordinator_lease: float = Field(default=15.0, gt=0, description="A coordinator silent for longer is dead.")
-    worker_lease: float = Field(default=30.0, gt=0, description="A worker silent for longer is dead.")
+    coordinator_lease: float = Field(default=15.0, gt=0, description="A coordinator silent for longer counts as dead.")
+    worker_lease: float = Field(default=30.0, gt=0, description="A worker silent for longer counts as dead.")
     coordinator_timeout: float = Field(default=600.0, ge=0, description="How long workers wait for a coordinator.")
-    grace: float = Field(default=30.0, ge=0, description="Time that batches in hand get after a stop.")
-    patience: float = Field(default=600.0, ge=0, description="How long a full disk or broker is waited for.")
+    grace: float = Field(default=30.0, ge=0, description="Time for batches in hand after a stop.")
+    patience: float = Field(default=600.0, ge=0, description="How long to wait for a full disk or broker.")
     dispatch_slack: int = Field(default=64, ge=1, description="Batches that may wait in a step's stream.")
     step_backlog: int = Field(default=64, ge=1, description="Outputs of a step that may wait for its successors.")
     payload_budget: int = Field(default=512 << 20, ge=1, description="Bytes of payloads that may be in the broker.")
     payload_threshold: int = Field(default=256 << 10, ge=1, description="A larger payload goes to the payload store.")
     store_budget: int = Field(default=16 << 30, ge=1, description="Bytes of payloads that may be in the store.")
-    store_delay: float = Field(default=300.0, ge=0, description="How long the store keeps what was released.")
-    part_rows: int = Field(default=2_000, ge=1, description="Rows of a Parquet part, at least.")
-    part_bytes: int = Field(default=64 << 20, ge=1, description="Bytes of a Parquet part, about.")
+    store_delay: float = Field(default=300.0, ge=0, description="How long the store keeps released payloads.")
+    part_rows: int = Field(default=2_000, ge=1, description="Fewest rows of a Parquet part.")
+    part_bytes: int = Field(default=64 << 20, ge=1, description="Approximate bytes of a Parquet part.")
     flush_interval: float = Field(default=60.0, gt=0, description="Rows older than this are written to a part.")
     row_bytes: int = Field(default=64 << 20, ge=1, description="A row larger than this is a failed row.")
     keep_finished: float = Field(default=7 * 86_400.0, gt=0, description="How long the broker keeps a finished run.")
-    starting_hint: float = Field(default=5.0, ge=0, description="A step without worker is named after this time.")
-    devices: str | None = Field(default=None, description="The GPUs of this host, in the place of nvidia-smi's list.")
+    starting_hint: float = Field(default=5.0, ge=0, description="A step without a worker is named after this time.")
+    devices: str | None = Field(default=None, description="The GPUs of this host, instead of nvidia-smi's list.")
 
     @classmethod
     def from_environment(cls) -> Settings:
-        """Raises UsageError for a value that does not fit."""
+        """Raises UsageError for an invalid value."""
         found = {
             field: value
             for field in cls.model_fields

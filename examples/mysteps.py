@@ -1,4 +1,4 @@
-"""Two steps of one's own, as `quickstart.yaml` uses them: `mysteps:Normalize` and `mysteps:DropDuplicates`."""
+"""Two custom steps, used by `quickstart.yaml`: `mysteps:Normalize` and `mysteps:DropDuplicates`."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ APOSTROPHES = dict.fromkeys(map(ord, "'\u2019"), "")
 
 
 class Normalize(Step):
-    """Tidies the column `text`, row by row: white space, typographic quotes, numbering in front.
+    """Cleans the column `text`, row by row: white space, typographic quotes, leading numbering.
 
-    To tidy another column, map it: `input_mappings: {text: quote}`.
+    To clean another column, map it: `input_mappings: {text: quote}`.
     """
 
-    lowercase: bool = Field(default=False, description="Write the text in lower case.")
+    lowercase: bool = Field(default=False, description="Convert the text to lower case.")
 
     @property
     def inputs(self) -> list[str]:
@@ -32,21 +32,21 @@ class Normalize(Step):
         return ["text"]
 
     def process(self, inputs: StepInput) -> StepOutput:
-        """Yields as many rows as it is given, in their order."""
+        """Yields as many rows as it is given, in order."""
         yield [{**row, "text": self.normalize(row["text"])} for row in inputs]
 
     def normalize(self, text: str) -> str:
-        """White space becomes single spaces, quotes become ' and ", and a leading "12. " or "(3) " goes."""
+        """Collapses white space, straightens quotes, and removes a leading "12. " or "(3) "."""
         text = " ".join(text.translate(STRAIGHT).split())
         text = NUMBERING.sub("", text)
         return text.lower() if self.lowercase else text
 
 
 class DropDuplicates(GlobalStep):
-    """Keeps the first of the rows whose `columns` say the same, in their order.
+    """Keeps the first of the rows with equal `columns`, in order.
 
-    Texts that differ only in case, punctuation or white space say the same. A global step, because an equal row may
-    be in any other batch.
+    Texts that differ only in case, punctuation or white space are equal. A global step, because an equal row may be in
+    any other batch.
     """
 
     columns: list[str] = Field(
@@ -58,7 +58,7 @@ class DropDuplicates(GlobalStep):
         return self.columns
 
     def process(self, inputs: StepInput) -> StepOutput:
-        """Yields the rows that are left: one look at each row, one key in memory for each that is kept."""
+        """Yields the remaining rows: one pass, with one key in memory per kept row."""
         first: dict[tuple[str, ...], Row] = {}
         for row in inputs:
             first.setdefault(tuple(comparable(row[column]) for column in self.columns), row)
@@ -66,12 +66,12 @@ class DropDuplicates(GlobalStep):
 
 
 def comparable(value: object) -> str:
-    """What two values are compared by: text by its words in any language, anything else by its Python form."""
+    """The key by which values are compared: the words of a text in any language, else the value's Python form."""
     if not isinstance(value, str):
         return repr(value)
     letters = (
         character if unicodedata.category(character)[0] in "LMNS" else " "
         for character in unicodedata.normalize("NFC", value.casefold()).translate(APOSTROPHES)
     )
-    # The quotes keep the text "1" from being equal to the number 1; a text of punctuation alone stands for itself.
+    # The quotes keep the text "1" from equalling the number 1; a text of only punctuation is its own key.
     return f'"{" ".join("".join(letters).split()) or value}"'

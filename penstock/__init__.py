@@ -1,7 +1,7 @@
-"""What programs and steps import: everything of Penstock that is theirs to use, under a name that nobody else has.
+"""What programs and steps import: the public part of Penstock, under a unique name.
 
 `penstock.steps`, `penstock.llms`, `penstock.routing` and `penstock.errors` have the rest. Each name is the same object
-as in `common` and `coordinator`, and is imported when it is first asked for.
+as in `common` and `coordinator`, and is imported when first used.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What programs catch, and what steps and clients of models raise."""
+"""The errors that programs catch, and that steps and model clients raise."""
 
 from __future__ import annotations
 

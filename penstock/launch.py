@@ -1,6 +1,6 @@
-"""The two commands from their first moment: whose packages these are, and signals, before what takes time is imported.
+"""The two commands from their first moment: checks the packages and handles signals before slow imports.
 
-Nothing of `common` is imported up here: whether it is ours is the first thing to find out.
+`common` is not imported here: whether it is ours must be checked first.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def coordinator() -> None:
 def worker() -> None:
     """Entry point of `pipeline-worker`."""
     check_packages("common")
-    _launch("pipeline-worker", "worker.cli", "command", "interrupted; it has taken no work")
+    _launch("pipeline-worker", "worker.cli", "command", "interrupted before it took any work")
 
 
 def check_packages(*names: str) -> None:

@@ -1,4 +1,4 @@
-"""Clients of language models: what `common.llms` has."""
+"""Clients of language models, from `common.llms`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Whose packages `common`, `coordinator` and `worker` are: others have these names, and the first on the path wins."""
+"""Checks whose `common`, `coordinator` and `worker` are imported: the first on the path wins, and names may clash."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OURS = Path(__file__).resolve().parent.parent
 
 
 def foreign_package(*names: str) -> str | None:
-    """What to say where one of our packages would be imported from elsewhere; None where all are ours.
+    """The error if one of our packages would be imported from elsewhere; None if all are ours.
 
     Nothing is imported for it.
     """
@@ -28,13 +28,13 @@ def foreign_package(*names: str) -> str | None:
 
 
 def own_attribute(module: str, name: str) -> Any:
-    """A name of a module of ours, for a module that offers it as well.
+    """A name from one of our modules, for a module that re-exports it.
 
     Raises:
         AttributeError: there is no such name.
-        ImportError: the packages that would be imported are not ours.
+        ImportError: the packages on the path are not ours.
     """
-    if name.startswith("__") and name != "__all__":  # such as __path__, by which the files would be imported once more
+    if name.startswith("__") and name != "__all__":  # such as __path__, which would import the files again
         raise AttributeError(f"module '{module}' has no attribute '{name}'")
     if problem := foreign_package("common", "coordinator"):
         raise ImportError(problem)

@@ -1,4 +1,4 @@
-"""Routing batch functions, for programs and for modules of one's own."""
+"""Routing batch functions, for programs and users' modules."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ import click
 from penstock.launch import worker as main
 
 BROKER_SECONDS = 10.0
-"""How long a broker that cannot be reached is waited for before there is anything to lose."""
+"""Seconds to wait for an unreachable broker before there is anything to lose."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -24,21 +24,21 @@ BROKER_SECONDS = 10.0
     "--allow",
     multiple=True,
     metavar="MODULE",
-    help="A module that steps may be imported from; may be given several times.",
+    help="A module that steps may be imported from; repeatable.",
 )
 @click.option(
     "--base-dir",
     type=click.Path(path_type=Path, exists=True, file_okay=False, resolve_path=True),
-    help="Where relative paths of the spec start on this host, and where modules beside it are.",
+    help="The spec's folder on this host: for its relative paths, and for modules beside it.",
 )
-@click.option("--stay", is_flag=True, help="When the run has ended, wait for the next one: for a service.")
+@click.option("--stay", is_flag=True, help="After a run ends, wait for the next one; for services.")
 @click.option(
     "--coordinator-timeout",
     type=click.FloatRange(min=0),
     metavar="SECONDS",
-    help="How long to wait for another coordinator when that of the run is gone.  [default: 600]",
+    help="How long to wait for a new coordinator when the run has lost its own.  [default: 600]",
 )
-@click.option("--local", is_flag=True, hidden=True, help="Started by a coordinator on this host: logs go to it alone.")
+@click.option("--local", is_flag=True, hidden=True, help="Started by a coordinator on this host: logs go only to it.")
 @click.version_option(package_name="penstock")
 def command(
     step: str | None,
@@ -54,8 +54,8 @@ def command(
 ) -> None:
     """Runs one step of a pipeline, batch by batch, until the run ends; with --stay, run after run.
 
-    May be started before or after the coordinator, any number of times per step. SIGTERM finishes the batch in hand and
-    hands the rest back; a second one leaves at once. Nothing is lost either way.
+    Start workers before or after the coordinator, any number per step. On SIGTERM, a worker finishes the batch in hand
+    and hands the rest back; on a second SIGTERM it leaves at once. Nothing is lost either way.
 
     \b
     Exit codes:
@@ -67,7 +67,7 @@ def command(
       124  the step took longer than its batch_timeout
       130  left at once, at the second signal
     """
-    # Imported here, so that --help does not wait for it.
+    # Imported here to keep --help fast.
     from common.broker.connection import Connection
     from common.broker.patience import Patience
     from common.errors import UsageError

@@ -1,4 +1,4 @@
-"""What a worker has done becomes part of the run: its rows and its result, together and once."""
+"""A worker's output becomes part of the run: rows and result together, exactly once."""
 
 from __future__ import annotations
 
@@ -15,10 +15,10 @@ from common.protocol.wire import encode_entry, encode_letters
 
 @dataclass(frozen=True, slots=True)
 class Done:
-    """What is to be committed for an entry.
+    """The commit of an entry.
 
     Args:
-        payload: encoded rows for the broker; None without rows, or where they are in the file store.
+        payload: encoded rows for the broker; None without rows, or if they are in the file store.
         letters: rows that failed.
     """
 
@@ -29,7 +29,7 @@ class Done:
 
 
 class Commits:
-    """One worker's: only who owns an entry commits its result."""
+    """The commits of one worker: only the owner of an entry commits its result."""
 
     def __init__(self, consumer: Consumer) -> None:
         self._connection = consumer.connection
@@ -39,13 +39,13 @@ class Commits:
         self._worker_id = consumer.worker_id
 
     def commit(self, done: Sequence[Done]) -> list[bool]:
-        """Commits results in one round trip, each by one script of its own.
+        """Commits results in one round trip, each by its own script.
 
         Returns:
-            For each, whether it landed; False where the entry was no longer this worker's, and nothing was written.
+            For each, whether it landed; False if the entry no longer belonged to this worker, and nothing was written.
 
         Raises:
-            Disconnected: any of them may have landed; to commit again is safe.
+            Disconnected: any of them may have landed; committing again is safe.
             BrokerError: one of them was refused.
         """
         replies = self._connection.batch([self._commit_call(one) for one in done])

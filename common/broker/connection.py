@@ -1,4 +1,4 @@
-"""A connection to the broker: scripts by content hash, errors in our own words, no blind retries."""
+"""A connection to the broker: scripts by content hash, errors in plain words, no blind retries."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ from common.protocol.keys import Keys
 from common.words.shown_url import redact
 
 SENTINEL_SECONDS = 2.0
-"""Within which a sentinel must answer: there are others."""
+"""Seconds within which a sentinel must answer: there are others."""
 NOT_NOW = re.compile(
     r"\b(LOADING|READONLY|MASTERDOWN|CLUSTERDOWN|TRYAGAIN|NOREPLICAS|UNBLOCKED|NOSCRIPT|BUSY) .*", re.DOTALL
 )
-"""Of a server that starts, was demoted or lacks replicas; in the error of a script it is not the beginning."""
+"""Errors of a server that starts, was demoted or lacks replicas; in a script's error they come later in the text."""
 _CODES: dict[type[Exception], str] = {
     redis.exceptions.ReadOnlyError: "READONLY ",
     redis.exceptions.NoScriptError: "NOSCRIPT ",
@@ -50,18 +50,18 @@ _CODES: dict[type[Exception], str] = {
 _REFUSALS = ("NOPERM", "NOAUTH", "ACL failure in script", "The user executing the script can't")
 _FOREIGN = ("WRONGTYPE", "is not an integer")
 NO_KEY = Keys("no-run").worker("none")
-"""A key that every user who writes may touch: the lease of a worker that never was."""
+"""A key that every user with write permission may touch: the lease of a worker that never existed."""
 Argument = str | bytes | int | float
 T = TypeVar("T")
 
 
 KEYS_SHOWN = 8
-"""Keys of a script that a message names."""
+"""Most keys of a script that a message names."""
 
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One script call, to be sent alone or with others."""
+    """One script call, sent alone or with others."""
 
     script: str
     keys: Sequence[str | bytes]
@@ -76,22 +76,22 @@ def script_text(name: str) -> tuple[str, str]:
 
 
 class Connection:
-    """Calls of one process to one broker; safe to use from several threads.
+    """Calls from one process to one broker; thread-safe.
 
     Args:
         url: `redis://`, `rediss://` or `unix://`, as redis-py takes it, with the files of TLS in its query; or
             `redis+sentinel://`.
-        timeout: seconds that a reply may take, over and above the time that a blocking read asks for.
-        one_life: what was read must not be mixed with what a server says that was started again, or that has taken
-            the place of another one, since it may have forgotten some of it: from then on everything is Disconnected
-            until `facts_if_writable` has found the new one.
+        timeout: seconds that a reply may take, in addition to the time that a blocking read asks for.
+        one_life: what was read must not be mixed with data of a restarted or promoted server, which may have forgotten
+            some of it: after such a change every call raises Disconnected until `facts_if_writable` has found the
+            new server.
 
     Raises:
-        UsageError: it is no such URL.
+        UsageError: the URL is invalid.
     """
 
     def __init__(self, url: str, timeout: float = 30.0, *, one_life: bool = False) -> None:
-        self.url = url = url.strip()  # a file or a Secret that it comes from often ends with a line break
+        self.url = url = url.strip()  # a file or Secret often ends with a line break
         self.shown_url = redact(url)
         self._one_life = one_life
         self._life = ""
@@ -128,7 +128,7 @@ class Connection:
         return sentinel(asked.sentinels, 0, asking).master_for(asked.service, **server)
 
     def _greet(self, wire: Any) -> None:
-        """Each new socket: with sentinels it must lead to the master; does it lead to the server of before?"""
+        """Checks each new socket: with sentinels it must lead to the master, and with `one_life` to the same server."""
         keep_private(wire._sock)
         wire.on_connect()
         if not self._one_life and self._sentinels is None:
@@ -138,7 +138,7 @@ class Connection:
         if self._sentinels is not None and said.get("role") != "master":
             raise redis.ConnectionError(f"{wire.host}:{wire.port} is a replica, and the sentinels name no other yet")
         if self._one_life and self._life not in ("", which_life(said)):
-            raise redis.ConnectionError("it was started again, or another server has taken its place")
+            raise redis.ConnectionError("it was restarted, or another server has replaced it")
 
     def close(self) -> None:
         """Closes every socket."""
@@ -177,11 +177,11 @@ class Connection:
         """Sends script calls and commands in one round trip; each stands alone.
 
         Returns:
-            A reply per call; a BrokerError or ForeignData in the place of one that failed.
+            A reply per call; a BrokerError or ForeignData for one that failed.
 
         Raises:
             Disconnected: the replies are lost; any of the calls may have run.
-            NotPermitted: the user may not make one of the calls; the others have run.
+            NotPermitted: the user lacks permission for one of the calls; the others have run.
         """
         replies = self._send(calls)
         missing = [place for place, reply in enumerate(replies) if isinstance(reply, redis.exceptions.NoScriptError)]
@@ -189,7 +189,7 @@ class Connection:
             for script in {call.script for place in missing if isinstance(call := calls[place], Call)}:
                 self.command("SCRIPT", "LOAD", script_text(script)[0])
             for place, reply in zip(missing, self._send([calls[place] for place in missing]), strict=True):
-                if isinstance(reply, redis.exceptions.NoScriptError):  # another server has come in between
+                if isinstance(reply, redis.exceptions.NoScriptError):  # another server has taken over in between
                     raise self._translate(reply) from reply
                 replies[place] = reply
         translated = [
@@ -223,7 +223,7 @@ class Connection:
         return replies
 
     def facts(self) -> ServerFacts:
-        """Asks the broker who it is."""
+        """Asks the broker for its identity."""
         return ServerFacts.parse(self.command("INFO"))
 
     def check(self) -> ServerFacts:
@@ -253,7 +253,7 @@ class Connection:
     def facts_if_writable(self) -> ServerFacts:
         """Who the broker is, if it takes writes; from then on that is the server with one life.
 
-        A broker whose disk is full, and a replica, answer and refuse every write, even one that changes nothing.
+        A broker with a full disk, like a replica, answers but refuses every write, even one that changes nothing.
 
         Raises:
             Disconnected: it does not take writes at the moment.
@@ -265,7 +265,7 @@ class Connection:
         return self.facts()
 
     def _without_master(self, text: str) -> str:
-        """What the sentinels, which redis-py shows by their Python names, have to say."""
+        """The report of the sentinels; redis-py shows them by their Python names."""
         if self._sentinels is None or "No master found" not in text:
             return ""
         reasons = "; ".join(dict.fromkeys(re.findall(r"(?:Error\(')([^']*)'", text)))
@@ -276,11 +276,11 @@ class Connection:
         text = str(error)
         if _is_refusal(error):
             return NotPermitted(
-                f"the broker at {self.shown_url} refuses this user{_named(call)}: {text} (docs/security.md says what "
-                "users need)"
+                f"the broker at {self.shown_url} refuses this user{_named(call)}: {text} (docs/security.md lists the "
+                "permissions that users need)"
             )
         if why := handshake_fault(error):
-            return BrokerError(f"the broker at {self.shown_url} cannot be used: {why}")
+            return BrokerError(f"the broker at {self.shown_url} is unusable: {why}")
         if isinstance(error, redis.exceptions.OutOfMemoryError) or "OOM command not allowed" in text:
             return BrokerFull(f"the broker at {self.shown_url} is full (maxmemory reached)")
         if isinstance(
@@ -289,16 +289,16 @@ class Connection:
         ):
             why = self._without_master(text) or text or type(error).__name__
             if isinstance(error, redis.exceptions.TimeoutError) and self.url.startswith("rediss"):
-                why += " (a server that does not speak TLS at this port is silent, too)"
+                why += " (a server that does not use TLS on this port is silent, too)"
             return Disconnected(f"the broker at {self.shown_url} cannot be reached: {why}")
-        _, misconf, why = text.partition("MISCONF ")  # of a script's error it is not the beginning
+        _, misconf, why = text.partition("MISCONF ")  # a script's error has it later in the text
         if misconf:
-            return Disconnected(f"the broker at {self.shown_url} takes no writes at the moment: {why}")
-        code = _CODES.get(type(error), "")  # redis-py takes it off
+            return Disconnected(f"the broker at {self.shown_url} accepts no writes at the moment: {why}")
+        code = _CODES.get(type(error), "")  # redis-py removes it
         if not_now := NOT_NOW.search(f"{code}{text}" if isinstance(error, redis.exceptions.ResponseError) else ""):
-            # An address that moves with the primary leads to the new one only by a new socket.
+            # An address that moves with the primary leads to the new one only through a new socket.
             self._client.connection_pool.disconnect(inuse_connections=False)
-            return Disconnected(f"the broker at {self.shown_url} cannot be used at the moment: {not_now[0]}")
+            return Disconnected(f"the broker at {self.shown_url} is unusable at the moment: {not_now[0]}")
         if "NOGROUP" in text:
             return RunGone(self.shown_url)
         answer = f"the broker at {self.shown_url} answered{_named(call) and f' to{_named(call)}'}: {text}"
@@ -308,19 +308,19 @@ class Connection:
 
 
 def raise_first(replies: Sequence[Any]) -> None:
-    """Raises what the first call of a batch that failed was answered."""
+    """Raises the error of the first failed call of a batch."""
     for error in (reply for reply in replies if isinstance(reply, RunError)):
         raise error
 
 
 def _is_refusal(error: Exception) -> bool:
-    """By an ACL; of a script's commands each version says it in words of its own."""
+    """Was it refused by an ACL? Each version words it differently for a script's commands."""
     refusals = redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError
     return isinstance(error, refusals) or any(mark in str(error) for mark in _REFUSALS)
 
 
 def _named(call: Call | Sequence[Argument]) -> str:
-    """The command or script, and its keys, of many the first ones, for a message."""
+    """The command or script and its first keys, for a message."""
     if not isinstance(call, Call):
         return f" {' '.join(map(_text, call[:2]))}" if call else ""
     more = f" and {len(call.keys) - KEYS_SHOWN} more" if len(call.keys) > KEYS_SHOWN else ""

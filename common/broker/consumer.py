@@ -1,4 +1,4 @@
-"""Who a worker is to the broker: a consumer, as Redis calls it, of the stream of its step."""
+"""A worker's identity at the broker: a consumer, in Redis terms, of its step's stream."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from common.protocol.keys import Keys
 
 @dataclass(frozen=True, slots=True)
 class Consumer:
-    """One worker of one step of a run: what it does to the broker, it does in this name.
+    """One worker of one step of a run: its operations on the broker carry this identity.
 
     Args:
         worker_id: random per process.
-        begun: when the run was begun that it works for.
+        begun: when its run was begun.
     """
 
     connection: Connection
@@ -33,11 +33,11 @@ class Consumer:
 
     @property
     def stream(self) -> str:
-        """Where the batches of the step come in."""
+        """The stream of the step's batches."""
         return self.keys.inputs(self.step)
 
     def write(self, script: str, keys: Sequence[str], *args: Argument) -> int:
-        """Calls a script that writes nothing where the run is gone: nobody would ever remove it.
+        """Calls a script that writes nothing if the run is gone, since nobody would ever remove it.
 
         Raises:
             RunGone: there is no such run.
@@ -47,9 +47,9 @@ class Consumer:
         return int(reply)
 
     def is_of_this_run(self) -> bool:
-        """Is the run still the one that the worker joined? `--fresh` begins another one of the same id."""
+        """Is the run still the one that the worker joined? `--fresh` starts another with the same id."""
         return RunRegistry(self.connection).begun(self.run_id) == self.begun
 
     def dead_workers(self) -> set[str]:
-        """Workers whose keeper saw them end."""
+        """Workers that their keeper saw end."""
         return {worker.decode(errors="replace") for worker in self.connection.command("SMEMBERS", self.keys.dead)}

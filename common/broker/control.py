@@ -1,4 +1,4 @@
-"""What a coordinator does to the broker. Every write carries its epoch; a mismatch means that another took over."""
+"""A coordinator's operations on the broker. Every write carries its epoch; a mismatch means that another took over."""
 
 from __future__ import annotations
 
@@ -35,14 +35,14 @@ RETRY_SECONDS = 0.25
 
 @dataclass(slots=True)
 class Tick:
-    """What one round trip is to do.
+    """The work of one round trip.
 
     Args:
         dispatch: step -> batches, in seq order.
         redo: batches to send again.
         release: payloads in the broker to free.
-        cursor: position up to which every release has been done with this tick.
-        drain: send also to a full broker, because it cannot drain otherwise.
+        cursor: position up to which every release is done after this tick.
+        drain: send even to a full broker, which cannot drain otherwise.
     """
 
     dispatch: dict[str, list[Batch]] = field(default_factory=dict)
@@ -56,7 +56,7 @@ class Control:
     """The coordinator's side of one run.
 
     Args:
-        holder: who this coordinator is; others are told so.
+        holder: who this coordinator is, as shown to others.
         lease: seconds.
     """
 
@@ -76,7 +76,7 @@ class Control:
         """Becomes the coordinator.
 
         Args:
-            dead_token: token of a holder that is known to be dead, whose lease need not be waited for.
+            dead_token: token of a holder known to be dead, whose lease need not expire first.
 
         Raises:
             Fenced: another coordinator is alive; the message says who.
@@ -92,15 +92,15 @@ class Control:
         if not taken:
             other = Holder.parse(answer)
             if not other.token:
-                raise WireError(f"{self.keys.lease} is not what a coordinator writes: delete that key and try again")
+                raise WireError(f"{self.keys.lease} was not written by a coordinator: delete that key and try again")
             raise Fenced(other.has_run(self.keys.run_id))
         self.epoch = answer.decode()
 
     def regain(self, stop: threading.Event) -> None:
-        """Takes over again, which the broker may have forgotten: then the lease of the one before has to run out anew.
+        """Takes over again if the broker has forgotten it; then the previous coordinator's lease has to expire again.
 
         Args:
-            stop: set when there is no time for that.
+            stop: set if there is no time for that.
 
         Raises:
             Fenced: another coordinator is alive.
@@ -114,12 +114,12 @@ class Control:
                     raise
 
     def renew(self) -> None:
-        """Raises Fenced when another coordinator has the run."""
+        """Raises Fenced if another coordinator has the run."""
         keys = [self.keys.run, self.keys.lease]
         self._fence(self._connection.call("renew_lease", keys, self.epoch, self.holder.dump(), self._lease_ms))
 
     def resign(self) -> None:
-        """Gives the lease back, so that the next coordinator need not wait."""
+        """Releases the lease, so that the next coordinator need not wait."""
         self._connection.call("renew_lease", [self.keys.run, self.keys.lease], self.epoch, self.holder.dump(), 0)
 
     # the run
@@ -130,7 +130,7 @@ class Control:
         self._fence(self._connection.call("update_run", [self.keys.run, self.keys.progress], self.epoch, *flat))
 
     def ensure_groups(self, steps: Sequence[str]) -> None:
-        """Makes every step's stream and its group. Read from the start: what was dispatched before must be found."""
+        """Creates every step's stream and its group, read from the start: batches dispatched before must be found."""
         there = self._connection.batch([("EXISTS", self.keys.inputs(step)) for step in steps])
         replies = self._connection.batch(
             [
@@ -144,7 +144,7 @@ class Control:
                 raise reply
 
     def descriptors(self, steps: Collection[str]) -> dict[str, bytes]:
-        """What workers have said of steps that the coordinator cannot import; steps without a word are left out."""
+        """Workers' descriptions of steps that the coordinator cannot import; undescribed steps are omitted."""
         if not steps:
             return {}
         held = self._connection.command("HMGET", self.keys.progress, *(f"descriptor:{step}" for step in steps))
@@ -157,17 +157,17 @@ class Control:
         self._fence(self._connection.call("forget_descriptors", keys, self.epoch, *fields))
 
     def want(self) -> str:
-        """What was asked of the run: "stop" or nothing.
+        """The request made to the run: "stop" or empty.
 
         Raises:
-            Forgotten: the broker has lost who coordinates the run, which nothing else shows while nobody writes.
+            Forgotten: the broker has lost the run's coordinator, which nothing else reveals while nobody writes.
         """
         want, takeovers = self._connection.command("HMGET", self.keys.run, "want", "takeovers")
         self._check_remembered(takeovers)
         return (want or b"").decode(errors="replace")
 
     def finish(self, status: str, steps: Sequence[str], keep: float = 0.0) -> None:
-        """Ends the run; every key expires after `keep` seconds, never with 0."""
+        """Ends the run; every key expires after `keep` seconds, or never if 0."""
         streams = [self.keys.inputs(step) for step in steps]
         others = [self.keys.journal, self.keys.failed, self.keys.log, self.keys.workers, *self.keys.seen]
         others += [self.keys.generator(step) for step in steps]
@@ -176,16 +176,16 @@ class Control:
         self._fence(self._connection.call("finish", keys, self.epoch, status, round(keep * 1000), emptied))
 
     def in_hand(self, steps: Sequence[str]) -> int:
-        """Entries that live workers have taken and neither committed nor handed back."""
+        """Entries that live workers have taken but neither committed nor handed back."""
         replies = self._connection.batch([("XPENDING", self.keys.inputs(step), GROUP) for step in steps])
         held = [one for reply in replies if isinstance(reply, dict) for one in holders(reply).items()]
         leases = self._connection.batch([("EXISTS", self.keys.worker(worker)) for worker, _ in held])
         return sum(entries for (_, entries), alive in zip(held, leases, strict=True) if alive)
 
     def reclaim(self, steps: Sequence[str]) -> int:
-        """Hands back everything that workers have taken. Only where all of them are known to be dead.
+        """Hands back everything that workers have taken. Only if all of them are known to be dead.
 
-        They died with their coordinator, not of a batch: this delivery does not count.
+        They died with their coordinator, not because of a batch: this delivery does not count.
         """
         given = 0
         for step in steps:
@@ -198,11 +198,11 @@ class Control:
         return given
 
     def discarded(self) -> int:
-        """Entries that workers have taken out of the streams of their steps, because they were no batches."""
+        """Entries that workers removed from their steps' streams because they were not batches."""
         return number(self._connection.command("HGET", self.keys.progress, "discarded"), "discarded")
 
     def sent_batches(self, step: str) -> set[tuple[int, int]]:
-        """(seq, attempt) of what the step's stream holds, taken by workers or not; what cannot be read is left out."""
+        """(seq, attempt) of the entries in the step's stream, taken or not; unreadable ones are omitted."""
         found, start = set(), "-"
         while entries := self._connection.command("XRANGE", self.keys.inputs(step), start, "+", "COUNT", KEYS_PER_CALL):
             start = f"({entries[-1][0].decode()}"
@@ -214,7 +214,7 @@ class Control:
         return found
 
     def forget_workers(self) -> None:
-        """Drops what dead workers of an earlier execution left behind, such as why they could not serve."""
+        """Drops the records of an earlier execution's dead workers, such as why they could not serve."""
         known = self._connection.command("HKEYS", self.keys.workers)
         names = [worker.decode(errors="replace") for worker in known]
         leases = self._connection.batch([("EXISTS", self.keys.worker(name)) for name in names])
@@ -244,16 +244,16 @@ class Control:
     # work
 
     def tick(self, tick: Tick) -> tuple[dict[str, int], bool]:
-        """Does all of it in one round trip.
+        """Does all the work in one round trip.
 
         Returns:
-            Per step in `dispatch` the number of batches sent so far in the run; is the broker too full for some?
+            Per step in `dispatch`, the number of batches sent so far in the run; was the broker too full for some?
 
         Raises:
             Fenced, Disconnected
         """
         calls: list[Call] = []
-        # A batch must not be read before its manifest is there, and not be sent where the manifest finds no room.
+        # A batch must not be read before its manifest exists, nor be sent if the manifest has no room.
         full = not self._store_manifests([*chain.from_iterable(tick.dispatch.values()), *tick.redo])
         for step, batches in tick.dispatch.items() if not full else ():
             messages = [encode_message(batch) for batch in batches]
@@ -297,7 +297,7 @@ class Control:
         return self._fence(reply + 1) - 1
 
     def _store_manifests(self, batches: Sequence[Batch]) -> bool:
-        """Stores the inputs of batches whose messages will point to them; returns whether the broker had room."""
+        """Stores the inputs of batches whose messages refer to them; returns whether the broker had room."""
         for batch in filter(needs_manifest, batches):
             keys = [self.keys.run, self.keys.manifest(batch.step, batch.seq, batch.attempt)]
             try:
@@ -322,12 +322,12 @@ class Control:
         return reply
 
     def is_forgotten(self) -> bool:
-        """Does the broker know of fewer takeovers than there were, since it lost the last one?"""
+        """Does the broker know fewer takeovers than there were, because it lost the last one?"""
         return self._misses_a_takeover(self._connection.command("HGET", self.keys.run, "takeovers"))
 
     def _check_remembered(self, takeovers: bytes | None) -> None:
         if self._misses_a_takeover(takeovers):
-            raise Forgotten("the broker has lost its last writes, among them who coordinates the run")
+            raise Forgotten("the broker has lost its last writes, including the run's coordinator")
 
     def _misses_a_takeover(self, takeovers: bytes | None) -> bool:
         return number(takeovers, "takeovers") < int(self.epoch.partition(":")[0])

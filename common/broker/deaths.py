@@ -1,6 +1,6 @@
-"""Who is dead among workers: of whom that is certified, or who was without a lease in two looks, half a lease apart.
+"""Which workers are dead: those certified dead, or without a lease in two looks, half a lease apart.
 
-One look does not do: where the broker was away, or has lost its last writes, everybody is without a lease for a moment.
+One look is not enough: after the broker was away, or lost its last writes, every worker briefly lacks a lease.
 """
 
 from __future__ import annotations
@@ -10,10 +10,10 @@ from collections.abc import Callable, Set
 
 
 class Deaths:
-    """What one worker knows of the others.
+    """One worker's knowledge of the others.
 
     Args:
-        lease: seconds that a worker is taken to be alive after each renewal.
+        lease: seconds that a worker counts as alive after each renewal.
         clock: in seconds.
     """
 
@@ -26,14 +26,14 @@ class Deaths:
 
     @property
     def look_is_due(self) -> bool:
-        """Was the last look half a lease ago?"""
+        """Was the last look at least half a lease ago?"""
         return self._clock() - self._looked >= self._half
 
     def news(self, certified: Set[str]) -> Set[str]:
-        """Those whose death is certified and who were not yet found to have nothing left.
+        """Workers certified dead and not yet known to have nothing left.
 
         Args:
-            certified: whose keepers saw them end.
+            certified: workers that their keepers saw end.
         """
         return certified - self._buried
 
@@ -41,7 +41,7 @@ class Deaths:
         """The dead.
 
         Args:
-            silent: who has no lease now, of those that have something left which others may take.
+            silent: workers without a lease now, of those with entries that others may take.
         """
         now = self._clock()
         if self.look_is_due:

@@ -1,4 +1,4 @@
-"""How the workers of a host share its devices: a lease each, in the broker."""
+"""How the workers of a host share its devices: one lease per device, in the broker."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from common.protocol.fields import json_object
 
 @dataclass(frozen=True, slots=True)
 class DeviceHolder:
-    """A worker that has devices or wants some.
+    """A worker that has devices or needs some.
 
     Args:
-        wants: so many devices, or the leases of these very ones.
-        beside: the same for the other steps of the run that are served on this host at the same time.
+        wants: a number of devices, or the leases of specific ones.
+        beside: the same for the other steps of the run served on this host at the same time.
     """
 
     run: str
@@ -28,13 +28,13 @@ class DeviceHolder:
 
     @classmethod
     def parse(cls, held: bytes) -> DeviceHolder:
-        """What a lease says; a worker that nobody knows where it says nothing of the kind."""
+        """Parses a lease; an unknown worker if it is not valid."""
         fields = json_object(held)
         run, step, worker = (str(fields.get(name, "unknown"))[:255] for name in ("run", "step", "worker"))
         return cls(run, step, worker, pid if isinstance(pid := fields.get("pid"), int) else 0, 0)
 
     def dump(self) -> str:
-        """What the lease of a device holds: the same text each time."""
+        """The content of a device's lease: always the same text."""
         return json.dumps(asdict(self), sort_keys=True)
 
 
@@ -42,7 +42,7 @@ class DeviceLeases:
     """One worker's side of leases of devices; its keeper has another.
 
     Args:
-        holder: who the worker is, as `DeviceHolder.dump` gave it.
+        holder: who the worker is, from `DeviceHolder.dump`.
         lease: seconds that a device stays taken after each renewal.
     """
 
@@ -52,11 +52,11 @@ class DeviceLeases:
         self._lease_ms = round(lease * 1000)
 
     def take(self, keys: Sequence[str]) -> tuple[list[str], list[DeviceHolder | None]]:
-        """Takes all that the worker wants of these devices, or none. To ask again after a lost reply is safe.
+        """Takes all the devices that the worker needs of these, or none. Asking again after a lost reply is safe.
 
         Returns:
-            Keys of the devices taken; where there are none, who has each device now, None where it is free. A free one
-            may be kept for a step that is served on this host and has none yet.
+            Keys of the devices taken; if none, who has each device now, None for a free one. A free device
+            may be reserved for a step served on this host that has none yet.
         """
         taken, *answers = self._connection.call("acquire_devices", keys, self.holder, self._lease_ms)
         if taken:
@@ -64,11 +64,11 @@ class DeviceLeases:
         return [], [DeviceHolder.parse(answer) if answer else None for answer in answers]
 
     def renew(self, keys: Sequence[str]) -> None:
-        """Keeps the devices for another lease; one whose lease ran out is taken again unless somebody else has it."""
+        """Keeps the devices for another lease; an expired one is taken again unless another worker has it."""
         self._connection.call("renew_devices", keys, self.holder, self._lease_ms)
 
     def release(self, keys: Sequence[str]) -> None:
-        """Gives back those of the devices that the worker has."""
+        """Releases those of the devices that the worker has."""
         self._connection.call("release_devices", keys, self.holder)
 
     def others(self, keys: Sequence[str]) -> dict[str, DeviceHolder]:

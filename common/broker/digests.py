@@ -1,4 +1,4 @@
-"""Digests of data files, as workers that have read them whole note them for the coordinator."""
+"""Digests of data files, noted for the coordinator by workers that have read them whole."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ _DIGEST = re.compile(r"([0-9a-f]{32})?")
 
 
 def note_digests(connection: Connection, keys: Keys, step: str, digests: Sequence[str]) -> None:
-    """Notes those of a step's files, in their order; empty for files that were not read whole."""
+    """Notes the digests of a step's files, in their order; empty for files not read whole."""
     connection.call("note", [keys.progress], _field(step), json.dumps(list(digests)))
 
 
 def read_digests(connection: Connection, keys: Keys, steps: Iterable[str]) -> dict[str, list[str]]:
-    """What was noted, by step; what is not of that shape is left out."""
+    """The noted digests, by step; values of another shape are omitted."""
     steps = list(steps)
     if not steps:
         return {}

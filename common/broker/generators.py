@@ -1,4 +1,4 @@
-"""A generator at the broker: which worker serves it, where it stands, and what it has made."""
+"""A generator at the broker: its worker, its position, and its output."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from common.protocol.wire import encode_entry, encode_letters
 
 
 class GeneratorOwnership:
-    """One worker's side of it: one worker at a time owns the generator, and commits what it makes.
+    """One worker's side: one worker at a time owns the generator and commits its output.
 
     Args:
         lease: seconds that a worker is taken to be alive after each renewal.
@@ -33,14 +33,14 @@ class GeneratorOwnership:
         self._deaths = Deaths(lease)
 
     def own(self) -> GeneratorState | None:
-        """Becomes the one worker that serves the generator, or stays it.
+        """Becomes, or remains, the one worker that serves the generator.
 
         Returns:
-            None while another one is alive, or has been silent for less than half a lease, as everyone is where the
-            broker was away; and after a failure until the run goes on.
+            None while another worker is alive, or has been silent for less than half a lease, as everyone is after
+            the broker was away; also after a failure, until the run is resumed.
 
         Raises:
-            WireError: what the broker holds of the generator is not what this version writes.
+            WireError: the broker's record of the generator is not what this version writes.
         """
         hash_key = self._keys.generator(self._step)
         owner = (self._connection.command("HGET", hash_key, "owner") or b"").decode(errors="replace")
@@ -56,17 +56,17 @@ class GeneratorOwnership:
         return replace(state, deaths=leases.count(0))
 
     def commit(self, made: Sequence[tuple[Done, int]]) -> list[bool]:
-        """Commits what a generator made, in order; each with the rows yielded up to then, its own included.
+        """Commits a generator's batches in order, each with the number of rows yielded so far, its own included.
 
         Returns:
-            For each, whether it landed. Where one did not, those after it did not either.
+            For each, whether it landed. If one did not, later ones did not either.
         """
         replies = self._connection.batch([self._call(done, offset) for done, offset in made])
         raise_first(replies)
         return [bool(reply) for reply in replies]
 
     def void(self, entries: Sequence[str]) -> bool:
-        """Takes tickets of a generator that has ended out of the stream; returns whether it has ended."""
+        """Removes tickets of an ended generator from the stream; returns whether it has ended."""
         keys = [self._stream, self._keys.generator(self._step)]
         return int(self._connection.call("void_ticket", keys, GROUP, self._worker_id, *entries)) >= 0
 
@@ -91,7 +91,7 @@ class GeneratorOwnership:
         return owner in self._deaths.look(set() if has_lease else {owner}, self._consumer.dead_workers())
 
     def _epoch(self) -> bytes:
-        """Of the coordinator that the run has, which changes when a halted run goes on."""
+        """The epoch of the run's coordinator, which changes when a halted run is resumed."""
         if epoch := self._connection.command("HGET", self._keys.run, "epoch"):
             return bytes(epoch)
         raise RunGone(self._connection.shown_url)

@@ -11,7 +11,7 @@ from common.protocol.keys import HANDED_BACK
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """An entry that a consumer of a group holds, and the consumers that have held it, this one included."""
+    """An entry held by a consumer of a group, and the number of consumers that have held it, this one included."""
 
     entry: str
     consumer: str
@@ -19,7 +19,7 @@ class Held:
 
 
 def holders(summary: Mapping[str, Any]) -> dict[str, int]:
-    """Entries per worker, of what XPENDING says of a group; what was handed back is nobody's."""
+    """Entries per worker, from XPENDING of a group; entries handed back belong to no worker."""
     held = {
         consumer["name"].decode(errors="replace"): int(consumer["pending"]) for consumer in summary["consumers"] or ()
     }

@@ -1,4 +1,4 @@
-"""Where a worker's batches come from: new entries of its step's stream, its own unfinished ones, those of others."""
+"""The sources of a worker's batches: new entries of its step's stream, its own unfinished ones, those of others."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from common.protocol.keys import GROUP, HANDED_BACK
 from common.protocol.wire import decode_batch, decode_pointer, encode_letters, is_pointer, message_of
 
 MOST_HELD = 1_000
-"""Entries that a worker may have in hand."""
+"""Most entries that a worker may have in hand."""
 SHOWN_BYTES = 64
-"""Bytes of an entry that is no batch that its dead letter shows."""
+"""Bytes that a dead letter shows of an entry that is not a batch."""
 
 logger = logging.getLogger("penstock.worker")
 
@@ -28,8 +28,8 @@ class Taken:
 
     Args:
         entry: its id in the step's stream.
-        deliveries: workers that have had it, this one included.
-        broken: why its inputs are not known, where that is so.
+        deliveries: how many workers have had it, this one included.
+        broken: why its inputs are unknown, if they are.
     """
 
     entry: str
@@ -39,7 +39,7 @@ class Taken:
 
 
 class Inbox:
-    """One worker's: it takes entries, and gives back what it has not run. Who takes an entry owns it."""
+    """One worker's inbox: it takes entries and hands back those not run. Whoever takes an entry owns it."""
 
     def __init__(self, consumer: Consumer) -> None:
         self._connection = consumer.connection
@@ -49,7 +49,7 @@ class Inbox:
         self._worker_id = consumer.worker_id
 
     def read(self, count: int, block: float) -> list[Taken]:
-        """New entries, at most `count`; waits up to `block` seconds. Never to be retried: the reply may be lost.
+        """New entries, at most `count`; waits up to `block` seconds. Never retry it: the reply may be lost.
 
         Raises:
             Disconnected: what was read is pending for this worker; `pending` finds it.
@@ -62,9 +62,9 @@ class Inbox:
         return self._batches((entry.decode(), fields, 1) for entry, fields in entries if fields)
 
     def pending(self, known: Container[str] = ()) -> list[Taken]:
-        """What the broker holds for this worker to be its own, but for entries that the worker knows of.
+        """The entries that the broker holds for this worker, except those that the worker knows of.
 
-        Not by XREADGROUP: to read one's own entries again would count as another delivery of each.
+        Not by XREADGROUP: rereading its own entries would count as another delivery of each.
         """
         held = self._connection.pending(self._stream, GROUP, MOST_HELD, self._worker_id)
         unknown = [one for one in held if one.entry not in known]
@@ -75,18 +75,18 @@ class Inbox:
         )
 
     def silent_workers(self) -> dict[str, int]:
-        """Other workers whose lease is gone, with the number of entries that each holds."""
+        """Other workers without a lease, with the number of entries that each holds."""
         reply = self._connection.command("XPENDING", self._stream, GROUP)
         held = {name: entries for name, entries in holders(reply).items() if name != self._worker_id}
         leases = self._connection.batch([("EXISTS", self._keys.worker(worker)) for worker in held])
         return {worker: held[worker] for worker, lease in zip(held, leases, strict=True) if not lease}
 
     def claim_handed_back(self, count: int) -> list[Taken]:
-        """Takes what other workers have given back, the oldest first."""
+        """Takes entries handed back by other workers, oldest first."""
         return self.claim(HANDED_BACK, count)
 
     def claim(self, worker: str, count: int) -> list[Taken]:
-        """Takes over entries of a worker that is dead, or was found silent twice."""
+        """Takes over entries of a worker that is dead or was found silent twice."""
         entries = [held.entry for held in self._connection.pending(self._stream, GROUP, count, worker)]
         if not entries:
             return []
@@ -99,12 +99,12 @@ class Inbox:
         )
 
     def hand_back(self, taken: Sequence[Taken]) -> None:
-        """Gives entries that were not run to whoever claims them next; this delivery does not count."""
+        """Hands back entries that were not run, for any worker to claim; this delivery does not count."""
         entries = [one.entry for one in taken]
         self._connection.call("hand_back", [self._stream], GROUP, self._worker_id, HANDED_BACK, *entries)
 
     def _batches(self, entries: Iterable[tuple[str, Mapping[bytes, bytes], int]]) -> list[Taken]:
-        """Entries that are pending for this worker, read. One that is no batch is taken out of the stream."""
+        """The content of entries pending for this worker. An entry that is not a batch is removed from the stream."""
         taken = []
         for entry, fields, deliveries in entries:
             try:
@@ -121,7 +121,7 @@ class Inbox:
         manifest = self._keys.manifest(self._step, batch.seq, batch.attempt)
         try:
             stored = self._connection.command("GET", manifest)
-            if stored is None:  # lost, or done by another worker by now: a commit will show which
+            if stored is None:  # lost, or done by another worker by now: the commit will show which
                 return Taken(entry, batch, deliveries, PayloadMissing(manifest))
             found = decode_batch(self._step, stored)
             if (found.seq, found.attempt) != (batch.seq, batch.attempt):
@@ -131,12 +131,12 @@ class Inbox:
         return Taken(entry, found, deliveries)
 
     def _discard(self, entry: str, fields: Mapping[bytes, bytes], error: WireError) -> None:
-        """Whoever reads it next could not read it either."""
+        """Removes an entry that no worker could read."""
         shown = b" ".join(name + b"=" + value[:SHOWN_BYTES] for name, value in fields.items())[:SHOWN_BYTES]
-        what = f"entry {entry} of {self._stream} is no batch: {error} (it begins with {shown.hex(' ')})"
-        logger.error("%s; it is taken out", what)
+        what = f"entry {entry} of {self._stream} is not a batch: {error} (it begins with {shown.hex(' ')})"
+        logger.error("%s; it was removed", what)
         milliseconds, _, number = entry.partition("-")
-        # The place of a row that is none: the entry's own number, so that no two of them look alike.
+        # There is no row, so the place is the entry's own number, which keeps dead letters distinct.
         letter = DeadLetter(self._step, int(milliseconds), 0, int(number), what, 1, self._worker_id)
         keys = [self._stream, self._keys.failed, self._keys.progress]
         self._connection.call("discard", keys, GROUP, self._worker_id, entry, *encode_letters([letter]))

@@ -1,4 +1,4 @@
-"""What is noted about a batch that runs row by row, for the worker that comes after this one."""
+"""Notes about a batch that runs row by row, for the next worker."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from common.protocol.keys import GROUP
 
 
 class IsolationNotes:
-    """One worker's: only who owns the entry notes anything about it."""
+    """The notes of one worker: only the owner of an entry may write any."""
 
     def __init__(self, consumer: Consumer) -> None:
         self._connection = consumer.connection
@@ -20,12 +20,12 @@ class IsolationNotes:
         self._worker_id = consumer.worker_id
 
     def read(self, batch: Batch) -> dict[str, bytes]:
-        """What workers before this one noted about a batch that runs row by row."""
+        """Earlier workers' notes about a batch that runs row by row."""
         flat = self._connection.command("HGETALL", self._keys.isolation(self._step, batch.seq, batch.attempt))
         return {key.decode(errors="replace"): value for key, value in flat.items()}
 
     def note(self, taken: Taken, **fields: Argument) -> bool:
-        """Notes fields of an isolated batch; False when the entry is no longer this worker's."""
+        """Notes fields of an isolated batch; False if the entry no longer belongs to this worker."""
         flat = [part for pair in fields.items() for part in pair]
         batch = taken.batch
         keys = [self._stream, self._keys.isolation(self._step, batch.seq, batch.attempt), self._keys.progress]

@@ -1,4 +1,4 @@
-"""The journal of a run, for anybody who reads it: that takes no lease and no epoch."""
+"""The journal of a run, for any reader: reading needs no lease and no epoch."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Journaled:
 
 
 class Journal:
-    """Reads that of one run; only workers and the coordinator (`Control`) write to it."""
+    """Reads the journal of one run; only workers and the coordinator (`Control`) write to it."""
 
     def __init__(self, connection: Connection, run_id: str) -> None:
         self.run_id = run_id
@@ -30,11 +30,11 @@ class Journal:
         self._keys = Keys(run_id)
 
     def read(self, after: int, count: int, block: float = 0.0) -> list[Journaled]:
-        """Entries behind position `after`; waits up to `block` seconds for the first one.
+        """Entries after position `after`; waits up to `block` seconds for the first one.
 
         Raises:
             RunError: the journal has a gap, so the broker lost data.
-            WireError: it has an entry that Penstock has not written.
+            WireError: it has an entry that Penstock did not write.
         """
         waiting: list[Argument] = ["BLOCK", max(1, round(block * 1000))] if block else []
         reply = self._connection.command("XREAD", "COUNT", count, *waiting, "STREAMS", self._keys.journal, f"{after}-0")
@@ -47,25 +47,25 @@ class Journal:
                 raise self.foreign_entry(entry_id.decode(), str(error)) from None
             if entry_id != b"%d-0" % after:
                 raise RunError(
-                    f"the journal of run '{self.run_id}' goes on with entry {entry_id.decode()} and has no entry "
+                    f"the journal of run '{self.run_id}' continues with entry {entry_id.decode()} but has no entry "
                     f"{after}: the broker lost data; start over with --fresh"
                 )
             read.append(Journaled(after, entry))
         return read
 
     def foreign_entry(self, entry: int | str, problem: str) -> WireError:
-        """What is said of an entry of the journal that Penstock has not written: nothing behind it can be trusted."""
+        """The error about a journal entry that Penstock did not write: nothing after it can be trusted."""
         return WireError(
             f"entry {entry} of the journal {self._keys.journal} is not what this version of Penstock writes: "
-            f"{problem}. Something else has written to the broker; keep it out, and start over with --fresh"
+            f"{problem}. Another program has written to the broker; keep it out, and start over with --fresh"
         )
 
     def position(self) -> int:
-        """Of its last entry; 0 where it has none."""
+        """The position of its last entry; 0 if it is empty."""
         return number(self._connection.command("HGET", self._keys.progress, "position"), "position")
 
     def marks(self, steps: Sequence[str]) -> tuple[int, int, dict[str, int]]:
-        """Position of the journal, cursor, and batches sent per step: what effects need not be done again."""
+        """Position of the journal, cursor, and batches sent per step: they tell which effects need no repetition."""
         position = self.position()
         cursor, *sent = self._connection.command("HMGET", self._keys.run, "cursor", *(f"sent:{step}" for step in steps))
         return (

@@ -1,4 +1,4 @@
-"""A worker among those of its run: it joins, stays known, and leaves."""
+"""A worker's membership of its run: it joins, stays known, and leaves."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ from common.broker.step_notes import StepNotes
 from common.protocol.keys import GROUP
 
 EXIT_SECONDS = 10
-"""How long a process that has left the run may take to end. Later on, its id may be another's."""
+"""Seconds that a process may take to end after leaving the run. Later, its id may be reused."""
 
 logger = logging.getLogger("penstock.worker")
 
 
 class Membership:
-    """One worker's.
+    """The membership of one worker.
 
     Args:
-        lease: seconds that the worker is taken to be alive after each renewal.
+        lease: seconds that the worker counts as alive after each renewal.
     """
 
     def __init__(self, consumer: Consumer, lease: float) -> None:
@@ -38,26 +38,26 @@ class Membership:
         """Makes the worker known, with a first lease; its keeper renews it from then on.
 
         Raises:
-            RunGone: there is no such run; nothing was written, as with all that follows.
+            RunGone: there is no such run; nothing was written. The same holds for all methods below.
         """
         keys = [self._keys.workers, self._keys.worker(self._worker_id)]
         self._consumer.write("join", keys, self._worker_id, json.dumps(dict(facts)), self._lease_ms)
         self._facts = dict(facts)
 
     def stay_known(self) -> None:
-        """Joins again where the broker has forgotten the worker: it may have lost its last writes."""
+        """Joins again if the broker has forgotten the worker: it may have lost its last writes."""
         if self._facts and not self._connection.command("HEXISTS", self._keys.workers, self._worker_id):
-            logger.warning("the broker has forgotten worker %s, which joins again", self._worker_id)
+            logger.warning("the broker has forgotten worker %s, which rejoins", self._worker_id)
             self.join(self._facts)
             if self._facts.get("loaded"):
                 StepNotes(self._consumer).note_loaded()
 
     def tell(self, facts: Mapping[str, Any]) -> None:
-        """Leaves word about a worker that could not serve, for the coordinator to read."""
+        """Notes, for the coordinator, why a worker could not serve."""
         self._consumer.write("join", [self._keys.workers], self._worker_id, json.dumps(dict(facts)))
 
     def leave(self) -> None:
-        """Takes the worker out; what is still pending for it can be claimed at once."""
+        """Removes the worker; entries still pending for it can be claimed at once."""
         self._connection.call(
             "leave",
             [

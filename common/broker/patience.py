@@ -1,4 +1,4 @@
-"""How long a process waits for a broker that is away or full, and what it says meanwhile."""
+"""How long a process waits for an unreachable or full broker, and what it reports meanwhile."""
 
 from __future__ import annotations
 
@@ -23,14 +23,14 @@ def _say_nothing(_: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Patience:
-    """Waits with backoff, says what it waits for, and gives up when time is up or a stop is asked for.
+    """Waits with backoff, reports what it waits for, and gives up when time is up or a stop is requested.
 
     Args:
         seconds: how long it waits each time.
         say: told what is waited for.
-        stop: set when nothing is to be waited for any longer.
+        stop: set to end all waiting.
         now: a clock, in seconds.
-        wait: waits for an event, at most so many seconds.
+        wait: waits for an event, at most a number of seconds.
     """
 
     connection: Connection
@@ -41,13 +41,13 @@ class Patience:
     wait: Callable[[threading.Event, float], object] = threading.Event.wait
 
     def insist(self, act: Callable[[], T]) -> T:
-        """Does something that may be done twice, again and again while the broker is away or full.
+        """Does something repeatable, and repeats it while the broker is away or full.
 
-        `stop` does not end it: much of what is insisted on, such as handing batches back, is part of a good stop.
-        What is waited for is said once.
+        `stop` does not end it: much of this work, such as handing batches back, is part of an orderly stop.
+        The reason of the wait is reported once.
 
         Raises:
-            Disconnected, BrokerFull: it was away or full for all that time.
+            Disconnected, BrokerFull: it was away or full for the whole time.
         """
 
         def say_first(state: RetryCallState) -> None:
@@ -58,7 +58,7 @@ class Patience:
         return retrying(lambda: self.connection.with_whoever(act))
 
     def reach(self) -> ServerFacts:
-        """Tries until the broker is there and takes writes. Says nothing.
+        """Tries until the broker is reachable and accepts writes. Reports nothing.
 
         Raises:
             Disconnected: with the last reason; it stayed away, or `stop` was set.
@@ -66,7 +66,7 @@ class Patience:
         return self._retrying(self.stop, None, Disconnected)(self.connection.facts_if_writable)
 
     def outlast(self, error: Disconnected) -> bool:
-        """Says that the broker is away, and waits until it is back. What has changed meanwhile the caller must find.
+        """Reports that the broker is away, and waits until it is back. The caller must look for changes.
 
         Returns:
             Whether it is back; False when `stop` was set.

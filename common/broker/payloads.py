@@ -1,4 +1,4 @@
-"""Payloads that the broker itself keeps, in keys."""
+"""Payloads kept in the broker itself, as keys."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from common.protocol.keys import Keys
 
 @dataclass(frozen=True, slots=True)
 class BrokerPayloads:
-    """Those of one run, for whoever reads them."""
+    """The payloads of one run, for any reader."""
 
     connection: Connection
     run_id: str

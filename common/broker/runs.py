@@ -1,4 +1,4 @@
-"""Runs as the broker knows them: who they are, how they are doing, what is wanted of them."""
+"""Runs as the broker knows them: identity, state, and requests."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
 
 @dataclass(frozen=True, slots=True)
 class RunRecord:
-    """The run hash, read, and how far its journal is.
+    """The parsed run hash, and the length of its journal.
 
     Args:
         spec: the pipeline as `PipelineSpec.dump` gave it, overrides applied.
-        want: "stop" when a stop was asked for.
+        want: "stop" if a stop was requested.
         position: entries in the journal.
-        begun: when it was begun; `--fresh` begins another run of the same id.
+        begun: when it was begun; `--fresh` starts another run with the same id.
     """
 
     run_id: str
@@ -49,12 +49,12 @@ class WorkerRecord:
     """A worker that has joined a run.
 
     Args:
-        alive: is its lease?
+        alive: does its lease exist?
         local: was it started by the coordinator itself?
         load_error: traceback of a `load` that raised.
         refused: why it cannot serve the step.
-        fault: what is wrong in the spec, where that is why.
-        waits: what it waits for before it loads the step: "waits for 1 of 2 GPUs of host..."; empty if nothing.
+        fault: the fault in the spec, if that is why.
+        waits: what it waits for before loading the step: "waits for 1 of 2 GPUs of host..."; empty if nothing.
     """
 
     worker_id: str
@@ -71,18 +71,18 @@ class WorkerRecord:
 
 
 class RunRegistry:
-    """Reads runs and asks things of them. It writes nothing that a coordinator decides."""
+    """Reads runs and sends them requests. It writes nothing that a coordinator decides."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
 
     def run_ids(self) -> list[str]:
-        """All runs that the broker holds, sorted. Names that no run can have are left out."""
+        """All runs in the broker, sorted. Impossible names are omitted."""
         names = {name.decode(errors="replace") for name in self._connection.command("SMEMBERS", RUNS)}
         return sorted(name for name in names if RUN_ID.fullmatch(name))
 
     def add(self, run_id: str) -> None:
-        """Makes a run known to workers that look for one; those whose keys have expired are forgotten."""
+        """Makes a run known to workers that look for one; forgets runs whose keys have expired."""
         known = self.run_ids()
         there = self._connection.batch([("EXISTS", Keys(one).run, Keys(one).journal) for one in known])
         for one, exists in zip(known, there, strict=True):
@@ -92,15 +92,15 @@ class RunRegistry:
             self._connection.command("SADD", RUNS, run_id)
 
     def forget(self, run_id: str) -> None:
-        """Takes a run out of the set; its keys stay."""
+        """Removes a run from the set; its keys stay."""
         self._connection.command("SREM", RUNS, run_id)
 
     def read(self, run_id: str) -> RunRecord | None:
-        """The run, or None where the broker has none of this id.
+        """The run, or None if the broker has none with this id.
 
         Raises:
-            OtherProtocol: it was made by another version.
-            WireError: what the broker holds of it is not what any version writes.
+            OtherProtocol: another version created it.
+            WireError: the broker's record of it was not written by any version.
         """
         keys = Keys(run_id)
         flat = self._connection.command("HGETALL", keys.run)
@@ -111,15 +111,15 @@ class RunRegistry:
         if protocol != str(PROTOCOL):
             shown = protocol if protocol.isdecimal() else ascii(protocol)
             raise OtherProtocol(
-                f"run '{run_id}' was made by a version of Penstock that speaks protocol {shown}; this one speaks "
-                f"{PROTOCOL}: finish it with that version, or start over with --fresh"
+                f"run '{run_id}' was created by a version of Penstock with protocol {shown}; this version has "
+                f"protocol {PROTOCOL}: finish the run with that version, or start over with --fresh"
             )
         try:
             return self._record(run_id, fields)
         except (ValueError, RecursionError) as error:
             raise WireError(
-                f"what the broker holds of run '{run_id}' cannot be read ({keys.run}: {str(error)[:200]}); "
-                "something else has written to it: start over with --fresh"
+                f"the broker's record of run '{run_id}' cannot be read ({keys.run}: {str(error)[:200]}); "
+                "another program has written to it: start over with --fresh"
             ) from None
 
     def _record(self, run_id: str, fields: Mapping[str, bytes]) -> RunRecord:
@@ -127,7 +127,7 @@ class RunRegistry:
         check_spec(spec)
         status = fields.get("status", b"starting").decode()
         if status not in ENDED | UNDER_WAY:
-            raise ValueError(f"'{status[:20]}' is no status")
+            raise ValueError(f"'{status[:20]}' is not a status")
         return RunRecord(
             run_id=run_id,
             pipeline=fields.get("pipeline", b"").decode(),
@@ -142,7 +142,7 @@ class RunRegistry:
         )
 
     def all(self, complain: Callable[[str], None] = lambda _: None) -> Iterator[RunRecord]:
-        """Every run of this protocol whose keys have not expired; `complain` is told of those that cannot be read."""
+        """Every run of this protocol whose keys have not expired; `complain` is told about unreadable ones."""
         for run_id in self.run_ids():
             try:
                 record = self.read(run_id)
@@ -155,20 +155,20 @@ class RunRegistry:
                 yield record
 
     def status(self, run_id: str) -> tuple[str, str]:
-        """(status, want); empty where there is no such run."""
+        """(status, want); empty if there is no such run."""
         status, want = self._connection.command("HMGET", Keys(run_id).run, "status", "want")
         return (status or b"").decode(errors="replace"), (want or b"").decode(errors="replace")
 
     def begun(self, run_id: str) -> str:
-        """When the run was begun; empty where there is no such run."""
+        """When the run was begun; empty if there is no such run."""
         return (self._connection.command("HGET", Keys(run_id).run, "begun") or b"").decode(errors="replace")
 
     def stage(self, run_id: str) -> int:
-        """The stage that the run is in, from 0."""
+        """The current stage of the run, from 0."""
         return number(self._connection.command("HGET", Keys(run_id).run, "stage"), "stage")
 
     def ask_to_stop(self, run_id: str) -> None:
-        """The coordinator of the run stops it as Ctrl-C would. A run that is gone is not made again by it."""
+        """Makes the run's coordinator stop it, as Ctrl-C would. Does not recreate a run that is gone."""
         if self.status(run_id)[0]:
             self._connection.command("HSET", Keys(run_id).run, "want", "stop")
 
@@ -178,11 +178,11 @@ class RunRegistry:
         return Holder.parse(held) if held else None
 
     def is_coordinated(self, run_id: str) -> bool:
-        """Has anybody the coordinator's lease of the run?"""
+        """Does anybody have the coordinator's lease of the run?"""
         return bool(self._connection.command("EXISTS", Keys(run_id).lease))
 
     def workers(self, run_id: str) -> list[WorkerRecord]:
-        """Workers that have joined and not left, dead ones too."""
+        """Workers that have joined and not left, including dead ones."""
         keys = Keys(run_id)
         flat = self._connection.command("HGETALL", keys.workers)
         found = {worker.decode(errors="replace"): json_object(facts) for worker, facts in flat.items()}
@@ -200,25 +200,25 @@ class RunRegistry:
         return [_worker("", json_object(facts), alive=False) for facts in left]
 
     def loaded_steps(self, run_id: str, steps: list[str]) -> set[str]:
-        """Steps that some worker has loaded since the run began."""
+        """Steps that a worker has loaded since the run began."""
         marks = self._connection.command("HMGET", Keys(run_id).progress, *(f"loaded:{step}" for step in steps))
         return {step for step, mark in zip(steps, marks, strict=True) if mark}
 
     def waiting(self, run_id: str, steps: list[str]) -> dict[str, int]:
-        """Entries in each step's stream: those that no worker has taken, and those in hand."""
+        """Entries in each step's stream: those not taken, and those in hand."""
         lengths = self._connection.batch([("XLEN", Keys(run_id).inputs(step)) for step in steps])
         return dict(zip(steps, map(int, lengths), strict=True))
 
     def condemn(self, run_id: str, remover: Holder, lease: float, dead_token: str = "") -> int:
-        """Begins a removal: nobody can coordinate the run while `delete` goes on. Returns how many keys are gone.
+        """Begins a removal: nobody can coordinate the run during `delete`. Returns how many keys were removed.
 
         Args:
-            remover: who removes it; others are told so.
-            lease: seconds that they wait if it dies.
-            dead_token: token of a holder of the coordinator's lease that is known to be dead.
+            remover: who removes it, as shown to others.
+            lease: seconds that others wait if it dies.
+            dead_token: token of a coordinator known to be dead.
 
         Raises:
-            Fenced: somebody coordinates it.
+            Fenced: the run has a coordinator.
         """
         keys = Keys(run_id)
         begun, answer = self._connection.call(
@@ -235,16 +235,16 @@ class RunRegistry:
     def delete(self, run_id: str, token: str = "", lease: float = 0.0, *, keeps_lease: bool = False) -> int:
         """Removes every key of the run and returns how many there were.
 
-        Those first without which workers, who may still be there, add none; then the journal, by which a removal that
-        was cut off is known; the lease last, under which no other coordinator begins.
+        First the keys without which remaining workers can add none; then the journal, by which an interrupted removal
+        is recognized; the lease last, since no other coordinator starts while it exists.
 
         Args:
-            token: of the lease that this process has, see `condemn`; empty where nobody else can want the run.
+            token: of this process's lease, see `condemn`; empty if nobody else can want the run.
             lease: seconds; it is renewed meanwhile.
-            keeps_lease: it goes on with the run.
+            keeps_lease: this process keeps the run.
 
         Raises:
-            Fenced: it stood still for longer than its lease, and another process has the run.
+            Fenced: this process was suspended for longer than its lease, and another has the run.
         """
         keys_of = Keys(run_id)
 
@@ -252,8 +252,8 @@ class RunRegistry:
             deleted = self._connection.call("delete_keys", [keys_of.lease, *keys], token, round(lease * 1000))
             if deleted < 0:
                 raise Fenced(
-                    f"run '{run_id}' was taken by another process while this one, which stood still, deleted its keys; "
-                    "what it has now is left alone"
+                    f"run '{run_id}' was taken by another process while this one was suspended in deleting its keys; "
+                    "its new keys are untouched"
                 )
             return int(deleted)
 
@@ -288,7 +288,7 @@ def _worker(worker_id: str, facts: Mapping[str, Any], *, alive: bool) -> WorkerR
 
 
 def _fault(said: object) -> SpecFault | None:
-    """`[message, place]`, as a worker says it."""
+    """`[message, place]`, as a worker writes it."""
     match said:
         case [str(message), [*loc]]:
             return SpecFault(message, tuple(part for part in loc if isinstance(part, str | int)))

@@ -1,4 +1,4 @@
-"""What a broker says of itself."""
+"""A broker's facts about itself."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ OLDEST_VERSION = (6, 2)
 
 @dataclass(frozen=True, slots=True)
 class ServerFacts:
-    """Who a broker is. Memory is in bytes."""
+    """The identity of a broker. Memory is in bytes."""
 
     version: str
     maxmemory: int
@@ -21,7 +21,7 @@ class ServerFacts:
 
     @classmethod
     def parse(cls, info: Mapping[str, Any]) -> ServerFacts:
-        """From what it answers to INFO."""
+        """From its answer to INFO."""
         return cls(
             version=str(info.get("valkey_version") or info.get("redis_version", "0")),
             maxmemory=int(info.get("maxmemory", 0)),
@@ -31,18 +31,18 @@ class ServerFacts:
         )
 
     def problem(self) -> str:
-        """Why it would lose work, to be said of "the broker at URL"; empty where it would not."""
+        """Why it would lose work, to follow "the broker at URL"; empty if it would not."""
         version = tuple(int(part) for part in self.version.split(".")[:2])
         if version < OLDEST_VERSION:
             return f"is version {self.version}; Penstock needs 6.2 or newer"
         if self.policy != "noeviction":
             return (
-                f"has maxmemory-policy {self.policy}, so it would throw work away when it is full; set it to "
+                f"has maxmemory-policy {self.policy}, so it would discard work when full; set it to "
                 "noeviction (CONFIG SET maxmemory-policy noeviction, and in its configuration)"
             )
         return ""
 
 
 def which_life(said: Mapping[str, Any]) -> str:
-    """Which server it is, and which of its lives: a promotion begins another one, like a start."""
+    """Identifies the server and its life: a promotion begins a new life, like a restart."""
     return f"{said.get('run_id')} {said.get('master_replid')}"

@@ -11,7 +11,7 @@ from common.protocol.keys import GROUP, KEYS_PER_CALL
 
 
 class Staging:
-    """One worker's: only who owns the entry stores anything for it."""
+    """The staging of one worker: only the owner of an entry stores chunks for it."""
 
     def __init__(self, consumer: Consumer) -> None:
         self._connection = consumer.connection
@@ -20,7 +20,7 @@ class Staging:
         self._worker_id = consumer.worker_id
 
     def stage(self, taken: Taken, payload: Payload, data: bytes) -> None:
-        """Stores one chunk of a global step's output ahead of the commit that links it, if the entry is this worker's.
+        """Stores one chunk of a global step's output ahead of the commit that links it, if this worker owns the entry.
 
         Raises:
             BrokerFull: there is no room for it.
@@ -29,7 +29,7 @@ class Staging:
         self._connection.call("stage", keys, GROUP, self._worker_id, taken.entry, data)
 
     def unstage(self, taken: Taken, payloads: Sequence[Payload]) -> None:
-        """Frees chunks that no commit will link, if the entry is this worker's."""
+        """Frees chunks that no commit will link, if this worker owns the entry."""
         keys = [self._keys.payload(payload.step, payload.seq, payload.attempt) for payload in payloads]
         for first in range(0, len(keys), KEYS_PER_CALL):
             some = [self._stream, *keys[first : first + KEYS_PER_CALL]]

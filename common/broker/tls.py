@@ -11,8 +11,8 @@ from common.broker.url import WrongUrl
 from common.words.shown_url import shown_value
 
 _FILES = {
-    "ssl_ca_certs": "the certificates of the authorities that are trusted",
-    "ssl_certfile": "the certificate that this client shows",
+    "ssl_ca_certs": "the certificates of the trusted authorities",
+    "ssl_certfile": "the certificate of this client",
     "ssl_keyfile": "the private key of that certificate",
 }
 _NO_CERTIFICATE = ("CERTIFICATE_REQUIRED", "HANDSHAKE_FAILURE")
@@ -21,23 +21,23 @@ _NO_TLS = ("WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "PACKET_LENGTH_TOO_LO
 
 
 def check_options(options: Mapping[str, Any]) -> None:
-    """Looks at the files that a URL names, so that a wrong name is not taken for a broker that is away.
+    """Checks the files that a URL names, so that a wrong name is not mistaken for an unreachable broker.
 
     Args:
         options: of the URL, as redis-py reads it.
 
     Raises:
-        WrongUrl: a file is missing or is not what it should be; says which option and what to do.
+        WrongUrl: a file is missing or invalid; names the option and the next move.
     """
     if options.get("ssl_keyfile") and not options.get("ssl_certfile"):
-        raise WrongUrl("ssl_keyfile is of no use without ssl_certfile: give both")
+        raise WrongUrl("ssl_keyfile is useless without ssl_certfile: give both")
     for option, what in _FILES.items():
         if name := options.get(option):
             try:
                 Path(name).open("rb").close()
             except OSError as error:
                 raise WrongUrl(f"{option}={shown_value(name)} ({what}) cannot be read: {error.strerror}") from None
-    # Not create_default_context: that reads the authorities of the system, which takes longer than all of the rest.
+    # Not create_default_context: it reads the authorities of the system, which takes longer than everything else.
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     if authorities := options.get("ssl_ca_certs"):
         try:
@@ -47,14 +47,14 @@ def check_options(options: Mapping[str, Any]) -> None:
     if certificate := options.get("ssl_certfile"):
         key = options.get("ssl_keyfile")
         try:
-            # An empty password in the place of none: OpenSSL would ask for one at the terminal.
+            # An empty password instead of none: OpenSSL would ask for one at the terminal.
             context.load_cert_chain(certificate, key, options.get("ssl_password", ""))
         except ssl.SSLError as error:
             raise WrongUrl(f"ssl_certfile={shown_value(certificate)} {_why_no_pair(error, key)}") from None
 
 
 def handshake_fault(error: BaseException) -> str | None:
-    """What is wrong, and the next move, where TLS refused a connection for a reason that waiting does not mend."""
+    """The fault and the next move, if TLS refused a connection for a reason that waiting does not fix."""
     for cause in _causes(error):
         if isinstance(cause, ssl.SSLCertVerificationError):
             return _why_not_trusted(cause)
@@ -62,15 +62,15 @@ def handshake_fault(error: BaseException) -> str | None:
         if not isinstance(cause, ssl.SSLError) and "[SSL:" not in text:
             continue
         if any(mark in text for mark in _NO_TLS):
-            return "it does not speak TLS at this port: use redis:// there, or the port of its tls-port"
+            return "it does not use TLS on this port: use redis:// there, or its tls-port"
         if any(mark in text for mark in _NO_CERTIFICATE):
             return (
-                "it asks for the certificate of a client: add ssl_certfile=FILE and ssl_keyfile=FILE to the URL (or "
-                "no TLS version suits both sides)"
+                "it requires a client certificate: add ssl_certfile=FILE and ssl_keyfile=FILE to the URL (or "
+                "no TLS version is common to both sides)"
             )
         if any(mark in text for mark in _REFUSED):
             return (
-                "it does not accept the certificate of this client: ssl_certfile must be signed by the authority that "
+                "it rejects this client's certificate: ssl_certfile must be signed by the authority that "
                 "the broker trusts (its tls-ca-cert-file), and be valid today"
             )
     return None
@@ -81,10 +81,10 @@ def _why_not_trusted(error: ssl.SSLCertVerificationError) -> str:
         case 10:
             return "its certificate has expired: renew it there"
         case 9:
-            return "its certificate is not valid yet: look at the clocks of both hosts"
+            return "its certificate is not valid yet: check the clocks of both hosts"
         case 62 | 64:
             name = error.verify_message.rstrip(".")
-            return f"its certificate is for another host ({name}): use the name in the URL that the certificate has"
+            return f"its certificate is for another host ({name}): use the certificate's name in the URL"
         case _:
             return (
                 f"its certificate is not trusted ({error.verify_message}): name the authority that signed it, with "
@@ -102,7 +102,7 @@ def _why_no_pair(error: ssl.SSLError, key: str | None) -> str:
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
-    """The error and all that led to it."""
+    """The error and its causes."""
     seen: list[BaseException] = []
     current: BaseException | None = error
     while current is not None and current not in seen:

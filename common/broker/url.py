@@ -1,4 +1,4 @@
-"""URLs of brokers: what is wrong with one, and those of sentinels, `redis+sentinel://host1:26379,host2:26379/mymaster/0`."""
+"""URLs of brokers: their faults, and those of sentinels, `redis+sentinel://host1:26379,host2:26379/mymaster/0`."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ DEFAULT_PORT = 26_379
 _PLAIN_SCHEMES = ("redis", "rediss", "unix")
 _ESCAPES = "in a password, write / as %2F, # as %23, ? as %3F, @ as %40"
 PREFIX = "sentinel_"
-"""Of options that are meant for the sentinels."""
+"""Prefix of options for the sentinels."""
 
 
 class WrongUrl(ValueError):
-    """It is no broker's URL; says why, and repeats nothing of it that may be secret."""
+    """The URL is not a broker's; says why, and repeats nothing that may be secret."""
 
 
 @dataclass(frozen=True, slots=True)
 class SentinelUrl:
-    """A URL, taken apart.
+    """A parsed URL.
 
     Args:
         sentinels: host and port of each.
-        service: name of the master, as the sentinels know it.
-        server: user, password, database and options as a URL of one server, whose host means nothing.
+        service: name of the master, as known to the sentinels.
+        server: user, password, database and options as the URL of one server; its host is meaningless.
         username, password: for the sentinels; empty for none.
     """
 
@@ -46,10 +46,10 @@ class SentinelUrl:
 
 
 def parse_broker_url(url: str) -> SentinelUrl | None:
-    """Takes a URL of sentinels apart; None for one of a server, which redis-py takes apart.
+    """Parses a URL of sentinels; None for the URL of a server, which redis-py parses.
 
     Raises:
-        WrongUrl: it is none, or would be read as another one than was meant, with part of a password as its host.
+        WrongUrl: it is invalid, or part of a password would be read as its host.
     """
     scheme, colon, _ = url.partition("://")
     if not colon or (scheme not in _PLAIN_SCHEMES and scheme.lower() not in SCHEMES):
@@ -57,18 +57,18 @@ def parse_broker_url(url: str) -> SentinelUrl | None:
     parts = urlsplit(url)
     names = (option.partition("=")[0] for option in parts.query.split("&"))
     if any("@" in text for text in (parts.path, parts.fragment, *names)):
-        raise WrongUrl(f"an @ stands behind its host ({_ESCAPES})")
+        raise WrongUrl(f"an @ follows its host ({_ESCAPES})")
     if scheme.lower() in SCHEMES:
         return _parse_sentinel_url(parts)
     if scheme != "unix" and not _is_host(parts.hostname or ""):
-        raise WrongUrl(f"what stands in the place of its host is none ({_ESCAPES})")
+        raise WrongUrl(f"its host is invalid ({_ESCAPES})")
     return None
 
 
 def _is_host(name: str) -> bool:
     try:
         name.encode("idna")
-    except UnicodeError:  # a part of it is longer than names may be
+    except UnicodeError:  # a part is too long for a name
         return False
     return re.fullmatch(r"[\w.:-]*", name) is not None
 
@@ -79,7 +79,7 @@ def _parse_sentinel_url(parts: SplitResult) -> SentinelUrl:
     if not service:
         raise WrongUrl(f"it does not name the master: {parts.scheme}://HOST:26379,HOST:26379/MASTER/0")
     if database and not database.isdigit():
-        raise WrongUrl("what stands behind the name of the master is no number of a database")
+        raise WrongUrl("the master's name must be followed by the number of a database")
     options = dict(parse_qsl(parts.query, keep_blank_values=True))
     own = {name: options.pop(PREFIX + name, "") for name in ("username", "password")}
     if unknown := [name for name in options if name.startswith(PREFIX)]:
@@ -99,7 +99,7 @@ def _address(text: str) -> tuple[str, int]:
 
 
 def what_is_wrong(error: Exception) -> str:
-    """Of a URL, in words. Python and redis-py quote what they could not read, which may be part of a password."""
+    """The fault of a URL in words. Python and redis-py quote the unreadable part, which may belong to a password."""
     text = str(error)
     if isinstance(error, WrongUrl) or re.fullmatch(r"Invalid value for '\w+' in connection URL\.", text):
         return text
@@ -107,10 +107,10 @@ def what_is_wrong(error: Exception) -> str:
         return _no_option(option[1])
     if "Port" in text:
         return f"its port is not a number up to 65535 ({_ESCAPES})"
-    return f"its host or an option of it cannot be read ({_ESCAPES})"
+    return f"its host or an option cannot be read ({_ESCAPES})"
 
 
 def _no_option(name: str) -> str:
-    """Only a name that is nearly right is known to be no part of a password."""
+    """Only an almost valid name is certainly not part of a password."""
     close = get_close_matches(name, OPTIONS, n=1, cutoff=0.8)
-    return f"there is no option '{name}'; did you mean '{close[0]}'?" if close else "it has an option that is not known"
+    return f"there is no option '{name}'; did you mean '{close[0]}'?" if close else "it has an unknown option"

@@ -1,4 +1,4 @@
-"""What a run looks like, as its coordinator publishes it: the view of now, and a history of two resolutions."""
+"""The state of a run as published by its coordinator: the current view, and a history in two resolutions."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class Published:
 
 
 class Views:
-    """Publishes and reads what a run looks like. Views are bytes here; `coordinator/view/view_codec.py` reads them."""
+    """Publishes and reads the views of a run. Views are bytes here; `coordinator/view/view_codec.py` reads them."""
 
     def __init__(self, connection: Connection, run_id: str) -> None:
         self.keys = Keys(run_id)
@@ -34,11 +34,11 @@ class Views:
         """Replaces the view, and adds the point to histories.
 
         Args:
-            resolutions: of the histories that it is to be added to, see `HISTORIES`; one at least.
-            expires: seconds after which all of it goes, where the run is complete; 0 for never.
+            resolutions: of the histories to add it to, see `HISTORIES`; at least one.
+            expires: seconds after which everything expires, if the run is complete; 0 for never.
 
         Returns:
-            False where another coordinator has the run; nothing is written then.
+            False if another coordinator has the run; nothing is written then.
         """
         histories = [self.keys.history(resolution) for resolution in resolutions]
         lengths = [HISTORIES[resolution] for resolution in resolutions]
@@ -46,7 +46,7 @@ class Views:
         return bool(self._connection.call("publish_view", keys, epoch, view, point, round(expires * 1000), *lengths))
 
     def read(self) -> Published | None:
-        """The last view; None where there is none: the run has not begun, or is one of an older version."""
+        """The last view; None if the run has not begun, or is of an older version."""
         view, now = self._connection.batch([("HMGET", self.keys.view, "m", "at"), ("TIME",)])
         if isinstance(view, Exception):
             raise view
@@ -54,7 +54,7 @@ class Views:
         return None if message is None else Published(message, _age(now, number(at, "at")))
 
     def history(self, resolution: int) -> list[Published]:
-        """What was published before, oldest first.
+        """Earlier views, oldest first.
 
         Args:
             resolution: seconds between two entries, see `HISTORIES`.
@@ -65,7 +65,7 @@ class Views:
         return [Published(fields.get(b"m", b""), _age(now, int(entry.partition(b"-")[0]))) for entry, fields in entries]
 
     def in_hand(self, steps: Sequence[str]) -> Mapping[str, int]:
-        """Entries per worker that it has taken and not committed; those without any are left out."""
+        """Entries per worker, taken but not committed; workers without any are omitted."""
         replies = self._connection.batch([("XPENDING", self.keys.inputs(step), GROUP) for step in steps])
         return {
             worker: entries
@@ -76,6 +76,6 @@ class Views:
 
 
 def _age(now: tuple[int, int], at: int) -> float:
-    """A clock that was set back, or a replica's, may be behind."""
+    """A clock that was set back, or a replica's clock, may be behind."""
     seconds, micros = now
     return max(0.0, seconds + micros / 1e6 - at / 1000)

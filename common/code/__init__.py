@@ -1,1 +1,1 @@
-"""What identifies the code of a user: its files, and those that its imports lead to."""
+"""The identity of a user's code: its files, and those that its imports lead to."""

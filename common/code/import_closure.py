@@ -1,4 +1,4 @@
-"""What the imports of a module lead to, from file to file; files are read, not run."""
+"""The files that the imports of a module lead to; files are read, not run."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ Module = tuple[str, Path]
 
 @dataclass(frozen=True, slots=True)
 class ImportClosures:
-    """The closures of modules, as their files were when they were first asked for; each is read and followed once."""
+    """The closures of modules, from their files at the first request; each is read and followed once."""
 
     _scopes: Scopes = field(default_factory=Scopes)
     _folders: Folders = field(default_factory=Folders)
@@ -26,7 +26,7 @@ class ImportClosures:
     _leads_to: dict[tuple[Scope, Module], tuple[Module, ...]] = field(default_factory=dict)
 
     def of(self, module: str, file: Path) -> dict[str, str]:
-        """Module -> digest of its content, of all that `module` imports within its scope; without `module` itself."""
+        """Module -> digest of its content, for everything that `module` imports within its scope, except itself."""
         scope = self._scopes.of(module, file)
         found: dict[str, str] = {}
         seen = {file}
@@ -44,7 +44,7 @@ class ImportClosures:
         return found
 
     def _next(self, scope: Scope, module: Module, read: _File) -> tuple[Module, ...]:
-        """The modules that this one leads to by itself."""
+        """The modules that this one imports directly."""
         if (known := self._leads_to.get((scope, module))) is not None:
             return known
         name, path = module
@@ -67,7 +67,7 @@ class ImportClosures:
 
 @dataclass(frozen=True, slots=True)
 class _File:
-    """A file, read.
+    """A parsed file.
 
     Args:
         statements: of its imports, anywhere in it: (dots, module, names).
@@ -77,7 +77,7 @@ class _File:
     statements: tuple[tuple[int, str, tuple[str, ...]], ...]
 
     def imports(self, package: str) -> Iterator[str]:
-        """Absolute names, which may have a name at their end that is no module.
+        """Absolute names; their last part may not be a module.
 
         Args:
             package: that relative imports start from; empty for a top-level module.
@@ -85,14 +85,14 @@ class _File:
         for dots, module, names in self.statements:
             above = package.split(".") if package else []
             if dots > len(above):
-                continue  # beyond the top: it raises when it is run
+                continue  # beyond the top: it raises when run
             start = ".".join(above[: len(above) - dots + 1]) if dots else ""
             base = ".".join(filter(None, (start, module)))
             yield from (f"{base}.{name}" if base else name for name in names) if names else (base,)
 
 
 def _file(path: Path) -> _File | None:
-    """As it is now; None where it cannot be read."""
+    """Its current state; None if it cannot be read."""
     try:
         stat = path.stat()
         return _parsed(path, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino)
@@ -102,7 +102,7 @@ def _file(path: Path) -> _File | None:
 
 @lru_cache(maxsize=10_000)
 def _parsed(path: Path, *_: int) -> _File:
-    """Parses a file once for each state of it, in a process that runs several pipelines as well."""
+    """Parses a file once per state, even in a process that runs several pipelines."""
     content = path.read_bytes()
     digest = hashlib.blake2b(content, digest_size=16).hexdigest()
     try:
@@ -113,7 +113,7 @@ def _parsed(path: Path, *_: int) -> _File:
 
 
 def _imports(tree: ast.Module) -> Iterator[tuple[int, str, tuple[str, ...]]]:
-    """Of statements alone, at any depth: no expression holds an import."""
+    """Visits only statements, at any depth: no expression contains an import."""
     waiting: list[ast.AST] = [tree]
     while waiting:
         node = waiting.pop()

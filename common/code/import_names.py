@@ -1,4 +1,4 @@
-"""The names by which other processes import what is defined here, and the imports that those names stand for.
+"""The names under which other processes import objects defined here, and the imports of such names.
 
 A script that is run is the module `__main__` in its own process, and a module of its file's name in a worker's. Names
 are those of the worker; in the process of the script they lead to the script itself, not to a second copy of it.
@@ -23,11 +23,11 @@ def import_name(target: type | Callable[..., object]) -> str:
     """`module:qualified.name` of a class or function.
 
     Raises:
-        UsageError: no other process could import it; says what to do.
+        UsageError: no other process can import it; says what to do.
     """
     name = target.__qualname__
     if "<" in name:
-        what = "is a lambda" if "<lambda>" in name else "is defined inside of a function"
+        what = "is a lambda" if "<lambda>" in name else "is defined inside a function"
         raise UsageError(
             f"'{name}' {what}, where no worker can import it: define it at the top level of a module or of the script"
         )
@@ -35,7 +35,7 @@ def import_name(target: type | Callable[..., object]) -> str:
 
 
 def importable_module(module: str, about: str) -> str:
-    """The name of a loaded module in other processes; `about` is what the error would be about.
+    """The name of a loaded module in other processes; `about` is the subject of the error.
 
     Raises:
         UsageError: it is a notebook or a prompt.
@@ -51,7 +51,7 @@ def importable_module(module: str, about: str) -> str:
 
 
 def script_module() -> str | None:
-    """The name by which workers import the script that runs here; None for a notebook or a prompt."""
+    """The name under which workers import the running script; None for a notebook or a prompt."""
     main = sys.modules["__main__"]
     if spec := getattr(main, "__spec__", None):  # python -m package.module
         return str(spec.name)
@@ -60,7 +60,7 @@ def script_module() -> str | None:
 
 
 def import_by_name(module: str) -> ModuleType:
-    """Imports a module; the script that runs here is found as it is, not run a second time."""
+    """Imports a module; the running script is found as it is, not run a second time."""
     if module == script_module():
         return sys.modules["__main__"]
     with _marked(module):
@@ -68,7 +68,7 @@ def import_by_name(module: str) -> ModuleType:
 
 
 def imported_for_a_step() -> str:
-    """The module that `import_by_name` is importing at this moment; empty if none."""
+    """The module that `import_by_name` is importing now; empty if none."""
     return _importing.get()
 
 

@@ -1,4 +1,4 @@
-"""Which modules count as one's own code, and where their files are: those of a distribution, or of a folder."""
+"""Which modules count as the user's own code, and their files: those of a distribution, or of a folder."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from common.location import INSTALLED, OUR_PACKAGES
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """What a folder holds.
+    """The content of a folder.
 
     Args:
         modules: without their `.py`.
-        others: folders, and files that are no modules.
+        others: folders, and files that are not modules.
     """
 
     modules: frozenset[str] = frozenset()
@@ -30,7 +30,7 @@ class Folder:
 
     @classmethod
     def read(cls, path: Path) -> Folder:
-        """Reads it; one that cannot be read, or is none, holds nothing."""
+        """Reads it; empty if it cannot be read or is not a folder."""
         modules, others = set(), set()
         with suppress(OSError):
             for entry in path.iterdir():
@@ -43,7 +43,7 @@ class Folder:
 
 @dataclass(slots=True)
 class Folders:
-    """Folders as they were when they were first asked for."""
+    """Folders, as of the first request."""
 
     known: dict[Path, Folder] = field(default_factory=dict)
 
@@ -59,7 +59,7 @@ class Scope:
 
     Args:
         root: the folder that top-level modules are in.
-        units: modules and regular packages that count, with all that is in them; None for all that are below `root`.
+        units: modules and regular packages that count, with their content; None for all below `root`.
         places: top-level modules that are not in `root`, as an editable installation may have it: name -> its folder,
             or its file.
     """
@@ -69,7 +69,7 @@ class Scope:
     places: Mapping[str, Path] = field(default_factory=dict)
 
     def modules(self, name: str, folders: Folders) -> Iterator[tuple[str, Path]]:
-        """The modules that importing `name`, whose end may be no module, runs: (name, file)."""
+        """The modules that importing `name` runs, as (name, file); its last part may not be a module."""
         parts = name.split(".")
         folder, is_inside = self.root, self.units is None
         if parts[0] in OUR_PACKAGES:
@@ -95,7 +95,7 @@ class Scope:
 
     @cached_property
     def _namespaces(self) -> frozenset[str]:
-        """Packages without a file of their own that several distributions may share."""
+        """Packages without their own file, which several distributions may share."""
         return frozenset(above for unit in self.units or () for above in _above(unit))
 
 
@@ -103,7 +103,7 @@ class Scope:
 class Scopes:
     """Finds the scope of a module.
 
-    Modules of one distribution have one scope, and so have those in one folder, so that what is known of it is shared.
+    Modules of one distribution share a scope, and so do those in one folder, which avoids repeated work.
     """
 
     _of_folders: dict[tuple[Path, str], Scope] = field(default_factory=dict)
@@ -111,7 +111,7 @@ class Scopes:
     _records: dict[Path, list[tuple[str, Distribution]]] = field(default_factory=dict)
 
     def of(self, module: str, file: Path) -> Scope:
-        """The distribution that has installed it, wherever that is; else the folder of its top-level module.
+        """The distribution that installed it, wherever that is; else the folder of its top-level module.
 
         Args:
             file: of the module.
@@ -126,7 +126,7 @@ class Scopes:
         return self._mapped(".".join(parts[:-1]), own.parents[max(0, len(parts) - 2)], file.parent)
 
     def _of_folder(self, root: Path, top: str) -> Scope:
-        is_unlisted = any(part in INSTALLED for part in root.parts)  # installed, and no list of files says by whom
+        is_unlisted = any(part in INSTALLED for part in root.parts)  # installed, but in no list of installed files
         key = root, top if is_unlisted else ""
         if key not in self._of_folders:
             self._of_folders[key] = Scope(root, _tops_beside(top) if is_unlisted else None)
@@ -154,7 +154,7 @@ class Scopes:
             places = {name: place for name in _tops_beside(top) if (place := _place(name)) is not None} if top else {}
             if top and places.get(top) == top_folder:
                 self._of_folders[key] = Scope(top_folder, frozenset(places), places)
-            else:  # loaded by a name that its place does not tell
+            else:  # loaded under a name that its path does not show
                 self._of_folders[key] = Scope(folder, None, {package: folder})
         return self._of_folders[key]
 

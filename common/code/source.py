@@ -1,7 +1,7 @@
-"""What identifies the code of a class or a function: its own file, and those that its imports lead to.
+"""The identity of the code of a class or function: its own file, and those that its imports lead to.
 
-Files are read, not run. What is imported by a name that only the running code knows (`importlib`, `__import__`) is not
-seen, nor is a compiled module, nor what other distributions hold, such as a library that the code calls.
+Files are read, not run. Not seen are imports by a name computed at run time (`importlib`, `__import__`), compiled
+modules, and other distributions, such as a library that the code calls.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ class Sources:
         return self._digests[cls]
 
     def of_classes(self, classes: Iterable[type]) -> list[str]:
-        """Of each, in an order that does not depend on theirs."""
+        """The identity of several, independent of their order."""
         return sorted({self.of_class(cls) for cls in classes})
 
     def of_function(self, function: Callable[..., Any]) -> str:

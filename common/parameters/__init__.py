@@ -1,1 +1,1 @@
-"""Parameters of steps and of what is in them: what is said of a wrong one, and which may be given at run time."""
+"""Parameters of steps and their parts: errors about wrong ones, and those given at run time."""

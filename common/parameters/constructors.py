@@ -1,4 +1,4 @@
-"""What a constructor says of a parameter that there is not: the same as is said of one in a spec."""
+"""The error of a constructor about an unknown parameter: the same as for one in a spec."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ else:
 
 
 class ExplainedType(ModelMetaclass):
-    """The class of models that programs make by their constructors."""
+    """The metaclass of models that programs construct."""
 
     def __call__(cls, *args: Any, **given: Any) -> Any:
-        """Raises ValidationError; of a name that is nearly right it says which one was meant."""
+        """Raises ValidationError; for an almost valid name it suggests the right one."""
         try:
             return super().__call__(*args, **given)
         except ValidationError as error:
@@ -35,7 +35,7 @@ class ExplainedType(ModelMetaclass):
 def nested_fields(
     cls: type[BaseModel], params: Mapping[str, Any], allow: Sequence[str] = ("*",)
 ) -> dict[Loc, set[str]]:
-    """The names that a mapping with a model behind it knows: `llm` by its `type`, the others by their annotation."""
+    """The known names in a mapping that becomes a model: for `llm` by its `type`, for others by annotation."""
     found: dict[Loc, set[str]] = {}
     for name, field in cls.model_fields.items():
         key = field.alias if field.alias is not None and field.alias in params else name

@@ -1,4 +1,4 @@
-"""Runtime parameters: fields of a step, and of what is in it, that may be given when the pipeline is run."""
+"""Runtime parameters: fields of a step and its parts that may be given when the pipeline is run."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ class RuntimeParameterMarker:
 RuntimeParameter = Annotated[T | None, RuntimeParameterMarker()]
 """`RuntimeParameter[int]`: a field that may be given when the pipeline is run.
 
-One without a default may be left out when the step is made. It is None until then, and a run does not start without it.
+One without a default may be omitted when the step is created. It is None until set, and a run needs it to start.
 """
 RuntimeOption = Annotated[T, RuntimeParameterMarker()]
 """Like `RuntimeParameter`, for a field that has a default and is never None."""
 
 
 class RuntimeParametersMixin(BaseModel):
-    """What steps and LLMs inherit, and models in their fields may: they can be made before all values are there."""
+    """Base of steps and LLMs, optionally of models in their fields: creatable before all values are known."""
 
     @model_validator(mode="wrap")
     @classmethod
@@ -41,7 +41,7 @@ class RuntimeParametersMixin(BaseModel):
 
     @classmethod
     def runtime_parameter_keys(cls, parameter: str) -> Mapping[str, bool]:
-        """The keys that a mapping among the runtime parameters may have, as far as they are known: is each optional?"""
+        """The known keys of a mapping among the runtime parameters: is each optional?"""
         return {}
 
 
@@ -67,10 +67,10 @@ def missing_runtime_parameters(model: BaseModel) -> list[str]:
 
 
 def check_runtime_parameters(steps: Mapping[str, BaseModel]) -> None:
-    """Looks for values that a run needs and nobody has given.
+    """Checks for values that a run needs but that are missing.
 
     Raises:
-        SpecFault: names all of them, and the ways to give them.
+        SpecFault: names all of them, and how to give them.
     """
     missing = [(name, path) for name, step in steps.items() for path in missing_runtime_parameters(step)]
     if not missing:
@@ -118,7 +118,7 @@ def runtime_parameters_info(model: BaseModel) -> list[dict[str, Any]]:
 
 
 def field_model(field: FieldInfo) -> type[BaseModel] | None:
-    """The model that a field is annotated with, alone or beside None."""
+    """The model in a field's annotation, alone or with None."""
     for part in parts(field.annotation):
         if isinstance(part, type) and issubclass(part, BaseModel):
             return part
@@ -126,12 +126,12 @@ def field_model(field: FieldInfo) -> type[BaseModel] | None:
 
 
 def parts(annotation: Any) -> tuple[Any, ...]:
-    """An annotation, and what it is a union of."""
+    """An annotation, and the members of its union."""
     return (annotation, *(get_args(annotation) if get_origin(annotation) in (Union, UnionType) else ()))
 
 
 def _awaited(cls: type[BaseModel], data: Mapping[str, Any]) -> dict[str, str]:
-    """The runtime parameters without a default that `data` does not give: name in a spec -> field."""
+    """The runtime parameters without a default that `data` lacks: name in a spec -> field."""
     return {
         field.alias or name: name
         for name, field in cls.model_fields.items()
@@ -140,7 +140,7 @@ def _awaited(cls: type[BaseModel], data: Mapping[str, Any]) -> dict[str, str]:
 
 
 def _filled(cls: type[BaseModel], data: Mapping[str, Any]) -> dict[str, Any]:
-    """`data` with None for what is awaited; also in mappings that become plain models, which know nothing of it."""
+    """`data` with None for missing values; also in mappings that become plain models, which do not expect them."""
     given = {**data, **dict.fromkeys(_awaited(cls, data))}
     for name, field in cls.model_fields.items():
         key, model = field.alias if field.alias in given else name, field_model(field)

@@ -1,1 +1,1 @@
-"""Where rows are kept outside the broker: files in a folder that every host reaches."""
+"""Storage for rows outside the broker: files in a folder that every host can reach."""

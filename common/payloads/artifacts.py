@@ -1,4 +1,4 @@
-"""Artifacts: files that a step makes beside its rows, such as an index or a model, whole or not at all."""
+"""Artifacts: files that a step saves beside its rows, such as an index or a model, whole or not at all."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ WriteFunction = Callable[[Path], object]
 
 @dataclass(frozen=True, slots=True)
 class ArtifactStore:
-    """Where the steps of one run put their artifacts.
+    """The artifacts of one run's steps.
 
-    On a file system, an artifact is a folder, written under another name and moved to its place. Elsewhere (`s3://...`)
-    nothing can be moved at once, so it is packed into one file.
+    On a file system, an artifact is a folder, written under another name and then renamed. Elsewhere (`s3://...`) a
+    folder cannot be renamed atomically, so the artifact is packed into one file.
 
     Args:
         url: a folder, or an fsspec URL.
@@ -41,15 +41,15 @@ class ArtifactStore:
     url: str
 
     def save(self, step: str, name: str, write: WriteFunction, metadata: Mapping[str, Any]) -> None:
-        """Puts an artifact in the place of an older one of its name.
+        """Saves an artifact, replacing an older one of the same name.
 
         Args:
-            write: is called with an empty folder, and fills it.
-            metadata: goes to `metadata.json` beside what was written.
+            write: called with an empty folder; fills it.
+            metadata: written to `metadata.json` beside the files.
 
         Raises:
-            UsageError: the name is no file name, or the metadata is nothing that JSON can hold.
-            OSError: the place cannot be written to.
+            UsageError: the name is not a file name, or JSON cannot hold the metadata.
+            OSError: the folder cannot be written to.
         """
         check_name(step, name)
         text = _json(step, name, metadata)
@@ -57,7 +57,7 @@ class ArtifactStore:
             draft = folder / step / f".{name}.{secrets.token_hex(6)}"
             try:
                 _fill(draft, name, write, text)
-                sync_tree(draft)  # the journal that says that the batch is done may be on disk at once
+                sync_tree(draft)  # the journal entry of the batch may be on disk at once
                 _move(draft, folder / step / name)
             finally:
                 shutil.rmtree(draft, ignore_errors=True)
@@ -71,10 +71,10 @@ class ArtifactStore:
             filesystem.put_file(packed, f"{root}/{step}/{name}{_ARCHIVE}")
 
     def collect(self, target: Path) -> None:
-        """Copies every artifact below `target`, as `<step>/<name>/`; those that are there already are replaced.
+        """Copies every artifact below `target`, as `<step>/<name>/`; existing ones are replaced.
 
         Raises:
-            RunError, OSError: they cannot be read, or `target` cannot be written.
+            RunError, OSError: the artifacts cannot be read, or `target` cannot be written.
         """
         if (folder := self._local()) is not None:
             for found in sorted(folder.glob("*/*")):
@@ -84,7 +84,7 @@ class ArtifactStore:
             return
         try:
             self._download(target)
-        except Exception as error:  # each store has errors of its own
+        except Exception as error:  # each store has its own errors
             raise RunError(f"artifacts cannot be read from {self.url}: {error}") from error
 
     def _download(self, target: Path) -> None:
@@ -99,7 +99,7 @@ class ArtifactStore:
                 shutil.unpack_archive(f"{folder}/{name}", place, "zip")
 
     def _local(self) -> Path | None:
-        """The folder, if it is one of a file system."""
+        """The folder, if it is on a file system."""
         if "://" not in self.url:
             return Path(self.url)
         return Path(self.url.removeprefix("file://")) if self.url.startswith("file://") else None
@@ -112,7 +112,7 @@ class ArtifactStore:
 
 
 def collect_artifacts(stores: Iterable[ArtifactStore], target: Path) -> list[str]:
-    """Copies what the workers of a run have saved, wherever they ran, and returns the names, as `<step>/<name>`."""
+    """Copies the artifacts of a run's workers, wherever they ran, and returns their names, as `<step>/<name>`."""
     for store in stores:
         store.collect(target)
     sync_tree(target)
@@ -120,10 +120,10 @@ def collect_artifacts(stores: Iterable[ArtifactStore], target: Path) -> list[str
 
 
 def check_name(step: str, name: str) -> None:
-    """Raises UsageError for a name that is not that of one folder."""
+    """Raises UsageError for a name that cannot be a folder's."""
     if not _NAME.fullmatch(name):
         raise UsageError(
-            f"step '{step}': an artifact cannot be called {name!r}; use up to 100 letters, digits, '_', '-' and '.', "
+            f"step '{step}': an artifact cannot be named {name!r}; use up to 100 letters, digits, '_', '-' and '.', "
             "beginning with a letter, a digit or '_'"
         )
 
@@ -139,14 +139,12 @@ def _fill(draft: Path, name: str, write: WriteFunction, metadata: str) -> None:
     draft.mkdir(parents=True)
     write(draft)
     if (draft / METADATA).exists():
-        raise UsageError(
-            f"artifact '{name}' has a {METADATA} of its own, which is where its metadata goes; call it otherwise"
-        )
+        raise UsageError(f"artifact '{name}' has its own {METADATA}, which is the file for its metadata; rename it")
     (draft / METADATA).write_text(metadata, encoding="utf-8")
 
 
 def _move(draft: Path, target: Path) -> None:
-    """A folder cannot take the place of one that is not empty, so an older artifact leaves first."""
+    """A folder cannot replace a non-empty one, so an older artifact is moved away first."""
     while True:
         try:
             draft.rename(target)

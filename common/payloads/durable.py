@@ -1,4 +1,4 @@
-"""Files that are on the disk when a call returns, whole and under their names, also where the host dies then."""
+"""Files that are on disk when a call returns, whole and under their names, even if the host dies then."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ DRAFT_SUFFIX = ".tmp"
 
 
 def replace_file(path: Path, data: bytes) -> None:
-    """Puts a file in the place of the one that is there, if any: after a crash either of them is there, whole.
+    """Replaces a file, or creates it: after a crash, either the old or the new one exists, whole.
 
-    One process at a time. Raises OSError (a full disk) with the old file as it was.
+    One process at a time. Raises OSError (a full disk) and leaves the old file unchanged.
     """
     draft = path.with_name(f".{path.name}.new")
     with draft.open("wb") as file:
@@ -27,7 +27,7 @@ def replace_file(path: Path, data: bytes) -> None:
 
 @contextmanager
 def new_file(path: Path) -> Iterator[BufferedRandom]:
-    """A file that the block writes, and may read: it has its name when it is whole. After an error there is none."""
+    """A file that the block writes, and may read: it gets its name when whole. After an error it does not exist."""
     draft = path.with_name(path.name + DRAFT_SUFFIX)
     try:
         with draft.open("w+b") as file:
@@ -43,7 +43,7 @@ def new_file(path: Path) -> Iterator[BufferedRandom]:
 
 
 def sync_file(file: IO[bytes]) -> None:
-    """What was written to `file` is on the disk; its name is once its folder is synced."""
+    """Syncs the content of `file` to disk; its name is durable once its folder is synced."""
     file.flush()
     os.fsync(file.fileno())
 

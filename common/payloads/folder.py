@@ -1,4 +1,4 @@
-"""A folder of files that may be on this host, on a shared disk, or in an object store: whole files, errors in words."""
+"""A folder of files on this host, on a shared disk, or in an object store: whole files, errors in words."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from common.words.secret_marks import has_password
 _PERMANENT = (PermissionError, FileNotFoundError, FileExistsError, NotADirectoryError, IsADirectoryError)
 _MISTAKES = (ImportError, ValueError, TypeError, NotImplementedError)
 _BUCKETS = frozenset({"s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "adl", "oci", "oss", "r2"})
-"""Protocols of object stores. They have no folders, and would make a bucket for one."""
+"""Protocols of object stores. They have no folders, and would create a bucket instead."""
 _EXTRAS = {"s3": "penstock[s3]", "s3a": "penstock[s3]", "gs": "gcsfs", "gcs": "gcsfs", "az": "adlfs", "abfs": "adlfs"}
 
 
 @dataclass(frozen=True, slots=True)
 class Folder:
-    """Files in one folder, without those in folders below it.
+    """The files in one folder, without subfolders.
 
-    Every method raises StoreError where the folder cannot be used, and StoreAway where that may pass.
+    Every method raises StoreError if the folder is unusable, and StoreAway if that may be temporary.
 
     Args:
         url: a path, or an fsspec URL such as `s3://bucket/folder`.
@@ -36,7 +36,7 @@ class Folder:
     _opened: list[tuple[Any, str]] = field(default_factory=list, init=False, compare=False, repr=False)
 
     def put(self, name: str, data: bytes) -> None:
-        """Writes a file that is not there yet. It is durable when this returns."""
+        """Writes a new file. It is durable when this returns."""
         with self._in_words("be written to"):
             if (local := self.local) is not None:
                 _write(local / name, data)
@@ -45,7 +45,7 @@ class Folder:
             filesystem.pipe_file(f"{root}/{name}", data)
 
     def get(self, name: str) -> bytes:
-        """Raises FileNotFoundError too."""
+        """Also raises FileNotFoundError."""
         with self._in_words("be read", missing=True):
             if (local := self.local) is not None:
                 return (local / name).read_bytes()
@@ -54,7 +54,7 @@ class Folder:
             return data
 
     def delete(self, name: str) -> None:
-        """A file that is gone is passed over."""
+        """Ignores a missing file."""
         with self._in_words("be deleted from", missing=True), suppress(FileNotFoundError):
             if (local := self.local) is not None:
                 (local / name).unlink()
@@ -63,19 +63,19 @@ class Folder:
             filesystem.rm_file(f"{root}/{name}")
 
     def names(self) -> list[str]:
-        """What is in it; nothing where it is not there."""
+        """Its files; none if it does not exist."""
         with self._in_words("be listed", missing=True):
             try:
                 if (local := self.local) is not None:
                     return os.listdir(local)
                 filesystem, root = self._open()
-                filesystem.invalidate_cache()  # what other hosts have written since
+                filesystem.invalidate_cache()  # files that other hosts have written since
                 return [str(path).rstrip("/").rpartition("/")[2] for path in filesystem.ls(root, detail=False)]
             except FileNotFoundError:
                 return []
 
     def make(self) -> None:
-        """Makes the folder; a bucket must be there."""
+        """Creates the folder; a bucket must exist."""
         with self._in_words("be made"):
             if (local := self.local) is not None:
                 local.mkdir(parents=True, exist_ok=True)
@@ -84,7 +84,7 @@ class Folder:
                 filesystem.makedirs(root, exist_ok=True)
 
     def remove(self) -> None:
-        """Deletes the folder with everything in it, also what is in folders below."""
+        """Deletes the folder with everything in it, subfolders included."""
         with self._in_words("be removed", missing=True), suppress(FileNotFoundError):
             if (local := self.local) is not None:
                 shutil.rmtree(local, ignore_errors=True)  # others may be deleting in it
@@ -106,7 +106,7 @@ class Folder:
             found = b""
         self.delete(name)
         if found != data:
-            raise StoreError(f"{self.url} does not give back what was written to it")
+            raise StoreError(f"{self.url} does not return what was written to it")
 
     @property
     def protocol(self) -> str:
@@ -119,11 +119,11 @@ class Folder:
         return Path(self.url.removeprefix("file://")) if self.protocol == "file" else None
 
     def _open(self) -> tuple[Any, str]:
-        """One connection for all threads: fsspec would make one for each, which takes a while."""
+        """One connection for all threads: fsspec would open one per thread, which is slow."""
         if not self._opened:
             import fsspec
 
-            # Those of buckets ask the last listing whether a file is there, and another host may have written it since.
+            # Object stores look a file up in their last listing, and another host may have written it since.
             options = {"use_listings_cache": False} if self.protocol in _BUCKETS else {}
             filesystem, root = fsspec.core.url_to_fs(self.url, **options)
             self._opened.append((filesystem, str(root).rstrip("/")))
@@ -131,10 +131,10 @@ class Folder:
 
     @contextmanager
     def _in_words(self, what: str, *, missing: bool = False) -> Iterator[None]:
-        """Each store has errors of its own.
+        """Puts errors into words; each store has its own.
 
         Args:
-            missing: the caller knows what to do where something is not there.
+            missing: the caller handles missing files.
         """
         try:
             yield
@@ -153,19 +153,19 @@ class Folder:
 
     def _remedy(self, error: Exception) -> str:
         if isinstance(error, FileNotFoundError):
-            return "; make the bucket first" if self.protocol in _BUCKETS else "; is it mounted?"
+            return "; create the bucket first" if self.protocol in _BUCKETS else "; is it mounted?"
         if isinstance(error, PermissionError) or "Credential" in type(error).__name__:
             keys = " (AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or ~/.aws)" if self.protocol == "s3" else ""
-            return f"; credentials are taken from the environment{keys}" if self.local is None else ""
+            return f"; credentials come from the environment{keys}" if self.local is None else ""
         return ""
 
 
 def check_url(url: str) -> None:
-    """Raises StoreError for a URL that holds a secret, or whose kind of store is not known or not installed."""
+    """Raises StoreError for a URL with a secret, or for an unknown or uninstalled kind of store."""
     if has_password(url):
         raise StoreError(
-            "it has a password in it, which would go through the broker and stand in records: leave it out, and let "
-            "each host take its credentials from the environment"
+            "it contains a password, which would pass through the broker and be recorded: remove it, and let each "
+            "host take its credentials from the environment"
         )
     folder = Folder(url)
     if folder.local is None:
@@ -176,7 +176,7 @@ def check_url(url: str) -> None:
 
 
 def _write(path: Path, data: bytes) -> None:
-    """File and name are on the disk when this returns: the journal that will name it may be there at once."""
+    """File and name are on disk when this returns: the journal entry that refers to it may be there at once."""
     with path.open("xb") as file:
         try:
             file.write(data)

@@ -1,4 +1,4 @@
-"""Names of payloads in files: which batch made them, a random part, and the digest of what they hold. Pure."""
+"""Names of payloads in files: the batch that made them, a random part, and the digest of their content. Pure."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ _NAME = re.compile(rf"({STEP_NAME.pattern})" r"-(\d{1,16})-(\d{1,16})-[0-9a-f]{1
 
 @dataclass(frozen=True, slots=True)
 class PayloadName:
-    """A name, taken apart.
+    """A parsed name.
 
     Args:
         step, seq, attempt: of the output batch.
-        digest: of the bytes, so that the journal that names a file also says what is in it.
+        digest: of the bytes, so that the journal, which names the file, also determines its content.
     """
 
     step: str
@@ -28,12 +28,12 @@ class PayloadName:
 
 
 def make_name(step: str, seq: int, attempt: int, data: bytes) -> str:
-    """A name that no other worker gives: two that have the same batch never write the same file."""
+    """A name that no other worker uses: two workers with the same batch never write the same file."""
     return f"{step}-{seq}-{attempt}-{secrets.token_hex(6)}.{digest_of(data)}"
 
 
 def parse_name(name: str) -> PayloadName | None:
-    """None for what `make_name` does not make."""
+    """None for a name that `make_name` does not make."""
     found = _NAME.fullmatch(name)
     return PayloadName(found[1], int(found[2]), int(found[3]), found[4]) if found else None
 

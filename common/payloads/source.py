@@ -16,19 +16,19 @@ class PayloadSource:
     """The payloads of one run.
 
     Args:
-        inside: those that the broker keeps.
-        files: where the others are; None where the run has no such place.
+        inside: those kept in the broker.
+        files: the store of the others; None if the run has none.
     """
 
     inside: BrokerPayloads
     files: FileStore | None = None
 
     def name(self, payload: Payload) -> str:
-        """Its key, or the name of its file."""
+        """The key of a payload, or the name of its file."""
         return payload.external or self.inside.name(payload)
 
     def fetch(self, payloads: Sequence[Payload]) -> dict[Payload, bytes | PayloadLost]:
-        """The bytes of each, those in the broker in one round trip; or what is wrong with it.
+        """The bytes of each, those in the broker in one round trip; or the error.
 
         Raises:
             StoreError: the payload store cannot be read.

@@ -1,8 +1,8 @@
-"""Payloads outside the broker: files in a folder that every host reaches, for what is large or waits long.
+"""Payloads outside the broker: files in a folder that every host can reach, for rows that are large or wait long.
 
-The reference in the journal is the truth: a file has a random part in its name, so that two workers never write the
-same one, and a file that no committed result names is an orphan, to be collected. The digest in the name is that of
-the bytes, so that what is read is what was written.
+The reference in the journal is authoritative. A file has a random part in its name, so two workers never write the same
+one; a file that no committed result names is an orphan, to be collected. The digest in the name is that of the bytes,
+so reading detects any change.
 """
 
 from __future__ import annotations
@@ -32,11 +32,11 @@ from common.payloads.names import digest_of, make_name, parse_name
 from common.protocol.batch import Payload
 
 MARK = "penstock-run"
-"""A file with the run's id. A worker that does not find it looks at another folder than the coordinator."""
+"""A file with the run's id. A worker that does not find it uses another folder than the coordinator."""
 AT_ONCE = 8
-"""Files that are read or deleted at a time, where each takes a round trip."""
+"""Files read or deleted at a time, if each takes a round trip."""
 LATE_SECONDS = 1.0
-"""After which a file that is not there is looked for once more: a shared disk may show it to another host late."""
+"""Seconds after which a missing file is looked for again: a shared disk may show it to another host late."""
 T = TypeVar("T")
 
 logger = logging.getLogger("penstock")
@@ -47,9 +47,9 @@ class FileStore:
     """Payloads as files below an fsspec URL or a local folder.
 
     Args:
-        url: a folder of the run's own, which every worker and the coordinator reach.
-        earlier: folders that the run had before: they may still hold files that are needed.
-        patience: seconds for which a store that is away is asked again.
+        url: the run's own folder, which every worker and the coordinator can reach.
+        earlier: earlier folders of the run: they may still hold needed files.
+        patience: seconds of retries while a store is unreachable.
         stopping: ends such a wait.
     """
 
@@ -60,7 +60,7 @@ class FileStore:
     _folders: tuple[Folder, ...] = field(init=False, compare=False, repr=False)
 
     def __post_init__(self) -> None:
-        """Connects to nothing yet."""
+        """Does not connect yet."""
         object.__setattr__(self, "_folders", tuple(Folder(url) for url in (self.url, *self.earlier)))
 
     def write(self, step: str, seq: int, attempt: int, data: bytes) -> str:
@@ -71,7 +71,7 @@ class FileStore:
         """
 
         def put() -> str:
-            name = make_name(step, seq, attempt, data)  # a new one each time: half a file may be there
+            name = make_name(step, seq, attempt, data)  # a new one each time: a partial file may exist
             self._folder.put(name, data)
             return name
 
@@ -81,7 +81,7 @@ class FileStore:
         """The bytes that were written.
 
         Raises:
-            PayloadLost: they are not there, or others.
+            PayloadLost: they are missing, or have changed.
             StoreError: the folder cannot be read.
         """
         (found,) = self.read_all([payload])
@@ -90,7 +90,7 @@ class FileStore:
         return found
 
     def read_all(self, payloads: Sequence[Payload]) -> list[bytes | PayloadLost]:
-        """The bytes of each, or what is wrong with it.
+        """The bytes of each, or the error.
 
         Raises:
             StoreError: the folder cannot be read.
@@ -115,12 +115,12 @@ class FileStore:
         return PayloadMissing(f"{self.url}/{name}", in_file=True)
 
     def delete(self, names: Iterable[str]) -> None:
-        """Deletes files; those that are gone are passed over. Raises StoreError."""
+        """Deletes files; ignores missing ones. Raises StoreError."""
         for folder in self._folders:
             self._each(folder.delete, list(names))
 
     def names(self) -> list[str]:
-        """Everything that is in the folders. Raises StoreError."""
+        """Everything in the folders. Raises StoreError."""
         return [name for folder in self._folders for name in folder.names()]
 
     def remove(self) -> None:
@@ -129,10 +129,10 @@ class FileStore:
             self._insist(folder.remove)
 
     def open(self, run_id: str) -> None:
-        """Makes the folder, and looks whether it can be used; for the coordinator.
+        """Creates the folder and checks that it is usable; for the coordinator.
 
         Raises:
-            StoreError: it cannot.
+            StoreError: it is not.
         """
         self._insist(self._folder.make)
         self._insist(self._folder.try_out)
@@ -143,10 +143,10 @@ class FileStore:
         self._insist(lambda: self._folder.put(MARK, run_id.encode()))
 
     def join(self, run_id: str) -> None:
-        """Looks whether this is the folder that the coordinator has opened, and can be used; for a worker.
+        """Checks that this is the coordinator's folder and that it is usable; for a worker.
 
         Raises:
-            StoreError: it is not, or cannot.
+            StoreError: it is not, or is unusable.
         """
         try:
             mark = self._insist(lambda: self._folder.get(MARK))
@@ -154,7 +154,7 @@ class FileStore:
             mark = b""
         if mark != run_id.encode():
             raise StoreError(
-                f"the folder of payloads {self.url} is not there, or not the one that the coordinator uses: "
+                f"the folder of payloads {self.url} does not exist, or is not the one that the coordinator uses: "
                 + (
                     "mount it at the same path, or run the pipeline with --payloads URL"
                     if self._folder.local

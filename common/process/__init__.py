@@ -1,1 +1,1 @@
-"""What every process of Penstock has: stop signals, forks, last words."""
+"""Basics of every Penstock process: stop signals, forks, last words."""

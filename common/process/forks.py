@@ -1,4 +1,4 @@
-"""What a forked process must not have of the one that it comes from: its signals, its sockets, its pipes.
+"""What a forked process must not inherit from its parent: signals, sockets, pipes.
 
 A step may fork as any program does (`multiprocessing`, `datasets.map(num_proc=2)`, `os.fork`). Its child must end at
 SIGTERM, and must not keep the broker, or the keeper of a lease, believing that the worker lives.
@@ -28,26 +28,26 @@ _mask = threading.local()
 
 
 def keep_private(*opened: HasDescriptor) -> None:
-    """Children that are forked from now on do not get these; the connections themselves stay as they are."""
+    """Children forked from now on do not inherit these; the connections themselves are unaffected."""
     _watch_forks()
     for one in opened:
         _private.add(one)
 
 
 def keep_handler(number: signal.Signals, handler: object) -> None:
-    """Children have Python's own handler of this signal in the place of `handler`."""
+    """Children have Python's own handler of this signal instead of `handler`."""
     _watch_forks()
     _handlers[number] = handler
 
 
 @cache
 def _watch_forks() -> None:
-    # A signal that arrives before the child has its own handlers would be lost there, and be heard by the parent.
+    # A signal that arrives before the child has its own handlers would be lost there, and reach the parent.
     os.register_at_fork(before=_hold_signals, after_in_parent=_let_signals, after_in_child=_forget)
 
 
 def in_children(act: Callable[[], None]) -> None:
-    """Has `act` called in each child, before anything else runs there; for the rest of the process's life."""
+    """Calls `act` in each child before anything else runs there, for the rest of the process's life."""
     _watch_forks()
     os.register_at_fork(after_in_child=act)
 
@@ -65,9 +65,9 @@ def _forget() -> None:
     _let_signals()
     nothing = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
     for one in list(_private):
-        with suppress(OSError, ValueError):  # it is closed already
+        with suppress(OSError, ValueError):  # it is already closed
             descriptor = one.fileno()
-            # Not closed: the number would go to a file of the child, which then closes when the old owner is collected.
+            # Not closed: a file of the child would reuse the number, and be closed when the old owner is collected.
             if descriptor >= 0:
                 os.dup2(nothing, descriptor, inheritable=False)
     _private.clear()
@@ -76,7 +76,7 @@ def _forget() -> None:
 
 def _reset_signals() -> None:
     ours = [number for number, handler in _handlers.items() if signal.getsignal(number) is handler]
-    if ours:  # what a step has set instead is as it wants it
+    if ours:  # a handler set by a step stays
         signal.set_wakeup_fd(-1)
     for number in ours:
         signal.signal(number, signal.default_int_handler if number == signal.SIGINT else signal.SIG_DFL)

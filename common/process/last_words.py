@@ -1,4 +1,4 @@
-"""What a command says of the error that ends it: on standard error, without orders to the terminal or passwords."""
+"""A command's final error message: on standard error, without terminal escapes or passwords."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ def say_error(command: str, error: Exception) -> None:
 
 
 def say_wrong_usage(error: click.ClickException) -> None:
-    """What click shows of a wrong command line."""
+    """click's message about a wrong command line."""
     said = StringIO()
     error.show(said)
     click.echo(_shown(said.getvalue()), err=True, nl=False)

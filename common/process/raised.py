@@ -1,4 +1,4 @@
-"""What the code of a step raises is an error of that step, also where Python means the end of a process or a task.
+"""Whatever the code of a step raises is an error of that step, even if Python means the end of a process or task.
 
 SystemExit, KeyboardInterrupt, GeneratorExit, CancelledError and others that derive from BaseException alone come from
 the step: the signals of a worker raise nothing (`common/process/signals.py`), and nobody cancels what a step runs in,
@@ -15,10 +15,10 @@ from types import TracebackType
 
 
 class StepCode:
-    """Goes around calls of a step's code. A process that was forked in there, and comes out, ends.
+    """Wraps calls of a step's code. A process forked inside ends when it leaves the block.
 
     Raises:
-        Exception: what the code raises, or an error in words of what it raises that is none.
+        Exception: what the code raises, or an error that describes it if it is not an Exception.
 
     Example:
         >>> with StepCode():
@@ -38,7 +38,7 @@ class StepCode:
 
 
 def end_child(error: BaseException | None) -> None:
-    """Ends a forked process as Python does at the end of a program: it must not go on as a second worker."""
+    """Ends a forked process as Python does at the end of a program: it must not continue as a second worker."""
     code = 0
     if isinstance(error, SystemExit):
         code = error.code if isinstance(error.code, int) else int(error.code is not None)
@@ -54,7 +54,7 @@ def end_child(error: BaseException | None) -> None:
 
 
 def as_error(error: BaseException) -> Exception:
-    """The error itself, or words for one that is no `Exception`, from the same line of code."""
+    """The error itself, or a description of one that is not an `Exception`, from the same line of code."""
     if isinstance(error, Exception):
         return error
     if isinstance(error, SystemExit):
@@ -63,6 +63,6 @@ def as_error(error: BaseException) -> Exception:
         words = f"the step raised {type(error).__name__}"
         try:
             words += f": {error}" if str(error) else ""
-        except BaseException:  # the message is code of the step's as well
+        except BaseException:  # the message is the step's code as well
             words += ", which has no message that can be read"
     return RuntimeError(words).with_traceback(error.__traceback__)

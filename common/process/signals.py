@@ -1,4 +1,4 @@
-"""Stop signals, seen even while a step is deep in C code that lets no Python handler run on the main thread."""
+"""Stop signals, noticed even while a step runs C code that blocks Python handlers on the main thread."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 @contextmanager
 def interruptible(words: str) -> Iterator[None]:
-    """A command from its first moment: where nothing else hears SIGINT or SIGTERM, what has begun is unwound.
+    """A command from its first moment: unless another handler takes SIGINT or SIGTERM, started work is unwound.
 
-    The process then ends with 130; a second signal ends it at once. A shell that started it with `&` may have had
+    The process then exits with 130; a second signal ends it at once. A shell that started it with `&` may have had
     SIGINT ignored.
 
     Args:
-        words: said at the end.
+        words: printed at the end.
     """
     for number in STOP_SIGNALS:
         signal.signal(number, _unwind)
@@ -34,7 +34,7 @@ def interruptible(words: str) -> Iterator[None]:
         with suppress(OSError):
             print(words, file=sys.stderr, flush=True)
             sys.stdout.flush()
-        # Not by sys.exit: after an interrupt within `exec`, which dataclasses use, Python ends as if killed by it.
+        # Not by sys.exit: after an interrupt in `exec`, which dataclasses use, Python ends as if killed by it.
         os._exit(EXIT_STOPPED)
 
 
@@ -45,10 +45,10 @@ def _unwind(*_: object) -> None:
 
 
 def on_stop_signals(first: Callable[[], None], second: Callable[[], None] | None = None) -> None:
-    """SIGINT and SIGTERM: calls `first` once, then `second`, on a thread of their own.
+    """Handles SIGINT and SIGTERM: calls `first` once, then `second`, on a separate thread.
 
     Args:
-        second: what a second signal does; None to leave at once.
+        second: called on a second signal; None to exit at once.
     """
     receiver, sender = socket.socketpair()
     sender.setblocking(False)
@@ -58,15 +58,15 @@ def on_stop_signals(first: Callable[[], None], second: Callable[[], None] | None
         signal.signal(number, _heard_by_the_thread)
         keep_handler(number, _heard_by_the_thread)
 
-    # The signal module knows the sender by number only, so the thread keeps it.
+    # The signal module knows the socket only by number, so the thread keeps it.
     threading.Thread(target=_listen, args=(receiver, sender, first, second), name="signals", daemon=True).start()
 
 
 @contextmanager
 def stop_signals(first: Callable[[], None], second: Callable[[], None] | None = None) -> Iterator[None]:
-    """`on_stop_signals` while the block runs, in a process that is not ours alone; what was there before comes back.
+    """`on_stop_signals` while the block runs, in a process shared with others; restores the earlier handlers.
 
-    Python hears signals on its main thread only: on another one, this does nothing.
+    Python handles signals only on its main thread: on another one, this does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -77,7 +77,7 @@ def stop_signals(first: Callable[[], None], second: Callable[[], None] | None = 
         on_stop_signals(first, second)
         yield
     finally:
-        # In this order, so that there is no moment in which a signal is heard by nobody.
+        # In this order, so that no signal is ever lost.
         try:
             for number, handler in handlers.items():
                 signal.signal(number, handler)

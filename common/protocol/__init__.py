@@ -1,1 +1,1 @@
-"""What travels between coordinator and workers. Pure."""
+"""The messages between coordinator and workers. Pure."""

@@ -1,4 +1,4 @@
-"""The nouns that travel: what a worker is asked (`Batch`), what it answers (`Result`, `Failure`), what is decided.
+"""The messages: the work of a worker (`Batch`), its answers (`Result`, `Failure`), the coordinator's decisions.
 
 A batch is (run, step, seq), with seq dense from 0 per step. `attempt` counts how often a batch was reopened after a
 halt; it is part of a payload's name, so that a late writer can never overwrite what a newer attempt wrote.
@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Payload:
-    """Where rows are: those of one output batch.
+    """A reference to the rows of one output batch.
 
     Args:
         step, seq, attempt: what produced them.
@@ -39,7 +39,7 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Input:
-    """What one predecessor gives to a batch: its slices, in order."""
+    """A predecessor's part of a batch: its slices, in order."""
 
     step: str
     slices: tuple[Slice, ...]
@@ -161,7 +161,7 @@ class PartWritten:
 
 @dataclass(frozen=True, slots=True)
 class Reopened:
-    """A halted run goes on: what failed or was held is done again."""
+    """A halted run is resumed: failed and held batches are done again."""
 
 
 Entry = Result | Failure | Routed | PartWritten | Reopened
@@ -170,11 +170,11 @@ Entry = Result | Failure | Routed | PartWritten | Reopened
 
 @dataclass(frozen=True, slots=True)
 class DeadLetter:
-    """A row that failed for good, on its way to the run directory.
+    """A row that finally failed, on its way to the run directory.
 
     Args:
-        row: the row as the step was given it; None where it could not be stored.
-        attempts: times it was tried alone or in a batch.
+        row: the row as given to the step; None if it could not be stored.
+        attempts: how often it was tried, alone or in a batch.
     """
 
     step: str

@@ -1,4 +1,4 @@
-"""Rows <-> bytes: msgpack, and nothing that could run code. Pure.
+"""Rows <-> bytes: msgpack, which cannot run code. Pure.
 
 A payload is an array of rows; a row is a map, or nil for a hole: a row that failed and keeps its place.
 """
@@ -18,16 +18,16 @@ Row = dict[str, Any]
 DATETIME = 1
 """Extension type of a datetime: its ISO 8601 text, so that a missing or fixed time zone survives."""
 DATE, TIME, DURATION, DECIMAL, NANOSECONDS = 2, 3, 4, 5, 6
-"""Extension types, all as text: ISO 8601; the nanoseconds of a duration; digits; a datetime with nanoseconds."""
+"""Extension types, all as text: ISO 8601, the nanoseconds of a duration, digits, a datetime with nanoseconds."""
 EXTENDED = (date, time, timedelta, Decimal)
 LEAST, GREATEST = -(2**63), 2**63 - 1
 NESTED = (dict, list, tuple)
 DEEPEST = 31
-"""Levels of lists and dicts in a row, the row itself not counted: what all that read Parquet can read."""
+"""Levels of lists and dicts in a row, not counting the row itself: every Parquet reader can read these."""
 
 
 def encode_rows(rows: Sequence[Row | None]) -> bytes:
-    """Raises RowTypeError for the first value that rows cannot hold; see `check_row` to find out whose it is."""
+    """Raises RowTypeError for the first value that rows cannot hold; `check_row` tells which row it is in."""
     packer = msgpack.Packer(default=_extend)
     try:
         if not all(row is None or _fits(row, 0) for row in rows):
@@ -42,7 +42,7 @@ def encode_rows(rows: Sequence[Row | None]) -> bytes:
 
 
 def decode_rows(payload: bytes) -> list[Row | None]:
-    """Raises WireError for bytes that no version of Penstock wrote."""
+    """Raises WireError for bytes that Penstock did not write."""
     try:
         rows = msgpack.unpackb(payload, object_hook=_with_text_keys, ext_hook=_restore, timestamp=3)
     except (ValueError, TypeError, ArithmeticError, msgpack.UnpackException, RecursionError) as error:
@@ -53,10 +53,10 @@ def decode_rows(payload: bytes) -> list[Row | None]:
 
 
 def check_row(row: object, limit: int | None = None) -> None:
-    """Finds out whether one row can be stored.
+    """Checks that one row can be stored.
 
     Args:
-        limit: bytes that it may have.
+        limit: most bytes that it may have.
 
     Raises:
         RowTypeError: with the column and the type of the first value that cannot.
@@ -71,7 +71,7 @@ def check_row(row: object, limit: int | None = None) -> None:
 
 
 def _fits(value: dict[Any, Any] | list[Any] | tuple[Any, ...], depth: int) -> bool:
-    """Looks for what msgpack would store although rows cannot hold it: other keys, unsigned ints, endless nesting."""
+    """Finds values that msgpack would store but rows cannot hold: other keys, unsigned ints, endless nesting."""
     if depth > DEEPEST:
         return False
     if isinstance(value, dict):
@@ -141,11 +141,11 @@ def _extend(value: object) -> object:
 
 def _extended(value: date | time | timedelta | Decimal) -> msgpack.ExtType | None:
     if isinstance(value, datetime):
-        if value != value:  # the missing datetime of pandas
+        if value != value:  # pandas' missing datetime
             return None
-        if value.year > MAXYEAR:  # pandas has such
+        if value.year > MAXYEAR:  # pandas allows that
             raise ValueError(f"a datetime beyond the year {MAXYEAR}")
-        # Python's own datetimes end at microseconds; those of pandas do not.
+        # Python's datetimes are limited to microseconds, pandas' are not.
         return _text(NANOSECONDS if getattr(value, "nanosecond", 0) else DATETIME, value.isoformat())
     if isinstance(value, date):
         return _text(DATE, value.isoformat())
@@ -164,7 +164,7 @@ def _text(code: int, text: str) -> msgpack.ExtType:
 
 
 def _plain(value: Any) -> object:
-    """Scalars and arrays of numpy, by their protocol, so that numpy need not be imported."""
+    """Scalars and arrays of numpy, by protocol, without importing numpy."""
     if type(value).__module__.partition(".")[0] == "numpy" and hasattr(value, "tolist"):
         if value.dtype.kind in "mM":
             return _plain_times(value)
@@ -175,7 +175,7 @@ def _plain(value: Any) -> object:
 
 
 def _plain_times(value: Any) -> object:
-    """Datetimes and durations of numpy. `tolist` makes ints of those with nanoseconds, and nobody could tell."""
+    """Datetimes and durations of numpy. `tolist` would silently turn those with nanoseconds into ints."""
     if value.ndim:
         return [_plain_times(each) for each in value]
     if value != value:

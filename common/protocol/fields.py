@@ -1,4 +1,4 @@
-"""Fields of a run's hashes, read with care: whoever can write to the broker can put anything there."""
+"""Fields of a run's hashes, read with care: anyone who can write to the broker can put anything there."""
 
 from __future__ import annotations
 
@@ -14,24 +14,24 @@ MOST_DIGITS = 18
 
 
 def number(held: bytes | None, name: str) -> int:
-    """A count, 0 where there is none.
+    """A count, 0 if missing.
 
     Args:
         name: of the field, for people.
 
     Raises:
-        WireError: it is no count.
+        WireError: it is not a count.
     """
     if held and (not held.isdigit() or len(held) > MOST_DIGITS):
         raise WireError(
-            f"the broker holds {held[:40]!r} as '{name}' of the run, which is no number: something other than Penstock "
-            "has written to it; start over with --fresh"
+            f"the broker holds {held[:40]!r} as '{name}' of the run, which is not a number: something other than "
+            "Penstock has written to it; start over with --fresh"
         )
     return int(held or 0)
 
 
 def json_object(held: bytes | None) -> dict[str, Any]:
-    """An object in JSON. Anything else is empty: no version of Penstock has written it."""
+    """A JSON object; empty for anything else, which no version of Penstock writes."""
     try:
         found = json.loads(held or b"{}")
     except (ValueError, RecursionError):
@@ -40,7 +40,7 @@ def json_object(held: bytes | None) -> dict[str, Any]:
 
 
 def first_problem(error: ValidationError, *place: str) -> str:
-    """The first thing that is wrong with what was read at `place`: "options.stages.0: Input should be a valid list"."""
+    """The first fault of the data at `place`: "options.stages.0: Input should be a valid list"."""
     detail = error.errors(include_url=False, include_input=False)[0]
     where = ".".join(map(str, (*place, *detail["loc"])))[:100]
     return f"{where}{': ' if where else ''}{detail['msg']}"

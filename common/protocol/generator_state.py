@@ -1,4 +1,4 @@
-"""Where a generator stands, as the broker knows it."""
+"""The position of a generator, as recorded in the broker."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from common.errors import WireError
 
 @dataclass(frozen=True, slots=True)
 class GeneratorState:
-    """The next batch of a generator.
+    """A generator's next batch.
 
     Args:
         seq: of its next batch.
         offset: rows before that.
-        attempt: times that the batch failed the run.
+        attempt: how often the batch has failed the run.
         ended: there is no next batch.
-        silent: owners that were taken for dead since the batch before it.
-        deaths: those of them that have no lease now.
+        silent: owners that were taken for dead since the previous batch.
+        deaths: how many of them have no lease now.
     """
 
     seq: int
@@ -31,9 +31,9 @@ class GeneratorState:
 
     @classmethod
     def parse(cls, told: Sequence[Any], key: str) -> GeneratorState:
-        """What `own_generator.lua` tells. Raises WireError where the hash at `key` holds something else."""
+        """Parses the reply of `own_generator.lua`. Raises WireError if the hash at `key` holds something else."""
         *numbers, silent = told
         if min(numbers) < 0:
-            raise WireError(f"{key} holds something else than where a generator stands; use --fresh")
+            raise WireError(f"{key} does not hold the position of a generator; start over with --fresh")
         seq, offset, attempt, ended = numbers
         return cls(seq, offset, attempt, bool(ended), tuple(silent.decode(errors="replace").split()))

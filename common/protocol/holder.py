@@ -1,4 +1,4 @@
-"""Who holds the lease of a run, or the lock of a folder: a process, and where it is."""
+"""The holder of a run's lease or a folder's lock: a process and its host."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ _NAME = re.compile(r"process (\d+) on (.+)")
 
 @dataclass(frozen=True, slots=True)
 class Holder:
-    """A process that holds something which only one may have. `str` names it: `process 4711 on gpu-2`.
+    """A process that holds something exclusive. `str` names it: `process 4711 on gpu-2`.
 
     Args:
-        pid, host: None and empty where that is not known.
-        token: random, of a lease; empty in a lock.
-        directory: its run directory, with all links followed; empty where it has none.
-        inode: of that directory; None where the holder does not say.
+        pid, host: None and empty if unknown.
+        token: the random token of a lease; empty in a lock.
+        directory: its run directory, with all links resolved; empty if it has none.
+        inode: of that directory; None if the holder does not say.
         removes: it removes the run, and does not coordinate it.
     """
 
@@ -37,7 +37,7 @@ class Holder:
 
     @classmethod
     def parse(cls, held: bytes) -> Holder:
-        """What a lease holds; a process that nobody knows where something else has written it."""
+        """Parses a lease; an unknown process if another program wrote it."""
         fields = json_object(held)
         pid, inode = fields.get("pid"), fields.get("inode")
         return cls(
@@ -50,7 +50,7 @@ class Holder:
         )
 
     def dump(self) -> str:
-        """What its lease holds."""
+        """The content of its lease."""
         fields: dict[str, object] = {"token": self.token, "pid": self.pid, "host": self.host}
         if self.directory:
             fields |= {"directory": self.directory, "inode": self.inode}
@@ -60,19 +60,19 @@ class Holder:
 
     @classmethod
     def named(cls, name: str) -> Holder:
-        """The one of this name, as it stands in a lock; a process that nobody knows where it is no such name."""
+        """The holder named in a lock; an unknown process if the name is invalid."""
         found = _NAME.fullmatch(name.strip())
         return cls(int(found[1]), one_line(found[2], LONGEST_HOST)) if found else cls(None, "")
 
     def has_name_of(self, other: Holder) -> bool:
-        """Are they, as far as a lock says it, the same process?"""
+        """Are they the same process, as far as a lock can tell?"""
         return (self.pid, self.host) == (other.pid, other.host)
 
     def has_run(self, run_id: str, argument: str = "") -> str:
-        """What a command says that cannot have a run since this process has it.
+        """The message of a command that cannot have a run because this process has it.
 
         Args:
-            argument: names the run in commands, if its id alone does not.
+            argument: identifies the run in commands, if its id alone does not.
         """
         if self.removes:
             return f"run '{run_id}' is being removed by {self}; try again when that is done"

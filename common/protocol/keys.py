@@ -9,15 +9,15 @@ RUNS = "penstock:runs"
 GROUP = "workers"
 """The consumer group of every step's stream."""
 HANDED_BACK = "handed-back"
-"""The consumer, which is no worker, that holds what workers have given back."""
+"""The consumer (not a worker) of entries that workers have handed back."""
 HISTORIES = {1: 300, 10: 360}
-"""Seconds between two entries of a history of a run -> entries that it keeps: five minutes, and an hour."""
+"""Seconds between two entries of a run's history -> number of entries kept: five minutes, and an hour."""
 KEYS_PER_CALL = 1_000
-"""Lua takes some thousand arguments at most."""
+"""Lua accepts a few thousand arguments at most."""
 
 
 def device_key(host: str, device: str) -> str:
-    """Lease of a device: a string with a time to live. Runs share it, so it has a hash tag of its host's."""
+    """Lease of a device: a string with a time to live. Runs share it, so its hash tag is its host's."""
     return f"penstock:{{devices:{host}}}:{device}"
 
 
@@ -52,17 +52,17 @@ class Keys:
 
     @property
     def workers(self) -> str:
-        """Hash: worker id -> who it is."""
+        """Hash: worker id -> facts about the worker."""
         return self._key("workers")
 
     @property
     def left(self) -> str:
-        """Set: who the workers are that left in the last seconds, whose processes may not have ended."""
+        """Set: workers that left in the last seconds, whose processes may not have ended."""
         return self._key("left")
 
     @property
     def dead(self) -> str:
-        """Set: ids of workers whose keeper saw them end."""
+        """Set: ids of workers that their keeper saw end."""
         return self._key("dead")
 
     @property
@@ -77,16 +77,16 @@ class Keys:
 
     @property
     def view(self) -> str:
-        """Hash: what the run looks like (`m`), and when that was (`at`, in ms by the broker's clock)."""
+        """Hash: the view of the run (`m`), and its time (`at`, in ms by the broker's clock)."""
         return self._key("view")
 
     def history(self, resolution: int) -> str:
-        """Bounded stream: what it looked like, so many seconds apart; see `HISTORIES`."""
+        """Bounded stream: earlier views, at a fixed interval; see `HISTORIES`."""
         return self._key("history", resolution)
 
     @property
     def seen(self) -> tuple[str, ...]:
-        """All that is published for whoever looks at the run."""
+        """All keys published for observers of the run."""
         return (self.view, *map(self.history, HISTORIES))
 
     def inputs(self, step: str) -> str:
@@ -98,7 +98,7 @@ class Keys:
         return self._key("payload", step, seq, attempt)
 
     def manifest(self, step: str, seq: int, attempt: int) -> str:
-        """Inputs of a batch that are too many for a stream entry, as those of a global step."""
+        """Inputs of a batch that exceed a stream entry, such as those of a global step."""
         return self._key("manifest", step, seq, attempt)
 
     def worker(self, worker_id: str) -> str:
@@ -110,7 +110,7 @@ class Keys:
         return self._key("gen", step)
 
     def isolation(self, step: str, seq: int, attempt: int) -> str:
-        """Hash of a batch that runs row by row: the row about to run, and what rows before it gave."""
+        """Hash of a batch that runs row by row: the row about to run, and the output of earlier rows."""
         return self._key("isolation", step, seq, attempt)
 
     @property

@@ -1,4 +1,4 @@
-"""Rows that cannot be stored, made such that they can be read by people."""
+"""Rows that cannot be stored, in a form that people can read."""
 
 from __future__ import annotations
 
@@ -9,12 +9,12 @@ from common.errors import RowError
 from common.protocol.codec import Row, check_row
 
 _LONGEST = 10_000
-"""Characters of a value that rows cannot hold."""
+"""Most characters of a value that rows cannot hold."""
 _DEEPEST = 30
 
 
 def legible(row: Mapping[Any, Any]) -> Row:
-    """The row, with text in the place of each value that rows cannot hold."""
+    """The row, with text instead of each value that rows cannot hold."""
     return {_text(key): _legible(value, 1) for key, value in row.items()}
 
 
@@ -35,6 +35,6 @@ def _legible(value: object, depth: int) -> object:
 def _text(value: object) -> str:
     try:
         text = value if isinstance(value, str) else repr(value)
-    except Exception as error:  # of the value's own class
+    except Exception as error:  # an error of the value's own class
         text = f"{type(value).__name__} without a text: {type(error).__name__}"
     return text[:_LONGEST].encode(errors="backslashreplace").decode()

@@ -1,4 +1,4 @@
-"""The shape of a spec that a run hash holds as JSON. Whoever can write to the broker can put anything there."""
+"""The shape of a spec in a run hash, as JSON. Anyone who can write to the broker can put anything there."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from common.protocol.step_name import StepName
 
 
 class SpecShape(BaseModel):
-    """As much of a spec as is read before it is built."""
+    """The part of a spec that is read before it is built."""
 
     steps: dict[StepName, dict[str, Any]]
 
 
 def check_spec(spec: object) -> None:
-    """Raises ValueError: it has another shape; says where."""
+    """Raises ValueError for another shape; says where."""
     try:
         SpecShape.model_validate(spec)
     except ValidationError as error:

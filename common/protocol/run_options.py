@@ -1,4 +1,4 @@
-"""What the workers of a run are told of it beside its spec: a field of the run hash, as JSON."""
+"""What a run tells its workers in addition to its spec: a field of the run hash, as JSON."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from common.protocol.step_name import StepName
 
 @dataclass(frozen=True, slots=True)
 class RowRoutingOptions:
-    """For the workers of a step whose routing function reads rows.
+    """Options for workers of a step whose routing function reads rows.
 
     Args:
         successors: of the step, in the order of the plan.
@@ -27,11 +27,11 @@ class RowRoutingOptions:
 
 @dataclass(frozen=True, slots=True)
 class ArtifactFolders:
-    """Where steps keep artifacts.
+    """The storage for steps' artifacts.
 
     Args:
-        local: for workers that the coordinator has started.
-        shared: for all others; None where no folder is reached by all hosts.
+        local: for workers started by the coordinator.
+        shared: for all others; None if no folder is reachable from all hosts.
     """
 
     local: str | None = None
@@ -40,23 +40,23 @@ class ArtifactFolders:
 
 @dataclass(frozen=True, slots=True)
 class RunOptions:
-    """Versions of one protocol read each other's: a field that one does not know is left out, or has its default.
+    """Versions with the same protocol read each other's options: unknown fields are ignored, missing ones default.
 
     Args:
-        base_dir: the folder where relative paths of the spec start, as the coordinator has it.
+        base_dir: the folder that the spec's relative paths start from, on the coordinator's host.
         limit: rows of each generator, at most.
-        files: what the data files that parameters name are like, by path.
-        payloads: folders of payloads, the one in use first; empty where all is in the broker.
-        payloads_of_size: do large payloads go there as well, beside those that wait long?
+        files: the state of the data files that parameters name, by path.
+        payloads: folders of payloads, the current one first; empty if all are in the broker.
+        payloads_of_size: do large payloads go there too, in addition to those that wait long?
         stages: the steps of each, in the order in which they are loaded.
-        spill: steps whose payloads wait long, so that they go to the file store.
-        routing: what the workers of a routing step need to know, where they choose.
-        digests: the source of each step that the coordinator has imported; a worker's must be the same.
-        models: what names the models of each such step's LLMs; a worker's must be the same.
-        described: steps that it has not, and that workers have described.
-        undescribed: those that none has so far.
-        unchecked: steps whose columns nobody knows before the first batch.
-        fingerprints: what generators are to read, where they can read data as it was.
+        spill: steps whose payloads wait long and therefore go to the file store.
+        routing: what workers of a routing step need if they choose.
+        digests: the source digest of each step that the coordinator has imported; a worker's must be equal.
+        models: the identities of the models of each such step's LLMs; a worker's must be equal.
+        described: steps that it has not imported, and that workers have described.
+        undescribed: those not described so far.
+        unchecked: steps whose columns are unknown before the first batch.
+        fingerprints: the data that generators must read, if they can read earlier data.
         devices: GPUs that a worker of each step takes.
     """
 
@@ -89,7 +89,7 @@ class RunOptions:
         """The inverse.
 
         Raises:
-            ValueError: it is not what any version writes; says where.
+            ValueError: no version writes it; says where.
         """
         try:
             return _adapter().validate_json(text)

@@ -1,4 +1,4 @@
-"""What a step may be called, in a spec and in all that travels."""
+"""The valid names of steps, in specs and messages."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Messages <-> the bytes of a stream entry. Pure; the only place that knows the shape of a message.
 
-A message is a msgpack array whose first two elements are the protocol version and the kind. What is read is checked:
+A message is a msgpack array whose first two elements are the protocol version and the kind. Input is checked:
 another version, size or shape is a `WireError`, never a crash further in.
 """
 
@@ -33,19 +33,19 @@ from common.protocol.step_name import STEP_NAME
 PROTOCOL = 3
 SLICES_IN_A_MESSAGE = 1_000
 MESSAGE_LIMIT = 64 << 20
-"""Bytes that a message may have; the largest is the manifest of a global step."""
+"""Most bytes of a message; the largest is the manifest of a global step."""
 SMALL_MESSAGE = 1 << 20
 MOST_VALUES = 4_000_000
-"""Values in the lists of a larger message: each takes up to 60 bytes of memory, however few it has in the message."""
+"""Most values in the lists of a larger message: each takes up to 60 bytes of memory, however few in the message."""
 LETTERS_TOGETHER = 500
 ERROR_LIMIT = 4_000
-"""Characters of an error text that are kept."""
+"""Most characters kept of an error text."""
 GREATEST_COUNT = 2**53
 SHOWN = 80
-"""Characters that a message shows of what is wrong."""
+"""Most characters of invalid data that an error shows."""
 FILE_NAME = re.compile(r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]{0,254}")
 ROW_LIMIT = MESSAGE_LIMIT - (1 << 20)
-"""Bytes of a row in a dead letter, at most."""
+"""Most bytes of a row in a dead letter."""
 
 T = TypeVar("T")
 
@@ -54,7 +54,7 @@ def message_of(fields: Mapping[bytes, bytes]) -> bytes:
     """The message in the fields of a stream entry.
 
     Raises:
-        WireError: there is none, so that it was not written by Penstock.
+        WireError: there is none, so Penstock did not write the entry.
     """
     message = fields.get(b"m")
     if message is None:
@@ -69,17 +69,17 @@ def encode_batch(batch: Batch) -> bytes:
 
 
 def decode_batch(step: str, message: bytes) -> Batch:
-    """The stream says for which step the batch is."""
+    """The stream determines the step of the batch."""
     return _read(message, {"batch": lambda seq, attempt, inputs: _batch_in(step, seq, attempt, inputs)})
 
 
 def needs_manifest(batch: Batch) -> bool:
-    """Are its inputs too many for a stream entry? Those of a global step may be."""
+    """Do its inputs exceed a stream entry? Those of a global step may."""
     return sum(len(source.slices) for source in batch.inputs) > SLICES_IN_A_MESSAGE
 
 
 def encode_message(batch: Batch) -> bytes:
-    """What stands in the stream of the batch's step: the batch, or a pointer to its manifest."""
+    """The entry in the stream of the batch's step: the batch, or a reference to its manifest."""
     return encode_pointer(batch) if needs_manifest(batch) else encode_batch(batch)
 
 
@@ -162,7 +162,7 @@ def decode_entry(message: bytes) -> Entry:
 
 
 def encode_letter(letter: DeadLetter) -> bytes:
-    """A dead letter. A row that cannot be stored, or sent, is left out of it."""
+    """A dead letter. A row that cannot be stored or sent is omitted."""
     try:
         row = encode_rows([letter.row]) if letter.row is not None else None
     except RowError:
@@ -183,7 +183,7 @@ def encode_letter(letter: DeadLetter) -> bytes:
 
 
 def encode_letters(letters: Sequence[DeadLetter]) -> list[bytes]:
-    """Dead letters of one batch and worker: many in one message, or each in its own where their rows are large."""
+    """Dead letters of one batch and worker: many in one message, or one each if their rows are large."""
     some = (letters[first : first + LETTERS_TOGETHER] for first in range(0, len(letters), LETTERS_TOGETHER))
     return [message for together in some for message in _letters_out(together)]
 
@@ -234,7 +234,7 @@ def _letters_in(step: Any, seq: Any, attempt: Any, worker: Any, errors: Any, fac
 
 
 def _error(text: str) -> str:
-    """What a step raises may quote text that is not valid Unicode, which no message can hold."""
+    """A step's error may quote text that is not valid Unicode, which a message cannot hold."""
     return text[:ERROR_LIMIT].encode(errors="backslashreplace").decode()[:ERROR_LIMIT]
 
 
@@ -291,7 +291,7 @@ def _batch_in(step: str, seq: Any, attempt: Any, inputs: Any) -> Batch:
 def _slice_in(step: str, seq: Any, attempt: Any, start: Any, stop: Any, external: Any = None) -> Slice:
     payload = Payload(step, _count(seq), _count(attempt), None if external is None else _file(external))
     if not _count(start) <= _count(stop):
-        raise ValueError(f"rows {start} to {stop} are none")
+        raise ValueError(f"rows {start} to {stop} are not a range")
     return Slice(payload, start, stop)
 
 
@@ -343,7 +343,7 @@ def _some(value: str | None) -> tuple[str, ...]:
 
 
 def _shown(value: object) -> str:
-    """For a message: whoever can write to the broker decides how long it is, and what is in it."""
+    """For an error message: anyone who can write to the broker decides its length and content."""
     text, most = (str(value), 4 * SHOWN) if isinstance(value, Exception) else (repr(value), SHOWN)
     return text if len(text) <= most else f"{text[:most]}..."
 
@@ -362,7 +362,7 @@ def _step(value: Any) -> str:
 
 
 def _file(value: Any) -> str:
-    """A name in a folder of ours, never a path out of it."""
+    """A name in one of our folders, never a path out of it."""
     if not FILE_NAME.fullmatch(_text(value)):
         raise ValueError(f"{_shown(value)} is not the name of a file")
     return str(value)

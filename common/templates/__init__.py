@@ -1,1 +1,1 @@
-"""Templates of prompts: Jinja2, sandboxed, and bounded in what they may make of a row and how long that may take."""
+"""Prompt templates: Jinja2, sandboxed, with bounded output and time per row."""

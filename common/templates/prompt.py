@@ -1,4 +1,4 @@
-"""A template of prompts: checked as it is read, and rendered row by row."""
+"""A prompt template: checked when read, rendered row by row."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ from common.errors import RowError
 from common.templates.budget import TemplateTooLarge
 
 MOST_TEXT = 1_000_000
-"""Characters of a template."""
+"""Most characters of a template."""
 MOST_TAGS = 5_000
-"""Of a template; they take some seconds to compile."""
+"""Most tags of a template; they take some seconds to compile."""
 
 
 class PromptTemplate:
     """Jinja2, sandboxed and bounded.
 
     Raises:
-        ValueError: it is no template, or one that is too large; says which line.
+        ValueError: it is not a valid template, or too large; names the line.
     """
 
     def __init__(self, source: str) -> None:
@@ -45,7 +45,7 @@ class PromptTemplate:
 
     @cached_property
     def columns(self) -> list[str]:
-        """Those that it uses, sorted."""
+        """The columns that it uses, sorted."""
         from jinja2 import meta
 
         return sorted(meta.find_undeclared_variables(self._environment.parse(self._source)))
@@ -54,9 +54,9 @@ class PromptTemplate:
         """The prompt of a row.
 
         Raises:
-            RowError: it would print what is no text, calls what templates may not, makes more than TEXT characters or
+            RowError: it prints something other than text, makes a forbidden call, makes more than TEXT characters or
                 takes more than STEPS steps.
-            Exception: of whatever the template does.
+            Exception: any error of the template's own operations.
         """
         self._environment.budget.start(row)
         try:
@@ -70,7 +70,7 @@ class PromptTemplate:
 
 
 def _as_text(value: Any) -> Any:
-    """What a template prints is text: nobody wants the words None or [{'role': ...}] in a prompt."""
+    """A template prints only text: None or [{'role': ...}] does not belong in a prompt."""
     if value is None:
         raise RowError('template would print None; write {{ column or "" }} where a column may be None')
     if isinstance(value, dict | list | tuple | set | bytes | range | Iterator):

@@ -1,4 +1,4 @@
-"""The kinds of steps and the built-in ones: what `common.steps` has."""
+"""The kinds of steps and the built-in steps, from `common.steps`."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Steps that ask a language model: what `common.steps.tasks` has."""
+"""Steps that call a language model, from `common.steps.tasks`."""
 
 from __future__ import annotations
 

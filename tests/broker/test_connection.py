@@ -226,7 +226,7 @@ def test_a_run_of_another_protocol_is_refused_in_words_and_leaves_other_runs_alo
     new, old = Run(redis_url), Run(redis_url)
     register(new), register(old, protocol)
     registry = RunRegistry(new.connection)
-    with pytest.raises(RunError, match=rf"speaks protocol {protocol}; this one speaks {PROTOCOL}.*--fresh"):
+    with pytest.raises(RunError, match=rf"with protocol {protocol}; this version has protocol {PROTOCOL}.*--fresh"):
         registry.read(old.run_id)
     assert [record.run_id for record in registry.all()] == [new.run_id]
     assert old.run_id in registry.run_ids()

@@ -231,7 +231,7 @@ def test_a_broker_that_stays_full_fails_the_run_of_a_global_step_in_words(wait_u
         assert runner.error is None
         (failure,) = run.journal()
         assert isinstance(failure, Failure)
-        assert "is full (maxmemory reached): it has no room for what step 'a' gave" in failure.error
+        assert "is full (maxmemory reached): it has no room for the rows of step 'a'" in failure.error
         assert "--payloads URL" in failure.error
 
 

@@ -214,7 +214,7 @@ def test_owners_that_died_with_their_coordinator_do_not_count(run: Run) -> None:
 def test_a_generator_whose_state_nobody_wrote_is_refused_in_words(run: Run) -> None:
     worker = run.worker("w1", "g")
     run.connection.command("HSET", run.keys.generator("g"), "offset", "many")
-    with pytest.raises(WireError, match="holds something else than where a generator stands"):
+    with pytest.raises(WireError, match="does not hold the position of a generator"):
         worker.generator.own()
 
 

@@ -1,4 +1,4 @@
-"""A batch in a worker's hands: what was taken for it, and what is to be committed."""
+"""A batch in a worker's hands: its input, and what will be committed."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ class Work:
     """A batch with its rows.
 
     Args:
-        whole: the rows that the step is given; for a generator's ticket, none.
-        again: reads the same rows anew, since a step may change what it is given.
-        broken: why the rows cannot be had, where that is so.
+        whole: the rows that the step is given; empty for a generator's ticket.
+        again: reads the same rows once more, since a step may change what it is given.
+        broken: why the rows are unavailable, if they are.
     """
 
     taken: Taken
@@ -39,11 +39,11 @@ class Work:
 
 @dataclass(frozen=True, slots=True)
 class Pieces:
-    """How an output is stored that is too large to go with its commit.
+    """How an output too large for its commit is stored.
 
     Args:
         rows: of each piece.
-        stage: stores one.
+        stage: stores one piece.
     """
 
     rows: int
@@ -51,12 +51,12 @@ class Pieces:
 
 
 class Packer:
-    """Turns what a step made into what is committed.
+    """Turns the output of a step into a commit.
 
     Args:
-        files: where payloads go that should not be in the broker; None to keep all there.
-        above: of so many bytes, larger ones.
-        routing: chooses who gets the rows, where that is done here.
+        files: the store for payloads outside the broker; None to keep all in the broker.
+        above: size in bytes above which payloads go there.
+        routing: chooses the successors of the rows, if the worker does that.
     """
 
     def __init__(
@@ -77,7 +77,7 @@ class Packer:
 
     @property
     def may_wait(self) -> bool:
-        """Does what it packs go to a store that takes its time?"""
+        """Does its output go to a store that may be slow?"""
         return self._files is not None
 
     def pack(
@@ -87,12 +87,12 @@ class Packer:
 
         Args:
             seconds: that the step took.
-            last: a generator has nothing more to give.
-            pieces: how the rows are stored ahead of the commit; None where they are one output and go with it.
+            last: the generator has no more rows.
+            pieces: how the rows are stored ahead of the commit; None if they go with it as one output.
 
         Raises:
-            StepFailed: a row that cannot be stored may not be left out, or the rows cannot be routed.
-            StoreError: the payload store does not take them.
+            StepFailed: a row that cannot be stored may not be dropped, or the rows cannot be routed.
+            StoreError: the payload store does not accept them.
         """
         batch, whole = work.taken.batch, work.whole
         rows = put_back(outcome.rows(), whole)
@@ -139,7 +139,7 @@ class Packer:
         return Done(taken, Failure(batch.step, batch.seq, batch.attempt, error, self._worker))
 
     def _store(self, output: Payload, rows: int, data: bytes) -> tuple[Chunk, bytes | None]:
-        """Where the rows go: (chunk of the result, bytes for the broker)."""
+        """The stored rows: (chunk of the result, bytes for the broker)."""
         if self._files is None or len(data) <= self._above:
             return Chunk(rows, len(data)), data
         name = self._files.write(output.step, output.seq, output.attempt, data)
@@ -148,10 +148,10 @@ class Packer:
     def _encode(
         self, rows: list[Row | None], whole: WholeRows, failed: list[FailedRow], again: Callable[[], WholeRows]
     ) -> bytes:
-        """Encodes rows; one that cannot be stored, or lacks a promised column, becomes a failed row, in both lists.
+        """Encodes rows; a row that cannot be stored, or lacks a promised column, becomes a failed row, in both lists.
 
         Args:
-            again: reads `whole` anew: the step may have put what cannot be stored into the very rows that it was given.
+            again: rereads `whole`: the step may have put values that cannot be stored into its input rows.
 
         Raises:
             StepFailed: `on_error` says `fail`.
@@ -181,7 +181,7 @@ class Packer:
     def _fail_incomplete(
         self, rows: list[Row | None], whole: WholeRows, failed: list[FailedRow], again: Callable[[], WholeRows]
     ) -> None:
-        """Here, and not where the step is called: to call it again would not bring a column that it does not write."""
+        """Done here, not where the step is called: calling it again would not add a column that it does not write."""
         if not (promised := self._promised):
             return
         given = None
@@ -190,8 +190,8 @@ class Packer:
                 continue
             missing = ", ".join(f"'{column}'" for column in sorted(promised - row.keys()))
             error = RowError(
-                f"step '{self._step.name}' declares the column {missing} in its outputs and did not write it; write it "
-                "in every row, None where there is no value, or declare {column: False} for one that a row may lack"
+                f"step '{self._step.name}' declares the column {missing} in its outputs but did not write it; write it "
+                "in every row (None for no value), or declare it optional: {column: False}"
             )
             given = given or again()
             rows[place] = self._fail(rows, place, given, failed, error)
@@ -228,5 +228,5 @@ class Packer:
 
 
 def describe_short(error: Exception) -> str:
-    """An error of ours: its message says where and what, so that no line of code is needed."""
+    """An error of Penstock itself: its message names place and fault, so no line of code is needed."""
     return str(error) if isinstance(error, RowError) else describe(error)

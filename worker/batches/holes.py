@@ -1,4 +1,4 @@
-"""Holes: rows that failed upstream keep their place, so that branches stay aligned; no step ever sees them. Pure."""
+"""Holes: rows that failed upstream keep their place, so that branches stay aligned; steps never see them. Pure."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ Row = dict[str, Any]
 
 @dataclass(frozen=True, slots=True)
 class WholeRows:
-    """What a step is given of a batch.
+    """The part of a batch that a step is given.
 
     Args:
         inputs: one list per predecessor, without holes.
-        positions: places in the batch that the rows of `inputs` have; those of the longest input.
+        positions: places of the rows of `inputs` in the batch; those of the longest input.
         length: places in the batch, holes counted.
-        lost: places left out because one predecessor has a hole where another has a row.
+        lost: places dropped because one predecessor has a hole where another has a row.
     """
 
     inputs: tuple[list[Row], ...]
@@ -37,7 +37,7 @@ class WholeRows:
 
 
 def take_whole(inputs: Sequence[Sequence[Row | None]]) -> WholeRows:
-    """Keeps the positions that are whole in all inputs that reach that far."""
+    """Keeps the positions that are whole in every input long enough to have them."""
     length = max((len(rows) for rows in inputs), default=0)
     holes = {place for rows in inputs for place, row in enumerate(rows) if row is None}
     if not holes:
@@ -48,13 +48,13 @@ def take_whole(inputs: Sequence[Sequence[Row | None]]) -> WholeRows:
 
 
 def put_back(outputs: Sequence[Row | None], whole: WholeRows) -> list[Row | None]:
-    """Returns the holes of the input to an output.
+    """Puts the holes of the input into an output.
 
     Args:
         outputs: the step's rows; None where one of its own rows failed.
 
     Returns:
-        Holes in their places when the output is as long as what the step was given, else at the end.
+        Holes in their places if the output is as long as the step's input, else at the end.
     """
     missing = whole.length - whole.count
     if not missing:

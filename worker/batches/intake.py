@@ -22,7 +22,7 @@ logger = logging.getLogger("penstock.worker")
 
 
 class Intake:
-    """A thread that takes entries as long as the runner has room, and reads their rows.
+    """A thread that takes entries while the runner has room, and reads their rows.
 
     Args:
         room: how many more batches the runner wants now.
@@ -53,7 +53,7 @@ class Intake:
         self._changed = threading.Event()
         self._stopping = threading.Event()
         self.batch_bytes = 0.0
-        """Of payloads, that each of the last batches took to read."""
+        """Of payloads, as read for each of the last batches."""
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
 
     def start(self) -> None:
@@ -61,7 +61,7 @@ class Intake:
         self._thread.start()
 
     def stop(self) -> None:
-        """Takes nothing more; waits for a read that is under way."""
+        """Stops taking entries; waits for a pending read."""
         self._stopping.set()
         self._changed.set()
         if self._thread.is_alive():
@@ -78,7 +78,7 @@ class Intake:
         self._changed.set()
 
     def compare(self) -> None:
-        """Entries may be pending for this worker that it does not hold: look for them."""
+        """The broker may hold entries for this worker that it does not know of: look for them."""
         self._taker.compare()
 
     def more_room(self) -> None:
@@ -101,7 +101,7 @@ class Intake:
             self._fail(error)
 
     def _reconnect(self, error: Disconnected) -> None:
-        """A lost reply may have left entries pending for this worker: nobody else may take them, so it must look."""
+        """A lost reply may have left entries pending for this worker: no other may take them, so it must look."""
         self._patience.outlast(error)
         self._reader.forget()
         self._taker.compare()
@@ -115,7 +115,7 @@ class Intake:
                 return
             read = self._read(taken)
         except Disconnected:
-            self.forget([one.entry for one in taken])  # else no comparison would ever find them
+            self.forget([one.entry for one in taken])  # otherwise they would never be looked for again
             raise
         for one, inputs in zip(taken, read, strict=True):
             if one.broken is not None:
@@ -126,7 +126,7 @@ class Intake:
                 self._deliver(Work(one, take_whole(inputs), self._reading_again(one)))
 
     def _read(self, taken: Sequence[Taken]) -> Sequence[list[Rows] | RunError]:
-        """Rows per predecessor, or what is wrong with them, for each."""
+        """Per batch, rows per predecessor, or the error."""
         before = self._reader.bytes_read
         try:
             read = self._reader.read([one.batch for one in taken])
@@ -136,7 +136,7 @@ class Intake:
         return read
 
     def _give_back(self, taken: Sequence[Taken]) -> None:
-        """Batches of another run of this id: its steps may be others, and rows that were kept are none of its own.
+        """Batches of another run with this id: its steps may differ, and cached rows do not belong to it.
 
         The worker is about to find out, and to leave.
         """
@@ -149,7 +149,7 @@ class Intake:
                 (inputs,) = self._patience.insist(lambda: self._reader.read([taken.batch]))
             except WireError as error:
                 raise StepFailed(str(error)) from error
-            if isinstance(inputs, RunError):  # lost, or the batch is another worker's now, and done
+            if isinstance(inputs, RunError):  # lost, or another worker has done the batch
                 raise StepFailed(str(inputs)) from inputs
             return take_whole(inputs)
 

@@ -1,4 +1,4 @@
-"""Commits what a worker has done, several batches in one round trip while the next one runs."""
+"""Commits a worker's results, several batches per round trip, while the next batch runs."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from common.errors import BrokerFull, Disconnected
 
 TOGETHER = 32
 TOGETHER_BYTES = 16 << 20
-"""Results, and about so many bytes of their rows, that one round trip commits at most."""
+"""Most results, and approximate bytes of their rows, in one round trip."""
 
 logger = logging.getLogger("penstock.worker")
 
@@ -22,8 +22,8 @@ class Outbox:
     """A thread that commits. What lands or is lost is reported to `settled`, by entry.
 
     Args:
-        patience: with a broker that is away. A full one is waited for without end: work in hand makes room in it.
-        settled: called, on this thread, with the entries that are this worker's no longer.
+        patience: with an unreachable broker. A full one is waited for without limit: work in hand makes room in it.
+        settled: called on this thread with the entries that no longer belong to this worker.
         fail: called with the error that ended the thread.
     """
 

@@ -1,4 +1,4 @@
-"""What became of the rows of a batch, before it is stored."""
+"""The outcome of a batch's rows, before it is stored."""
 
 from __future__ import annotations
 
@@ -17,11 +17,11 @@ class FailedRow:
     """A row that failed for good.
 
     Args:
-        place: its place among the whole rows that the step was given.
-        attempts: times that it was tried, in a batch or alone.
-        row: as the step was given it, with what the step made of it where that is what cannot be kept.
-        kept: columns that there are all the same, by the step's own names.
-        ends_run: it is not the row that is wrong, so that no other row would fare better.
+        place: its place among the whole rows given to the step.
+        attempts: how often it was tried, in a batch or alone.
+        row: as given to the step, with the step's output if that is what cannot be stored.
+        kept: columns that exist nevertheless, by the step's own names.
+        ends_run: the fault is not in the row, so that every other row would fail too.
     """
 
     place: int
@@ -34,7 +34,7 @@ class FailedRow:
 
 @dataclass(slots=True)
 class Outcome:
-    """What a step made of `taken` whole rows.
+    """The output of a step for `taken` whole rows.
 
     Args:
         pieces: (rows given, rows made) in order; a failed row is a piece of one row given and a None made.
@@ -46,9 +46,9 @@ class Outcome:
     failed: list[FailedRow] = field(default_factory=list)
 
     def rows(self) -> list[Row | None]:
-        """Row i of the output comes from row i of the input where every piece kept its length.
+        """The output rows; row i comes from row i of the input if every piece kept its length.
 
-        Otherwise rows have no place to keep: what failed goes to the end, as holes do.
+        Otherwise rows have no place to keep: failed rows go to the end, as holes do.
         """
         if all(given == len(made) for given, made in self.pieces):
             return [row for _, made in self.pieces for row in made]
@@ -57,21 +57,21 @@ class Outcome:
 
 
 class RoutingFailed(StepFailed):
-    """The batch fails the run because nobody knows which steps get its rows."""
+    """The batch fails the run because it is unknown which steps get its rows."""
 
 
 def died(step: BaseStep, number: int) -> str:
-    """What became of so many workers that had a batch and did not finish it."""
+    """What happened to the given number of workers that had a batch and did not finish it."""
     limit = step.batch_timeout
     workers = f"{number} worker{'s' if number != 1 else ''} died"
     return workers if limit is None else f"{workers}, or took longer than {limit:g} s (batch_timeout),"
 
 
 def failed_output(step: BaseStep, row: Row, kept: Mapping[str, Any] | None = None) -> Row | None:
-    """What stands in the output for a row that failed: a hole, or the row with None outputs (`on_error: nulls`).
+    """The output for a failed row: a hole, or the row with None outputs (`on_error: nulls`).
 
     Args:
-        kept: outputs that there are all the same. What earlier steps said about the row stays as well.
+        kept: outputs that exist nevertheless. What earlier steps said about the row is kept as well.
     """
     if step.on_error != "nulls":
         return None
@@ -80,7 +80,7 @@ def failed_output(step: BaseStep, row: Row, kept: Mapping[str, Any] | None = Non
 
 
 def columns_of(error: BaseException) -> Mapping[str, Any]:
-    """What an error says there is of the row all the same."""
+    """The part of the row that an error carries."""
     return error.columns if isinstance(error, RowError) else {}
 
 
@@ -88,7 +88,7 @@ def give_up(step: BaseStep, outcome: Outcome, failures: Sequence[FailedRow]) -> 
     """Adds failed rows to the outcome, as the step's `on_error` says.
 
     Raises:
-        StepFailed: it says `fail`, or the error is about something else than the row.
+        StepFailed: `on_error` is `fail`, or the error is not about the row.
     """
     for failure in failures:
         if step.on_error == "fail" or failure.ends_run:
@@ -99,7 +99,7 @@ def give_up(step: BaseStep, outcome: Outcome, failures: Sequence[FailedRow]) -> 
 
 
 def give_up_batch(step: BaseStep, outcome: Outcome, inputs: Sequence[list[Row]], error: str, attempts: int) -> None:
-    """Every row of a batch that cannot be taken apart fails; the row of a place is that of the first input with one.
+    """Every row of a batch that cannot be split fails; the row of a place is that of the first input with one.
 
     Raises:
         StepFailed: `on_error` says `fail`.

@@ -1,4 +1,4 @@
-"""Reads the rows of batches from where their payloads are."""
+"""Reads the rows of batches from their payloads."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from common.protocol.codec import Row, decode_rows
 
 Rows = list[Row | None]
 PAYLOADS_AT_ONCE = 256
-"""Payloads asked for in one round trip; a global step has many thousands."""
+"""Payloads requested in one round trip; a global step has many thousands."""
 KEPT_ROWS = 100_000
-"""Rows of payloads read in part that are kept for the batches to come."""
+"""Rows of partly read payloads kept for coming batches."""
 
 
 class PayloadReader:
     """Reads the inputs of batches, several batches in one round trip.
 
-    A payload may be larger than the slice that a batch takes of it. The rest is kept, and each row handed out once,
+    A payload may be larger than a batch's slice of it. The rest is kept, and each row is handed out once,
     since a step may change what it is given.
     """
 
@@ -34,17 +34,17 @@ class PayloadReader:
         """Of payloads, in all."""
 
     def read(self, batches: Sequence[Batch]) -> list[list[Rows] | PayloadLost]:
-        """Per batch one list of rows per predecessor, holes in place; or what cannot be had of it.
+        """Per batch one list of rows per predecessor, holes in place; or the error.
 
         Raises:
-            WireError: a payload does not hold the rows that the journal promises.
+            WireError: a payload lacks rows that the journal refers to.
             StoreError: the payload store cannot be read.
         """
         with self._lock:
             return self._read(batches)
 
     def forget(self) -> None:
-        """Keeps nothing of what was read: a broker that has lost its last writes may get other rows in their place."""
+        """Drops everything read so far: a broker that has lost its last writes may get different rows instead."""
         with self._lock:
             self._rests.clear()
             self._rest_rows = 0

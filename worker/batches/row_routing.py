@@ -1,4 +1,4 @@
-"""Routing functions that read rows: the worker that made a batch chooses, and its choice is part of the commit."""
+"""Routing functions that read rows: the worker that made a batch chooses, as part of its commit."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ logger = logging.getLogger("penstock.worker")
 
 
 class RowRouting:
-    """Chooses the successors that get what a step puts out.
+    """Chooses the successors that get the output of a step.
 
     Args:
         successors: of the step, in the order of the plan.
@@ -31,13 +31,13 @@ class RowRouting:
         self._successors = tuple(successors)
 
     def choose(self, seq: int, data: bytes) -> tuple[str, ...]:
-        """The successors that get output batch `seq`; none where no row of it is whole.
+        """The successors that get output batch `seq`; none if no row of it is whole.
 
         Args:
-            data: the rows as they are stored, so that the function reads what its successors will, and changes nothing.
+            data: the stored rows, so that the function reads what the successors will, and changes nothing.
 
         Raises:
-            RoutingFailed: in the coordinator's words.
+            RoutingFailed: worded as in the coordinator.
         """
         rows = [row for row in decode_rows(data) if row is not None]
         if not rows:
@@ -55,12 +55,12 @@ def row_routing(
     """The routing that a run asks of the workers of `step`, if any.
 
     Args:
-        wanted: what the coordinator has published for the step.
+        wanted: published by the coordinator for the step.
         allow: modules that routing functions may come from.
-        sources: where the code of the step has been looked at.
+        sources: the code of the step, as already read.
 
     Raises:
-        CannotServe: the function cannot be imported here, or is another one than the coordinator's.
+        CannotServe: the function cannot be imported here, or differs from the coordinator's.
     """
     if wanted is None:
         return None
@@ -72,7 +72,7 @@ def row_routing(
     digest = function.digest(sources)
     if not function.reads_rows or digest != wanted.digest:
         raise CannotServe(
-            f"step '{step}': this host has another source of its routing function '{function.name}' than the "
-            f"coordinator (digest {digest}, not {wanted.digest}); install the same version on both"
+            f"step '{step}': the source of its routing function '{function.name}' on this host differs from the "
+            f"coordinator's (digest {digest}, not {wanted.digest}); install the same version on both"
         )
     return RowRouting(step, function, wanted.successors)

@@ -1,4 +1,4 @@
-"""Which entries a worker takes: its own unfinished ones first, then what others handed back or left, then new ones."""
+"""Which entries a worker takes: its own unfinished ones, then those handed back or left by others, then new ones."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ class Taker:
     """Takes entries, and knows which ones it has in hand.
 
     Args:
-        lease: seconds that a worker is taken to be alive after each renewal.
+        lease: seconds that a worker counts as alive after each renewal.
     """
 
     def __init__(self, consumer: Consumer, lease: float) -> None:
@@ -47,7 +47,7 @@ class Taker:
                 self._held.pop(entry, None)
 
     def compare(self) -> None:
-        """Entries may be pending for this worker that it does not hold: the next look is for them."""
+        """The broker may hold entries for this worker that it does not know of: the next look is for them."""
         self._compare = True
 
     def take(self, room: int) -> list[Taken]:
@@ -58,7 +58,7 @@ class Taker:
         """
         if self._compare:
             with self._lock:
-                held = set(self._held)  # before it asks: what is committed meanwhile is in the answer, and finished
+                held = set(self._held)  # before asking: an entry committed meanwhile is in the answer, yet finished
             unfinished = self._inbox.pending(held)
             self._compare = len(unfinished) > room
             if unfinished:
@@ -68,7 +68,7 @@ class Taker:
         return self._hold(self._inbox.read(room, self._block))
 
     def hand_back(self, taken: Sequence[Taken]) -> None:
-        """Gives entries that were not run to whoever claims them next."""
+        """Hands entries that were not run back, for any worker to claim."""
         self._inbox.hand_back(taken)
         self.forget([one.entry for one in taken])
 
@@ -82,12 +82,12 @@ class Taker:
         if now - self._looked_for_handed_back < LONGEST_BLOCK:
             return []
         found = self._inbox.claim_handed_back(room)
-        if len(found) < room:  # else there may be more, which must not wait behind new ones
+        if len(found) < room:  # otherwise there may be more, which must not wait behind new ones
             self._looked_for_handed_back = now
         return found
 
     def _find_dead(self) -> set[str]:
-        """Dead workers that hold entries. Certificates are looked for often, since that costs little."""
+        """Dead workers that hold entries. Certificates are checked often, since that is cheap."""
         now = time.monotonic()
         if now - self._looked_for_dead < LONGEST_BLOCK:
             return set()
@@ -104,6 +104,6 @@ class Taker:
         claimed: list[Taken] = []
         for worker in sorted(dead):
             if len(claimed) < room and (found := self._inbox.claim(worker, room - len(claimed))):
-                logger.warning("took over %d batches of worker %s, which is dead", len(found), worker)
+                logger.warning("took over %d batches of dead worker %s", len(found), worker)
                 claimed += found
         return claimed

@@ -1,1 +1,1 @@
-"""What a worker has of its host: devices, standard streams, the log."""
+"""What a worker uses of its host: devices, standard streams, the log."""

@@ -1,4 +1,4 @@
-"""The GPUs of this host that a worker may use: the user's own choice of them, else all of them."""
+"""The GPUs of this host that a worker may use: the user's choice, or all of them."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from common.errors import CannotServe
 
 CUDA_VARIABLE = "CUDA_VISIBLE_DEVICES"
 VARIABLES = (CUDA_VARIABLE, "HIP_VISIBLE_DEVICES")
-"""By which a user, and we, say which devices a process is to see."""
+"""The variables that select the devices that a process sees."""
 ORDER_VARIABLE = "CUDA_DEVICE_ORDER"
 NVIDIA_SMI_ORDER = "PCI_BUS_ID"
-"""The order in which CUDA numbers devices as nvidia-smi does."""
+"""The value with which CUDA numbers devices as nvidia-smi does."""
 
 _GPU = re.compile(r"GPU (?P<number>\d+): (?P<model>.*) \(UUID: (?P<uuid>\S+)\)")
 _MIG = re.compile(r"\s+MIG .*\(UUID: (?P<uuid>\S+)\)")
@@ -27,10 +27,10 @@ class Device:
     """A GPU, or a MIG instance of one.
 
     Args:
-        name: which one it is, for every process of the host: its UUID where there is one.
-        number: as nvidia-smi counts; empty for a MIG instance.
-        visible: what it is called in CUDA_VISIBLE_DEVICES.
-        model: such as `NVIDIA H100 80GB HBM3`; empty where nobody says.
+        name: identifies it for every process of the host: its UUID if there is one.
+        number: in nvidia-smi; empty for a MIG instance.
+        visible: its name in CUDA_VISIBLE_DEVICES.
+        model: such as `NVIDIA H100 80GB HBM3`; empty if unknown.
     """
 
     name: str
@@ -44,8 +44,8 @@ class HostDevices:
     """The devices that a worker may use, in order.
 
     Args:
-        source: who says so, such as `nvidia-smi` or `CUDA_VISIBLE_DEVICES=1,2`.
-        variable: by which a process is told.
+        source: where the list comes from, such as `nvidia-smi` or `CUDA_VISIBLE_DEVICES=1,2`.
+        variable: that tells a process.
     """
 
     devices: tuple[Device, ...]
@@ -53,7 +53,7 @@ class HostDevices:
     variable: str = CUDA_VARIABLE
 
     def environment(self, chosen: Sequence[Device]) -> dict[str, str]:
-        """What makes a process see these devices alone."""
+        """The environment that makes a process see only these devices."""
         found = {self.variable: ",".join(device.visible for device in chosen)}
         if self.variable == CUDA_VARIABLE and any(device.visible.isdigit() for device in chosen):
             found[ORDER_VARIABLE] = NVIDIA_SMI_ORDER
@@ -65,13 +65,13 @@ class HostDevices:
 
 
 def host_devices(listed: str | None, environment: Mapping[str, str]) -> HostDevices:
-    """The devices of this host that the environment lets this process use.
+    """The devices of this host that the environment allows this process to use.
 
     Args:
-        listed: of `PENSTOCK_DEVICES`, in the place of what nvidia-smi says; None to ask that.
+        listed: from `PENSTOCK_DEVICES`, instead of nvidia-smi's list; None to ask nvidia-smi.
 
     Raises:
-        CannotServe: nvidia-smi fails, or it is not certain which devices the environment means.
+        CannotServe: nvidia-smi fails, or the environment's devices are ambiguous.
     """
     if listed is None:
         there, source = _ask_nvidia_smi()
@@ -86,18 +86,18 @@ def host_devices(listed: str | None, environment: Mapping[str, str]) -> HostDevi
     numbered = variable == CUDA_VARIABLE and any(device.visible.isdigit() for device in chosen)
     if numbered and len({device.model for device in there}) > 1 and environment.get(ORDER_VARIABLE) != NVIDIA_SMI_ORDER:
         raise CannotServe(
-            f"it is not certain which devices {variable}={text} means, since the GPUs of this host differ and CUDA "
-            f"numbers them by speed: set {ORDER_VARIABLE}={NVIDIA_SMI_ORDER} for the numbers of nvidia-smi, or name "
-            "the devices by their UUIDs"
+            f"{variable}={text} is ambiguous: the GPUs of this host differ, and CUDA numbers them by speed; set "
+            f"{ORDER_VARIABLE}={NVIDIA_SMI_ORDER} to use the numbers of nvidia-smi, or name the devices by their "
+            "UUIDs"
         )
     return HostDevices(tuple(chosen), f"{variable}={text}", variable)
 
 
 def _chosen(text: str, there: Sequence[Device], *, trusted: bool) -> list[Device]:
-    """As CUDA reads its variable: the list ends at the first entry that is no device.
+    """As CUDA reads its variable: the list ends at the first entry that is not a device.
 
     Args:
-        trusted: what nvidia-smi does not list may be there: it may be missing, or the GPU be another maker's.
+        trusted: accept devices that nvidia-smi does not list: it may be missing, or the GPU may be another vendor's.
     """
     found: list[Device] = []
     for entry in (part.strip() for part in text.split(",")):
@@ -111,7 +111,7 @@ def _chosen(text: str, there: Sequence[Device], *, trusted: bool) -> list[Device
 
 
 def _find(entry: str, there: Sequence[Device]) -> Device | None:
-    """By its number, or by its UUID, which may be cut off where it is clear which one is meant."""
+    """Finds a device by its number or by a UUID, which may be shortened if unambiguous."""
     for device in there:
         if entry in (device.number, device.name) and entry:
             return Device(device.name, device.number, entry, device.model)
@@ -124,7 +124,7 @@ def _find(entry: str, there: Sequence[Device]) -> Device | None:
 def _ask_nvidia_smi() -> tuple[list[Device], str]:
     command = shutil.which("nvidia-smi")
     if command is None:
-        return [], "there is no nvidia-smi"
+        return [], "nvidia-smi not found"
     try:
         listed = subprocess.run([command, "-L"], capture_output=True, text=True, timeout=120, check=True).stdout
     except subprocess.CalledProcessError as error:
@@ -135,9 +135,9 @@ def _ask_nvidia_smi() -> tuple[list[Device], str]:
 
 
 def _parse(listed: str) -> list[Device]:
-    """What `nvidia-smi -L` prints: a line for each GPU, and below it one for each of its MIG instances.
+    """The output of `nvidia-smi -L`: a line for each GPU, followed by one for each of its MIG instances.
 
-    A GPU that is divided is not a device itself: who is given it gets its first instance.
+    A partitioned GPU is not a device itself: selecting it selects its first instance.
     """
     found: list[Device] = []
     gpu: Device | None = None

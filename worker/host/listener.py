@@ -1,6 +1,6 @@
-"""Reads what C libraries and child processes of a step write to its descriptors 1 and 2, and ships it as log records.
+"""Reads the output of a step's C libraries and child processes on descriptors 1 and 2, and ships it as log records.
 
-It runs in the keeper, which the step cannot hold up, and which outlives a worker that is killed.
+It runs in the keeper, which the step cannot block, and which outlives a killed worker.
 """
 
 from __future__ import annotations
@@ -20,18 +20,18 @@ from worker.host.standard_streams import OUTPUTS
 
 SHIP_SECONDS = 0.25
 DRAIN_SECONDS = 2.0
-"""How long, at most, what is in the pipes is read: a child may go on writing for ever."""
+"""Most seconds for draining the pipes: a child may keep writing forever."""
 AT_ONCE = 1 << 16
-"""Bytes; what a pipe holds."""
+"""Bytes that a pipe holds."""
 
 
 class Listener:
-    """A thread that reads the pipes, and one that ships what was read: a slow broker holds up nobody who writes.
+    """A thread that reads the pipes, and one that ships their content: a slow broker never blocks the writers.
 
     Args:
         pipes: descriptors of the ends to read, in the order of `OUTPUTS`.
-        logger: what is written becomes records of it.
-        shipper: takes those.
+        logger: of the resulting records.
+        shipper: receives the records.
     """
 
     def __init__(self, pipes: Sequence[int], logger: logging.Logger, shipper: LogShipper, log: LogLines) -> None:
@@ -56,7 +56,7 @@ class Listener:
         threading.Thread(target=self._ship_news, name="log", daemon=True).start()
 
     def drain(self) -> None:
-        """Ships what has been written so far."""
+        """Ships everything written so far."""
         end = time.monotonic() + DRAIN_SECONDS
         with self._reading:
             while self._read(0) and time.monotonic() < end:
@@ -65,9 +65,9 @@ class Listener:
         self._ship()
 
     def outlast_children(self) -> None:
-        """The worker has ended; what it left behind may go on writing, and must find no pipe that is broken or full.
+        """The worker has ended; processes it left behind may keep writing, and must never meet a broken or full pipe.
 
-        Returns when nobody has them open any more.
+        Returns when no process has them open.
         """
         self._has_ended.set()
         with self._reading:
@@ -101,7 +101,7 @@ class Listener:
             lines.end_lines()
 
     def _read(self, timeout: float | None) -> bool:
-        """Reads each pipe once; returns False where there was nothing to read, or nobody who writes."""
+        """Reads each pipe once; returns False if there was nothing to read or no writer is left."""
         if not self._open:
             return False
         ready = select.select(list(self._open), [], [], timeout)[0]

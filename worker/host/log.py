@@ -1,4 +1,4 @@
-"""Log records and printed lines on their way to the run's `pipeline.log`, from whatever host the worker is on."""
+"""Log records and printed lines on their way to the run's `pipeline.log`, from any host."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ from worker.host.printed import BYTES_A_SECOND, LINES_A_SECOND, LONGEST_TEXT, Al
 
 WAITING = 10_000
 WAITING_BYTES = 4_000_000
-"""What is kept while the broker cannot take it; older lines are dropped, and their number is said."""
+"""Lines kept while the broker cannot accept them; older lines are dropped and counted."""
 
 logger = logging.getLogger("penstock.worker")
 
 
 class LogShipper(logging.Handler):
-    """Collects records; `ship` sends them. What a step logs is bounded like what it prints."""
+    """Collects records; `ship` sends them. A step's log is bounded like its printed output."""
 
     def __init__(self, step: str, worker_id: str) -> None:
         super().__init__()
@@ -41,7 +41,7 @@ class LogShipper(logging.Handler):
 
     @property
     def is_empty(self) -> bool:
-        """Is there nothing to send?"""
+        """Is nothing left to send?"""
         return not self._lines
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -54,7 +54,7 @@ class LogShipper(logging.Handler):
             message += "\n" + logging.Formatter().formatException(record.exc_info)
         if len(message) > LONGEST_TEXT + 100:
             message = f"{message[:LONGEST_TEXT]} [cut: {len(message):,} characters]"
-        # What is printed was counted before, and what the worker itself says is needed to understand the rest.
+        # Printed lines were counted before, and the worker's own records are needed to understand the rest.
         is_bounded = not getattr(record, "printed", False) and record.name != logger.name
         if is_bounded and not self._allowance.take(len(message)):
             return
@@ -68,7 +68,7 @@ class LogShipper(logging.Handler):
         self._keep([json.dumps(line).encode()])
 
     def ship(self, log: LogLines) -> None:
-        """Sends what has been collected; keeps it when the broker cannot take it now."""
+        """Sends the collected records; keeps them if the broker cannot accept them now."""
         for say in self.say_first:
             say()
         self._say_dropped()
@@ -83,7 +83,7 @@ class LogShipper(logging.Handler):
                 later, self._lines, self._bytes = self._lines, deque(), 0
             self._keep([*lines, *later])
             return
-        if pushed_out:  # said next time: at the broker it would push out others
+        if pushed_out:  # logged next time: at the broker it would displace others
             with self._guard:
                 self._lost += pushed_out
 
@@ -99,7 +99,7 @@ class LogShipper(logging.Handler):
         with self._guard:
             lost, self._lost = self._lost, 0
         if lost:
-            logger.warning("%s log lines were dropped: more wait to be written to the log than are kept", f"{lost:,}")
+            logger.warning("%s log lines were dropped: too many wait to be written to the log", f"{lost:,}")
         if dropped := self._allowance.dropped():
             logger.warning(
                 "%s log records of step '%s' were dropped: it logs more than %s lines or %s KB a second",
@@ -110,7 +110,7 @@ class LogShipper(logging.Handler):
 def collect_records(shipper: LogShipper, *, echo: TextIO | None) -> None:
     """Sends the process's log records to the shipper; to the terminal `echo` too.
 
-    Processes that it forks have nobody who ships for them: theirs are written to standard error.
+    Forked processes have no shipper: their records are written to standard error.
     """
     root = logging.getLogger()
     root.handlers[:] = [shipper]
@@ -130,7 +130,7 @@ def _write_in_child() -> None:
 
 
 def end_of_worker(shipper: LogShipper) -> None:
-    """Records that come later are not shipped, since the run may have ended: they are written as the log has them."""
+    """Later records are not shipped, since the run may have ended: they are written in the log's format."""
     handler = logging.StreamHandler(sys.__stderr__)
     line = logging.Formatter(
         f"%(asctime)s.%(msecs)03dZ %(levelname)s step={shipper.step} worker={shipper.worker_id} %(message)s",

@@ -1,4 +1,4 @@
-"""How a worker comes by its devices before it loads its step, and finds out that it has lost them."""
+"""How a worker gets its devices before it loads its step, and notices that it has lost them."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ from worker.host.devices import HostDevices
 LOOK_SECONDS = 0.5
 
 Wants = int | list[str]
-"""So many devices, or the leases of these very ones."""
+"""A number of devices, or the leases of specific ones."""
 
 
 class Placement:
     """The devices of one worker, for one life of the process.
 
     Args:
-        wants: of each step that is served on this host at the same time for this run, its own included.
+        wants: of each step of this run served on this host at the same time, its own included.
     """
 
     def __init__(
@@ -50,24 +50,24 @@ class Placement:
         holder = DeviceHolder(run_id, self._step, worker_id, os.getpid(), self._wants, wants)
         self._leases = DeviceLeases(connection, holder.dump(), settings.worker_lease)
         self.taken: list[str] = []
-        """Leases of the devices that the worker has, in the order in which its process sees these."""
+        """Leases of the worker's devices, in the order in which its process sees them."""
 
     @property
     def holder(self) -> str:
-        """Who holds the devices, as their leases say it."""
+        """The holder of the devices, as in their leases."""
         return self._leases.holder
 
     def take(self, stop: threading.Event, say: Callable[[str], None]) -> bool:
-        """Waits for the devices, and makes this process see them and no others.
+        """Waits for the devices, and makes this process see only these.
 
         Args:
-            say: told what is waited for, each time that it changes.
+            say: told what the worker waits for, each time that changes.
 
         Returns:
-            False when the worker was told to stop meanwhile.
+            False if the worker was told to stop meanwhile.
 
         Raises:
-            Disconnected: the broker was away for longer than patience.
+            Disconnected: the broker was away longer than patience.
         """
         said = ""
         patience = Patience(self._connection, self._settings.patience, say, stop)
@@ -75,7 +75,7 @@ class Placement:
             try:
                 taken, holders = self._leases.take(list(self._devices))
             except Disconnected as error:
-                # Leases may have run out while it was away: those who hold devices must be first to come back to it.
+                # Leases may have expired while it was away: holders of devices must be the first to return to it.
                 if not patience.outlast(error) or stop.wait(self._settings.worker_lease):
                     return False
                 continue
@@ -90,34 +90,34 @@ class Placement:
         return False
 
     def lost(self) -> str:
-        """The devices that others have by now, in words; empty for none. Leases run out where a host stands still."""
+        """The devices that others have by now, in words; empty for none. Leases expire while a host is suspended."""
         others = self._leases.others(self.taken) if self.taken else {}
         return "; ".join(f"{self._devices[key].visible} is {_held_by(holder)}" for key, holder in others.items())
 
     def __str__(self) -> str:
         return f"{_gpus(len(self.taken))} of host {self._host}: {self._shown(self.taken)}"
 
-    # what is wanted
+    # demands
 
     def _resolve(self, step: str, wanted: DevicesWanted) -> Wants:
-        """The leases of devices that are named by their numbers."""
+        """The leases of devices given by their numbers."""
         if isinstance(wanted, int):
             return wanted
         leases = {device.number: key for key, device in self._devices.items()}
         missing = [number for number in wanted if str(number) not in leases]
         if missing:
             raise CannotServe(
-                f"step '{step}' wants device {missing[0]} (cuda_devices), and host {self._host} offers "
+                f"step '{step}' needs device {missing[0]} (cuda_devices), but host {self._host} offers "
                 f"{self._offered}: change cuda_devices, or start its worker on another host"
             )
         return [leases[str(number)] for number in wanted]
 
     def _check(self, wants: Mapping[str, Wants]) -> None:
-        """Raises CannotServe: this host can never give the worker what it wants, or not beside the other steps."""
+        """Raises CannotServe: this host can never give the worker its devices, or not beside the other steps."""
         there = len(self._devices)
         if (own := _number(wants[self._step])) > there:
             raise CannotServe(
-                f"step '{self._step}' wants {_gpus(own)}, and host {self._host} offers {self._offered}: start its "
+                f"step '{self._step}' needs {_gpus(own)}, but host {self._host} offers {self._offered}: start its "
                 "worker on another host, or change resources.gpus (or cuda_devices)"
             )
         named = [key for each in wants.values() if isinstance(each, list) for key in each]
@@ -128,7 +128,7 @@ class Placement:
             )
             raise CannotServe(
                 f"host {self._host} cannot serve these steps at the same time: {listed}; it offers {self._offered}: "
-                "let them take turns with load_groups, serve them on different hosts (pipeline-worker --step), or "
+                "make them take turns with load_groups, serve them on different hosts (pipeline-worker --step), or "
                 "change resources.gpus (or cuda_devices)"
             )
 
@@ -140,7 +140,7 @@ class Placement:
     def _words(self, holders: Sequence[DeviceHolder | None]) -> str:
         held: dict[str, list[str]] = {}
         for key, holder in zip(self._devices, holders, strict=True):
-            whose = _held_by(holder) if holder else "free, but kept for a step that has none yet"
+            whose = _held_by(holder) if holder else "free, but reserved for a step that has none yet"
             held.setdefault(whose, []).append(key)
         wants = self._wants
         which = f"GPU {self._shown(wants)}" if isinstance(wants, list) else f"{wants} of {_gpus(len(self._devices))}"
@@ -149,12 +149,12 @@ class Placement:
 
 
 def check_untouched(step: str) -> None:
-    """Raises CannotServe: this process has begun to use CUDA, so that it would not see a change of its devices."""
+    """Raises CannotServe: this process already uses CUDA, so it would not notice a change of its devices."""
     torch = sys.modules.get("torch")
     if torch is not None and torch.cuda.is_initialized():
         raise CannotServe(
-            f"step '{step}' uses CUDA when its module is imported or the step is made, which is before its worker has "
-            "taken devices: move that into load()"
+            f"step '{step}' uses CUDA when its module is imported or the step is created, before its worker has "
+            "taken devices: move that code into load()"
         )
 
 

@@ -15,18 +15,18 @@ if TYPE_CHECKING:
     from typing_extensions import Buffer
 
 LONGEST_TEXT = 19_900
-"""Of a line. What reads the log streams takes 20,000, the word about what was cut included."""
+"""Characters of a line. Readers of the log streams accept 20,000, including the note about the cut."""
 LINES_A_SECOND = 1_000
 BYTES_A_SECOND = 200_000
-"""Of what a step prints to one stream: a weekend of it must not fill the disk, nor a burst of it the broker."""
+"""Limits of a step's output to one stream: a weekend of it must not fill the disk, nor a burst the broker."""
 LINES_BEGUN = 100
-"""Lines without an end that are kept, of as many threads; the oldest is logged as it is before there are more."""
+"""Unfinished lines kept, one per thread; beyond that, the oldest is logged as it is."""
 PRINTED = {"printed": True}
-"""Marks records of what was printed, which are within bounds already."""
+"""Marks records of printed lines, which are already within bounds."""
 
 
 class Allowance:
-    """How many lines, and bytes of them, may be said a second; what is beyond is counted."""
+    """Limits lines and bytes per second; the excess is counted."""
 
     def __init__(self) -> None:
         self._guard = threading.RLock()
@@ -35,7 +35,7 @@ class Allowance:
         self._dropped = 0
 
     def take(self, size: int) -> bool:
-        """May a line of so many bytes be said now? One that may not counts as dropped."""
+        """May a line of this many bytes be logged now? If not, it counts as dropped."""
         with self._guard:
             self._begin_second()
             if not self._is_left:
@@ -46,18 +46,18 @@ class Allowance:
             return True
 
     def is_left(self) -> bool:
-        """May another line be said now?"""
+        """May another line be logged now?"""
         with self._guard:
             self._begin_second()
             return self._is_left
 
     def drop(self, lines: int) -> None:
-        """So many lines are not said."""
+        """Counts lines as dropped."""
         with self._guard:
             self._dropped += lines
 
     def dropped(self) -> int:
-        """Lines that were dropped since the last call."""
+        """Lines dropped since the last call."""
         with self._guard:
             dropped, self._dropped = self._dropped, 0
             return dropped
@@ -73,16 +73,16 @@ class Allowance:
 
 
 class Line:
-    """What has been written of a line that has not ended. Its beginning is kept, and its length.
+    """An unfinished line. Its beginning is kept, and its length.
 
-    Of a line that was overwritten by carriage returns, as progress bars do, the last state counts.
+    If carriage returns overwrite a line, as progress bars do, the last state counts.
     """
 
     def __init__(self) -> None:
         self.clear()
 
     def clear(self) -> None:
-        """Begins the next line."""
+        """Starts the next line."""
         self._text = b""
         self._length = 0
         self._returned = False
@@ -90,7 +90,7 @@ class Line:
         """Was its beginning dropped?"""
 
     def add(self, said: bytes, start: int, stop: int) -> None:
-        """Goes on with bytes `start` to `stop` of what was said, which may be far more than a line that is kept."""
+        """Appends bytes `start` to `stop` of the output, which may be far longer than a kept line."""
         end = stop
         while end > start and said[end - 1] == 0x0D:
             end -= 1
@@ -111,19 +111,19 @@ class Line:
         return self._text.decode("utf-8", "backslashreplace") + cut
 
     def __bool__(self) -> bool:
-        """Has it begun?"""
+        """Is it non-empty?"""
         return bool(self._length or self._returned or self.is_torn)
 
 
 class PrintedLines(io.RawIOBase):
-    """What stands below the standard output or error of a step: what is printed becomes log records, line by line.
+    """The stream below a step's standard output or error: printed text becomes log records, line by line.
 
-    A step that prints more than `LINES_A_SECOND` or `BYTES_A_SECOND` goes on at its own speed; what is too much is
-    dropped and counted. In a process that the step has forked, whole lines go to the descriptor instead.
+    A step that prints more than `LINES_A_SECOND` or `BYTES_A_SECOND` is not slowed down; the excess is dropped and
+    counted. In a process forked by the step, whole lines go to the descriptor instead.
 
     Args:
-        descriptor: of the process, for what wants one, such as `subprocess`.
-        of_threads: are lines put together for each thread that writes, or for all together?
+        descriptor: of the process, for users that need one, such as `subprocess`.
+        of_threads: are lines assembled per writing thread, or for all together?
     """
 
     def __init__(self, logger: logging.Logger, level: int, descriptor: int, *, of_threads: bool = True) -> None:
@@ -136,15 +136,15 @@ class PrintedLines(io.RawIOBase):
         self._of_child: bytes | None = None
 
     def writable(self) -> bool:
-        """It takes bytes."""
+        """It accepts bytes."""
         return True
 
     def fileno(self) -> int:
-        """What is written to the descriptor itself is logged as well: see `StandardStreams`."""
+        """Output to the descriptor itself is logged as well: see `StandardStreams`."""
         return self._descriptor
 
     def write(self, data: Buffer) -> int:
-        """Logs every full line; bytes that are no UTF-8 are shown as escapes."""
+        """Logs every full line; bytes that are not UTF-8 are escaped."""
         said = bytes(data)
         if self._of_child is not None:
             return self._write_in_child(said)
@@ -171,16 +171,16 @@ class PrintedLines(io.RawIOBase):
         return len(said)
 
     def end_lines(self) -> None:
-        """Nothing more will be written: last lines that have no end are logged, also of threads that are gone."""
+        """No more output will come: logs unfinished last lines, also of ended threads."""
         while self._begun:
             self._end_one()
 
     def _end_one(self) -> None:
-        with suppress(KeyError):  # the last one was taken by another thread, or by a signal handler, at this moment
+        with suppress(KeyError):  # another thread, or a signal handler, took the last one at this moment
             self._log(self._begun.popitem(last=False)[1])
 
     def _writer_now(self) -> object:
-        """Stands for this thread, and for no later one that the system gives the same number."""
+        """Identifies this thread, and no later one with the same number."""
         if self._writer is None:
             return None
         if not hasattr(self._writer, "mark"):
@@ -196,7 +196,7 @@ class PrintedLines(io.RawIOBase):
         line.clear()
 
     def say_dropped(self) -> None:
-        """Logs how many lines were too many since the last time."""
+        """Logs how many lines were dropped since the last time."""
         if dropped := self._allowance.dropped():
             self._logger.warning(
                 "%s printed lines were dropped: the step prints more than %s lines or %s KB a second",
@@ -204,10 +204,10 @@ class PrintedLines(io.RawIOBase):
                 extra=PRINTED,
             )
 
-    # in a process that the step has forked
+    # in a process forked by the step
 
     def be_of_child(self) -> None:
-        """From now on lines are written to the descriptor."""
+        """From now on, lines are written to the descriptor."""
         self._of_child = b""
 
     def _write_in_child(self, said: bytes) -> int:
@@ -219,7 +219,7 @@ class PrintedLines(io.RawIOBase):
         return len(said)
 
     def flush(self) -> None:
-        """A child says what it has of a line; nobody puts it together with what comes later."""
+        """A child writes its part of a line; nothing joins it with later parts."""
         if self._of_child:
             rest, self._of_child = self._of_child, b""
             self._write_out(rest)

@@ -1,8 +1,8 @@
 """Standard input, output and error of a process that runs a step.
 
-There is nothing to read. What the step prints becomes log records here (`PrintedLines`); what C libraries and child
-processes write to descriptors 1 and 2 goes into pipes. Those are read by another process, the keeper: C code may write
-more than a pipe holds while it has the interpreter lock, and no thread of this process could read then.
+Standard input is empty. Printed text becomes log records here (`PrintedLines`); what C libraries and child
+processes write to descriptors 1 and 2 goes into pipes. Another process, the keeper, reads those: C code may write
+more than a pipe holds while it has the interpreter lock, when no thread of this process could read.
 """
 
 from __future__ import annotations
@@ -19,19 +19,19 @@ from common.process.forks import in_children, keep_private
 from worker.host.printed import PrintedLines
 
 OUTPUTS = ((1, logging.INFO), (2, logging.WARNING))
-"""Descriptors, and the level of what is written there."""
+"""Descriptors, and the log level of their output."""
 
 
 class StandardStreams:
     """The standard streams of this process after it has taken them over, until `restore`.
 
     Args:
-        before: where descriptors 1 and 2 led.
-        pipes: the ends to read, of what is written to descriptors 1 and 2.
-        printed: what stands below `sys.stdout` and `sys.stderr`.
+        before: the previous targets of descriptors 1 and 2.
+        pipes: the read ends for descriptors 1 and 2.
+        printed: the streams below `sys.stdout` and `sys.stderr`.
 
     Attributes:
-        terminal: where descriptor 2 led before.
+        terminal: the previous target of descriptor 2.
     """
 
     def __init__(self, before: Sequence[BinaryIO], pipes: Sequence[BinaryIO], printed: Sequence[PrintedLines]) -> None:
@@ -45,10 +45,10 @@ class StandardStreams:
         """Takes the descriptors, and `sys.stdin`, `sys.stdout` and `sys.stderr`.
 
         Args:
-            logger: of what the step prints.
+            logger: of the step's printed output.
         """
         for stream in (sys.stdout, sys.stderr):
-            with suppress(OSError, ValueError, AttributeError):  # closed, or none
+            with suppress(OSError, ValueError, AttributeError):  # closed or missing
                 stream.flush()
         before = [_copy(number) for number, _ in OUTPUTS]
         pipes: list[BinaryIO] = []
@@ -56,8 +56,8 @@ class StandardStreams:
             reads, writes = os.pipe()
             os.dup2(writes, number)
             os.close(writes)
-            # The end to read is kept here as well: a keeper that is killed has a successor, and until then nobody who
-            # writes is ended by a broken pipe.
+            # The read end is kept open here as well: a killed keeper has a successor, and until then no writer is ended
+            # by a broken pipe.
             pipes.append(os.fdopen(reads, "rb", buffering=0))
         keep_private(*before, *pipes)
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -71,13 +71,13 @@ class StandardStreams:
         return cls(before, pipes, printed)
 
     def restore(self) -> None:
-        """Descriptors 1 and 2 lead where they led before; what was written before can still be read."""
+        """Restores descriptors 1 and 2; output written before can still be read."""
         for (number, _), before in zip(OUTPUTS, self._before, strict=True):
             os.dup2(before.fileno(), number)
 
 
 def text_stream(lines: PrintedLines) -> io.TextIOWrapper:
-    """A stream as any program expects it. Nothing waits in it, since lines are put together for each thread."""
+    """A stream as any program expects it. It buffers nothing, since lines are assembled per thread."""
     buffer = cast(BinaryIO, lines)
     return io.TextIOWrapper(buffer, encoding="utf-8", errors="backslashreplace", newline="\n", write_through=True)
 
@@ -85,5 +85,5 @@ def text_stream(lines: PrintedLines) -> io.TextIOWrapper:
 def _copy(number: int) -> BinaryIO:
     try:
         return os.fdopen(os.dup(number), "wb", buffering=0)
-    except OSError:  # it was closed by who started this process
+    except OSError:  # the starter of this process closed it
         return open(os.devnull, "wb", buffering=0)

@@ -1,4 +1,4 @@
-"""Ends a worker whose step takes longer than its `batch_timeout`. What hangs in a call cannot be ended otherwise."""
+"""Ends a worker whose step exceeds its `batch_timeout`: a call that hangs cannot be ended in any other way."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ import traceback
 from collections.abc import Callable, Iterator
 
 LAST_SECONDS = 5.0
-"""Time in which the worker gives back what it has not begun, and says why it leaves."""
+"""Seconds in which the worker hands back batches it has not started, and says why it leaves."""
 
 
 class Watchdog:
     """Watches calls of a step that must not take too long.
 
-    A thread ends the process when one does. A call that holds the interpreter lock keeps that thread from running: then
+    A thread ends the process when one does. A call that holds the interpreter lock blocks that thread: then
     `faulthandler`, which needs no lock, ends the process some seconds later.
 
     Args:
-        limit: seconds that a call may take; None for any number.
-        leave: called, on the thread, with where the call is; it does not return.
+        limit: seconds that a call may take; None for no limit.
+        leave: called on the thread with the position of the call; does not return.
     """
 
     def __init__(self, limit: float | None, leave: Callable[[str], None]) -> None:
@@ -47,7 +47,7 @@ class Watchdog:
             self.stop()
 
     def restart(self) -> None:
-        """From now on there are `limit` seconds until `stop`, or the next `restart`, must have come."""
+        """Starts the clock: `stop` or the next `restart` must follow within `limit` seconds."""
         if self.limit is None:
             return
         with self._changed:
@@ -62,7 +62,7 @@ class Watchdog:
             faulthandler.dump_traceback_later(self.limit + LAST_SECONDS + 1, exit=True, file=sys.__stderr__)
 
     def stop(self) -> None:
-        """Nothing is watched any more."""
+        """Stops the clock."""
         if self.limit is None:
             return
         with self._changed:
@@ -71,7 +71,7 @@ class Watchdog:
         faulthandler.cancel_dump_traceback_later()
 
     def _hold_back(self) -> None:
-        """A call that ends when its time has just run out must not go on: the process is about to end."""
+        """A call that returns just after its time has run out must not continue: the process is about to end."""
         while self._expired.is_set():
             self._changed.wait()
 
@@ -87,6 +87,6 @@ class Watchdog:
 
 
 def where_is(thread: int) -> str:
-    """The calls that a thread is in, as in a traceback."""
+    """The call stack of a thread, as in a traceback."""
     frame = sys._current_frames().get(thread)
     return "".join(traceback.format_stack(frame)) if frame else ""

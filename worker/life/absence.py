@@ -1,4 +1,4 @@
-"""How long a run has been without a coordinator: workers wait for the next one, but not for ever."""
+"""How long a run has been without a coordinator: workers wait for the next one, but not forever."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ logger = logging.getLogger("penstock.worker")
 
 
 class Absence:
-    """Watches the coordinator's lease of a run, for a worker.
+    """Watches the coordinator's lease of a run, on behalf of a worker.
 
     Args:
         timeout: seconds that a run may be without a coordinator.
@@ -25,7 +25,7 @@ class Absence:
         self._said = False
 
     def look(self) -> None:
-        """Looks whether anybody coordinates the run. To be done before its status is read: a run that ends has none."""
+        """Checks whether the run has a coordinator. Call it before reading the status: a run that ends has none."""
         if self._registry.is_coordinated(self._run_id):
             if self._said:
                 logger.info("run '%s' has a coordinator again", self._run_id)
@@ -34,17 +34,18 @@ class Absence:
             self._since = time.monotonic()
 
     def forget(self) -> None:
-        """Begins anew: a broker that was away has kept everybody from renewing a lease."""
+        """Starts over: while the broker was away, nobody could renew a lease."""
         self._since, self._said = None, False
 
     def is_too_long(self) -> bool:
-        """Has it lasted for longer than the timeout? Says once that it has begun, and what follows."""
+        """Has the absence exceeded the timeout? Logs once that it began, and what follows."""
         if self._since is None:
             return False
         if time.monotonic() - self._since >= self._timeout:
             logger.error(
-                "run '%s' has had no coordinator for %g s: this worker leaves, its batches are handed back. Go on with "
-                "the run by its own command, and start this worker again; --coordinator-timeout waits for longer",
+                "run '%s' has had no coordinator for %g s: this worker leaves and hands its batches back. "
+                "Rerun the run's command to resume it, and restart this worker; with a longer --coordinator-timeout "
+                "workers wait longer",
                 self._run_id,
                 self._timeout,
             )

@@ -1,4 +1,4 @@
-"""From the spec of a step to the step, and to what runs it, on this host."""
+"""From the spec of a step to the step and its runner, on this host."""
 
 from __future__ import annotations
 
@@ -41,13 +41,13 @@ from worker.runners.sync_runner import SyncRunner
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """What this host brings to a step.
+    """What this host provides for a step.
 
     Args:
         allow: modules that steps may come from.
-        base_dir: where relative paths of a spec start; None for the folder that the run names.
+        base_dir: the folder that relative paths of a spec start from; None for the run's own.
         echo: show log records on the terminal as well.
-        beside: steps of the run that are served here at the same time, and that share this host's devices.
+        beside: steps of the run served here at the same time, which share this host's devices.
     """
 
     allow: Sequence[str] = ()
@@ -58,11 +58,11 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Assembly:
-    """Builds one step of a run.
+    """Builds one step of a run, and its runner.
 
     Args:
         step: its name.
-        sources: the code of the step, as it is when it is built.
+        sources: the code of the step when it is built.
     """
 
     record: RunRecord
@@ -75,7 +75,7 @@ class Assembly:
         """The step, of this host's source.
 
         Raises:
-            CannotServe: the source, or what the step requires, is not here.
+            CannotServe: the source differs, or a requirement of the step is missing.
         """
         spec, options = PipelineSpec.from_dict(self.record.spec), self.record.options
         base_dir = self.place.base_dir or Path(options.base_dir)
@@ -105,29 +105,29 @@ class Assembly:
         found = step_digest(step, self.sources)
         if expected and found != expected:
             raise CannotServe(
-                f"step '{self.step}': this host has another source of {type(step).__qualname__} than the "
-                f"coordinator had when the run began (digest {found}, not {expected}); install the same version on "
-                "both, or put back what was changed since"
+                f"step '{self.step}': the source of {type(step).__qualname__} on this host differs from the "
+                f"coordinator's when the run began (digest {found}, not {expected}); install the same version on "
+                "both, or undo the change"
             )
         models = options.models.get(self.step)
         if models and (asked := tuple(model_identities(step))) != models:
             raise CannotServe(
-                f"step '{self.step}': this host would ask another model than the coordinator "
-                f"({', '.join(asked)}, not {', '.join(models)}): give both the same environment"
+                f"step '{self.step}': this host would call another model than the coordinator "
+                f"({', '.join(asked)}, not {', '.join(models)}); use the same environment on both"
             )
         return step
 
     def runner(
         self, step: BaseStep, consumer: Consumer, stopping: threading.Event, last_words: Callable[[], None]
     ) -> Runner:
-        """What runs the step.
+        """The runner of the step.
 
         Args:
             stopping: set when the worker is to leave.
-            last_words: called before the process ends without more ado.
+            last_words: called before the process ends abruptly.
 
         Raises:
-            CannotServe: the step is of no kind that runs, or this host does not reach the payloads.
+            CannotServe: the step is of no known kind, or this host cannot reach the payloads.
         """
         options = self.record.options
         store = self._open_store(stopping)
@@ -160,13 +160,13 @@ class Assembly:
             case Step():
                 return SyncRunner(step, bench)
             case _:
-                raise CannotServe(f"step '{self.step}': {type(step).__qualname__} is of no kind that runs")
+                raise CannotServe(f"step '{self.step}': {type(step).__qualname__} is of no known kind")
 
     def _open_store(self, stopping: threading.Event) -> FileStore | None:
         """Payloads outside the broker.
 
         Raises:
-            CannotServe: this host does not reach them.
+            CannotServe: this host cannot reach them.
         """
         if not self.record.options.payloads:
             return None
@@ -179,7 +179,7 @@ class Assembly:
         return store
 
     def _artifacts(self) -> ArtifactStore | None:
-        """A worker that the coordinator started uses its run directory, any other one what all hosts reach."""
+        """A worker started by the coordinator uses its run directory, any other the storage that all hosts reach."""
         folders = self.record.options.artifacts
         url = folders.shared if self.place.echo else folders.local
         return ArtifactStore(url) if url else None

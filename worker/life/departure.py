@@ -1,4 +1,4 @@
-"""Why a worker leaves, and who comes in its place: the first reason stands."""
+"""Why a worker leaves, and who replaces it: the first reason stands."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from common.errors import (
 
 
 class Successor(Enum):
-    """Which worker a supervisor starts in the place of one that has left. The value is what that one writes to it."""
+    """Which worker a supervisor starts to replace one that has left. The worker writes the value to the supervisor."""
 
     NOBODY = b"."
     AT_ONCE = b"f"
@@ -32,7 +32,7 @@ class Departure:
 
     Args:
         reason: in words.
-        error: what the reason is, where it is an error.
+        error: the error that is the reason, if it is one.
     """
 
     reason: str
@@ -42,7 +42,7 @@ class Departure:
 
     @classmethod
     def because_of(cls, error: PenstockError) -> Departure:
-        """A worker that fails has a successor; one that would find the same again has none."""
+        """A worker that fails has a successor, unless the successor would fail in the same way."""
         code = EXIT_CANNOT_SERVE if isinstance(error, WireError) else error.exit_code
         if isinstance(error, RunGone):
             successor = Successor.WITH_THE_RUN
@@ -59,10 +59,10 @@ NOT_LOADED = Departure("the step cannot be loaded", EXIT_FAILED, Successor.AT_ON
 
 
 class Leaving:
-    """Whether a worker is to leave, and why.
+    """Whether a worker must leave, and why.
 
     Attributes:
-        asked: set from then on. Where nobody gives a reason, there is nothing left to do.
+        asked: set once the worker must leave. Without a reason, no work is left.
     """
 
     def __init__(self) -> None:
@@ -71,12 +71,12 @@ class Leaving:
         self._lock = threading.Lock()
 
     def because(self, departure: Departure) -> None:
-        """Gives a reason; from any thread."""
+        """Records a reason; from any thread."""
         with self._lock:
             self._first = self._first or departure
         self.asked.set()
 
     @property
     def departure(self) -> Departure:
-        """The first reason that was given."""
+        """The first reason recorded."""
         return self._first or NOTHING_LEFT

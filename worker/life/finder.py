@@ -20,14 +20,14 @@ logger = logging.getLogger("penstock.worker")
 
 
 class Finder:
-    """Finds the run that wants this worker. Of several it is the one that has a coordinator.
+    """Finds the run that needs this worker. Of several, it is the one with a coordinator.
 
     Args:
         step: the worker's step; None for a worker of all steps.
-        run_id: the run that was named.
-        pipeline: only runs of this one.
-        patience: seconds that a broker is waited for which goes away meanwhile.
-        stay: wait for a coordinator, and, where several runs that have one fit, until it is only one.
+        run_id: the run, if named.
+        pipeline: only runs of this pipeline.
+        patience: seconds to wait for a broker that goes away meanwhile.
+        stay: wait for a coordinator; if several runs with one match, wait until one is left.
     """
 
     def __init__(
@@ -50,16 +50,16 @@ class Finder:
         self._said: set[str] = set()
 
     def find(self, stopped: threading.Event) -> RunRecord | None:
-        """Waits for it.
+        """Waits for the run.
 
         Returns:
-            The run, or None where there is nothing to do, or `stopped` was set meanwhile.
+            The run, or None if there is nothing to do or `stopped` was set meanwhile.
 
         Raises:
-            UsageError: several runs fit, and not just one of them has a coordinator; or the run that was named, or,
-                without `stay`, every run that goes on, does not have the step.
-            CannotServe: the run that was named was made by another version.
-            BrokerError: the broker cannot be used, or stayed away.
+            UsageError: several runs match, and not exactly one has a coordinator; or the named run, or,
+                without `stay`, every running run, lacks the step.
+            CannotServe: the named run was created by another version.
+            BrokerError: the broker is unusable, or stayed away.
         """
         self._said.clear()
         patience = Patience(self._connection, self._seconds, _say_broker_away, stopped)
@@ -72,7 +72,7 @@ class Finder:
                     return found
             except Disconnected as error:
                 if patience.outlast(error):
-                    with suppress(Disconnected):  # away again: the next look at it says so
+                    with suppress(Disconnected):  # away again: the next look reports it
                         self._connection.check()
             if stopped.wait(POLL_SECONDS):
                 return None
@@ -94,15 +94,15 @@ class Finder:
             return found[0]
         wanted = f"step '{self._step}'" if self._step else "workers"
         if found:
-            several = f"several runs want {wanted}: {', '.join(record.run_id for record in found)}"
+            several = f"several runs need {wanted}: {', '.join(record.run_id for record in found)}"
             if not self._stay:
                 raise UsageError(f"{several}; choose one with --run RUN")
-            self._say_once(f"{several}; waiting until it is one, or choose one with --run RUN")
+            self._say_once(f"{several}; waiting until one is left (or choose one with --run RUN)")
         else:
             which = f"run '{self._run_id}'" if self._run_id else "a run"
             if self._pipeline and not self._run_id:
                 which += f" of '{self._pipeline}'"
-            self._say_once(f"waiting for {which} that wants {wanted} at {self._connection.shown_url}")
+            self._say_once(f"waiting for {which} that needs {wanted} at {self._connection.shown_url}")
         return None
 
     def _named(self, run_id: str) -> RunRecord | None:
@@ -116,7 +116,7 @@ class Finder:
             raise UsageError(_no_such_step(step, runs))
         going_on = [record for record in runs if self._registry.is_coordinated(record.run_id)]
         if going_on and not self._stay:
-            raise UsageError(f"{_no_such_step(step, going_on)} (--stay waits for a run that has it)")
+            raise UsageError(f"{_no_such_step(step, going_on)} (--stay waits for a run with this step)")
 
     def _choose_coordinated(self, found: list[RunRecord]) -> list[RunRecord]:
         coordinated = [record for record in found if self._registry.is_coordinated(record.run_id)]
@@ -128,7 +128,7 @@ class Finder:
         return coordinated
 
     def _pass_over(self, why: str) -> None:
-        self._say_once(f"passed over: {why}")
+        self._say_once(f"skipped: {why}")
 
     def _say_once(self, text: str) -> None:
         if text not in self._said:

@@ -1,4 +1,4 @@
-"""A process that is forked from this one, with nothing of it but its memory and the descriptors that it is given."""
+"""A process forked from this one, which keeps only its memory and the given descriptors."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 DEAF_TO = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
-"""Signals that a keeper does not hear."""
+"""Signals that a keeper ignores."""
 
 
 class ForkedProcess:
@@ -33,16 +33,16 @@ class ForkedProcess:
     def fork(cls, act: Callable[[], None], error: int | None = None, keeps: Sequence[int] = ()) -> ForkedProcess:
         """Forks this process.
 
-        Safe only where no other thread may hold a lock that the child needs; it has the thread that forks and no other.
+        Safe only if no other thread may hold a lock that the child needs: the child has only the forking thread.
 
         Args:
-            act: what the child does; it then ends with 0, or with 1 after an exception.
-            error: where its standard error leads; None for where ours does.
-            keeps: descriptors that it has as well, under the same numbers. All others lead nowhere there.
+            act: what the child does; it then exits with 0, or with 1 after an exception.
+            error: where its standard error goes; None for the same place as ours.
+            keeps: descriptors that it keeps, under the same numbers. All others lead to nothing there.
         """
         hears, tells = os.pipe()
         reads, says = os.pipe()
-        mask = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF_TO)  # until the child is deaf
+        mask = signal.pthread_sigmask(signal.SIG_BLOCK, DEAF_TO)  # until the child ignores them
         try:
             pid = os.fork()
             if pid == 0:
@@ -58,7 +58,7 @@ class ForkedProcess:
         return self._reap(os.WNOHANG)
 
     def wait(self) -> int | None:
-        """Returns its exit code when it has ended."""
+        """Waits for its end and returns its exit code."""
         return self._reap(0)
 
     def kill(self) -> None:
@@ -70,7 +70,7 @@ class ForkedProcess:
         if self._code is None:
             try:
                 pid, status = os.waitpid(self.pid, options)
-            except ChildProcessError:  # a step has waited for all of its children
+            except ChildProcessError:  # a step has waited for all children
                 pid, status = self.pid, 0
             if pid:
                 self._code = os.waitstatus_to_exitcode(status)
@@ -78,7 +78,7 @@ class ForkedProcess:
 
 
 def name_process(name: str) -> None:
-    """What `ps -o comm` and `top` call this process: up to 15 characters, on Linux."""
+    """Sets the name of this process for `ps -o comm` and `top`: up to 15 characters, on Linux."""
     with suppress(OSError):
         Path("/proc/self/comm").write_text(name)
 
@@ -86,7 +86,7 @@ def name_process(name: str) -> None:
 def _be_child(act: Callable[[], None], streams: Sequence[int], keeps: Sequence[int]) -> None:
     code = 1
     try:
-        gc.freeze()  # what came from the parent is not looked through, and stays shared with it
+        gc.freeze()  # memory from the parent is not scanned, and stays shared with it
         os.setsid()
         signal.set_wakeup_fd(-1)
         for ignored in DEAF_TO:
@@ -95,7 +95,7 @@ def _be_child(act: Callable[[], None], streams: Sequence[int], keeps: Sequence[i
         for number, stream in enumerate(streams):
             os.dup2(stream, number)
         _lead_nowhere({0, 1, 2, *keeps})
-        # These hold what the parent has not written yet: as long as they are there, nobody writes it here.
+        # These hold unwritten output of the parent: as long as they exist, it is not written here.
         _parents = [sys.stdin, sys.stdout, sys.stderr, sys.__stdin__, sys.__stdout__, sys.__stderr__]
         for number, (name, mode) in enumerate((("stdin", "r"), ("stdout", "w"), ("stderr", "w"))):
             stream_of_ours = open(number, mode, encoding="utf-8", errors="backslashreplace", closefd=False)  # noqa: SIM115
@@ -112,11 +112,11 @@ def _be_child(act: Callable[[], None], streams: Sequence[int], keeps: Sequence[i
 
 
 def _lead_nowhere(kept: set[int]) -> None:
-    """All others. Not closed: their numbers would go to files of the child, and their old owners might close those."""
+    """All others. Not closed: the child's new files would reuse their numbers, and old owners might close those."""
     nothing = os.open(os.devnull, os.O_RDWR)
     for name in os.listdir("/dev/fd"):
         if (number := int(name)) not in {nothing, *kept}:
-            with suppress(OSError):  # that of the listing itself
+            with suppress(OSError):  # the descriptor of the listing itself
                 os.fstat(number)
                 os.dup2(nothing, number, inheritable=False)
     os.close(nothing)

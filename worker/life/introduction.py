@@ -1,6 +1,6 @@
-"""Steps that the coordinator cannot import: the first worker of one says what it is; the others must have the same.
+"""Steps that the coordinator cannot import: the first worker of a step describes it; the others must match.
 
-Until all of them are described, nobody knows whether the pipeline is right, so no worker loads its step.
+Until all of them are described, the pipeline cannot be validated, so no worker loads its step.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ logger = logging.getLogger("penstock.worker")
 
 
 class Introduction:
-    """A worker's part in it."""
+    """One worker's side of the introduction."""
 
     def __init__(self, consumer: Consumer, record: RunRecord, patience: Patience) -> None:
         self._connection = consumer.connection
@@ -32,16 +32,16 @@ class Introduction:
         self._patience = patience
 
     def make(self, step: BaseStep, stopping: threading.Event, sources: Sources) -> RunRecord | None:
-        """Says what the step is where that is asked for, and waits until the run knows all of its steps.
+        """Describes the step if asked to, and waits until the run knows all its steps.
 
         Args:
-            sources: where the code of the step has been looked at.
+            sources: the code of the step, as already read.
 
         Returns:
-            The run as it is then; None when the worker is to stop.
+            The run at that time; None if the worker must stop.
 
         Raises:
-            CannotServe: the step cannot say what it is, or another source of it is part of the run already.
+            CannotServe: the step cannot be described, or the run already has a different source of it.
         """
         registry, record = RunRegistry(self._connection), self._record
         own: StepDescriptor | None = None
@@ -54,12 +54,12 @@ class Introduction:
                 first = self._compare(step, own)
             if not waits_for:
                 if own is not None and first is not None and first.fingerprint != own.fingerprint:
-                    logger.warning("step '%s': its data is not as it was when the run began", step.name)
+                    logger.warning("step '%s': its data has changed since the run began", step.name)
                 return record
             others = ", ".join(f"'{name}'" for name in waits_for if name != step.name)
             if others and others != said:
                 said = others
-                logger.info("step '%s' is loaded once workers of %s have said what these are", step.name, others)
+                logger.info("step '%s' is loaded once workers of %s have described them", step.name, others)
             stopping.wait(LOOK_SECONDS)
             record = self._patience.insist(lambda: registry.read(self._record.run_id)) or record
         return None
@@ -69,19 +69,19 @@ class Introduction:
             return describe_step(step, sources)
         except PenstockError as error:
             raise CannotServe(str(error)) from error
-        except Exception as error:  # any error of the user's own fingerprint
-            raise CannotServe(f"step '{step.name}' cannot say what it is: {describe(error)}") from error
+        except Exception as error:  # any error in the user's own fingerprint
+            raise CannotServe(f"step '{step.name}' cannot be described: {describe(error)}") from error
 
     def _compare(self, step: BaseStep, own: StepDescriptor) -> StepDescriptor | None:
-        """What the run takes the step to be; None where it does not ask, because it is over."""
+        """The description of the step that the run uses; None if the run is over and does not ask."""
         said = self._patience.insist(lambda: self._notes.describe(own.encode()))
         if said is None:
             return None
         first = StepDescriptor.decode(step.name, said)
         if first.digest != own.digest:
             raise CannotServe(
-                f"step '{step.name}': this host has another source of {own.class_name} than the run began with "
-                f"(digest {own.digest}, not {first.digest}); install the same version on all hosts, or start the run "
+                f"step '{step.name}': the source of {own.class_name} on this host differs from the run's "
+                f"(digest {own.digest}, not {first.digest}); install the same version on all hosts, or start "
                 "over with --fresh"
             )
         return first

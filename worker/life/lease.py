@@ -1,8 +1,8 @@
-"""Keeps a worker's lease, and those of its devices, alive from a process of its own, which no step can block.
+"""Keeps a worker's lease, and those of its devices, alive from a separate process, which no step can block.
 
-It also reads what is written to the worker's descriptors 1 and 2 (`worker/host/listener.py`).
+It also reads the output on the worker's descriptors 1 and 2 (`worker/host/listener.py`).
 
-The keeper renews the lease for as long as the worker is there and is not stopped. It is told what to renew on its
+The keeper renews the lease while the worker lives and is not stopped. It is told what to renew on its
 standard input, which stays open: when the worker ends, however it ends, the keeper sees it and drops the lease.
 
 Devices are kept until the process of the worker is gone, whether it is stopped or not: its memory is still on them.
@@ -40,20 +40,20 @@ from worker.life.forked import DEAF_TO, ForkedProcess, name_process
 PROCESS_NAME = "penstock-keeper"
 """What `ps -o comm` calls a keeper."""
 FLUSH_SECONDS = 5.0
-"""Within which what was written to the descriptors of a worker that leaves is shipped."""
+"""Seconds within which the last output of a leaving worker is shipped."""
 STOP_SECONDS = 10
-"""Within which a keeper drops the lease when its worker leaves."""
+"""Seconds within which a keeper drops the lease of a leaving worker."""
 GONE = b"gone"
-"""What a keeper says when it has dropped the lease."""
+"""A keeper's message that it has dropped the lease."""
 END_SECONDS = 0.02
-"""Between two looks whether a worker that has left is gone."""
+"""Seconds between two checks that a worker that has left is gone."""
 
 logger = logging.getLogger("penstock.worker")
 
 
 @dataclass(frozen=True, slots=True)
 class Heard:
-    """What a keeper is to listen to.
+    """What a keeper listens to.
 
     Args:
         echo: show it on the worker's terminal as well.
@@ -65,10 +65,10 @@ class Heard:
 
 
 class Keeper:
-    """The worker's end: starts the keeper, and another one when it is gone.
+    """The worker's end: starts the keeper, and restarts it if it dies.
 
     Args:
-        url: of the broker; it may hold a password, so it never appears in a command line.
+        url: of the broker; it may contain a password, so it never appears in a command line.
         run_id, worker_id: whose lease it is.
         lease: seconds.
         heard: the worker's standard streams; None to leave those alone.
@@ -84,13 +84,13 @@ class Keeper:
         self._guard = threading.Lock()
 
     def ensure(self) -> None:
-        """Starts a keeper where none is running. The first time, no other thread of this process may be at work."""
+        """Starts a keeper if none is running. The first time, no other thread of this process may be running."""
         with self._guard:
             is_first = self._process is None
             if self._process is not None:
                 if self._process.poll() is None:
                     return
-                logger.warning("the process that keeps this worker's lease is gone; starting another")
+                logger.warning("the process that keeps this worker's lease has died; starting another")
             self._heard_so_far = b""
             with own_process() as pidfd, self._ends() as (pipes, terminal):
                 keeps = pipes if pidfd is None else [*pipes, pidfd]
@@ -106,7 +106,7 @@ class Keeper:
 
     @contextmanager
     def _ends(self) -> Iterator[tuple[list[int], int | None]]:
-        """The pipes and the terminal, as copies that a fork does not take away from the child."""
+        """The pipes and the terminal, as copies that survive a fork."""
         if self._heard is None:
             yield [], None
             return
@@ -119,12 +119,12 @@ class Keeper:
                 os.close(copy)
 
     def _fork(self, keeps: list[int], terminal: int | None) -> ForkedProcess:
-        """Takes no time, and hardly any memory: what a keeper needs has been imported here."""
+        """Fast, and needs hardly any memory: everything that a keeper needs is already imported here."""
         return ForkedProcess.fork(be_keeper, terminal, keeps)
 
     def _start(self, keeps: list[int], terminal: int | None) -> subprocess.Popen[bytes]:
-        """A fresh interpreter, since a step may have begun threads, which a fork may not outlive."""
-        # -P: a folder named `worker` where the user happens to be must not be taken for ours.
+        """A new interpreter, since a step may have started threads, which make a fork unsafe."""
+        # -P: a folder named `worker` in the current directory must not be imported instead of ours.
         command = [sys.executable, "-P", "-m", "worker.life.lease"]
         return subprocess.Popen(
             command,
@@ -139,11 +139,11 @@ class Keeper:
         """From now on the keeper renews the leases of these devices as well."""
         with self._guard:
             self._devices = {"devices": list(keys), "holder": holder}
-            with suppress(BrokenPipeError):  # it is gone; the next one will be told
+            with suppress(BrokenPipeError):  # it has died; the next one is told
                 self._say(self._devices)
 
     def flush(self) -> None:
-        """Has what was written to the descriptors shipped, unless the broker does not answer."""
+        """Has the output on the descriptors shipped, unless the broker does not answer."""
         if self._process is None:
             return
         self.ensure()
@@ -153,19 +153,19 @@ class Keeper:
             self._hears(answer_to(self._flushes), FLUSH_SECONDS)
 
     def stop(self) -> None:
-        """Lets the keeper go; it drops the lease, and those of devices as soon as this process has ended."""
+        """Dismisses the keeper; it drops the lease, and those of devices once this process has ended."""
         with self._guard:
             if self._process is None or self._process.stdin is None:
                 return
             with suppress(BrokenPipeError):
                 self._process.stdin.close()
-            # It may stay for what a step leaves behind, but is done with what it keeps.
+            # It may stay for processes that a step leaves behind, but keeps no lease any more.
             if not self._devices["devices"] and not self._hears(GONE, STOP_SECONDS):
-                self._process.kill()  # the broker does not answer; the lease runs out by itself
+                self._process.kill()  # the broker does not answer; the lease will expire
                 self._process.wait()
 
     def _hears(self, answer: bytes, timeout: float) -> bool:
-        """Does the keeper answer that, or end, within so many seconds? A late answer to something else is none."""
+        """Does the keeper give this answer, or end, in time? Late answers to other requests do not count."""
         assert self._process is not None
         assert self._process.stdout is not None
         end = time.monotonic() + timeout
@@ -188,7 +188,7 @@ class Keeper:
 
 @contextmanager
 def own_process() -> Iterator[int | None]:
-    """A descriptor of this process, by which another one knows when all of it has ended; None where there are none."""
+    """A descriptor of this process, by which another process sees its complete end; None if the system has none."""
     try:
         pidfd = os.pidfd_open(os.getpid())
     except (AttributeError, OSError):  # macOS; Linux before 5.3
@@ -203,7 +203,7 @@ def own_process() -> Iterator[int | None]:
 def keep(
     url: str, run_id: str, worker_id: str, lease: float, pid: int, pidfd: int | None, heard: dict[str, Any] | None
 ) -> None:
-    """Renews until the worker is gone, and says so then; a worker that is stopped (SIGSTOP) must not look alive."""
+    """Renews until the worker is gone, then certifies that; a stopped worker (SIGSTOP) must not look alive."""
     listener = listen(url, run_id, worker_id, lease, **heard) if heard else None
     keys = Keys(run_id)
     key = keys.worker(worker_id)
@@ -222,7 +222,7 @@ def keep(
                 leases.renew(devices)
         except RunError as error:
             renewal = min(1.0, lease / 3)
-            if isinstance(error, NotPermitted) and str(error) != refused:  # nobody but the keeper hears of it
+            if isinstance(error, NotPermitted) and str(error) != refused:  # only the keeper sees this error
                 refused = str(error)
                 print(f"the lease of worker {worker_id} cannot be renewed: {refused}", file=sys.stderr, flush=True)
         else:
@@ -237,13 +237,13 @@ def keep(
                 say(answer_to(json.loads(line)["flush"]))
             else:
                 devices, leases = devices_told(line, connection, lease)
-    while is_told() and (line := read_line()):  # a worker may take devices and die before its keeper has begun
+    while is_told() and (line := read_line()):  # a worker may take devices and die before its keeper starts
         if b'"flush"' not in line:
             devices, leases = devices_told(line, connection, lease)
     if listener is not None:
         listener.drain()
     with suppress(RunError):
-        # The set is for those who look soon; later on, a lease that is gone says the same.
+        # The set informs those who look soon; later, the missing lease says the same.
         forget = max(60, round(10 * lease))
         connection.batch([("DEL", key), ("SADD", keys.dead, worker_id), ("EXPIRE", keys.dead, forget)])
     if devices:
@@ -255,10 +255,10 @@ def keep(
 
 
 def listen(url: str, run_id: str, worker_id: str, lease: float, step: str, echo: bool, pipes: list[int]) -> Listener:
-    """Begins to read the pipes; what is read becomes log records of the worker."""
+    """Starts reading the pipes; their content becomes log records of the worker."""
     shipper = LogShipper(step, worker_id)
     collect_records(shipper, echo=sys.stderr if echo else None)
-    # A connection of its own, so that nothing that it waits for holds up the lease.
+    # A separate connection, so that waiting never delays the lease.
     log = LogLines(Consumer(Connection(url, timeout=max(1.0, lease / 3)), run_id, step, worker_id))
     listener = Listener(pipes, logging.getLogger(f"penstock.step.{step}"), shipper, log)
     listener.start()
@@ -266,18 +266,18 @@ def listen(url: str, run_id: str, worker_id: str, lease: float, step: str, echo:
 
 
 def answer_to(flush: int) -> bytes:
-    """What the keeper says when it has shipped all that was written before the flush of this number."""
+    """The keeper's message that it has shipped everything written before this flush."""
     return b"shipped %d" % flush
 
 
 def say(answer: bytes) -> None:
-    """To the worker, if it is there."""
+    """Sends to the worker, if it still exists."""
     with suppress(BrokenPipeError):
         os.write(1, answer + b"\n")
 
 
 def give_back(leases: DeviceLeases, devices: Sequence[str], pid: int, pidfd: int | None, lease: float) -> None:
-    """Gives devices back when the worker's process is gone: until then its memory is on them."""
+    """Releases devices once the worker's process is gone: until then its memory is on them."""
     renewed = time.monotonic()
     while not has_ended(pid, pidfd, END_SECONDS):
         if time.monotonic() - renewed > lease / 3:
@@ -289,9 +289,9 @@ def give_back(leases: DeviceLeases, devices: Sequence[str], pid: int, pidfd: int
 
 
 def has_ended(pid: int, pidfd: int | None, timeout: float) -> bool:
-    """Does the process of the worker end within so many seconds, with all its threads?
+    """Does the worker's process end within the given seconds, with all its threads?
 
-    Children of a process that is killed get another parent while some of its threads may still hold its files.
+    Children of a killed process get another parent while some of its threads may still hold its files.
     """
     if pidfd is None:
         time.sleep(timeout)
@@ -302,18 +302,18 @@ def has_ended(pid: int, pidfd: int | None, timeout: float) -> bool:
 
 
 def devices_told(line: bytes, connection: Connection, lease: float) -> tuple[list[str], DeviceLeases]:
-    """What the worker says that it has, as `Keeper.keep_devices` writes it."""
+    """The devices that the worker has, as `Keeper.keep_devices` writes them."""
     told = json.loads(line)
     return told["devices"], DeviceLeases(connection, told["holder"], lease)
 
 
 def is_told(timeout: float = 0.0) -> bool:
-    """Is there a line of standard input, or its end, within so many seconds?"""
+    """Does standard input have a line, or end, within the given seconds?"""
     return bool(select.select([0], [], [], timeout)[0])
 
 
 def read_line() -> bytes:
-    """The next line of standard input, byte by byte, so that `select` knows of the one after it; empty at the end."""
+    """The next line of standard input, byte by byte, so that `select` sees the following line; empty at the end."""
     line = b""
     while not line.endswith(b"\n"):
         byte = os.read(0, 1)
@@ -329,7 +329,7 @@ def is_stopped(pid: int) -> bool:
 
 
 def process_state(pid: int) -> str:
-    """A letter as `ps` shows it; empty where there is no such process."""
+    """The state letter that `ps` shows; empty if there is no such process."""
     if Path("/proc/self/stat").exists():
         try:
             return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
@@ -340,14 +340,14 @@ def process_state(pid: int) -> str:
 
 
 def be_keeper() -> None:
-    """One line on standard input says what to keep."""
+    """One line on standard input names what to keep."""
     name_process(PROCESS_NAME)
     if line := read_line():
         keep(**json.loads(line))
 
 
 def main() -> None:
-    """The keeper as a program of its own."""
+    """The keeper as a separate program."""
     for ignored in DEAF_TO:
         signal.signal(ignored, signal.SIG_IGN)
     be_keeper()

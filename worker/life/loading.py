@@ -1,4 +1,4 @@
-"""The time in which a step is loaded, which a worker that is to leave does not wait for."""
+"""The loading of a step; a worker that must leave does not wait for it."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 
 class Loading:
-    """Knows whether the step is being loaded."""
+    """Tracks whether the step is being loaded."""
 
     def __init__(self) -> None:
         self._ends = threading.Condition()
@@ -26,6 +26,6 @@ class Loading:
                 self._ends.notify_all()
 
     def ends_within(self, seconds: float) -> bool:
-        """Waits for the end of the block; returns whether it has come."""
+        """Waits for the end of the block; returns whether it was reached."""
         with self._ends:
             return self._ends.wait_for(lambda: not self.is_under_way, seconds)

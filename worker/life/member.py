@@ -1,4 +1,4 @@
-"""What a `pipeline-worker` is in a run: a worker, a supervisor of workers, or that for one run after another."""
+"""A `pipeline-worker` in a run: a worker, a supervisor of workers, or either for one run after another."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from worker.life.supervisor import Supervisor
 
 
 def serve_run(connection: Connection, finder: Finder, settings: Settings, place: Place, step: str | None) -> int:
-    """Waits for a run, serves a step of it, or all of them, and returns the exit code."""
+    """Waits for a run, serves one or all of its steps, and returns the exit code."""
     stopped = threading.Event()
     stop = stopped.set
     leave_at_once: Callable[[], None] = partial(os._exit, EXIT_STOPPED)

@@ -1,4 +1,4 @@
-"""The processes of a run's workers: forked from one that has imported everything already, heard, and ended."""
+"""The processes of a run's workers: forked from one that has imported everything, monitored, and ended."""
 
 from __future__ import annotations
 
@@ -32,9 +32,9 @@ class Child:
     """A worker process.
 
     Args:
-        told: a pipe in which a worker that ends on purpose says who comes in its place. Its exit code could be any
-            step's doing.
-        deaths: those in a row that came early.
+        told: a pipe in which a worker that ends deliberately says who replaces it. Its exit code could come from the
+            step.
+        deaths: early deaths in a row.
     """
 
     step: str
@@ -47,11 +47,11 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Ended:
-    """A process that has ended.
+    """An ended process.
 
     Args:
         outcome: its exit code; minus the number of the signal that killed it.
-        successor: what it said; None where it did not end on purpose.
+        successor: what the worker said; None if it did not end deliberately.
     """
 
     child: Child
@@ -63,7 +63,7 @@ class WorkerProcesses:
     """One process per step and replica of a run.
 
     Args:
-        only: one worker for this step, instead of those of all steps.
+        only: a single worker of this step, instead of workers of all steps.
     """
 
     def __init__(self, url: str, record: RunRecord, settings: Settings, place: Place, only: str | None = None) -> None:
@@ -83,7 +83,7 @@ class WorkerProcesses:
         ]
 
     def start(self, child: Child) -> None:
-        """Forks the process of a worker, unless all are to stop."""
+        """Forks the process of a worker, unless all must stop."""
         sys.stdout.flush()
         sys.stderr.flush()
         child.started = time.monotonic()
@@ -91,7 +91,7 @@ class WorkerProcesses:
         with self._forking:
             if self.stopping.is_set():
                 return
-            # Until the child listens for itself, its signals would arrive in the socket that it shares with us.
+            # Until the child installs its own handlers, its signals would arrive in the socket that it shares with us.
             signal.pthread_sigmask(signal.SIG_BLOCK, STOP_SIGNALS)
             child.told, tells = os.pipe()
             child.pid = os.fork()
@@ -104,10 +104,10 @@ class WorkerProcesses:
             signal.pthread_sigmask(signal.SIG_UNBLOCK, STOP_SIGNALS)
 
     def _die_with(self, supervisor: int) -> None:
-        """In the child: a worker that outlived its supervisor would be out of reach of whoever ends that one."""
+        """In the child: a worker that outlives its supervisor could no longer be stopped with it."""
         if self._libc is not None:
             self._libc.prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
-            if os.getppid() != supervisor:  # it died before the line above could count
+            if os.getppid() != supervisor:  # it died before the line above took effect
                 os._exit(EXIT_FAILED)
 
     def _be_worker(self, step: str, tells: int) -> int:
@@ -133,7 +133,7 @@ class WorkerProcesses:
         return code
 
     def reap(self, waiting: Iterable[Child]) -> list[Ended]:
-        """Those of the children that have ended by now."""
+        """The children that have ended by now."""
         ended = []
         for child in waiting:
             if child.pid:
@@ -144,7 +144,7 @@ class WorkerProcesses:
         return ended
 
     def stop(self) -> None:
-        """Asks every worker to end in good order, and starts no other one; from any thread."""
+        """Asks every worker to end in an orderly way, and starts no more; from any thread."""
         with self._forking:
             self.stopping.set()
             self._signal(signal.SIGTERM)
@@ -157,7 +157,7 @@ class WorkerProcesses:
     def _signal(self, number: signal.Signals) -> None:
         for pid in [child.pid for child in self.children]:
             if pid:
-                with suppress(ProcessLookupError):  # it has just ended
+                with suppress(ProcessLookupError):  # it just ended
                     os.kill(pid, number)
 
 
@@ -166,8 +166,8 @@ def _replicas(resources: object) -> int:
 
 
 def _told(child: Child) -> Successor | None:
-    """What the worker, which has ended, has said."""
-    os.set_blocking(child.told, False)  # a process that a step has left behind may hold the other end
+    """The message of an ended worker."""
+    os.set_blocking(child.told, False)  # a process left behind by a step may hold the other end
     try:
         return Successor(os.read(child.told, 1))
     except (BlockingIOError, ValueError):  # nothing

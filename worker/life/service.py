@@ -1,4 +1,4 @@
-"""One worker: joins a run, loads its step, runs batches until the run ends or it is told to stop."""
+"""One worker: joins a run, loads its step, runs batches until the run ends or the worker is told to stop."""
 
 from __future__ import annotations
 
@@ -38,13 +38,13 @@ from worker.life.watch import Watch
 from worker.runners.runner import Runner
 
 LOADED_SECONDS = 0.5
-"""Within which a `load` that has returned is known to have, when the worker is told to stop."""
+"""Seconds within which a returned `load` is noticed when the worker is told to stop."""
 
 logger = logging.getLogger("penstock.worker")
 
 
 def end_process(departure: Departure) -> None:
-    """Ends this process without more ado."""
+    """Ends this process abruptly."""
     os._exit(departure.exit_code)
 
 
@@ -52,7 +52,7 @@ class Worker:
     """A worker of one step of one run, for one life of the process.
 
     Args:
-        leave_at_once: ends the process; for a worker that is to leave while its step is loaded.
+        leave_at_once: ends the process; for a worker that must leave while its step is being loaded.
     """
 
     def __init__(
@@ -83,12 +83,12 @@ class Worker:
         return self._leaving.departure
 
     def stop(self) -> None:
-        """Finish the batch in hand, hand the rest back, leave. While the step is loaded there is nothing in hand."""
+        """Finish the batch in hand, hand the rest back, leave. While the step is being loaded, nothing is in hand."""
         self._leaving.asked.set()
         if self._loading.is_under_way:
             with suppress(RunError):
                 self._membership.leave()
-            # One that has just been loaded is unloaded as well.
+            # A step that was just loaded is unloaded as well.
             if not self._loading.ends_within(LOADED_SECONDS):
                 if self.departure.error is not None:
                     self._say(self.departure.error)
@@ -139,7 +139,7 @@ class Worker:
         except PenstockError as error:
             self._leaving.because(Departure.because_of(error))
             self._say(error)
-            if not isinstance(error, RunGone):  # its coordinator may be about to make it anew
+            if not isinstance(error, RunGone):  # its coordinator may be about to create it again
                 facts["refused"] = str(error)
             fault = error.__cause__
             if isinstance(fault, SpecFault) and not isinstance(fault, StepNotHere):
@@ -157,7 +157,7 @@ class Worker:
         return self.departure.exit_code
 
     def _serve(self, facts: dict[str, object], keeper: Keeper, shipper: LogShipper, watch: Watch) -> None:
-        """Runs batches until the worker is to leave."""
+        """Runs batches until the worker must leave."""
         self._patience.insist(watch.look_for_coordinator)
         assembly = Assembly(self._record, self._step_name, self._settings, self._place)
         step = assembly.build()
@@ -195,7 +195,7 @@ class Worker:
                 return False
             try:
                 runner.load()
-            except BaseException as error:  # such as a SystemExit: no signal raises anything here
+            except BaseException as error:  # such as a SystemExit: signals raise nothing here
                 facts["load_error"] = str(error) if isinstance(error, UsageError) else traceback.format_exc()
                 logger.exception("step '%s' cannot be loaded", self._step_name)
                 self._leaving.because(NOT_LOADED)
@@ -207,11 +207,11 @@ class Worker:
 
     @property
     def _is_local(self) -> bool:
-        """Was it started by a coordinator? Then it ends with that one, and need not look whether it is there."""
+        """Was it started by a coordinator? Then it ends with it, and need not check that it lives."""
         return not self._place.echo
 
     def _take_devices(self, step: BaseStep, facts: dict[str, object], keeper: Keeper, watch: Watch) -> bool:
-        """Waits for the devices that the step wants; returns False when told to stop meanwhile."""
+        """Waits for the devices that the step needs; returns False if told to stop meanwhile."""
         wanted = devices_wanted(step)
         if not wanted:
             return True
@@ -247,14 +247,14 @@ class Worker:
         try:
             runner.unload()
         except BaseException:
-            logger.exception("step '%s' raised while it was unloaded", self._step_name)
+            logger.exception("step '%s' raised while being unloaded", self._step_name)
 
     def _leave(self, facts: dict[str, object]) -> None:
-        """What went wrong stays readable for the coordinator, which decides what it means."""
+        """Leaves the error for the coordinator, which decides what it means."""
         try:
             self._membership.leave()
         except RunError as error:
-            logger.warning("this worker's lease will run out by itself: %s", error)
+            logger.warning("this worker could not leave the run; its lease will expire: %s", error)
         if "load_error" in facts or "refused" in facts:
             with suppress(RunError):
                 self._membership.tell(facts)

@@ -1,4 +1,4 @@
-"""`--stay`: one run after another, as a service serves them."""
+"""`--stay`: serves one run after another, as a service."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ from worker.life.finder import Finder
 from worker.life.supervisor import Supervisor
 
 PAUSE_SECONDS = 0.5
-"""Before the next look for a run: one that goes on may have no work for this step any more."""
+"""Seconds before the next look for a run: a running one may have no more work for this step."""
 
 
 class Stay:
-    """Serves runs until it is told to stop. Each has processes of its own, so that none sees modules of another one.
+    """Serves runs until it is told to stop. Each run has its own processes, so that none sees another's modules.
 
     Args:
         finder: waits for a run.
-        supervise: makes what starts the processes for a run.
+        supervise: makes the supervisor of a run's processes.
     """
 
     def __init__(
@@ -37,13 +37,13 @@ class Stay:
         self._supervisor: Supervisor | None = None
 
     def run(self) -> int:
-        """Returns the exit code: that of a run's worst process, as soon as one is not 0 and the run is still there."""
+        """Returns the exit code: that of a run's worst process, once one is not 0 and the run still exists."""
         code = EXIT_COMPLETE
         while code == EXIT_COMPLETE and not self._stopped.wait(PAUSE_SECONDS):
             record = self._finder.find(self._stopped)
             if record is None:
                 break
-            self._connection.close()  # processes that are forked would have its socket
+            self._connection.close()  # forked processes would share its socket
             self._supervisor = self._supervise(record)
             if not self._stopped.is_set():
                 code = self._supervisor.run()
@@ -52,7 +52,7 @@ class Stay:
         return code
 
     def stop(self) -> None:
-        """Finishes the batches in hand, hands the rest back, and then `run` ends; from any thread."""
+        """Finishes the batches in hand and hands the rest back; then `run` ends. From any thread."""
         self._stopped.set()
         if self._supervisor is not None:
             self._supervisor.stop()

@@ -1,6 +1,6 @@
-"""`--all-steps`: one process per step and replica of a run, forked from one that has imported everything already.
+"""`--all-steps`: one process per step and replica of a run, forked from one that has imported everything.
 
-`--stay` has its one step, or all of them, served by such processes as well, run after run.
+With `--stay`, such processes serve one step or all steps, run after run.
 """
 
 from __future__ import annotations
@@ -21,35 +21,35 @@ from worker.life.turns import LOOK_SECONDS, Turns
 
 RESTART_SECONDS = (0.05, 5.0)
 STEADY_SECONDS = 10.0
-"""A child that lived longer is restarted without delay."""
+"""Seconds; a child that lived longer is restarted without delay."""
 RETURN_SECONDS = 1.0
-"""After this time a worker is wanted again that left with its stage, or since the broker had forgotten the run: either
-may have come back.
+"""Seconds after which a worker is started again that left with its stage, or because the broker had forgotten the run:
+either may have come back.
 """
 
 logger = logging.getLogger("penstock.worker")
 
 
 class Supervisor:
-    """Starts the workers of a run, stage by stage, and starts those again that crash.
+    """Starts the workers of a run, stage by stage, and restarts those that crash.
 
     Args:
-        only: one worker for this step, instead of those of all steps. It is started before its stage has come, and
-            waits for that itself, so that the coordinator knows of it.
+        only: a single worker of this step, instead of workers of all steps. It starts before its stage and waits for
+            the stage itself, so that the coordinator knows about it.
     """
 
     def __init__(self, url: str, record: RunRecord, settings: Settings, place: Place, only: str | None = None) -> None:
         self._processes = WorkerProcesses(url, record, settings, place, only)
         self._stopping = self._processes.stopping
         self._grace = settings.grace
-        self._is_local = not place.echo  # a coordinator makes the run anew for its local workers
+        self._is_local = not place.echo  # a coordinator creates the run again for its local workers
         self._turns = Turns(Connection(url), record)
         self._stage = 0
         self._leave_by = 0.0
         self._looked = 0.0
         self._only = only
         self.run_is_gone = False
-        """Have the workers ended because there is no such run any more?"""
+        """Have the workers ended because the run no longer exists?"""
 
     def run(self) -> int:
         """Supervises until all workers have ended; returns the worst exit code among them."""
@@ -82,10 +82,10 @@ class Supervisor:
         return mine == stage or (self._only is not None and mine > stage)
 
     def _take_turns(self, waiting: list[Child]) -> list[Child]:
-        """Starts the next stage once the last process of this one has ended, and given back the memory that it had.
+        """Starts the next stage once the last process of this one has ended and released its memory.
 
         Returns:
-            The children that are to be waited for.
+            The children to wait for.
         """
         now = time.monotonic()
         if not self._turns.several or self._stopping.is_set() or now - self._looked < LOOK_SECONDS:
@@ -95,19 +95,19 @@ class Supervisor:
         if stage == self._stage and not self._leave_by:
             return waiting
         there = [child for child in waiting if child.pid]
-        # Others were started before the stages were known, and wait.
+        # Others started before the stages were known, and wait.
         leaving = [child for child in there if self._turns.of(child.step) == self._stage]
         if not leaving or stage == self._stage:
             return self._start_stage(stage, there)
         self._leave_by = self._leave_by or now + self._grace
         if now > self._leave_by:
             for child in leaving:
-                logger.warning("worker of step '%s' is killed: its stage is over, and it does not leave", child.step)
+                logger.warning("killed the worker of step '%s': its stage is over and it did not leave", child.step)
                 os.kill(child.pid, signal.SIGKILL)
         return there
 
     def _restarts(self, ended: Ended) -> bool:
-        """A worker that ended on purpose says who comes in its place; one that crashed has a successor."""
+        """A worker that ended deliberately says who replaces it; one that crashed has a successor."""
         child, successor = ended.child, ended.successor
         if successor is Successor.WITH_THE_RUN and not self._is_local:
             self.run_is_gone = True
@@ -133,7 +133,7 @@ class Supervisor:
                 self._processes.start(child)
 
     def stop(self) -> None:
-        """Ends every worker in good order, and then `run`; from any thread."""
+        """Ends every worker in an orderly way, then `run`; from any thread."""
         self._processes.stop()
 
     def kill(self) -> None:

@@ -1,4 +1,4 @@
-"""The stages of a run as workers see them: a step is loaded when its stage has come, and not longer than it lasts."""
+"""The stages of a run as workers see them: a step is loaded only while its stage lasts."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ from common.errors import RunError
 from worker.life.lease import process_state
 
 LOOK_SECONDS = 0.1
-"""Between two looks at the stage; models that take turns on a device should not wait for each other for long."""
+"""Seconds between two looks at the stage; models that take turns on a device should not wait long for each other."""
 
 logger = logging.getLogger("penstock.worker")
 
 
 class Turns:
-    """Reads which stage a run is in.
+    """Reads the current stage of a run.
 
     Args:
-        record: says which steps each stage has.
+        record: of the run; names the steps of each stage.
     """
 
     def __init__(self, connection: Connection, record: RunRecord) -> None:
@@ -36,7 +36,7 @@ class Turns:
         self._learn(record)
 
     def _learn(self, record: RunRecord) -> None:
-        """Where steps are still to be described, nobody knows the stages; workers of all steps are wanted for that."""
+        """While steps are undescribed, the stages are unknown; describing needs workers of all steps."""
         self._known = not record.options.undescribed
         stages: Sequence[Sequence[str]] = record.options.stages if self._known else ()
         self._stages = stages or [list(record.spec["steps"])]
@@ -44,7 +44,7 @@ class Turns:
 
     @property
     def several(self) -> bool:
-        """Is there more than one stage, or may there be? Where there is not, nobody ever waits."""
+        """Is there more than one stage, or may there be? If not, no worker ever waits."""
         return not self._known or len(self._stages) > 1
 
     def of(self, step: str) -> int:
@@ -52,7 +52,7 @@ class Turns:
         return self._of_step.get(step, 0)
 
     def look(self) -> int:
-        """The stage that the run is in, from 0; the one seen last while the broker cannot be asked."""
+        """The current stage of the run, from 0; while the broker is unreachable, the last one seen."""
         if self.several:
             with suppress(RunError):
                 if not self._known and (record := self._registry.read(self._run_id)) is not None:
@@ -65,13 +65,13 @@ class Turns:
         return f"stage {stage + 1}/{len(self._stages)}"
 
     def wait(self, step: str, pause: Callable[[float], bool]) -> bool:
-        """Waits until the step may be loaded: its stage has come, and workers of other ones on this host have ended.
+        """Waits until the step may be loaded: its stage has begun, and workers of other stages on this host have ended.
 
         Args:
-            pause: waits for some seconds; returns True when the worker is to stop.
+            pause: waits for some seconds; returns True if the worker must stop.
 
         Returns:
-            May it be loaded? If not, the stage is over or the worker is to stop.
+            May it be loaded? If not, the stage is over or the worker must stop.
         """
         mine, said = self.of(step), ""
         while self.several:
@@ -90,7 +90,7 @@ class Turns:
         return True
 
     def _who_is_in_the_way(self, mine: int) -> str:
-        """Workers of other stages may still be in the memory of this host's devices, also when they have just left."""
+        """Workers of other stages may still occupy the memory of this host's devices, even just after leaving."""
         now = time.monotonic()
         try:
             there = [record for record in self._registry.workers(self._run_id) if record.alive]
@@ -108,12 +108,12 @@ class Turns:
         return f"workers of other stages on this host to end (process {pids})" if pids else ""
 
     def _blocks(self, record: WorkerRecord, mine: int) -> bool:
-        """Those of later stages only wait, unless the run has gone back and they have been loaded."""
+        """Workers of later stages only wait, unless the run has gone back after they loaded."""
         stage = self.of(record.step)
         here = record.host == socket.gethostname() and record.pid != os.getpid()
         return here and (stage < mine or (stage > mine and record.loaded))
 
 
 def _is_running(pid: int) -> bool:
-    """A process that has ended and that its parent has not looked at yet holds nothing any more."""
+    """An ended process that its parent has not yet waited for holds nothing."""
     return process_state(pid) not in ("", "Z", "X")

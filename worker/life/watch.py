@@ -1,4 +1,4 @@
-"""What a worker looks at as long as it is there: whether its run goes on, with this worker in it."""
+"""What a worker monitors while it lives: whether its run continues, with this worker in it."""
 
 from __future__ import annotations
 
@@ -25,16 +25,16 @@ logger = logging.getLogger("penstock.worker")
 
 
 class Watch:
-    """A thread that finds out when its worker is to leave. It also ships log records, and has the lease kept.
+    """A thread that notices when its worker must leave. It also ships log records and keeps the lease alive.
 
     Args:
-        absence: of a coordinator; None for a worker that ends with its coordinator anyway.
-        stopping: set when the worker is to leave, which ends the thread.
-        leave: called, on the thread, with why; with None where there is nothing left to do.
+        absence: of a coordinator; None for a worker that ends with its coordinator.
+        stopping: set when the worker must leave, which ends the thread.
+        leave: called on the thread with the reason; with None if no work is left.
 
     Attributes:
-        turns: the stages of the run; another one once those are known.
-        in_turn: has the stage of the step come? From then on the worker leaves with it.
+        turns: the stages of the run; replaced once those are known.
+        in_turn: has the step's stage begun? From then on the worker leaves with it.
         placement: the devices that the worker has.
     """
 
@@ -62,7 +62,7 @@ class Watch:
         self.placement: Placement | None = None
 
     def start(self) -> None:
-        """Begins to look."""
+        """Starts the thread."""
         self._thread.start()
 
     def join(self) -> None:
@@ -71,7 +71,7 @@ class Watch:
             self._thread.join(timeout=5)
 
     def look_for_coordinator(self) -> None:
-        """A first look, for which a user who may not look is told now."""
+        """A first look, so that a user without permission is told now."""
         if self._absence is not None:
             self._absence.look()
 
@@ -82,7 +82,7 @@ class Watch:
             except (Disconnected, BrokerFull):
                 if self._absence is not None:
                     self._absence.forget()
-            except PenstockError as error:  # the run is gone, or what the broker holds is not what Penstock writes
+            except PenstockError as error:  # the run is gone, or the broker holds foreign data
                 self._leave(Departure.because_of(error))
             finally:
                 self._keeper.ensure()
@@ -96,7 +96,7 @@ class Watch:
         if not status:
             raise RunGone(connection.shown_url)
         if not self._consumer.is_of_this_run():
-            logger.info("run '%s' was begun anew (--fresh): this worker leaves", run_id)
+            logger.info("run '%s' was started over (--fresh): this worker leaves", run_id)
             self._leave(None)
             return
         self._membership.stay_known()
@@ -108,13 +108,13 @@ class Watch:
             self._check_turn()
 
     def _check_devices(self) -> None:
-        """Leaves when another worker has devices of this one: their leases ran out, as when the host stood still."""
+        """Leaves when another worker has devices of this one: their leases expired, as when the host was suspended."""
         if self.placement is not None and (lost := self.placement.lost()):
             logger.error("worker %s has lost its lease of GPUs and leaves: %s", self._consumer.worker_id, lost)
             self._leave(DEVICES_LOST)
 
     def _check_turn(self) -> None:
-        """A step stays loaded as long as its stage lasts; a run goes back to one when the broker has lost some work."""
+        """A step stays loaded while its stage lasts; a run goes back to a stage if the broker has lost some work."""
         turns, mine = self.turns, self.turns.of(self._consumer.step)
         stage = turns.look()
         if stage != mine:

@@ -19,7 +19,7 @@ from worker.runners.runner import Bench, Runner
 from worker.runners.step_loop import StepLoop
 
 MOST_OPEN = 32
-"""Batches that are open at once."""
+"""Most batches open at once."""
 
 
 @dataclass(slots=True)
@@ -27,9 +27,9 @@ class OpenBatch:
     """A batch whose rows wait or are in flight.
 
     Args:
-        left: rows that are not through.
-        abandoned: a row of it waited for a retry when the worker was told to stop: the batch is handed back.
-        made: what each row gave, in any order.
+        left: unfinished rows.
+        abandoned: a row waited for a retry when the worker was told to stop: the batch is handed back.
+        made: the output of each row, in any order.
     """
 
     work: Work
@@ -59,7 +59,7 @@ class AsyncRunner(Runner):
         self._ended = asyncio.Event()
 
     def room(self) -> int:
-        """Another batch is wanted while fewer rows than `concurrency` wait to be started."""
+        """Asks for another batch while fewer rows than `concurrency` wait to start."""
         missing = self._step.concurrency - len(self._waiting)
         if missing <= 0 or self._isolated:
             return 0
@@ -72,18 +72,18 @@ class AsyncRunner(Runner):
         self._loop.call(self._accept)
 
     def stop(self) -> None:
-        """Lets the batches that have begun end."""
+        """Lets started batches finish."""
         self.stopping.set()
         self._loop.call(self._wake)
 
     def load(self) -> None:
-        """Loads the step, then what it keeps on the event loop."""
+        """Loads the step, then its state on the event loop."""
         super().load()
         self._loop.open()
         self._loop.run(self._step.aload())
 
     def unload(self) -> None:
-        """Unloads in the opposite order."""
+        """Unloads in reverse order."""
         try:
             self._loop.run(self._step.aunload())
         finally:
@@ -115,7 +115,7 @@ class AsyncRunner(Runner):
         self._ended.set()
 
     def _give_up_waiting(self) -> None:
-        """Batches of which no row has begun go back."""
+        """Hands back batches of which no row has started."""
         for batch in {id(batch): batch for batch, _ in self._waiting if not batch.started}.values():
             self.inbox.put(batch.work)
         for work in self._isolated:
@@ -139,7 +139,7 @@ class AsyncRunner(Runner):
         self._start_rows()
 
     def _start_rows(self) -> None:
-        """Keeps `concurrency` rows in flight; a batch that kills workers waits until it has the worker to itself."""
+        """Keeps `concurrency` rows in flight; a batch that kills workers waits until it can run alone."""
         while self._waiting and self._running < self._step.concurrency and not self._isolating:
             batch, place = self._waiting.popleft()
             batch.started = batch.started or time.perf_counter()
@@ -159,8 +159,8 @@ class AsyncRunner(Runner):
     def _through(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         self._running -= 1
-        if task.cancelled():  # by a step that cancels every task that there is
-            self.fail(RuntimeError(f"step '{self._step.name}' has cancelled what the worker itself runs"))
+        if task.cancelled():  # by a step that cancels every task
+            self.fail(RuntimeError(f"step '{self._step.name}' has cancelled a task of the worker itself"))
         elif (error := task.exception()) is not None:
             self.fail(error)
         self._start_rows()
@@ -192,7 +192,7 @@ class AsyncRunner(Runner):
             outcome.pieces.append((1, list(made)))
 
     async def _pack_aside(self, work: Work, outcome: Outcome, started: float) -> None:
-        """The rows in flight do not wait for a payload store that takes its time."""
+        """The rows in flight do not wait for a slow payload store."""
         if self.bench.packer.may_wait:
             await asyncio.to_thread(self._pack, work, outcome, started)
         else:
@@ -205,21 +205,21 @@ class AsyncRunner(Runner):
             self.outbox.put(self.bench.packer.failure(work.taken, str(error)))
 
     def _beat(self) -> None:
-        """A step that blocks the event loop cannot be cancelled: then the watchdog ends the worker."""
+        """A step that blocks the event loop cannot be cancelled; the watchdog then ends the worker."""
         if self.watchdog.limit is not None:
             self.watchdog.restart()
             self._beats = asyncio.get_running_loop().call_later(min(1.0, self.watchdog.limit / 4), self._beat)
 
     def in_hand(self) -> str:
-        """Any of the rows in flight may be what blocks it."""
+        """Any of the rows in flight may block it."""
         return f"the event loop, with {self._running} rows in flight, was blocked"
 
     def note_late(self, why: str) -> None:
-        """A row that runs alone is known to be the one."""
+        """A row that runs alone is known to be the cause."""
         self._isolation.note_late(why)
 
     def left_over(self) -> list[Work]:
-        """Batches of which no row has begun."""
+        """Batches of which no row has started."""
         waiting = {id(batch): batch.work for batch, _ in list(self._waiting) if not batch.started}
         return [*waiting.values(), *self._isolated, *super().left_over()]
 

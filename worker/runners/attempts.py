@@ -1,4 +1,4 @@
-"""How a batch that raises is tried again: as a whole, then in halves, until only the rows that fail are left."""
+"""How a batch that raises is retried: as a whole, then in halves, down to the failing rows."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ Inputs = Sequence[list[Row]]
 Pause = Callable[[float], None]
 NESTED = (dict, list)
 DENSE = 4
-"""Rows that failed one after the other, from which on the next ones are tried alone."""
+"""Consecutive failed rows after which the next rows are tried alone."""
 
 
 def call_step(step: Step, inputs: Inputs) -> list[Row]:
     """Runs `process` on one batch, mappings applied; every yield counts.
 
     Raises:
-        UsageError: the step yields nothing, but returns something.
-        RowError: the step yields something else than lists of rows.
+        UsageError: the step returns a value instead of yielding.
+        RowError: the step yields something other than lists of rows.
         Exception: whatever the step raises.
     """
     mapped = [apply_input_mappings(step, rows) for rows in inputs]
@@ -41,16 +41,16 @@ def call_step(step: Step, inputs: Inputs) -> list[Row]:
             raise RowError(f"process of step '{step.name}' yields a {type(rows).__name__}; it must yield lists of rows")
         for row in rows:
             if not isinstance(row, dict):
-                raise RowError(f"process of step '{step.name}' yields a {type(row).__name__} in the place of a row")
+                raise RowError(f"process of step '{step.name}' yields a {type(row).__name__} instead of a row")
         made.extend(rows)
     return apply_output_mappings(step, made, mapped[0][1] if mapped else None)
 
 
 def no_yield(step: BaseStep, returned: object) -> str:
-    """What is wrong with a `process` that returns its rows, or nothing."""
+    """The error of a `process` that returns its rows, or nothing, instead of yielding."""
     rows = "yield rows, last" if step.kind == "generator" else "yield rows"
     what = "nothing" if returned is None else f"a {type(returned).__name__}"
-    return f"process of step '{step.name}' returns {what}, where it has to yield its rows; write '{rows}' in it"
+    return f"process of step '{step.name}' returns {what}, but must yield its rows; write '{rows}' in it"
 
 
 class Attempts:
@@ -58,9 +58,9 @@ class Attempts:
 
     Args:
         step: loaded.
-        pause: waits for some seconds; raises Interrupted when the worker is to stop.
-        complaints: where the errors of rows that are given up are logged.
-        watch: goes around every call of `process`, to end those that take too long.
+        pause: waits for some seconds; raises Interrupted if the worker must stop.
+        complaints: logs the errors of rows that are given up.
+        watch: wraps every call of `process`, to end one that takes too long.
     """
 
     def __init__(
@@ -80,11 +80,11 @@ class Attempts:
         """Runs one batch.
 
         Args:
-            fresh: gives the batch's whole rows, new each time, since a step may change what it is given.
+            fresh: returns new copies of the batch's whole rows, since a step may change them.
 
         Raises:
-            StepFailed: the rows that fail may not be left out.
-            Interrupted: the worker is to stop, and the batch waits for a retry.
+            StepFailed: the failing rows may not be dropped.
+            Interrupted: the worker must stop, and the batch waits for a retry.
         """
         inputs = fresh()
         taken = max((len(rows) for rows in inputs), default=0)
@@ -104,7 +104,7 @@ class Attempts:
         return outcome
 
     def _try(self, what: str, inputs: Inputs, fresh: Callable[[], Inputs], retry: Retry) -> list[Row | None] | GivenUp:
-        """The rows, and their retries."""
+        """Runs rows, with their retries."""
         while True:
             try:
                 return self._call(inputs)
@@ -128,16 +128,16 @@ class Attempts:
         return self._step.splittable and len({len(rows) for rows in inputs}) == 1
 
     def _bisect(self, whole: Inputs, taken: int, outcome: Outcome) -> None:
-        """The rows failed together: each half once, and halves of that, a row with its own retries.
+        """The rows failed together: tries each half once, then its halves; a single row has its own retries.
 
-        Where rows fail one after the other, the next ones are not tried together first: of a batch in which every row
-        fails, each is passed on three times, not log2(n) times.
+        After consecutive failures, the next rows are not tried together first: in a batch whose rows all fail, each row
+        is tried three times, not log2(n) times.
 
         Args:
-            whole: the rows of the batch, of which the step gets copies.
+            whole: the rows of the batch; the step gets copies.
 
         Raises:
-            StepFailed: the step finds that it is not its rows that are wrong.
+            StepFailed: the step reports that its rows are not at fault.
         """
         waiting = _halves(0, taken)
         failed_alone = 0
@@ -157,7 +157,7 @@ class Attempts:
                     waiting += _halves(first, last)
 
     def _run_alone(self, whole: Inputs, place: int, outcome: Outcome) -> bool:
-        """Returns whether the row came through."""
+        """Returns whether the row succeeded."""
 
         def take() -> Inputs:
             return _copies(whole, place, place + 1)
@@ -173,7 +173,7 @@ class Attempts:
 
 
 def _halves(first: int, last: int) -> list[tuple[int, int]]:
-    """Both halves of a range; the one to begin with comes last."""
+    """Both halves of a range; the first to try comes last."""
     middle = (first + last) // 2
     return [(middle, last), (first, middle)]
 
@@ -183,7 +183,7 @@ def _copies(whole: Inputs, first: int, last: int) -> Inputs:
 
 
 def _copy(value: Any) -> Any:
-    """Of what the codec reads, only dicts and lists can be changed. Many times as fast as `copy.deepcopy`."""
+    """Of the types that the codec reads, only dicts and lists are mutable. Many times faster than `copy.deepcopy`."""
     if type(value) is dict:
         return {key: _copy(inner) if type(inner) in NESTED else inner for key, inner in value.items()}
     return [_copy(inner) if type(inner) in NESTED else inner for inner in value]

@@ -1,4 +1,4 @@
-"""Columns that depend on the data are checked where the data is seen first: at the first batches of the step."""
+"""Columns that depend on the data are checked where the data is first seen: in the first batches of the step."""
 
 from __future__ import annotations
 
@@ -12,9 +12,9 @@ from worker.batches.batch_work import Work
 
 
 class FirstBatch:
-    """Looks for a mistake in the pipeline until some batch of the step, in whichever worker, shows that there is none.
+    """Looks for a mistake in the pipeline until a batch of the step, in any worker, rules it out.
 
-    From then on a column that is missing is a matter of the rows that lack it, which fail one by one.
+    From then on, a missing column only concerns the rows that lack it, which fail one by one.
     """
 
     def __init__(self, step: BaseStep, notes: StepNotes) -> None:
@@ -23,7 +23,7 @@ class FirstBatch:
         self._passed = False
 
     def complaint(self, work: Work) -> str | None:
-        """What is wrong where no row of a batch has a column that the step requires; None if nothing is."""
+        """The fault if no row of a batch has a column that the step requires; None if there is none."""
         rows = [row for some in work.whole.inputs for row in some]
         if self._passed or not rows:
             return None
@@ -31,7 +31,7 @@ class FirstBatch:
         missing = self._missing(there)
         if missing is None:
             self._passed = True
-            with suppress(RunError):  # then another worker will say it
+            with suppress(RunError):  # another worker will note it
                 self._notes.note_columns()
             return None
         if self._seen_elsewhere():
@@ -39,8 +39,8 @@ class FirstBatch:
             return None
         return (
             f"it needs {needed_column(self._step, missing)}, which none of the {len(rows)} rows of its first batch has"
-            f"{column_remedy(self._step, missing, there) or '; they have no columns'}. A mended pipeline is a run of "
-            "its own, which begins from its beginning"
+            f"{column_remedy(self._step, missing, there) or '; they have no columns'}. A fixed pipeline is a new "
+            "run, which starts from the beginning"
         )
 
     def _missing(self, there: set[str]) -> str | None:
@@ -52,5 +52,5 @@ class FirstBatch:
     def _seen_elsewhere(self) -> bool:
         try:
             return self._notes.columns_noted()
-        except RunError:  # the rows will show it
+        except RunError:  # the rows will show
             return True

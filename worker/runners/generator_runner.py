@@ -1,4 +1,4 @@
-"""Runs `GeneratorStep.process`: a batch per ticket, by one worker at a time, from wherever the last one stopped."""
+"""Runs `GeneratorStep.process`: one batch per ticket, by one worker at a time, from where the last one stopped."""
 
 from __future__ import annotations
 
@@ -28,21 +28,21 @@ from worker.runners.retry import Again, GivenUp, Retry, RetryPolicy
 from worker.runners.runner import Bench, Runner
 
 TICKETS = 32
-"""Tickets held at once."""
+"""Most tickets held at once."""
 TOGETHER_SECONDS = 0.02
-"""Batches that are made within this time are committed together."""
+"""Seconds; batches made within this time are committed together."""
 
 
 @dataclass(frozen=True, slots=True)
 class Made:
-    """What is to be committed for a ticket, and where the generator stands after it."""
+    """The commit of a ticket, and the generator's position after it."""
 
     done: Done
     state: GeneratorState
 
 
 class GeneratorRunner(Runner):
-    """Serves a generator while it owns it; waits for the owner to die otherwise."""
+    """Serves a generator while it owns it; otherwise waits for the owner to die."""
 
     def __init__(self, step: GeneratorStep, bench: Bench) -> None:
         super().__init__(step, bench)
@@ -57,11 +57,11 @@ class GeneratorRunner(Runner):
         self._source: Iterator[tuple[list[Row], bool]] = iter(())
 
     def room(self) -> int:
-        """Tickets are only for the owner."""
+        """Only the owner takes tickets."""
         return TICKETS - self.intake.held if self._owns else 0
 
     def work(self) -> None:
-        """Serves the generator whenever no other live worker does."""
+        """Serves the generator whenever no other worker that is alive does."""
         self.intake.start()
         while not self.stopping.is_set():
             state = self._own()
@@ -72,16 +72,16 @@ class GeneratorRunner(Runner):
                 continue
             self.intake.more_room()
             self._source = chunks(self._generator, state.offset, self.bench)
-            # Batches that the dead owner had made and not committed: one by one, it shows which one kills.
+            # Batches that the dead owner had made but not committed: one by one shows which one kills.
             self._careful = TICKETS if state.deaths else self._careful
             self._serve(state)
 
     def left_over(self) -> list[Work]:
-        """Tickets that no batch was made for."""
+        """Tickets without a batch."""
         return [*self._tickets, *super().left_over()]
 
     def in_hand(self) -> str:
-        """Where the generator is."""
+        """The generator's position."""
         return f"the rows from row {self._offset} on"
 
     def _own(self) -> GeneratorState | None:
@@ -90,7 +90,7 @@ class GeneratorRunner(Runner):
         return state
 
     def _serve(self, state: GeneratorState) -> None:
-        """Makes a batch for each ticket, until a commit shows that the broker knows better where the generator is."""
+        """Makes a batch for each ticket, until a commit shows that the broker has another position."""
         self._retry = Retry(self._policy)
         while not self.stopping.is_set():
             self._wait_for_tickets()
@@ -118,7 +118,7 @@ class GeneratorRunner(Runner):
             self._tickets.extend([ticket] if ticket else [])
 
     def _void(self) -> bool:
-        """The tickets that are left are void; returns False where the broker has forgotten that it was the end."""
+        """Voids the remaining tickets; returns False if the broker has forgotten the end of the generator."""
         entries = [ticket.taken.entry for ticket in self._tickets]
         self._tickets.clear()
         has_ended = self.bench.patience.insist(lambda: self._ownership.void(entries))
@@ -128,14 +128,14 @@ class GeneratorRunner(Runner):
         return has_ended
 
     def _make_together(self, state: GeneratorState) -> tuple[list[Made], Again | None]:
-        """Batches for some of the tickets, and, if the generator raised behind them, when it is called again."""
+        """Batches for some of the tickets and, if the generator raised after them, when to call it again."""
         made: list[Made] = []
         deadline = time.monotonic() + (0 if self._careful else TOGETHER_SECONDS)
         self._careful = max(0, self._careful - 1)
         while self._tickets and (not made or time.monotonic() < deadline):
             one = self._make(self._tickets[0].taken, state)
             if isinstance(one, Again):
-                return made, one  # those before it do not wait
+                return made, one  # earlier ones do not wait
             self._tickets.popleft()
             made.append(one)
             state = one.state
@@ -147,12 +147,12 @@ class GeneratorRunner(Runner):
         """A generator that raises is reopened `retries` times, then the run fails.
 
         Raises:
-            StoreError: the payload store does not take the rows.
+            StoreError: the payload store does not accept the rows.
         """
         ticket = replace(ticket, batch=Batch(self._generator.name, state.seq, state.attempt))
         packer = self.bench.packer
         if state.deaths >= self._generator.max_deliveries:
-            error = f"{died(self._generator, state.deaths)} while they made rows from row {state.offset} on"
+            error = f"{died(self._generator, state.deaths)} while making rows from row {state.offset} on"
             return Made(packer.failure(ticket, error), state)
         started = time.perf_counter()
         self._offset = state.offset
@@ -188,7 +188,7 @@ class GeneratorRunner(Runner):
         return all(landed)
 
     def _note_digests(self, loader: FileLoader) -> None:
-        """So that the same data are known again, whatever time their files have."""
+        """Lets the same data be recognized, whatever times its files have."""
         digests = loader.digests()
         if any(digests):
             with suppress(RunError):  # they are not needed for this run
@@ -196,11 +196,11 @@ class GeneratorRunner(Runner):
 
 
 def chunks(step: GeneratorStep, offset: int, bench: Bench) -> Iterator[tuple[list[Row], bool]]:
-    """What the generator yields from `offset` on, in batches of at most its `batch_size`; the last one says so.
+    """The generator's rows from `offset` on, in batches of at most `batch_size`; the last batch is marked.
 
     Raises:
-        UsageError: it yields nothing, but returns something.
-        RowError: it yields something else than (list of rows, last).
+        UsageError: it returns a value instead of yielding.
+        RowError: it yields something other than (list of rows, last).
     """
     left = None if bench.rows_limit is None else max(0, bench.rows_limit - offset)
     given: object = step.process(offset=offset)
@@ -214,7 +214,7 @@ def chunks(step: GeneratorStep, offset: int, bench: Bench) -> Iterator[tuple[lis
         rows, last = yielded
         for row in rows:
             if not isinstance(row, dict):
-                raise RowError(f"process of generator '{step.name}' yields a {type(row).__name__} in place of a row")
+                raise RowError(f"process of generator '{step.name}' yields a {type(row).__name__} instead of a row")
         if left is not None:
             last = last or len(rows) >= left
             rows = rows[:left]

@@ -16,7 +16,7 @@ class GlobalRunner(SyncRunner):
     """For steps that take all rows at once."""
 
     def room(self) -> int:
-        """There is one batch in all."""
+        """There is only one batch."""
         return 1 - self.intake.held
 
     def pack(self, work: Work, outcome: Outcome, seconds: float) -> Done:
@@ -35,15 +35,15 @@ class GlobalRunner(SyncRunner):
             raise
 
     def _stage(self, taken: Taken, payload: Payload, data: bytes) -> None:
-        """Other branches of the graph may make room in a broker that is full; this step's input stays until the commit.
+        """Other branches of the graph may make room in a full broker; this step's input stays until the commit.
 
         Raises:
-            StepFailed: none has come for all the patience.
+            StepFailed: patience ran out without room.
         """
         try:
             self.bench.patience.insist(lambda: Staging(self.bench.consumer).stage(taken, payload, data))
         except BrokerFull as error:
             raise StepFailed(
-                f"{error}: it has no room for what step '{self._step.name}' gave. Give it more memory, or keep such "
-                "rows elsewhere with --payloads URL"
+                f"{error}: it has no room for the rows of step '{self._step.name}'. Give it more memory, or store "
+                "such rows elsewhere with --payloads URL"
             ) from error

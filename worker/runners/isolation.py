@@ -1,7 +1,7 @@
-"""Runs a batch that has killed several workers: row by row, so that the row that kills is found and the others live.
+"""Runs a batch that has killed several workers row by row, so that the row that kills is found and the others survive.
 
-Each row is marked in the broker before it runs and what it gave is noted after, so that the next worker knows which
-row the last one died on. A row that killed twice here is a dead letter. A neighbour of such a row only gets slower.
+Each row is marked in the broker before it runs, and its output is noted after, so that the next worker knows which
+row the last one died on. A row that kills twice here is a dead letter. Its neighbours only become slower.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from worker.batches.batch_work import Work
 from worker.batches.outcome import FailedRow, Outcome, died, give_up, give_up_batch
 
 KILLS = 2
-"""Workers that may die on a row alone."""
+"""Workers that may die on a single row."""
 
 RunRows = Callable[[Callable[[], Sequence[list[Row]]]], Outcome]
 
@@ -35,9 +35,9 @@ class Isolation:
     """Runs isolated batches of one step.
 
     Args:
-        run_rows: runs the rows that it is given a source of, with all their attempts.
-        patience: with a broker that is away or full.
-        routes: does a routing function read the rows that the batch gives? It may be what kills.
+        run_rows: runs the given rows, with all their attempts.
+        patience: with an unreachable or full broker.
+        routes: does a routing function read the batch's output? It may be the cause.
     """
 
     def __init__(
@@ -51,20 +51,20 @@ class Isolation:
         self._running: Taken | None = None
 
     def note_late(self, why: str) -> None:
-        """The row that runs takes too long, and ends the worker."""
+        """The current row takes too long and ends the worker."""
         if self._running is not None:
             self._notes.note(self._running, why=why)
 
     def run(self, work: Work, pack: Callable[[Outcome], Done]) -> Done | None:
-        """Returns what is to be committed for the batch, or None when another worker has it now.
+        """Returns the commit of the batch, or None if another worker has it now.
 
         Args:
-            pack: makes that of what the batch gave.
+            pack: makes the commit from the batch's output.
 
         Raises:
-            StepFailed: a row that kills may not be left out, the batch cannot be taken apart, or its routing kills.
-            Interrupted: the worker is to stop, and a row waits for a retry.
-            Disconnected, BrokerFull: the broker was away or full for all the patience.
+            StepFailed: a row that kills may not be dropped, the batch cannot be split, or its routing kills.
+            Interrupted: the worker must stop, and a row waits for a retry.
+            Disconnected, BrokerFull: the broker was away or full until patience ran out.
         """
         self._running = work.taken
         try:
@@ -80,7 +80,7 @@ class Isolation:
                 self._note(work, routing=0)
 
     def _mark_routing(self, work: Work) -> bool:
-        """Notes that the rows are through and are about to be routed; returns whether the batch is still ours."""
+        """Notes that the rows are done and about to be routed; returns whether the batch is still ours."""
         begun = _number(self._read_notes(work).get("routing")) or 0
         if begun >= KILLS:
             raise StepFailed(
@@ -124,7 +124,7 @@ class Isolation:
                     return None
                 try:
                     piece = self._run_rows(self._one_row(work, place))
-                except (Interrupted, StoreError):  # the worker leaves, and not because of this row
+                except (Interrupted, StoreError):  # the worker leaves, but not because of this row
                     self._note(work, running="")
                     raise
                 noted = _pack(piece)
@@ -143,7 +143,7 @@ class Isolation:
         return lambda: [rows[place : place + 1] for rows in work.again().inputs]
 
     def _whole_batch(self, work: Work) -> Outcome:
-        """A batch that cannot be taken apart, and kills: every row of it fails."""
+        """A batch that kills and cannot be split: every row of it fails."""
         deaths = work.taken.deliveries - 1
         error = f"{died(self._step, deaths)} on this batch, and step '{self._step.name}' cannot be run row by row"
         if self._step.kind == "global":
@@ -154,7 +154,7 @@ class Isolation:
 
 
 def _pack(piece: Outcome) -> bytes:
-    """One row's outcome; what cannot be stored fails here as it would in a batch."""
+    """One row's outcome; a row that cannot be stored fails here as in a batch."""
     failed = [(failure.error, failure.attempts, failure.row) for failure in piece.failed]
     try:
         rows = encode_rows(piece.rows())
@@ -165,7 +165,7 @@ def _pack(piece: Outcome) -> bytes:
 
 
 def _unpack(noted: bytes, place: int, outcome: Outcome) -> bool:
-    """Adds what a row gave; False where that was not noted, or cannot be read: the row runs again."""
+    """Adds the output of a row; False if it was not noted or cannot be read: the row runs again."""
     try:
         rows, failed = msgpack.unpackb(noted)
         made = decode_rows(rows)
@@ -178,5 +178,5 @@ def _unpack(noted: bytes, place: int, outcome: Outcome) -> bool:
 
 
 def _number(noted: bytes | None) -> int | None:
-    """What a note says; None for nothing, and for what no worker has written."""
+    """The content of a note; None for no note or a foreign one."""
     return int(noted) if noted and len(noted) < 20 and noted.isdigit() else None

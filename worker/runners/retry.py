@@ -1,4 +1,4 @@
-"""What follows when the code of a step raises: it is called again, its rows have failed, or the run halts. Pure."""
+"""What follows an error of a step's code: it is called again, its rows have failed, or the run halts. Pure."""
 
 from __future__ import annotations
 
@@ -12,43 +12,43 @@ from common.errors import FileChanged, UsageError, describe, words_of
 from common.steps.base import BaseStep
 
 _HALTING = (UsageError, FileChanged)
-"""Errors of what the step was set up with: no other rows, and no other call, would fare better."""
+"""Errors of the step's setup: no other rows and no other call would succeed."""
 _REPEATABLE = (TypeError, KeyError, ValueError, AttributeError)
-"""Errors of code and data; a second one that says the same will not be the last one to do so."""
+"""Errors of code and data; after a second one with the same text, retrying is pointless."""
 _MAY_PASS = (OSError, JSONDecodeError)
 
 Jitter = Callable[[float, float], float]
-"""Gives a number between two others."""
+"""Returns a number between two others."""
 
 
 @dataclass(frozen=True, slots=True)
 class Again:
-    """The call is made again after so many seconds."""
+    """The call is repeated after the given seconds."""
 
     seconds: float
 
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """The rows of the call have failed, and the run with them where they may not be left out."""
+    """The rows of the call have failed, and so has the run if they may not be dropped."""
 
     cause: Exception
 
     @property
     def error(self) -> str:
-        """What a dead letter says."""
+        """The error of a dead letter."""
         return describe(self.cause)
 
 
 @dataclass(frozen=True, slots=True)
 class Halts:
-    """The run halts at once, whatever the step's `on_error` says."""
+    """The run halts at once, regardless of the step's `on_error`."""
 
     cause: Exception
 
     @property
     def error(self) -> str:
-        """What the run says; a file that has changed says where and what by itself."""
+        """The error of the run; a changed file already names place and fault."""
         return str(self.cause) if isinstance(self.cause, FileChanged) else describe(self.cause)
 
 
@@ -57,12 +57,12 @@ Verdict = Again | GivenUp | Halts
 
 @dataclass(frozen=True, slots=True)
 class RetryPolicy:
-    """What a step says about calls of its code that raise.
+    """A step's policy for calls of its code that raise.
 
     Args:
         retries: calls after the first one.
-        backoff: seconds before the first retry, and at most; doubled each time.
-        final: errors after which there is no other call, as the step and the language models in it say.
+        backoff: seconds before the first retry, and the maximum; doubled each time.
+        final: errors without a retry, as declared by the step and its language models.
     """
 
     retries: int
@@ -71,19 +71,19 @@ class RetryPolicy:
 
     @classmethod
     def of(cls, step: BaseStep) -> RetryPolicy:
-        """Looks through the step for its models, so that it is made once and not for each batch."""
+        """Searches the step for its models, so make it once, not for each batch."""
         models = (error for _, llm in language_models(step) for error in llm.final_errors)
         return cls(step.retries, step.backoff, (*step.final_errors, *models))
 
 
 class Retry:
-    """One call of a step's code, until it succeeds or is given up.
+    """One call of a step's code until it succeeds or is given up.
 
     Args:
-        jitter: spreads the retries of workers that fail at the same time.
+        jitter: spreads the retries of workers that fail simultaneously.
 
     Attributes:
-        tries: calls so far that have failed.
+        tries: failed calls so far.
     """
 
     def __init__(self, policy: RetryPolicy, jitter: Jitter = random.uniform) -> None:
@@ -93,10 +93,10 @@ class Retry:
         self._before: Exception | None = None
 
     def after(self, error: Exception) -> Verdict:
-        """What follows from the error of the last call.
+        """The consequence of the last call's error.
 
-        It is given up where the step's `retries` are used up, its `final_errors` name the error, or it is one of the
-        code or the data and says, to the letter, what the one before said.
+        The call is given up if the step's `retries` are used up, if its `final_errors` include the error, or if the
+        error is one of code or data and has exactly the text of the previous one.
         """
         self.tries += 1
         before, self._before = self._before, error
@@ -114,7 +114,7 @@ class Retry:
 
 
 def _repeats(error: Exception, before: Exception) -> bool:
-    # The next call may succeed: of a connection or a timeout, or of a model whose answer was no JSON.
+    # The next call may succeed after a connection error, a timeout, or a model's answer that was not JSON.
     if isinstance(error, _MAY_PASS) or not isinstance(error, _REPEATABLE):
         return False
     return type(error) is type(before) and words_of(error) == words_of(before)

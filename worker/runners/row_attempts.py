@@ -1,4 +1,4 @@
-"""How a row of an asynchronous step that raises is tried again, and what ends one that takes too long."""
+"""How a row of an asynchronous step is retried after an error, and ended when it takes too long."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ class RowAttempts:
 
     Args:
         step: loaded.
-        complaints: where the errors of rows that are given up are logged.
+        complaints: logs the errors of rows that are given up.
     """
 
     def __init__(self, step: AsyncStep, complaints: Complaints) -> None:
@@ -33,14 +33,14 @@ class RowAttempts:
         self._stopped = asyncio.Event()
 
     def stop(self) -> None:
-        """No row is tried again from now on; to be called on the event loop."""
+        """Stops all retries; call it on the event loop."""
         self._stopped.set()
 
     async def run(self, row: Row, place: int) -> RowMade:
-        """The row and its retries. A step may change what it is given, so each attempt gets a copy.
+        """Runs a row, with its retries. A step may change its input, so each attempt gets a copy.
 
         Raises:
-            Interrupted: the worker is to stop, and the row waits for a retry.
+            Interrupted: the worker must stop, and the row waits for a retry.
         """
         retry = Retry(self._policy)
         while True:
@@ -62,10 +62,10 @@ class RowAttempts:
                 return FailedRow(place, verdict.error, retry.tries, row, columns_of(verdict.cause))
 
     async def _in_time(self, row: Row) -> list[Row]:
-        """Calls the step; a row that takes too long is cancelled, and has failed.
+        """Calls the step; a row that takes too long is cancelled and fails.
 
-        The call is a task of its own, so that a step which cancels the task that it finds itself in, or that lets a
-        cancelled future cancel it, ends nothing of ours.
+        The call is a separate task, so that a step that cancels its own task, or lets a cancelled future cancel it,
+        ends nothing of ours.
         """
         limit = self._step.batch_timeout
         call = asyncio.get_running_loop().create_task(self._call(row))
@@ -80,8 +80,8 @@ class RowAttempts:
         await asyncio.wait((call,), timeout=LAST_SECONDS)
         why = f"the row took longer than {limit:g} s (batch_timeout)"
         if not call.done():
-            why += f", and went on for {LAST_SECONDS:g} s after it was cancelled"
-        call.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # asyncio complains of one unseen
+            why += f", and ran on for {LAST_SECONDS:g} s after being cancelled"
+        call.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # else asyncio complains
         raise RowError(why)
 
     async def _call(self, row: Row) -> list[Row]:
@@ -90,7 +90,7 @@ class RowAttempts:
             return [made] if isinstance(made, dict) else list(made or ())
 
     async def _pause(self, seconds: float) -> None:
-        """Waits before a retry; raises Interrupted as soon as the worker is to stop."""
+        """Waits before a retry; raises Interrupted as soon as the worker must stop."""
         with contextlib.suppress(TimeoutError):
             await asyncio.wait_for(self._stopped.wait(), seconds)
         if self._stopped.is_set():

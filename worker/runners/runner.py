@@ -1,4 +1,4 @@
-"""What every way of running a step shares: batches come in from the intake, results go out to the outbox."""
+"""The common part of all runners: batches come in from the intake, results go out to the outbox."""
 
 from __future__ import annotations
 
@@ -32,13 +32,13 @@ logger = logging.getLogger("penstock.worker")
 
 @dataclass(frozen=True, slots=True)
 class Bench:
-    """What a runner works with.
+    """What a runner needs.
 
     Args:
-        rows_limit: rows that a generator may make in all; None for all it has.
+        rows_limit: most rows that a generator may make; None for no limit.
         first_batch_only: a dry run: a generator makes one batch.
-        check_columns: nobody knew before the run which columns the rows of this step have.
-        last_words: called before the worker leaves in the midst of a batch, to send what it has logged.
+        check_columns: the columns of this step's rows were unknown before the run.
+        last_words: called before the worker leaves in the middle of a batch, to send its log.
     """
 
     consumer: Consumer
@@ -120,14 +120,14 @@ class Runner(ABC):
 
     @abstractmethod
     def room(self) -> int:
-        """How many more batches are wanted now; called by the intake."""
+        """How many more batches are needed now; called by the intake."""
 
     @abstractmethod
     def work(self) -> None:
         """Starts the intake and runs batches until `stopping` is set."""
 
     def left_over(self) -> list[Work]:
-        """Batches that were delivered and not begun."""
+        """Batches delivered but not started."""
         left = []
         while not self.inbox.empty():
             work = self.inbox.get()
@@ -136,14 +136,14 @@ class Runner(ABC):
         return left
 
     def hand_back(self, left: Sequence[Work]) -> None:
-        """Gives batches to whoever reads next, as soon as the broker is there."""
+        """Hands batches back as soon as the broker is reachable."""
         taken = [work.taken for work in left]
         if left and self.error is None:
             self.bench.patience.insist(lambda: Inbox(self.bench.consumer).hand_back(taken))
             self.intake.forget([one.entry for one in taken])
 
     def refuse(self, work: Work) -> Done | None:
-        """The failure of a batch that cannot be run at all: its rows are gone, or all lack a column."""
+        """The failure of a batch that cannot run at all: its rows are gone, or all lack a column."""
         if work.broken is not None:
             return self.bench.packer.failure(work.taken, str(work.broken))
         if self.bench.check_columns and (complaint := self._first_batch.complaint(work)):
@@ -151,16 +151,16 @@ class Runner(ABC):
         return None
 
     def in_hand(self) -> str:
-        """What the step is at, for the log."""
+        """What the step is working on, for the log."""
         return "a batch"
 
     def note_late(self, why: str) -> None:  # noqa: B027
-        """Leaves word for the next worker about what took too long, where there is something to say."""
+        """Leaves a note for the next worker about what took too long, if known."""
 
     def _leave_late(self, where: str) -> None:
-        """The step took longer than its `batch_timeout`: the process ends, and what it has in hand is done by others.
+        """The step exceeded its `batch_timeout`: the process ends, and others do the work in hand.
 
-        What was begun counts as delivered; what was not is handed back, and what is done is committed.
+        Started work counts as delivered; work not started is handed back; finished work is committed.
         """
         why = f"it took longer than {self.step.batch_timeout:g} s (batch_timeout)"
         logger.error(
@@ -175,7 +175,7 @@ class Runner(ABC):
                 self.outbox.close()
             self.bench.last_words()
 
-        # A broker that does not answer must not keep it here.
+        # A broker that does not answer must not delay this.
         last = threading.Thread(target=in_good_order, name="leave", daemon=True)
         last.start()
         last.join(LAST_SECONDS)
@@ -185,7 +185,7 @@ class Runner(ABC):
         """Waits before a retry.
 
         Raises:
-            Interrupted: the worker is to stop.
+            Interrupted: the worker must stop.
         """
         if self.stopping.wait(seconds):
             raise Interrupted

@@ -1,4 +1,4 @@
-"""Runs `Step.process`: one batch at a time on the main thread, the next ones already read, commits going out behind."""
+"""Runs `Step.process` on the main thread, one batch at a time; other threads read ahead and commit."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from worker.runners.isolation import Isolation
 from worker.runners.runner import Bench, Runner
 
 AHEAD_SECONDS = 0.05
-"""Work that is read ahead: fast steps want many batches, slow ones must not keep them from other workers."""
+"""Seconds of work read ahead: fast steps need many batches, slow ones must not withhold them from other workers."""
 AHEAD_BYTES = 32 << 20
 MOST_AHEAD = 64
 
@@ -33,7 +33,7 @@ class SyncRunner(Runner):
         self._batch: Batch | None = None
 
     def room(self) -> int:
-        """One batch in hand and one ahead; more where they take less than `AHEAD_SECONDS` and are small."""
+        """One batch in hand and one ahead; more if they are small and take less than `AHEAD_SECONDS`."""
         fitting = min(AHEAD_SECONDS / self._batch_seconds, AHEAD_BYTES / max(1, self.intake.batch_bytes))
         return min(MOST_AHEAD, max(2, int(fitting))) - self.intake.held
 
@@ -69,15 +69,15 @@ class SyncRunner(Runner):
             return self.bench.packer.failure(work.taken, str(error))
 
     def in_hand(self) -> str:
-        """The batch that `process` was called with."""
+        """The batch passed to `process`."""
         return f"batch {self._batch.seq}" if self._batch else super().in_hand()
 
     def note_late(self, why: str) -> None:
-        """A row that runs alone is known to be the one."""
+        """A row that runs alone is known to be the cause."""
         self._isolation.note_late(why)
 
     def pack(self, work: Work, outcome: Outcome, seconds: float) -> Done:
-        """What is to be committed for a batch that ran."""
+        """The commit of a finished batch."""
         return self.bench.packer.pack(work, outcome, seconds)
 
     def _note_pace(self, seconds: float) -> None:
@@ -85,7 +85,7 @@ class SyncRunner(Runner):
 
 
 class Rows:
-    """The whole rows of a batch: those that were read ahead the first time, read anew each time after."""
+    """The whole rows of a batch: read ahead the first time, reread each time after."""
 
     def __init__(self, work: Work) -> None:
         self._work = work

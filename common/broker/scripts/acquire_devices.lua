@@ -1,6 +1,6 @@
--- Takes devices of a host for a worker: all that it wants, or none.
+-- Takes devices of a host for a worker: all that it needs, or none.
 -- Starts with DEL, so that a worker can begin to drain a full broker.
--- Enough must stay free for each step that is served beside a holder's, or beside the worker's own, and has none yet.
+-- Enough must stay free for each step served beside a holder's, or beside the worker's own, that has none yet.
 -- So a second worker of a step waits for the first one of another, and no run that has begun waits for one that comes
 -- later: there is no deadlock.
 -- KEYS  1.. leases of the devices that the worker may use
@@ -16,7 +16,7 @@ for i, key in ipairs(KEYS) do
     mine[#mine + 1] = i
   elseif value then
     local known, other = pcall(cjson.decode, value)
-    -- What no worker has written is somebody's all the same.
+    -- A foreign value still means that the device is taken.
     if known and type(other) == 'table' and type(other.run) == 'string' and type(other.step) == 'string' then
       wanted[other.run] = wanted[other.run] or (type(other.beside) == 'table' and other.beside) or {}
       served[other.run .. '/' .. other.step] = true

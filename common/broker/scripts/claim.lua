@@ -1,7 +1,7 @@
 -- Takes entries over from a dead worker; a new delivery is counted for each.
 -- KEYS  1 the step's stream   2 lease of the dead worker
 -- ARGV  1 group   2 worker   3 dead worker   4.. entries
--- returns {entry, fields, deliveries} for each one taken; nothing when the other worker is alive after all
+-- returns {entry, fields, deliveries} for each one taken; nothing if the other worker is alive after all
 if redis.call('EXISTS', KEYS[2]) == 1 then
   return {}
 end

@@ -1,6 +1,6 @@
 -- Commits the result of a batch: acknowledged, stored, journaled and its dead letters kept, or nothing at all.
 -- Starts with XACK, so that work in hand drains on a full broker.
--- Of a batch that was delivered twice the first payload stays: rows of it may have been taken already.
+-- If a batch was delivered twice, the first payload stays: some of its rows may already have been used.
 -- KEYS  1 the step's stream   2 progress of the run   3 journal   4 stream of dead letters   5 what isolation noted
 --       6 manifest of a global step   7 payload (only with a payload)
 -- ARGV  1 group   2 worker   3 entry   4 message   5 payload or ''   6.. dead letters

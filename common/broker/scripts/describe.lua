@@ -1,4 +1,4 @@
--- Writes down what a step is that the coordinator cannot import. What was written first stays.
+-- Records the description of a step that the coordinator cannot import. The first description stays.
 -- KEYS  1 progress of the run
 -- ARGV  1 field   2 descriptor
 -- returns the descriptor that holds, or nothing where the run does not wait for one

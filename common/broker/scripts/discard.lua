@@ -1,4 +1,4 @@
--- Takes an entry that is no batch out of a step's stream, and records it as a dead letter.
+-- Removes an entry that is not a batch from a step's stream, and records it as a dead letter.
 -- Starts with XACK, so that it goes through on a full broker.
 -- KEYS  1 the step's stream   2 stream of dead letters   3 progress of the run
 -- ARGV  1 group   2 worker   3 entry   4 dead letter

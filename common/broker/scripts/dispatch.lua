@@ -1,4 +1,4 @@
--- Sends batches of one step, in seq order; those that were sent before are passed over.
+-- Sends batches of one step, in seq order; skips those sent before.
 -- Starts with XADD, so that a full broker takes no new work; with PERSIST where it is to drain by this work.
 -- KEYS  1 run hash   2 the step's stream
 -- ARGV  1 epoch   2 field of the number sent   3 seq of the first message   4 'drain' or ''   5.. messages

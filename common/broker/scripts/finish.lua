@@ -1,5 +1,5 @@
--- Ends a run: notes how, gives the lease back, and lets every key of a complete run expire.
--- What is in the streams of a complete run's steps is nobody's: tickets of generators that ended, second deliveries.
+-- Ends a run: notes how, releases the lease, and lets every key of a complete run expire.
+-- Entries left in a complete run's streams need no work: tickets of ended generators, second deliveries.
 -- KEYS  1 run hash   2 coordinator's lease   3 progress of the run   4.. the steps' streams, then all other keys
 -- ARGV  1 epoch   2 status   3 time to live in ms, or 0 to keep the run   4 the number of steps whose streams to empty
 -- returns 1, or 0 when another coordinator has the run

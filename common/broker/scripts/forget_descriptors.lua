@@ -1,4 +1,4 @@
--- Forgets what workers have said of steps, so that they are asked again.
+-- Forgets workers' descriptions of steps, so that they are asked again.
 -- KEYS  1 run hash   2 progress of the run
 -- ARGV  1 epoch   2.. fields of the descriptors
 -- returns 1, or 0 when another coordinator has the run

@@ -1,4 +1,4 @@
--- Notes, for a batch that runs row by row, which row is about to run or what a row has given.
+-- Notes, for a batch that runs row by row, which row is about to run, or the output of a row.
 -- KEYS  1 the step's stream   2 the batch's hash   3 progress of the run
 -- ARGV  1 group   2 worker   3 entry   4.. field, value, field, value...
 -- returns 1, or 0 when the entry is not pending for this worker

@@ -1,4 +1,4 @@
--- Makes a worker known, or notes what is new about it; nothing where the run is gone.
+-- Makes a worker known, or updates it; does nothing if the run is gone.
 -- KEYS  1 progress of the run   2 hash of workers   3 the worker's lease (only for a worker that serves)
 -- ARGV  1 worker   2 who it is (JSON)   3 lease in ms
 -- returns 1, or 0 where the run is gone

@@ -1,5 +1,5 @@
 -- Ends a worker's membership. Its consumer goes only when nothing is pending for it, since that would be lost with it.
--- For a while it is still known who has left, since its process may not have ended.
+-- The worker stays known for a while, since its process may not have ended.
 -- KEYS  1 the step's stream   2 hash of workers   3 its lease   4 generator's hash   5 set of those who have left
 -- ARGV  1 group   2 worker   3 seconds that it is known
 -- returns 1
@@ -12,7 +12,7 @@ if facts then
 end
 local silent = redis.call('HGET', KEYS[4], 'silent')
 local first, last = string.find((silent or '') .. ' ', ' ' .. ARGV[2] .. ' ', 1, true)
-if first then  -- it was taken for dead, and was not
+if first then  -- it was wrongly taken for dead
   redis.call('HSET', KEYS[4], 'silent', string.sub(silent, 1, first - 1) .. string.sub(silent, last))
 end
 if redis.call('HGET', KEYS[4], 'owner') == ARGV[2] then

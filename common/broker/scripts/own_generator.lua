@@ -1,5 +1,5 @@
 -- Makes the caller the one worker that serves a generator, if the owner before it is dead.
--- After a failure nobody serves it until the run goes on, which is when it has another epoch.
+-- After a failure nobody serves it until the run is resumed, with another epoch.
 -- KEYS  1 generator's hash   2 lease of the owner that the caller saw
 -- ARGV  1 worker   2 the owner that the caller saw, or ''   3 epoch of the run
 -- returns {1, next seq, rows yielded so far, attempt, ended, owners that fell silent at this seq} or {0, owner}

@@ -1,5 +1,5 @@
 -- Publishes what a run looks like now, and adds to its histories. The time is that of the histories' entries.
--- Starts with DEL, so that a full broker shows what is waited for; what there is of views is bounded.
+-- Starts with DEL, so that a full broker still shows what it waits for; views are bounded.
 -- KEYS  1 run hash   2 view   3.. histories, one at least
 -- ARGV  1 epoch   2 view   3 entry of the histories   4 time to live in ms, or 0   5.. entries that each history keeps
 -- returns 1, or 0 when another coordinator has the run

@@ -1,4 +1,4 @@
--- Frees payloads that no one needs and notes how far the effects of the journal have been done.
+-- Frees unneeded payloads and notes how far the effects of the journal are done.
 -- Starts with PERSIST and UNLINK, so that it goes through on a full broker, also where it frees nothing.
 -- KEYS  1 run hash   2.. payloads
 -- ARGV  1 epoch   2 position in the journal

@@ -1,4 +1,4 @@
--- Gives a worker's devices back.
+-- Releases a worker's devices.
 -- KEYS  1.. leases of its devices
 -- ARGV  1 who the worker is
 -- returns the number given back

@@ -1,4 +1,4 @@
--- Begins the removal of a run that nobody coordinates: who wants to, has to wait until it is whole, and begins anew then.
+-- Begins the removal of a run without a coordinator. A new coordinator has to wait for its end, and then starts over.
 -- Starts with UNLINK, so that room can be made on a full broker.
 -- KEYS  1 run hash   2 progress of the run   3 coordinator's lease
 -- ARGV  1 who removes it (JSON)   2 lease in ms   3 token of a holder known to be dead, or ''

@@ -1,4 +1,4 @@
--- Keeps a worker's devices for another lease. One whose lease ran out is taken again, unless another worker has it.
+-- Keeps a worker's devices for another lease. An expired one is taken again, unless another worker has it.
 -- Starts with DEL where it sets, so that a full broker does not make devices look free.
 -- KEYS  1.. leases of its devices
 -- ARGV  1 who the worker is   2 lease in ms

@@ -1,4 +1,4 @@
--- Renews the coordinator's lease, or gives it back.
+-- Renews the coordinator's lease, or releases it.
 -- Starts with PEXPIRE, so that a full broker does not make its coordinator look dead.
 -- KEYS  1 run hash   2 coordinator's lease
 -- ARGV  1 epoch   2 who the caller is (JSON)   3 lease in ms, 0 to give it back

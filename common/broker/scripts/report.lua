@@ -1,5 +1,5 @@
--- Adds log records of a worker to those on their way to the run directory; nothing where the run is gone.
--- Each entry knows how many bytes of records the run has had up to it, so that the oldest tells how many wait.
+-- Adds log records of a worker to those on their way to the run directory; does nothing if the run is gone.
+-- Each entry holds the total bytes of records so far, so that the oldest tells how many bytes wait.
 -- KEYS  1 progress of the run   2 stream of log records
 -- ARGV  1 records to keep   2 bytes of them to keep   3.. records
 -- returns 1 and how many older records were dropped, or 0 where the run is gone

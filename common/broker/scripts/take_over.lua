@@ -1,5 +1,5 @@
 -- Makes the caller the coordinator of a run, if no other one is alive.
--- Starts with DEL, so that a run can go on, and drain, on a full broker.
+-- Starts with DEL, so that a run can continue, and drain, on a full broker.
 -- KEYS  1 run hash   2 coordinator's lease
 -- ARGV  1 token of the caller   2 who the caller is (JSON)   3 lease in ms   4 token of a holder known to be dead, or ''
 -- returns {1, epoch} or {0, who holds the lease}

@@ -1,4 +1,4 @@
--- Takes tickets of a generator that has ended out of its stream.
+-- Removes tickets of an ended generator from its stream.
 -- KEYS  1 the step's stream   2 generator's hash
 -- ARGV  1 group   2 worker   3.. entries
 -- returns the number taken out; -1 where the generator has not ended, and nothing is taken out

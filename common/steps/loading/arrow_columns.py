@@ -1,4 +1,4 @@
-"""What a row can hold of the columns of Parquet files, Arrow files and tables in memory; asked before the first row."""
+"""Which columns of Parquet files, Arrow files and tables in memory a row can hold; checked before the first row."""
 
 from __future__ import annotations
 
@@ -12,26 +12,26 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 Maps = Literal["dicts", "pairs"]
-"""What becomes of a map: a dict, or a list of `{key: ..., value: ...}`."""
-MAPS = "Maps (Arrow's type) as dicts, or as pairs: lists of {key: ..., value: ...}; refused if not given."
+"""How a map is read: as a dict, or as a list of `{key: ..., value: ...}`."""
+MAPS = "Read maps (Arrow's type) as dicts, or as pairs: lists of {key: ..., value: ...}; refused by default."
 
 
 def problem_of(columns: Iterable[pa.Field], maps: Maps | None = None, *, can_map: bool = True) -> str | None:
-    """What is wrong with some columns of a schema; None if nothing.
+    """The fault of some columns of a schema; None if there is none.
 
-    That is two columns or fields of one name, or a type that rows cannot hold.
+    A fault is two columns or fields of one name, or a type that rows cannot hold.
 
     Args:
-        can_map: may the user say what becomes of maps?
+        can_map: may the user choose how maps are read?
     """
     return next(_problems("", columns, (maps, can_map)), None)
 
 
 def rows_of(table: pa.Table | pa.RecordBatch, maps: Maps | None) -> list[Row]:
-    """The rows of a table that has no problem.
+    """The rows of a table without faults.
 
     Raises:
-        UsageError: a map has a key twice, so that a dict would lose a value.
+        UsageError: a map has a key twice, so a dict would lose a value.
     """
     rows: list[Row] = table.to_pylist()
     for field in table.schema if maps else ():
@@ -87,7 +87,7 @@ def _problems_of_type(path: str, kind: pa.DataType, maps: tuple[Maps | None, boo
 
     as_what, can_map = maps
     if isinstance(kind, pa.BaseExtensionType) and type(kind).__module__.startswith("datasets."):
-        yield from _problems_of_type(path, kind.storage_type, maps)  # arrays of numbers, which come as lists
+        yield from _problems_of_type(path, kind.storage_type, maps)  # arrays of numbers, which become lists
     elif types.is_struct(kind):
         yield from _problems(path, kind, maps)
     elif types.is_dictionary(kind):
@@ -96,9 +96,9 @@ def _problems_of_type(path: str, kind: pa.DataType, maps: tuple[Maps | None, boo
         yield from _problems_of_type(f"{path}[]", kind.value_type, maps)
     elif types.is_map(kind) and can_map:
         if as_what is None:
-            yield f"column '{path}' holds maps ({kind}); say what becomes of them, maps: dicts or maps: pairs"
+            yield f"column '{path}' holds maps ({kind}); choose how to read them, maps: dicts or maps: pairs"
         elif as_what == "dicts" and not (types.is_string(kind.key_type) or types.is_large_string(kind.key_type)):
-            yield f"column '{path}' holds maps whose keys are no text ({kind}); read them as pairs (maps: pairs)"
+            yield f"column '{path}' holds maps whose keys are not text ({kind}); read them as pairs (maps: pairs)"
         yield from _problems_of_type(f"{path}.key", kind.key_type, maps)
         yield from _problems_of_type(f"{path}.value", kind.item_type, maps)
     elif not _is_scalar(kind):
@@ -119,5 +119,5 @@ def _is_scalar(kind: pa.DataType) -> bool:
     raw = (types.is_binary, types.is_large_binary, types.is_fixed_size_binary, types.is_binary_view)
     numbers = (types.is_null, types.is_boolean, types.is_integer, types.is_floating, types.is_timestamp)
     times = (types.is_date, types.is_time, types.is_duration, types.is_decimal)
-    # Python's time ends at microseconds, so that nanoseconds would be cut off.
+    # Python's time is limited to microseconds, so nanoseconds would be cut off.
     return kind != pa.time64("ns") and any(fits(kind) for fits in (*numbers, *times, *texts, *raw))

@@ -1,4 +1,4 @@
-"""LoadDataFromDicts: rows that the spec itself holds."""
+"""LoadDataFromDicts: rows in the spec itself."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ class LoadDataFromDicts(GeneratorStep):
             for column, value in row.items():
                 if found := _foreign(value):
                     raise ValueError(
-                        f"row {number}, column '{column}' holds a {found}, and a spec holds None, bool, numbers, text, "
-                        "lists and mappings: write it as text, or use make_generator_step(rows), which keeps it so"
+                        f"row {number}, column '{column}' holds a {found}, but a spec holds None, bool, numbers, text, "
+                        "lists and mappings: write it as text, or use make_generator_step(rows), which keeps its type"
                     )
             try:
                 check_row(row)
@@ -41,18 +41,18 @@ class LoadDataFromDicts(GeneratorStep):
 
     @property
     def outputs(self) -> list[str]:
-        """Every column that some row has."""
+        """Every column of any row."""
         return columns_of(self.data)
 
     def process(self, offset: int = 0) -> GeneratorStepOutput:
         """Yields copies of the rows from row `offset` on, `batch_size` at a time."""
         for start in range(offset, len(self.data), self.batch_size):
             stop = start + self.batch_size
-            # Copies, since whoever gets a row may change it, and a generator that is opened again must not see that.
+            # Copies, since a receiver may change its row, and a reopened generator must not see that.
             yield [dict(row) for row in self.data[start:stop]], stop >= len(self.data)
 
     def fingerprint(self) -> str:
-        """Digest of the rows, the order of their columns included: the dataset has its columns in that order."""
+        """Digest of the rows and the order of their columns, which is the dataset's order too."""
         return rows_digest(self.data)
 
 
@@ -66,7 +66,7 @@ def _foreign(value: object) -> str:
 
 
 def columns_of(rows: Iterable[Row]) -> list[str]:
-    """Every column that some row has, in the order of their first appearance."""
+    """Every column of any row, in the order of first appearance."""
     return list(dict.fromkeys(column for row in rows for column in row))
 
 

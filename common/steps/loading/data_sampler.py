@@ -1,4 +1,4 @@
-"""DataSampler: rows drawn from data that the spec holds, such as the examples of a few-shot prompt."""
+"""DataSampler: rows drawn from data in the spec, such as the examples of a few-shot prompt."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from common.steps.loading.data import columns_of, rows_digest
 
 
 class DataSampler(GeneratorStep):
-    """Yields `samples` rows, each of which has in every column a list of `size` values, drawn at random from `data`.
+    """Yields `samples` rows, each with a list of `size` values in every column, drawn at random from `data`.
 
-    The values of one row come from different rows of `data`, the same ones in every column; None stands where one of
-    them lacks the column. With a `samples` as large as another generator's data, `CombineOutputs` gives each of its
-    rows some examples. Which rows are drawn depends on `seed` and on the number of the row alone.
+    The values of one row come from different rows of `data`, the same ones in every column; None replaces a missing
+    value. If `samples` equals the number of rows of another generator, `CombineOutputs` can add examples to each of
+    its rows. Which rows are drawn depends only on `seed` and the number of the row.
     """
 
     _version: ClassVar[int] = 1
@@ -25,7 +25,7 @@ class DataSampler(GeneratorStep):
     data: list[Row] = Field(min_length=1, description="The rows to draw from; each a mapping of column to value.")
     size: int = Field(default=2, ge=1, description="Rows of the data in each row that is yielded.")
     samples: int = Field(default=100, ge=1, description="Rows to yield in all.")
-    seed: int = Field(default=0, description="Another seed, other draws.")
+    seed: int = Field(default=0, description="Seed of the draws.")
 
     @model_validator(mode="after")
     def _there_are_enough(self) -> Self:
@@ -37,7 +37,7 @@ class DataSampler(GeneratorStep):
 
     @property
     def outputs(self) -> list[str]:
-        """Every column that some row of the data has."""
+        """Every column of any row of the data."""
         return columns_of(self.data)
 
     def process(self, offset: int = 0) -> GeneratorStepOutput:
@@ -52,7 +52,7 @@ class DataSampler(GeneratorStep):
         return rows_digest(self.data)
 
     def _sample(self, number: int, columns: list[str]) -> Row:
-        # A stream of random numbers for each row, so that a generator may be opened at any offset.
+        # A separate random stream for each row, so that the generator can be opened at any offset.
         digest = hashlib.blake2b(f"{self.seed}:{number}".encode(), digest_size=8).digest()
         drawn = random.Random(int.from_bytes(digest)).sample(self.data, self.size)
         return {column: [row.get(column) for row in drawn] for column in columns}

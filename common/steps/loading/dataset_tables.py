@@ -27,7 +27,7 @@ def tables_of(dataset: Any) -> Tables:
     """The rows of a `Dataset`, of the only split of a `DatasetDict`, or of a `DataFrame` without its index.
 
     Raises:
-        UsageError: something else, no rows, several splits, or a type that rows cannot hold.
+        UsageError: another type, no rows, several splits, or a type that rows cannot hold.
     """
     import pandas as pd
     import pyarrow as pa
@@ -49,7 +49,7 @@ def tables_of(dataset: Any) -> Tables:
 
 
 def tables_of_rows(rows: list[Row]) -> Tables:
-    """Rows that a step could yield; a column that a row does not have is None there.
+    """Rows that a step can yield; a missing column is None.
 
     Raises:
         UsageError: the values of a column have no common type; names it.
@@ -72,7 +72,7 @@ def tables_of_rows(rows: list[Row]) -> Tables:
 
 
 def _with_nanoseconds(kind: pa.DataType) -> pa.DataType:
-    """Arrow takes the unit of Python's own times, and would cut off what those of pandas have more."""
+    """Arrow uses the unit of Python's own times, and would cut off the finer part of pandas' times."""
     import pyarrow as pa
 
     if pa.types.is_timestamp(kind):
@@ -89,7 +89,7 @@ def shown_type(value: Any) -> str:
 def _only_split(dataset: Any) -> Dataset:
     if len(dataset) != 1:
         names = ", ".join(map(str, dataset)) or "none"
-        raise UsageError(f"a DatasetDict must have one split, but this has {names}; give one of them: dataset['train']")
+        raise UsageError(f"a DatasetDict must have one split, but this has {names}; pass one of them: dataset['train']")
     (split,) = dataset.values()
     return split
 
@@ -112,7 +112,7 @@ def _sliced(table: pa.Table) -> Iterator[pa.Table]:
 
 
 def _same(before: Any, after: Any) -> bool:
-    """Has Arrow changed no value? It takes text for bytes and numbers for times where the first value is such."""
+    """Has Arrow left every value unchanged? It reads text as bytes, and numbers as times, if the first value is one."""
     if isinstance(before, dict):
         return isinstance(after, dict) and all(_same(value, after.get(key)) for key, value in before.items())
     if isinstance(before, list):

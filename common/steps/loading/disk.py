@@ -19,12 +19,11 @@ from common.steps.mappings import output_names
 
 
 class LoadDataFromDisk(FileLoader):
-    """Yields the rows of a dataset that was saved: by a run, or by `save_to_disk`.
+    """Yields the rows of a dataset saved by a run or by `save_to_disk`.
 
     It may be a `Dataset` or a `DatasetDict` of the library `datasets`, a `Distiset`, or the dataset of a run, in a
-    folder or at an fsspec URL. Memory does not grow with its size. Images and audio come as they are stored, as a
-    mapping of `bytes` and `path`. A file that changes while the run goes on ends it; a dataset with other content is
-    another run.
+    folder or at an fsspec URL. Memory does not grow with its size. Images and audio are read as stored, as a mapping of
+    `bytes` and `path`. A file that changes during the run halts it; a dataset with other content is another run.
     """
 
     _version: ClassVar[int] = 1
@@ -32,13 +31,11 @@ class LoadDataFromDisk(FileLoader):
     path_fields: ClassVar[tuple[str, ...]] = ("dataset_path",)
 
     dataset_path: RuntimeParameter[str] = Field(description="Folder, or fsspec URL of a folder, of the dataset.")
-    split: RuntimeParameter[str] = Field(
-        default=None, description="Split to load; need not be said where there is only one."
-    )
+    split: RuntimeParameter[str] = Field(default=None, description="Split to load; optional if there is only one.")
     config: RuntimeParameter[str] = Field(
         default=None,
-        description="Config to load, which is the leaf step of a run; need not be said where there is only one, or "
-        "one called default.",
+        description="Config to load (in a run's dataset, a leaf step); optional if there is only one, or one "
+        "named default.",
     )
     num_examples: RuntimeParameter[int] = Field(default=None, ge=1, description="Rows to load at most; all if null.")
     maps: Maps | None = Field(default=None, description=MAPS)
@@ -48,11 +45,11 @@ class LoadDataFromDisk(FileLoader):
 
     @property
     def outputs(self) -> list[str]:
-        """The columns of the dataset, as its first file has them."""
+        """The columns of the dataset, from its first file."""
         try:
             return column_names(self._files()[0])
-        except Exception:  # each filesystem has errors of its own
-            # The folder may be there only for the workers; what is wrong with it, the run itself tells.
+        except Exception:  # each filesystem has its own errors
+            # The folder may be visible only to the workers; the run itself reports its faults.
             return []
 
     def output_columns(self, available: set[str] | None) -> set[str] | None:
@@ -67,7 +64,7 @@ class LoadDataFromDisk(FileLoader):
         """Finds a wrong path, config or split before the first batch.
 
         Raises:
-            UsageError: there is none such, or several to choose from.
+            UsageError: there is no such one, or there are several to choose from.
             RunError: a file of the dataset is missing.
         """
         self._files()

@@ -18,11 +18,11 @@ from common.steps.loading.file_states import DataFiles, digest_of
 from common.steps.loading.file_watch import FileTouched, FileWatch
 
 _TOUCHES = 10
-"""Times that a file may be written to, with what it held before, while a batch of it is read."""
+"""How often a file may be rewritten with the same content while a batch of it is read."""
 
 
 class FileLoader(GeneratorStep):
-    """Reads the files that the run began with, and no others; one that has changed since then ends the run."""
+    """Reads only the files that the run began with; one that has changed since then halts the run."""
 
     final_errors: ClassVar[tuple[type[Exception], ...]] = (BadData, FileChanged, UsageError)
     outputs_of_the_data: ClassVar[bool] = True
@@ -32,11 +32,11 @@ class FileLoader(GeneratorStep):
 
     @abstractmethod
     def _files(self) -> list[FileSource]:
-        """The files as they are found now, in order. Raises UsageError for none."""
+        """The files found now, in order. Raises UsageError if there are none."""
 
     @abstractmethod
     def _rows(self, files: list[FileSource], offset: int) -> Iterator[Row]:
-        """The rows of `files` from row `offset` of all of them together on."""
+        """The rows of all `files` together, from row `offset` on."""
 
     def process(self, offset: int = 0) -> GeneratorStepOutput:
         """Yields the rows from row `offset` on.
@@ -44,7 +44,7 @@ class FileLoader(GeneratorStep):
         Raises:
             UsageError: no file matches, or a format is unknown.
             RunError: a file cannot be read; names file and line.
-            FileChanged: a file is not what it was when the run began.
+            FileChanged: a file has changed since the run began.
         """
         touches = 0
         while True:
@@ -54,13 +54,13 @@ class FileLoader(GeneratorStep):
                     yield rows, last
                     offset, touches = offset + len(rows), 0
                 return
-            except FileTouched:  # what has been yielded is right; what was read ahead may be torn
+            except FileTouched:  # yielded rows are right; rows read ahead may be torn
                 touches += 1
                 if touches == _TOUCHES:
                     raise
 
     def data_files(self) -> DataFiles:
-        """The files as they were when the run began, or when this step first looked at them.
+        """The files as of the beginning of the run, or of this step's first look.
 
         Raises:
             UsageError: there is none.
@@ -70,31 +70,31 @@ class FileLoader(GeneratorStep):
         return self._data
 
     def fingerprint(self) -> str:
-        """Digest of name, size, first and last bytes of each file, in their order. Raises UsageError for no file."""
+        """Digest of name, size, first and last bytes of each file, in order. Raises UsageError if there are none."""
         return self.data_files().fingerprint()
 
     def snapshot(self) -> str:
-        """The files with all that tells whether they have changed."""
+        """The files with all evidence of change."""
         return self.data_files().encode()
 
     def pin(self, snapshot: str) -> None:
-        """Reads these files, and nothing that they have become meanwhile. Raises WireError for another text."""
+        """Reads these files as they were, and no later content. Raises WireError for an invalid text."""
         self._data = DataFiles.decode(snapshot)
 
     def digests(self) -> list[str]:
-        """Of `data_files`, in their order: of those that were read whole here; empty for the others."""
+        """Digests of `data_files`, in order, for files read whole here; empty for others."""
         found = self._watch.digests if self._watch is not None and self.data_files().is_here else {}
         return [found.get(state.path, "") for state in self.data_files().files]
 
     def digest_of(self, path: str) -> str:
-        """Digest of all bytes of the file that messages show as `path`; reads them. Raises FileChanged for none."""
+        """Digest of all bytes of the file shown as `path`; reads them. Raises FileChanged if it is gone."""
         for source in self._files():
             if source.shown == path:
                 return digest_of(source)
         raise FileChanged(path, "it is gone")
 
     def _watched(self) -> tuple[list[FileSource], FileWatch]:
-        """The files of the run, each of which is compared whenever it is read."""
+        """The files of the run; each is compared whenever it is read."""
         data, found = self.data_files(), self._files()
         there = {source.shown: source for source in found}
         paths = [state.path for state in data.files]

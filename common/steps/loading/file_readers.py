@@ -43,7 +43,7 @@ _BOM = "\ufeff"
 
 @dataclass(slots=True)
 class Skip:
-    """How many rows are still to be passed over. Readers count it down, as cheaply as their format allows."""
+    """How many rows are left to skip. Readers count it down, as cheaply as their format allows."""
 
     rows: int
 
@@ -55,9 +55,9 @@ class ReadOptions:
     Args:
         columns: the columns to keep, or None for all.
         encoding: of text files.
-        delimiter: between the fields of csv; None: by the suffix.
+        delimiter: between the fields of csv; None: by suffix.
         max_row_bytes: of the text of a row; see `RowTooLong`.
-        maps: what becomes of the maps of Parquet and Arrow files; None: they are refused.
+        maps: how maps of Parquet and Arrow files are read; None: they are refused.
     """
 
     columns: list[str] | None = None
@@ -71,10 +71,10 @@ Reader = Callable[[FileSource, ReadOptions, Skip], Iterator[Row]]
 
 
 def in_batches(rows: Iterator[Row], size: int, check: Callable[[], None] | None = None) -> GeneratorStepOutput:
-    """What a generator step yields: `size` rows at a time, and whether they are the last.
+    """The output of a generator step: `size` rows at a time, and whether they are the last.
 
     Args:
-        check: raises where what was read may not be used; it then explains an error of the reader as well.
+        check: raises if what was read may not be used; this also explains an error of the reader.
     """
     check = check or (lambda: None)
 
@@ -94,7 +94,7 @@ def in_batches(rows: Iterator[Row], size: int, check: Callable[[], None] | None 
 
 
 def read_jsonl(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
-    """One object per line; blank lines are no rows. A selected column that a row does not have is None."""
+    """One object per line; blank lines are skipped. A selected column that a row lacks is None."""
     decode, blank = decoder().decode, 0
     for number, line in _lines(source, options):
         if not line.strip():
@@ -118,7 +118,7 @@ def read_jsonl(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator
 
 
 def read_json(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
-    """An array of objects, one object, or objects one after the other; the file is never held whole."""
+    """An array of objects, one object, or consecutive objects; the file is never held whole."""
     encoding = _without_bom(options.encoding)
     with _reading(source), source.open() as binary, io.TextIOWrapper(binary, encoding=encoding) as text:
         for line, value in JsonValues(text, source.shown, options.max_row_bytes):
@@ -132,7 +132,7 @@ def read_csv(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[R
     """A header, then one row per record. Every value is a string, an empty field the empty string."""
     csv.field_size_limit(sys.maxsize)  # the default of 128 KiB is too small for texts
     delimiter = options.delimiter or ("\t" if source.suffix == ".tsv" else ",")
-    # Strict: else a quote that is never closed silently takes the rest of the file into one field.
+    # Strict: otherwise an unclosed quote silently swallows the rest of the file.
     lines = _Record(source, options)
     records = csv.reader(lines, delimiter=delimiter, strict=True)
     try:
@@ -161,7 +161,7 @@ def read_csv(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[R
 
 
 def read_txt(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
-    """One row per line, in the column `text`, without the end of the line; an empty line is a row."""
+    """One row per line, in the column `text`, without the line end; an empty line is a row."""
     for _, line in _lines(source, options):
         if skip.rows:
             skip.rows -= 1
@@ -170,7 +170,7 @@ def read_txt(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[R
 
 
 def read_parquet(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
-    """Reads piece by piece; row groups that are skipped are not read."""
+    """Reads piece by piece; skipped row groups are not read."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -192,7 +192,7 @@ def read_parquet(source: FileSource, options: ReadOptions, skip: Skip) -> Iterat
 
 
 def read_arrow(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator[Row]:
-    """A stream of record batches, as `Dataset.save_to_disk` writes it; of a local file, those skipped are not read."""
+    """A stream of record batches, as `Dataset.save_to_disk` writes it; in local files, skipped batches are not read."""
     import pyarrow as pa
 
     try:
@@ -211,7 +211,7 @@ def read_arrow(source: FileSource, options: ReadOptions, skip: Skip) -> Iterator
 def _check_schema(source: FileSource, options: ReadOptions, schema: pa.Schema) -> None:
     columns = options.columns
     _check_columns(source, columns, schema.names)
-    # A column that is not asked for may be of any type.
+    # A column that is not selected may have any type.
     if problem := problem_of([field for field in schema if columns is None or field.name in columns], options.maps):
         raise UsageError(f"{source.shown}: {problem}" + (", or name the others in columns" if columns is None else ""))
 
@@ -226,7 +226,7 @@ def _rows_of(source: FileSource, batch: pa.RecordBatch, options: ReadOptions) ->
 
 
 def column_names(source: FileSource) -> list[str]:
-    """The columns that a Parquet or Arrow file says it has. Raises as its reader does."""
+    """The columns declared in a Parquet or Arrow file. Raises as its reader does."""
     import pyarrow as pa
     from pyarrow import parquet
 
@@ -251,10 +251,10 @@ READERS: dict[str, Reader] = {
 
 
 class _Record:
-    """The lines of a csv file; those of one record, of which fields may go over many lines, are counted together.
+    """The lines of a csv file; the lines of one record, whose fields may span many, are counted together.
 
     Args:
-        size: characters since the record began; whoever reads the records sets it back.
+        size: characters since the record began; the reader of the records resets it.
     """
 
     def __init__(self, source: FileSource, options: ReadOptions) -> None:
@@ -282,7 +282,7 @@ def _lines(source: FileSource, options: ReadOptions) -> Iterator[tuple[int, str]
                     yield number, text.removeprefix(_BOM) if number == 1 else text
             return
         # Decoded line by line, so that an error knows its line.
-        # Files of fsspec have a readline without a limit.
+        # fsspec's readline has no limit.
         known = isinstance(binary, io.BufferedReader | gzip.GzipFile)
         stream = binary if known else io.BufferedReader(cast(io.RawIOBase, binary), _BUFFER)
         for number, line in enumerate(iter(partial(stream.readline, limit + 1), b""), start=1):
@@ -307,7 +307,7 @@ def _reading(source: FileSource) -> Iterator[None]:
 
 
 def _unreadable(source: FileSource, error: Exception, form: str = "") -> RunError:
-    """The fault of the disk, or of the file itself."""
+    """The error about the disk, or about the file itself."""
     kind = RunError if isinstance(error, OSError) else BadData
     return kind(f"{source.shown}: cannot be read{form}: {error}")
 

@@ -19,17 +19,17 @@ if TYPE_CHECKING:
 
 COMPRESSIONS = (".gz", ".zst")
 _ZSTD_BYTES = 1 << 10
-"""Compressed bytes at a time: few, since there is no limit on what comes out of them."""
+"""Compressed bytes at a time: few, since their decompressed size is unlimited."""
 
 
 class Watch(Protocol):
-    """Compares a file, while it is read, with what it was before."""
+    """Compares a file, while it is read, with its earlier state."""
 
     def reading(self, source: FileSource) -> AbstractContextManager[None]:
-        """Around the reading of a file. Raises FileChanged: it is not as it was."""
+        """Wraps the reading of a file. Raises FileChanged if it has changed."""
 
     def tap(self, raw: BinaryIO) -> BinaryIO:
-        """The stream of the file that is being read, looked at as it passes."""
+        """The stream of the file being read, observed as it passes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,9 +37,9 @@ class FileSource:
     """One file.
 
     Args:
-        filesystem: the fsspec filesystem that has it.
+        filesystem: its fsspec filesystem.
         path: its path there.
-        watch: compares the file whenever it is read; it is not compared without one.
+        watch: compares the file whenever it is read; without one, it is not compared.
     """
 
     filesystem: AbstractFileSystem
@@ -61,8 +61,8 @@ class FileSource:
         """The decompressed bytes.
 
         Raises:
-            EOFError, OSError: while they are read, of a damaged or truncated compressed file.
-            FileChanged: it is not the file that it was.
+            EOFError, OSError: while reading a damaged or truncated compressed file.
+            FileChanged: it has changed.
         """
         compression = PurePosixPath(self.path).suffix.lower()
         with self._compared(), self.open_raw() as file:
@@ -75,15 +75,15 @@ class FileSource:
                 yield raw
 
     def open_raw(self) -> BinaryIO:
-        """The bytes as they are stored; can seek."""
+        """The stored bytes; can seek."""
         return open(self.path, "rb") if self.is_local else cast(BinaryIO, self.filesystem.open(self.path, "rb"))
 
     @contextmanager
     def map(self) -> Iterator[Any]:
-        """The bytes as they are stored, for Arrow: a local file is mapped, so that what is skipped is not read.
+        """The stored bytes, for Arrow: a local file is mapped, so skipped parts are not read.
 
         Raises:
-            FileChanged: it is not the file that it was.
+            FileChanged: it has changed.
         """
         import pyarrow as pa
 
@@ -95,7 +95,7 @@ class FileSource:
 
     @property
     def is_local(self) -> bool:
-        """Is it a file of this host?"""
+        """Is it on this host?"""
         return "file" in _protocols(self.filesystem)
 
     def _compared(self) -> AbstractContextManager[None]:
@@ -129,8 +129,8 @@ def is_pattern(path: str) -> bool:
 
 
 def format_suffix(path: str) -> str:
-    """The last suffix of a path in lower case, that of a compression aside; empty if there is none."""
-    name = PurePosixPath(path.partition("::")[0])  # of a chained URL, `zip://a.csv::s3://b/c.zip`, the innermost
+    """The last suffix of a path in lower case, without that of a compression; empty if there is none."""
+    name = PurePosixPath(path.partition("::")[0])  # the innermost file of a chained URL, `zip://a.csv::s3://b/c.zip`
     if name.suffix.lower() in COMPRESSIONS:
         name = name.with_suffix("")
     return name.suffix.lower()
@@ -159,7 +159,7 @@ def _protocols(filesystem: AbstractFileSystem) -> tuple[str, ...]:
 
 
 class _ZstdFrames(io.RawIOBase):
-    """Decompresses all frames of a zstd stream. The library's own reader takes a truncated file for a shorter one."""
+    """Decompresses all frames of a zstd stream. The library's reader mistakes a truncated file for a shorter one."""
 
     def __init__(self, source: BinaryIO) -> None:
         import zstandard

@@ -1,4 +1,4 @@
-"""What data files are like at one moment: enough to tell the same data in another run, and a change in this one."""
+"""The state of data files at one moment: enough to recognize the same data in another run, and a change in this one."""
 
 from __future__ import annotations
 
@@ -18,27 +18,27 @@ from common.errors import WireError
 from common.steps.loading.file_sources import FileSource
 
 END_BYTES = 64 << 10
-"""Bytes of a head, and of a tail."""
+"""Size of a head and a tail, in bytes."""
 SMALL_BYTES = 32 << 20
-"""Files that have no more than this together are read whole when they are first looked at."""
+"""Total bytes up to which files are read whole at the first look."""
 _READ_BYTES = 1 << 20
 _VERSIONS = ("VersionId", "version_id", "generation", "ETag", "etag", "blob_id", "CRC")
-"""What filesystems call that which changes with the content of a file, the surest first."""
+"""Filesystems' names for facts that change with a file's content, the most reliable first."""
 
 
 @dataclass(frozen=True, slots=True)
 class FileState:
-    """A file at one moment.
+    """The state of a file at one moment.
 
     Args:
         path: as messages show it.
         size: in bytes.
         head: digest of the first bytes; `tail`: of the last ones.
-        time: of its last change, in nanoseconds; on other filesystems its version or etag, else the time that they
-            give; empty where they give none.
-        changed: when anything of it was last changed, its time included; in nanoseconds; 0 where that is not known.
-        inode: 0 where there is none.
-        whole: digest of all its bytes; empty where nobody has read them.
+        time: of its last change, in nanoseconds; on other filesystems its version or etag, else their time; empty if
+            there is none.
+        changed: when anything about it last changed, its time included; in nanoseconds; 0 if unknown.
+        inode: 0 if there is none.
+        whole: digest of all its bytes; empty if they were not read.
     """
 
     path: str
@@ -52,52 +52,52 @@ class FileState:
 
     @property
     def content(self) -> tuple[str, int, str, str]:
-        """What is the same wherever, and whenever, the file was copied to."""
+        """The facts that survive copying the file."""
         return (PurePosixPath(self.path).name, self.size, self.head, self.tail)
 
     @property
     def stamp(self) -> str:
-        """Changes with everything that is done to the file, also where its content stays."""
+        """Changes with everything done to the file, even if its content stays."""
         return f"{self.time} {self.changed} {self.inode}"
 
     def difference(self, now: FileState, *, here: bool = True) -> str:
-        """What shows that the file has changed since, in words; empty where nothing does.
+        """The evidence that the file has changed since, in words; empty if there is none.
 
         Args:
-            here: is `now` of the same host? Elsewhere a copy has an inode of its own.
+            here: is `now` from the same host? On another, a copy has another inode.
         """
         if now.size != self.size:
-            return f"it has {now.size:,} bytes, and had {self.size:,}"
+            return f"it has {now.size:,} bytes, but had {self.size:,}"
         if now.head != self.head:
-            return "its first bytes are others"
+            return "its first bytes differ"
         if now.tail != self.tail:
-            return "its last bytes are others"
+            return "its last bytes differ"
         if now.time != self.time:
             return f"it was written {_shown_time(now.time)}"
-        return "another file has taken its name" if here and now.inode != self.inode else ""
+        return "another file has its name" if here and now.inode != self.inode else ""
 
     def change(self, now: FileState, read: Callable[[], str], *, here: bool = True) -> str:
-        """What shows that the file holds something else, in words; empty where it holds the same, as far as is known.
+        """The evidence that the content has changed, in words; empty if it is the same, as far as known.
 
-        Where all its bytes are known they alone count. Where they are not, one of its mode, its owner or its links is
-        none, and neither is one of bytes between head and tail whose time was put back: both show in `changed` alone.
+        If all its bytes are known, they alone count. If not, a change of its mode, owner or links does not count, nor
+        does one of bytes between head and tail whose time was reset: both show only in `changed`.
 
         Args:
-            read: gives the digest of all bytes of the file as it is now; called only where something was done to it.
-            here: is `now` of the same host? Elsewhere a copy has times of its own.
+            read: returns the digest of all current bytes; called only if something was done to the file.
+            here: is `now` from the same host? On another, a copy has other times.
         """
         difference = self.difference(now, here=here)
         if (now.size, now.head, now.tail) != (self.size, self.head, self.tail):
             return difference
         is_untouched = not difference and (now.changed == self.changed or not here)
         if self.whole and (now.whole or not is_untouched):
-            return "" if (now.whole or read()) == self.whole else difference or "it holds something else"
+            return "" if (now.whole or read()) == self.whole else difference or "its content differs"
         return difference if here else ""
 
 
 @dataclass(frozen=True, slots=True)
 class DataFiles:
-    """The files of a step, in their order, as they were on one host."""
+    """The state of a step's files, in order, on one host."""
 
     host: str
     files: tuple[FileState, ...]
@@ -106,24 +106,24 @@ class DataFiles:
 
     @classmethod
     def of(cls, sources: Iterable[FileSource]) -> DataFiles:
-        """Looks at them; small ones are read whole. Raises OSError, or what their filesystem raises."""
+        """Inspects them; small ones are read whole. Raises OSError, or an error of their filesystem."""
         found = [(source, look(source)) for source in sources]
         data = cls(socket.gethostname(), tuple(state for _, state in found))
         return data.with_digests([digest_of(source) for source, _ in found]) if data.are_small else data
 
     def with_digests(self, digests: Iterable[str]) -> DataFiles:
-        """Knows these digests as well, in the order of the files; an empty one says nothing."""
+        """Adds these digests, in the order of the files; an empty one is unknown."""
         pairs = zip(self.files, digests, strict=True)
         return replace(self, files=tuple(replace(state, whole=digest or state.whole) for state, digest in pairs))
 
     @property
     def are_small(self) -> bool:
-        """May they be read before the first row?"""
+        """May the files be read before the first row?"""
         return sum(state.size for state in self.files) <= SMALL_BYTES
 
     @property
     def is_here(self) -> bool:
-        """Are they of this host?"""
+        """Are the files on this host?"""
         return self.host == socket.gethostname()
 
     def encode(self) -> str:
@@ -132,30 +132,30 @@ class DataFiles:
 
     @classmethod
     def decode(cls, text: str) -> DataFiles:
-        """The inverse. Raises WireError: it is not what this version writes."""
+        """The inverse. Raises WireError for text that this version does not write."""
         try:
             return TypeAdapter(DataFiles).validate_json(text)
         except ValidationError as error:
             problem = error.errors(include_url=False, include_input=False)[0]["msg"]
             raise WireError(
-                f"what is recorded of the data files of this run cannot be read ({problem}); start over with --fresh"
+                f"the run's record of its data files cannot be read ({problem}); start over with --fresh"
             ) from None
 
     def fingerprint(self) -> str:
-        """32 hex digits for what they hold, as far as that is known before the first row; not for their times."""
+        """32 hex digits for their content, as far as known before the first row, but not for their times."""
         small = self.are_small
         lines = "\n".join("\t".join(map(str, (*state.content, state.whole * small))) for state in self.files)
         return hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()
 
 
 def look(source: FileSource, known: FileState | None = None) -> FileState:
-    """The file as it is now.
+    """The current state of the file.
 
     Args:
-        known: the same file, whose head and tail are not to be read again.
+        known: an earlier state; its head and tail are reused.
 
     Raises:
-        OSError: it cannot be read; other filesystems have errors of their own.
+        OSError: it cannot be read; other filesystems have their own errors.
     """
     if source.is_local:
         with source.open_raw() as stream:
@@ -165,7 +165,7 @@ def look(source: FileSource, known: FileState | None = None) -> FileState:
             source.shown, found.st_size, head, tail, str(found.st_mtime_ns), found.st_ctime_ns, found.st_ino
         )
     filesystem, path = source.filesystem, source.path
-    with suppress(Exception):  # each has a listing of its own, or none; some of them a stale one
+    with suppress(Exception):  # each has its own listing, or none; some are stale
         filesystem.invalidate_cache(filesystem._parent(path))
     facts = filesystem.info(path)
     size = int(facts.get("size") or 0)
@@ -211,4 +211,4 @@ def _version(source: FileSource, facts: dict[str, Any]) -> str:
 def _shown_time(time: str) -> str:
     if time.isdecimal():
         return f"at {datetime.fromtimestamp(int(time) / 1e9):%Y-%m-%d %H:%M:%S}"
-    return f"anew ({time or 'its filesystem gives no time'})"
+    return f"again ({time or 'its filesystem gives no time'})"

@@ -1,4 +1,4 @@
-"""Notices that a data file changes while its rows are read."""
+"""Detects that a data file changes while its rows are read."""
 
 from __future__ import annotations
 
@@ -16,20 +16,20 @@ from common.steps.loading.file_states import DataFiles, FileState, digest_of, lo
 
 _BUFFER_BYTES = 1 << 20
 _ENDS_SECONDS = 1.0
-"""How often head and tail are compared between batches: some filesystems have times of whole seconds."""
+"""How often head and tail are compared between batches: some filesystems only have whole seconds."""
 _DIGEST_BYTES = 1 << 30
-"""A local file up to this size is read once more for its digest, where its format is not read from front to back."""
+"""A local file up to this size is reread for its digest if its format is not read sequentially."""
 
 
 class FileTouched(FileChanged):
-    """It has been written to, and holds what it held before; what was read of it meanwhile may be anything."""
+    """The file was rewritten with the same content; what was read meanwhile may be torn."""
 
 
 class FileWatch:
-    """Compares the files of a step with what they were when the run began.
+    """Compares the files of a step with their state when the run began.
 
     Attributes:
-        digests: of the files that were read whole, by path.
+        digests: of the files read whole, by path.
     """
 
     def __init__(self, known: DataFiles) -> None:
@@ -42,18 +42,18 @@ class FileWatch:
         self.digests: dict[str, str] = {}
 
     def check(self, *, ends: bool = False) -> None:
-        """Looks at the file that is being read.
+        """Checks the file being read.
 
         Args:
-            ends: compare head and tail in any case.
+            ends: always compare head and tail.
 
         Raises:
-            FileChanged: it is not as it was; nothing that was read since the last check may be used.
+            FileChanged: it has changed; nothing read since the last check may be used.
         """
         if (source := self._source) is None:
             return
         if self._tap is not None and not self._tap.has_news() and not ends:
-            return  # to ask a remote filesystem takes a while
+            return  # asking a remote filesystem is slow
         now = time.monotonic()
         ends = ends or (source.is_local and now >= self._ends_at)
         self._ends_at = now + _ENDS_SECONDS if ends else self._ends_at
@@ -62,11 +62,11 @@ class FileWatch:
         if difference := known.change(found, partial(digest_of, source)):
             raise FileChanged(source.shown, difference)
         if known.whole and known.stamp != found.stamp:
-            raise FileTouched(source.shown, known.difference(found) or "something was done to it")
+            raise FileTouched(source.shown, known.difference(found) or "it was touched")
 
     @contextmanager
     def reading(self, source: FileSource) -> Iterator[None]:
-        """Compares a file when it is opened, and when it was read to its end.
+        """Compares a file when it is opened, and after it was read to its end.
 
         Raises:
             FileChanged: it is not as it was.
@@ -79,13 +79,13 @@ class FileWatch:
         self._source = self._tap = None
 
     def tap(self, raw: BinaryIO) -> BinaryIO:
-        """The stream of the file that is being read, such that its digest is there once it was read whole."""
+        """The stream of the file being read, whose digest is known once it was read whole."""
         assert self._source is not None
         self._tap = _Tap(raw, remote=not self._source.is_local)
         return cast(BinaryIO, io.BufferedReader(self._tap, _BUFFER_BYTES))
 
     def _admit(self, source: FileSource) -> None:
-        """From here on the file is compared with what it is now, if that is what it was when the run began."""
+        """Takes the current state as the reference from now on, if the file has not changed since the run began."""
         known = self._known[source.shown]
         found = self._look(source, known, ends=True)
         here = self._here or not source.is_local
@@ -114,7 +114,7 @@ class FileWatch:
 
 
 class _Tap(io.RawIOBase):
-    """Passes a stream on, and takes the digest of what is read from its front to its end."""
+    """Passes a stream on, and computes its digest if it is read from front to end."""
 
     def __init__(self, raw: BinaryIO, *, remote: bool) -> None:
         import xxhash
@@ -129,11 +129,11 @@ class _Tap(io.RawIOBase):
 
     @property
     def digest(self) -> str:
-        """Empty where some of it was left out."""
+        """The digest; empty if some of the stream was skipped."""
         return str(self._hash.hexdigest()) if self._ended and self._hashed == self._position else ""
 
     def has_news(self) -> bool:
-        """Is there anything to look at since the last call?"""
+        """Is there anything new since the last call?"""
         news, self._news = self._news or not self._remote, False
         return news
 

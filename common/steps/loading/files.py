@@ -1,4 +1,4 @@
-"""LoadDataFromFile: rows of files, wherever fsspec finds them."""
+"""LoadDataFromFile: rows of files on any fsspec filesystem."""
 
 from __future__ import annotations
 
@@ -29,9 +29,9 @@ class LoadDataFromFile(FileLoader):
     Formats: `jsonl` (one object per line), `json` (an array of objects, or one object), `csv` (with a header; every
     value stays a string), `parquet`, `txt` (one row per line, in the column `text`). Text formats may be compressed
     (`.gz`, `.zst`). Memory does not grow with the size of the files, but with that of a row: a line, csv record or JSON
-    object of more than `max_row_bytes` is an error. What cannot be read ends the run and is named with file and line;
-    so is a file that changes while the run goes on, and no row comes of what it has become. Files with other content
-    are another run.
+    object of more than `max_row_bytes` is an error. An unreadable file halts the run, which names file and line. So
+    does a file that changes during the run; no row is read from its new content. Files with other content are another
+    run.
     """
 
     _version: ClassVar[int] = 1
@@ -40,19 +40,22 @@ class LoadDataFromFile(FileLoader):
 
     path: str | list[str] = Field(description="File, pattern (*, ?, **) or fsspec URL, or a list of them.")
     format: Literal["jsonl", "json", "csv", "parquet", "txt"] | None = Field(
-        default=None, description="Format of all files; by the suffix of each if not given."
+        default=None, description="Format of all files; by default from the suffix of each."
     )
     columns: list[str] | None = Field(
-        default=None, min_length=1, description="Columns to keep, in this order; None where a JSON object lacks one."
+        default=None, min_length=1, description="Columns to keep, in this order; None if a JSON object lacks one."
     )
     encoding: str = Field(default="utf-8", description="Encoding of text files; a byte order mark is dropped.")
     delimiter: str | None = Field(
-        default=None, min_length=1, max_length=1, description="Between csv fields; a tab for .tsv, else a comma."
+        default=None,
+        min_length=1,
+        max_length=1,
+        description="Between csv fields; default: a tab for .tsv, else a comma.",
     )
     max_row_bytes: int = Field(
         default=MAX_ROW_BYTES,
         gt=0,
-        description="Bytes of a line, a csv record or a JSON object; a longer one is an error.",
+        description="Most bytes of a line, a csv record or a JSON object; a longer one is an error.",
     )
     maps: Maps | None = Field(default=None, description=MAPS)
     storage_options: dict[str, Any] = Field(
@@ -65,7 +68,7 @@ class LoadDataFromFile(FileLoader):
         try:
             codecs.lookup(encoding)
         except LookupError:
-            raise ValueError("Python knows no such encoding; common ones are utf-8, latin-1, cp1252, utf-16") from None
+            raise ValueError("unknown encoding; common ones are utf-8, latin-1, cp1252, utf-16") from None
         return encoding
 
     @model_validator(mode="after")
@@ -80,15 +83,15 @@ class LoadDataFromFile(FileLoader):
 
     @property
     def outputs(self) -> list[str]:
-        """The columns as far as they can be known here: those of the first rows of the files."""
+        """The columns, as far as known here: those of the first rows of the files."""
         if self.columns is not None:
             return self.columns
         if self.format == "txt":
             return ["text"]
         try:
             return self._head_columns()
-        except Exception:  # each filesystem has errors of its own
-            # The files may be there only for the workers; what is wrong with them, the run itself tells.
+        except Exception:  # each filesystem has its own errors
+            # The files may be visible only to the workers; the run itself reports their faults.
             return []
 
     def output_columns(self, available: set[str] | None) -> set[str] | None:
@@ -104,7 +107,7 @@ class LoadDataFromFile(FileLoader):
         """Finds a wrong path or column before the first batch.
 
         Raises:
-            UsageError: no file, a format that is unknown, or a selected column that no row has.
+            UsageError: no file, an unknown format, or a selected column that no row has.
             RunError: the rows cannot be read.
         """
         if self.columns is None:
@@ -115,7 +118,7 @@ class LoadDataFromFile(FileLoader):
         missing = [column for column in self.columns if column not in known]
         if not known or not missing:
             return
-        # The rows of JSON may have a column late. To look for it costs time, but a typo found at the end costs a run.
+        # JSON rows may have a column late. Searching for it costs time, but a typo found at the end costs a run.
         late = [source for source in self._files() if (self.format or SUFFIXES.get(source.suffix)) in ("jsonl", "json")]
         for row in self._read(late, whole, Skip(0)):
             known.update(dict.fromkeys(row))
@@ -157,4 +160,4 @@ class LoadDataFromFile(FileLoader):
 def _unknown_format(path: str) -> str:
     suffix = format_suffix(path)
     near = hint(suffix, SUFFIXES, "known suffixes are") if suffix else ""
-    return f"the name of '{path}' does not tell its format{near}; set format to jsonl, json, csv, parquet or txt"
+    return f"the name of '{path}' does not show its format{near}; set format to jsonl, json, csv, parquet or txt"

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pandas import DataFrame
 
 _IN_THE_SPEC = 1 << 20
-"""Bytes of rows that a spec may hold."""
+"""Most bytes of rows in a spec."""
 
 
 def make_generator_step(
@@ -31,14 +31,14 @@ def make_generator_step(
 ) -> GeneratorStep:
     """A generator step with the rows of `dataset`.
 
-    A short list becomes a `LoadDataFromDicts`, whose rows are in the spec. Everything else is written to a file in the
-    folder `data` of the cache, named by a digest of its content, and becomes a `LoadDataFromFile` of it; the same data
-    is written once, and gives the same run. Workers of other hosts find it only where they share that folder.
+    A short list becomes a `LoadDataFromDicts`, with its rows in the spec. Everything else is written to a file in the
+    folder `data` of the cache, named by a digest of its content, and becomes a `LoadDataFromFile`; the same data is
+    written once and leads to the same run. Workers on other hosts find the file only if they share that folder.
 
     Args:
-        dataset: a list of dicts, a `Dataset` or a `DatasetDict` with one split, or a `DataFrame`, whose index is left
-            out. A `Dataset` is taken as it is stored: an image, for one, as a mapping of `bytes` and `path`.
-        name: of the step; made from its class if not given.
+        dataset: a list of dicts, a `Dataset` or a `DatasetDict` with one split, or a `DataFrame`, whose index is
+            dropped. A `Dataset` is taken as stored: an image, for example, as a mapping of `bytes` and `path`.
+        name: of the step; by default derived from its class.
 
     Raises:
         UsageError: another type, a dataset without rows, several splits, or a value that rows cannot hold: names its
@@ -66,7 +66,7 @@ def make_generator_step(
 
 
 def _plain(rows: list[Row]) -> list[Row]:
-    """The rows as a step would get them: lists for tuples, numbers of Python for those of numpy."""
+    """The rows as a step gets them: lists instead of tuples, Python's numbers instead of numpy's."""
     if not rows:
         raise UsageError("the dataset has no rows; a run needs at least one")
     for index, row in enumerate(rows):
@@ -84,7 +84,7 @@ def _plain(rows: list[Row]) -> list[Row]:
 
 
 def _not_a_number(row: Row) -> bool:
-    """Has it NaN or an infinite number, which the JSON of a spec has no place for?"""
+    """Does it contain NaN or an infinite number, which JSON in a spec cannot hold?"""
     try:
         json.dumps(row, allow_nan=False)
     except ValueError:

@@ -1,4 +1,4 @@
-"""Steps at the Hugging Face Hub: rows of its datasets, and rows that become one."""
+"""Steps for the Hugging Face Hub: load rows of a dataset, push rows as one."""
 
 from __future__ import annotations
 
@@ -35,11 +35,11 @@ RepoId = Annotated[str, AfterValidator(check_repo_id)]
 
 
 class LoadDataFromHub(GeneratorStep):
-    """Yields the rows of a dataset of the Hugging Face Hub, as far as they are wanted.
+    """Yields the rows of a dataset on the Hugging Face Hub.
 
-    They are streamed, so that neither memory nor disk grows with the dataset. Images and audio come as they are stored,
-    as a mapping of `bytes` and `path`. A run reads the dataset as it is when the run begins; a dataset that changes is
-    another run. The token for a private one comes from `HF_TOKEN`, or from a login.
+    Rows are streamed, so neither memory nor disk grows with the dataset. Images and audio are read as stored, as a
+    mapping of `bytes` and `path`. A run reads the dataset as of its beginning; a changed dataset is another run. The
+    token for a private dataset comes from `HF_TOKEN`, or from a login.
     """
 
     _version: ClassVar[int] = 1
@@ -52,10 +52,10 @@ class LoadDataFromHub(GeneratorStep):
     split: RuntimeOption[str] = Field(default="train", description="Split to load.")
     revision: RuntimeParameter[str] = Field(
         default=None,
-        description="Branch, tag or commit; the main branch if null. With a full commit, nothing is asked.",
+        description="Branch, tag or commit; the main branch if null. A full commit needs no lookup.",
     )
     streaming: RuntimeOption[bool] = Field(
-        default=True, description="Read rows over the network; otherwise the dataset is downloaded to each host first."
+        default=True, description="Read rows over the network; if false, each host downloads the dataset first."
     )
     num_examples: RuntimeParameter[int] = Field(default=None, ge=1, description="Rows to load at most; all if null.")
     maps: Maps | None = Field(default=None, description=MAPS)
@@ -65,10 +65,10 @@ class LoadDataFromHub(GeneratorStep):
 
     @property
     def outputs(self) -> list[str]:
-        """The columns of the dataset, as far as the hub can be reached from here."""
+        """The columns of the dataset, if the hub can be reached from here."""
         if self._columns is None:
             self._columns = []
-            with suppress(HubError, UsageError):  # the hub may be there only for the workers; the run itself tells
+            with suppress(HubError, UsageError):  # only workers may reach the hub; the run itself reports errors
                 self._columns = self._column_names()
         return self._columns
 
@@ -88,13 +88,13 @@ class LoadDataFromHub(GeneratorStep):
         yield from in_batches(self._rows(offset), self.batch_size)
 
     def fingerprint(self) -> str:
-        """The commit that `revision` is now. Raises HubError where it cannot be found out."""
+        """The current commit of `revision`. Raises HubError if it cannot be determined."""
         if self._commit is None:
             self._commit = self._resolve()
         return self._commit
 
     def pin(self, snapshot: str) -> None:
-        """Reads this commit, whatever the branch has become meanwhile."""
+        """Reads this commit, wherever the branch points meanwhile."""
         self._commit = snapshot
 
     def _resolve(self) -> str:
@@ -118,7 +118,7 @@ class LoadDataFromHub(GeneratorStep):
             if self.num_examples is not None:
                 dataset = dataset.take(min(self.num_examples, _length(dataset, self.num_examples)))
             dataset = dataset.skip(offset)
-            # As tables, which hold images and sounds as they are stored.
+            # As tables, which hold images and sounds as stored.
             for table in dataset.with_format("arrow").iter(batch_size=_READ_ROWS):
                 if problem := problem_of(table.schema, self.maps):
                     raise UsageError(f"dataset {self._repo_id}: {problem}")
@@ -147,22 +147,22 @@ class LoadDataFromHub(GeneratorStep):
 class PushToHub(GlobalStep):
     """Pushes all rows to a split of a dataset of the Hugging Face Hub, and passes them on.
 
-    The split is replaced; other splits and configs of the dataset stay. In the middle of a pipeline, this keeps what is
-    done so far. To push the dataset of a whole run with its card, use `pipeline-coordinator run --push-to-hub`, or
+    The split is replaced; other splits and configs of the dataset stay. In the middle of a pipeline, this saves
+    intermediate rows. To push the dataset of a whole run with its card, use `pipeline-coordinator run --push-to-hub` or
     `Distiset.push_to_hub`. The token comes from `HF_TOKEN`, or from a login.
     """
 
     _version: ClassVar[int] = 1
 
-    repo_id: RuntimeParameter[RepoId] = Field(description="The dataset, such as me/quotes; made if it is not there.")
-    config: RuntimeOption[str] = Field(default="default", description="Config that the rows become.")
-    split: RuntimeOption[str] = Field(default="train", description="Split that the rows become.")
+    repo_id: RuntimeParameter[RepoId] = Field(description="The dataset, such as me/quotes; created if missing.")
+    config: RuntimeOption[str] = Field(default="default", description="Config for the rows.")
+    split: RuntimeOption[str] = Field(default="train", description="Split for the rows.")
     private: RuntimeOption[bool] = Field(
-        default=False, description="Make the dataset a private one; one that is there and is public is refused."
+        default=False, description="Make the dataset private; an existing public one is refused."
     )
 
     def load(self) -> None:
-        """Keeps bars out of the log."""
+        """Keeps progress bars out of the log."""
         from datasets import disable_progress_bars
         from huggingface_hub.utils import disable_progress_bars as disable_upload_bars  # type: ignore[attr-defined]
 
@@ -170,11 +170,11 @@ class PushToHub(GlobalStep):
         disable_upload_bars()
 
     def process(self, inputs: StepInput) -> StepOutput:
-        """Pushes the rows; what the hub has already is not uploaded again, so that it may be repeated.
+        """Pushes the rows; safe to repeat, since files already on the hub are not uploaded again.
 
         Raises:
-            HubError: it was refused, or the hub cannot be reached.
-            UsageError: it should be private and is public, or the values of a column have no common type.
+            HubError: the push was refused, or the hub cannot be reached.
+            UsageError: the dataset should be private but is public, or the values of a column have no common type.
         """
         import pyarrow as pa
         from datasets import Dataset
@@ -194,7 +194,7 @@ class PushToHub(GlobalStep):
 
 
 def _length(dataset: Any, otherwise: int) -> int:
-    """A stream does not know how long it is, and does not mind being asked for more."""
+    """A stream's length is unknown, and asking it for more than it has is harmless."""
     try:
         return len(dataset)
     except TypeError:

@@ -1,4 +1,4 @@
-"""The objects of a JSON text, one after the other, however long the text is."""
+"""The objects of a JSON text, one after another, however long the text."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ TOO_DEEP = "it is nested too deeply; rows hold lists and dicts at most 31 levels
 
 
 class RowTooLong(UsageError):
-    """The text of a row is longer than the loader reads: a small compressed file may hold a line of gigabytes.
+    """The text of a row exceeds the loader's limit: a small compressed file may hold a line of gigabytes.
 
     Args:
         where: file and line.
@@ -30,7 +30,7 @@ class RowTooLong(UsageError):
 
 
 def decoder() -> json.JSONDecoder:
-    """Decodes JSON as Python does, but raises TwoOfOneName where it would forget a value."""
+    """Decodes JSON as Python does, but raises TwoOfOneName instead of losing a value."""
     return json.JSONDecoder(object_pairs_hook=_object)
 
 
@@ -46,11 +46,11 @@ def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 class JsonValues:
     """The objects of a JSON text, each with the line where it begins, read in chunks.
 
-    The objects are the elements of one array, or stand one after the other.
+    The objects are the elements of one array, or follow one another.
 
     Args:
         shown: the file, for messages.
-        longest: characters of an object.
+        longest: most characters of an object.
     """
 
     def __init__(self, text: io.TextIOWrapper, shown: str, longest: int = sys.maxsize) -> None:
@@ -85,7 +85,7 @@ class JsonValues:
             raise self._error("the array is not closed")
 
     def _next_character(self) -> str:
-        """The next character that is no white space, not consumed; empty at the end."""
+        """The next character other than white space, not consumed; empty at the end."""
         blank = 0
         while True:
             found = _NOT_BLANK.search(self._buffer, self._position)
@@ -107,7 +107,7 @@ class JsonValues:
             except TwoOfOneName as error:
                 raise BadData(f"{self._shown}:{self._line}: {error}") from None
             except json.JSONDecodeError as error:
-                # Text that is cut off fails at its end, or where its last string begins; anything else is an error.
+                # Cut-off text fails at its end, or where its last string begins; anything else is an error.
                 cut = error.pos >= len(self._buffer) - 16 or error.msg.startswith("Unterminated string")
                 if cut and self._fill():
                     continue
@@ -124,7 +124,7 @@ class JsonValues:
             return value
 
     def _fill(self) -> bool:
-        """Reads on; more at a time the longer the value is, so that decoding it again stays cheap. False at the end."""
+        """Reads on, in larger pieces the longer the value, so that decoding it again stays cheap. False at the end."""
         kept = self._buffer[self._position :]
         if len(kept) > self._longest:
             raise self._too_long("an object")

@@ -1,4 +1,4 @@
-"""Data that was in memory, kept in files of the cache that are named by their content."""
+"""In-memory data, kept in cache files named by their content."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ def keep_tables(schema: pa.Schema, tables: Iterable[pa.Table]) -> Path:
     def write(file: BinaryIO) -> None:
         with parquet.ParquetWriter(file, schema) as writer:
             for table in tables:
-                # In one piece: else the bytes of the file would depend on how the table was made.
+                # In one piece: otherwise the bytes of the file would depend on how the table was built.
                 writer.write_table(table.combine_chunks(), row_group_size=max(table.num_rows, 1))
 
     try:
@@ -61,7 +61,7 @@ def _keep(suffix: str, write: Callable[[BinaryIO], None]) -> Path:
                 digest = hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
             kept = folder / f"{digest}{suffix}"
             if not kept.exists():
-                # The time of a file is part of a run's signature; data that was removed and comes again is the same.
+                # A file's time is part of a run's signature; data that was removed and returns is the same.
                 os.utime(temporary, (0, 0))
                 os.replace(temporary, kept)
             return kept

@@ -1,7 +1,8 @@
-"""What is in the folder of a saved dataset: its configs, their splits, the files of each.
+"""The content of a saved dataset's folder: its configs, their splits, the files of each.
 
-Read are a `Dataset` or a `DatasetDict` of `save_to_disk`, a folder of Parquet files named `<split>-00000-of-00001`, and
-a folder of several of these, each of which is then a config: the dataset of a run, or a saved `Distiset`.
+Supported are a `Dataset` or `DatasetDict` from `save_to_disk`, a folder of Parquet files named
+`<split>-00000-of-00001`, and a folder of several of these, each of them a config: the dataset of a run, or a saved
+`Distiset`.
 """
 
 from __future__ import annotations
@@ -25,17 +26,17 @@ _SHARD = re.compile(r"(?P<split>.+)-(?P<number>\d{5})-of-(?P<count>\d{5})(?P<end
 _DEFAULT = "default"
 
 Splits = Mapping[str, str]
-"""Split -> the folder of a `Dataset`, or the folder of Parquet files that has it with others."""
+"""Split -> its `Dataset` folder, or the folder of Parquet files that it shares with other splits."""
 
 
 def find_split(
     path: str, config: str | None, split: str | None, storage_options: Mapping[str, Any]
 ) -> list[FileSource]:
-    """The files of one split, in order; none of them need have rows.
+    """The files of one split, in order; they may be empty of rows.
 
     Args:
         path: folder or fsspec URL.
-        config: None for the only one, or the one called `default`.
+        config: None for the only one, or the one named `default`.
         split: None for the only one.
 
     Raises:
@@ -48,14 +49,14 @@ def find_split(
     folder = folder.rstrip("/")
     if not filesystem.isdir(folder):
         raise UsageError(
-            f"there is no folder '{path}' on host {socket.gethostname()}; give that of a saved dataset; a relative "
-            "path starts at the folder of the spec, or at the --base-dir of a worker"
+            f"there is no folder '{path}' on host {socket.gethostname()}; name the folder of a saved dataset (a "
+            "relative path starts at the folder of the spec, or at the --base-dir of a worker)"
         )
     splits = _splits(filesystem, folder)
     if splits is None:
         splits = _of_config(filesystem, folder, path, config)
     elif config is not None:
-        raise UsageError(f"'{path}' has no configs, so that there is no '{config}' in it; leave config out")
+        raise UsageError(f"'{path}' has no configs, so there is no '{config}' in it; omit config")
     name = _chosen(split, list(splits), "split", path)
     return _files(filesystem, splits[name], name)
 
@@ -78,14 +79,14 @@ def _chosen(name: str | None, names: Sequence[str], what: str, path: str) -> str
     if name is None and len(names) == 1:
         return names[0]
     if name is None:
-        raise UsageError(f"'{path}' has several {what}s; say which with {what}: {', '.join(names)}")
+        raise UsageError(f"'{path}' has several {what}s; choose one with {what}: {', '.join(names)}")
     if name not in names:
         raise UsageError(f"'{path}' has no {what} '{name}'{hint(name, names, f'it has the {what}s')}")
     return name
 
 
 def _splits(filesystem: AbstractFileSystem, folder: str) -> Splits | None:
-    """None for a folder that is no dataset."""
+    """None for a folder that is not a dataset."""
     if filesystem.isfile(f"{folder}/dataset_dict.json"):
         return {name: f"{folder}/{name}" for name in _json(filesystem, f"{folder}/dataset_dict.json")["splits"]}
     if filesystem.isfile(f"{folder}/state.json"):
@@ -104,7 +105,7 @@ def _files(filesystem: AbstractFileSystem, folder: str, split: str) -> list[File
         listed = [f"{split}-{number:05d}-of-{count:05d}{end}.parquet" for number in range(count)]
     for name in listed:
         if name not in names:
-            raise BadData(f"the dataset in {folder} is damaged: the file {name} is missing; copy the folder once more")
+            raise BadData(f"the dataset in {folder} is damaged: the file {name} is missing; copy the folder again")
     return [FileSource(filesystem, f"{folder}/{name}") for name in listed]
 
 
@@ -116,5 +117,5 @@ def _json(filesystem: AbstractFileSystem, path: str) -> dict[str, Any]:
     try:
         found = json.loads(filesystem.cat_file(path))
     except ValueError as error:
-        raise BadData(f"{path} is not JSON ({error}); the dataset is damaged, save it once more") from None
+        raise BadData(f"{path} is not JSON ({error}); the dataset is damaged, save it again") from None
     return dict(found)

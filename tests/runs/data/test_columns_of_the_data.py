@@ -95,7 +95,7 @@ def test_the_nearest_column_is_named_as_the_row_has_it(harness: Harness) -> None
     assert "it needs column 'boddy' (as 'text'), which none of the 50 rows" in text
     assert "did you mean 'body'? (input_mappings: {text: body})" in text
     mended = write(harness, 'type: "mysteps:Needs", input_mappings: {text: body}')
-    assert "A mended pipeline is a run of its own" in text
+    assert "A fixed pipeline is a new run" in text
     assert harness.run(mended)[0] == 0
 
 

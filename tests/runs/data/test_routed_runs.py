@@ -185,7 +185,7 @@ def test_a_worker_with_another_source_of_the_function_leaves_and_says_so(harness
     arguments = ("--step", "label", "--broker", redis_url, "--allow", "routes", "--base-dir", "other")
     worker = harness.start("pipeline-worker", *arguments)
     assert worker.wait() == 78, worker.text
-    assert "has another source of its routing function 'by_topic' than the coordinator" in worker.text
+    assert "the source of its routing function 'by_topic' on this host differs from the coordinator's" in worker.text
 
 
 # functions that the coordinator runs

@@ -151,7 +151,7 @@ def test_rows_that_do_not_fit_are_kept_after_their_batch_was_done_again(harness:
     [
         ("a tuple", "yields a tuple; it must yield lists of rows"),
         ("a dict", "yields a dict; it must yield lists of rows"),
-        ("a None row", "yields a NoneType in the place of a row"),
+        ("a None row", "yields a NoneType instead of a row"),
         ("nothing iterable", "yields a NoneType; it must yield lists of rows"),
     ],
 )

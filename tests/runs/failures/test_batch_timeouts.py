@@ -64,7 +64,7 @@ steps:
     )
     code, text = harness.run(spec, timeout=90)
     assert code == 1, text
-    assert "2 workers died, or took longer than 1 s (batch_timeout), while they made rows from row 100 on" in text
+    assert "2 workers died, or took longer than 1 s (batch_timeout), while making rows from row 100 on" in text
     assert harness.left_over() == []
     cause.unlink()
     assert harness.run(spec)[0] == 0

@@ -92,11 +92,11 @@ def test_entries_that_are_no_batches_become_dead_letters_and_every_row_comes_out
     assert [row["n"] for row in harness.rows()] == list(range(ROWS))
     letters = {letter.error.split()[1]: letter for letter in harness.letters()}
     assert sorted(letters) == sorted(entries)
-    assert all(f"of {stream} is no batch: " in letter.error for letter in letters.values())
+    assert all(f"of {stream} is not a batch: " in letter.error for letter in letters.values())
     assert "(it begins with 6d 3d c1 ff 00)" in letters[entries[0]].error
     assert f"speaks {PROTOCOL}" in letters[entries[2]].error
     assert "'../../etc' is not the name of a step" in letters[entries[3]].error
-    assert "it is taken out" in harness.log
+    assert "it was removed" in harness.log
     assert "starting another" not in harness.log, "no worker died"
     assert harness.left_over() == []
 
@@ -150,7 +150,7 @@ def test_a_foreign_entry_in_the_journal_ends_the_run_and_is_named(
 
     added = wait_for(intrude)
     if entry == "*" and words.startswith("the pipeline"):
-        words = f"goes on with entry {added}"
+        words = f"continues with entry {added}"
     check_failed(harness, run, words, added.removesuffix("-0") if "pipeline" in words else added, "--fresh")
     code, text = harness.run(harness.folder / "spec.yaml", "--broker", redis_url, "--fresh")
     assert code == 0, text
@@ -168,7 +168,7 @@ def test_garbage_among_log_lines_and_dead_letters_is_passed_over_with_a_word(har
     assert run.wait(60) == 0, run.text
     assert len(harness.rows()) == ROWS
     assert harness.letters() == []
-    assert harness.log.count("is no dead letter and is dropped") == len(GARBAGE)
+    assert harness.log.count("is not a dead letter and is dropped") == len(GARBAGE)
     assert "a worker shipped a line that is not a record" in harness.log
 
 

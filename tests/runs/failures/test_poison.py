@@ -99,7 +99,7 @@ steps:
     code, text = harness.run(spec, timeout=90)
     assert code == 1, text
     assert "step 'gen': " in text
-    assert "workers died while they made rows from row 100 on" in text
+    assert "workers died while making rows from row 100 on" in text
     assert harness.left_over() == []
     cause.unlink()
     code, text = harness.run(spec)

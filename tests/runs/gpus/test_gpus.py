@@ -111,7 +111,7 @@ def test_more_replicas_than_devices_leave_one_for_every_step(gpus: Gpus) -> None
     code, said = gpus.run(gpus.write(TWO, replicas=3))
     assert code == 0, said
     assert len(gpus.loaded("first")) == len(gpus.loaded("second")) == 1
-    assert "1 is free, but kept for a step that has none yet" in said or "is held by worker" in said
+    assert "1 is free, but reserved for a step that has none yet" in said or "is held by worker" in said
 
 
 def test_steps_that_can_never_have_devices_at_the_same_time_end_the_run(gpus: Gpus) -> None:
@@ -131,7 +131,7 @@ def test_steps_may_take_turns_on_one_device(gpus: Gpus) -> None:
 def test_a_host_with_too_few_devices_ends_a_local_run(gpus: Gpus) -> None:
     code, said = gpus.run(gpus.write(ONE, gpus=3))
     assert code == 1
-    assert f"step 'placed' wants 3 GPUs, and host {HOST} offers 2 (PENSTOCK_DEVICES=0,1)" in said
+    assert f"step 'placed' needs 3 GPUs, but host {HOST} offers 2 (PENSTOCK_DEVICES=0,1)" in said
 
 
 def test_an_external_worker_on_such_a_host_leaves_with_78_and_the_run_waits_for_another(
@@ -142,7 +142,7 @@ def test_an_external_worker_on_such_a_host_leaves_with_78_and_the_run_waits_for_
     load = gpus.start_worker(redis_url, "load")
     refused = gpus.start_worker(redis_url, "placed")
     assert refused.wait(30) == 78, refused.text
-    wait_for(lambda: "has left: step 'placed' wants 3 GPUs" in run.text, 30, "the reason")
+    wait_for(lambda: "has left: step 'placed' needs 3 GPUs" in run.text, 30, "the reason")
     able = gpus.start_worker(redis_url, "placed", DEVICES="0,1,2")
     assert [run.wait(60), load.wait(30), able.wait(30)] == [0, 0, 0], run.text
 

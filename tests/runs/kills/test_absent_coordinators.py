@@ -139,7 +139,7 @@ steps:
 """
     run = coordinator(harness, harness.write_spec(text), redis_url)
     late = worker(harness, redis_url, "load", "--coordinator-timeout", "0.5")
-    said(late, "is loaded once workers of 'scale' have said what these are")
+    said(late, "is loaded once workers of 'scale' have described them")
     run.kill()
     check_left(late)
 

@@ -100,7 +100,7 @@ def test_a_worker_that_is_interrupted_before_it_has_begun_says_so_in_a_line(
     command = ("worker", "--step", "load", "--broker", "redis://127.0.0.1:1")
     assert interrupted_at_import(harness, module, number, *command) == (
         130,
-        "pipeline-worker: interrupted; it has taken no work",
+        "pipeline-worker: interrupted before it took any work",
     )
 
 

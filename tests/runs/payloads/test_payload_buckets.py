@@ -76,14 +76,14 @@ def test_an_object_that_was_changed_is_an_error_that_names_it(server: S3Server, 
 
 
 def test_a_bucket_that_is_not_there_is_not_made(server: S3Server, environment: None) -> None:
-    with pytest.raises(StoreError, match=r"s3://no-such-bucket/run-1 cannot be written to: .*; make the bucket first"):
+    with pytest.raises(StoreError, match=r"s3://no-such-bucket/run-1 cannot be written to: .*; create the bucket"):
         FileStore("s3://no-such-bucket/run-1").open("run-1")
 
 
 def test_credentials_that_are_missing_are_asked_for(environment: None, monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"):
         monkeypatch.delenv(name)
-    with pytest.raises(StoreError, match=r"credentials are taken from the environment .AWS_ACCESS_KEY_ID") as error:
+    with pytest.raises(StoreError, match=r"credentials come from the environment .AWS_ACCESS_KEY_ID") as error:
         FileStore(URL).open("run-1")
     assert not isinstance(error.value, StoreAway)
 

@@ -91,7 +91,7 @@ def test_a_worker_that_does_not_reach_the_folder_refuses_and_harms_nothing(
     mark.unlink()  # as where the folder is not mounted: it is there, and empty
     (elsewhere,) = start_workers(harness, redis_url, "keep")
     assert elsewhere.wait(60) == 78
-    assert "is not there, or not the one that the coordinator uses: mount it" in elsewhere.text
+    assert "does not exist, or is not the one that the coordinator uses: mount it" in elsewhere.text
     wait_for(lambda: "has left: step 'keep'" in " ".join(run.text.split()), 60, "a word from the coordinator")
     mark.write_bytes(text)
     workers += start_workers(harness, redis_url, "keep")

@@ -155,19 +155,19 @@ def test_a_certificate_of_another_host_is_named(serve: Serve, certificates: Cert
 
 def test_a_client_without_certificate_is_told_so(serve: Serve, certificates: Certificates) -> None:
     text = reason(certificates.url(serve(), certfile="", keyfile=""))
-    assert "asks for the certificate of a client: add ssl_certfile=FILE and ssl_keyfile=FILE" in text
+    assert "requires a client certificate: add ssl_certfile=FILE and ssl_keyfile=FILE" in text
 
 
 def test_a_client_of_another_authority_is_told_so(serve: Serve, certificates: Certificates) -> None:
     other = certificates.theirs.sign("stranger")
     text = reason(certificates.url(serve(), certfile=other.certificate, keyfile=other.key))
-    assert "does not accept the certificate of this client" in text
+    assert "rejects this client's certificate" in text
 
 
 def test_tls_at_a_port_without_it_is_named(certificates: Certificates) -> None:
     port = free_port()
     with RedisServer("--port", str(port), "--bind", "127.0.0.1"):
-        with pytest.raises(Disconnected, match="a server that does not speak TLS at this port is silent"):
+        with pytest.raises(Disconnected, match="a server that does not use TLS on this port is silent"):
             Patience(Connection(certificates.url(port), timeout=1), 0.1).reach()
 
 
@@ -206,7 +206,7 @@ def test_every_command_says_it_at_once(
         ({"ca_certs": "/no/ca.pem"}, "ssl_ca_certs=/no/ca.pem .* cannot be read: No such file or directory"),
         ({"certfile": "/no/client.pem"}, "ssl_certfile=/no/client.pem .* cannot be read"),
         ({"keyfile": "/no/client.key"}, "ssl_keyfile=/no/client.key .* cannot be read"),
-        ({"certfile": ""}, "ssl_keyfile is of no use without ssl_certfile"),
+        ({"certfile": ""}, "ssl_keyfile is useless without ssl_certfile"),
         ({"keyfile": ""}, "holds no certificate with its private key in PEM format: name the key"),
         ({"ca_certs": "text"}, "holds no certificate in PEM format"),
         ({"keyfile": "other"}, "do not belong together"),

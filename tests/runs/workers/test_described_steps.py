@@ -55,7 +55,7 @@ def waiting_workers(harness: Harness, url: str) -> list[Command]:
     """Workers that have joined a run whose coordinator waits."""
     workers = known_workers(harness, url)
     for one in workers:
-        said(one, "is loaded once workers of 'scale' have said what these are")
+        said(one, "is loaded once workers of 'scale' have described them")
     return workers
 
 
@@ -91,7 +91,7 @@ steps:
     far = ["half", "numbers", "backwards", "scale"]
     workers = [device_worker(harness, redis_url, step) for step in far[:2]]
     for waiting in workers:
-        said(waiting, "waiting for a run that wants step")
+        said(waiting, "waiting for a run that needs step")
     run = coordinator(harness, spec, redis_url)
     workers += [*known_workers(harness, redis_url, ("keep",)), *(device_worker(harness, redis_url, s) for s in far[2:])]
     check_end(harness, run, workers)
@@ -158,9 +158,9 @@ def test_a_worker_with_another_source_leaves_and_says_so(harness: Harness, redis
     said(run, "a worker has described step 'scale'")
     other = device_worker(harness, redis_url, "scale", "other")
     assert other.wait(30) == 78
-    assert "step 'scale': this host has another source of Scale than the run began with (digest " in other.text
-    assert "install the same version on all hosts, or start the run over with --fresh" in other.text
-    said(run, "has left: step 'scale': this host has another source of Scale")
+    assert "step 'scale': the source of Scale on this host differs from the run's (digest " in other.text
+    assert "install the same version on all hosts, or start over with --fresh" in other.text
+    said(run, "has left: step 'scale': the source of Scale on this host differs")
     check_end(harness, run, [*known_workers(harness, redis_url), first])
 
 

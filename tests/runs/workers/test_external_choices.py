@@ -58,7 +58,7 @@ def test_a_worker_that_several_runs_want_is_told_to_choose(harness: Harness, red
         lost = harness.start("pipeline-worker", *arguments, "--broker", redis_url, *MINE)
         assert lost.wait(30) == 2
         listed = ", ".join(run_ids(redis_url))
-        assert f"several runs want {wanted}: {listed}; choose one with --run RUN" in lost.text
+        assert f"several runs need {wanted}: {listed}; choose one with --run RUN" in lost.text
         assert "Traceback" not in lost.text
 
 
@@ -84,7 +84,7 @@ def test_a_run_whose_coordinator_was_killed_does_not_keep_workers_from_another_o
     workers = [worker(harness, redis_url, step) for step in ("load", "double")]
     check_end(harness, run, workers)
     for one in workers:
-        assert f"passed over: run '{left}' has no coordinator" in one.text
+        assert f"skipped: run '{left}' has no coordinator" in one.text
 
 
 def test_a_step_that_the_run_does_not_have_is_refused_with_those_it_has(harness: Harness, redis_url: str) -> None:
@@ -103,8 +103,8 @@ def test_a_step_that_no_run_has_is_refused_with_those_they_have_but_where_the_wo
     lost = worker(harness, redis_url, "embed")
     assert lost.wait(30) == 2
     each = [f"run '{run_id}' has no step 'embed'; its steps are: load, double" for run_id in run_ids(redis_url)]
-    assert f"{'; '.join(each)} (--stay waits for a run that has it)" in lost.text
-    said(staying, "waiting for a run that wants step 'embed'")
+    assert f"{'; '.join(each)} (--stay waits for a run with this step)" in lost.text
+    said(staying, "waiting for a run that needs step 'embed'")
     assert staying.process.poll() is None
 
 
@@ -113,7 +113,7 @@ def test_runs_that_nobody_coordinates_do_not_keep_a_worker_from_waiting_for_its_
 ) -> None:
     leave_behind(harness, redis_url)
     early = worker(harness, redis_url, "embed")
-    said(early, "waiting for a run that wants step 'embed'")
+    said(early, "waiting for a run that needs step 'embed'")
     assert early.process.poll() is None
 
 
@@ -121,10 +121,10 @@ def test_a_worker_that_waits_says_for_what(harness: Harness, redis_url: str) -> 
     coordinator(harness, harness.write_spec(SLOW), redis_url)
     the_run(redis_url)
     waits = {
-        ("--step", "embed", "--stay"): "waiting for a run that wants step 'embed' at ",
-        ("--step", "load", "--pipeline", "other"): "waiting for a run of 'other' that wants step 'load' at ",
-        ("--step", "load", "--run", "gone-1"): "waiting for run 'gone-1' that wants step 'load' at ",
-        ("--all-steps", "--pipeline", "other"): "waiting for a run of 'other' that wants workers at ",
+        ("--step", "embed", "--stay"): "waiting for a run that needs step 'embed' at ",
+        ("--step", "load", "--pipeline", "other"): "waiting for a run of 'other' that needs step 'load' at ",
+        ("--step", "load", "--run", "gone-1"): "waiting for run 'gone-1' that needs step 'load' at ",
+        ("--all-steps", "--pipeline", "other"): "waiting for a run of 'other' that needs workers at ",
     }
     waiting = {text: harness.start("pipeline-worker", *args, "--broker", redis_url) for args, text in waits.items()}
     for text, command in waiting.items():
@@ -158,9 +158,9 @@ def test_a_worker_with_another_source_leaves_and_the_run_goes_on_with_the_right_
     arguments = ("--step", "double", "--broker", redis_url, "--allow", "mysteps", "--base-dir", "other")
     wrong = harness.start("pipeline-worker", *arguments)
     assert wrong.wait(30) == 78
-    assert "this host has another source of Double than the coordinator" in wrong.text
+    assert "the source of Double on this host differs from the coordinator's" in wrong.text
     assert "Traceback" not in wrong.text
-    said(run, "has left: step 'double': this host has another source of Double")
+    said(run, "has left: step 'double': the source of Double on this host differs")
     check_end(harness, run, [load, worker(harness, redis_url, "double")])
     assert [row["double"] for row in harness.rows("double")] == [2 * n for n in range(400)]
 
@@ -210,7 +210,7 @@ def test_a_broker_that_evicts_is_refused_in_words(harness: Harness) -> None:
         lost = worker(harness, server.url, "load")
         for command in (run, lost):
             assert command.wait(30) == 1
-            assert "has maxmemory-policy allkeys-lru, so it would throw work away when it is full" in command.text
+            assert "has maxmemory-policy allkeys-lru, so it would discard work when full" in command.text
             assert "CONFIG SET maxmemory-policy noeviction" in command.text
             assert "Traceback" not in command.text
         assert run_ids(server.url) == []
@@ -287,7 +287,7 @@ def test_a_broker_that_goes_away_while_a_run_begins_is_waited_for(harness: Harne
     with RedisServer() as server, Proxy(server.url) as proxy:
         workers = [worker(harness, server.url, step) for step in ("load", "double")]
         for one in workers:
-            said(one, "waiting for a run that wants step")
+            said(one, "waiting for a run that needs step")
         server.kill()
         for one in workers:
             said(one, "; waiting for it")

@@ -47,7 +47,7 @@ def test_the_rows_are_those_of_an_embedded_run(
     before = {"workers first": len(steps), "coordinator first": 0, "coordinator amid its workers": 2}[order]
     workers = [worker(harness, redis_url, step) for step in reversed(steps[:before])]
     for waiting in workers:
-        said(waiting, "waiting for a run that wants step")
+        said(waiting, "waiting for a run that needs step")
     run = coordinator(harness, spec, redis_url)
     workers += [worker(harness, redis_url, step) for step in steps[before:]]
     check_end(harness, run, workers)
@@ -69,7 +69,7 @@ def test_the_order_of_starting_is_no_matter(harness: Harness, redis_url: str, or
 def test_one_command_works_on_all_steps(harness: Harness, redis_url: str, left_alone: str) -> None:
     spec = harness.write_spec(SPEC.replace("seconds: 0.001", "seconds: 0.001, resources: {replicas: 2}"))
     all_steps = harness.start("pipeline-worker", "--all-steps", "--broker", redis_url, *MINE)
-    said(all_steps, "waiting for a run that wants workers")
+    said(all_steps, "waiting for a run that needs workers")
     run = coordinator(harness, spec, redis_url)
     said(all_steps, "step 'keep' loaded")
     wait_for(lambda: all_steps.text.count("step 'async' loaded") == 2, what="both replicas")
@@ -211,7 +211,7 @@ def test_workers_leave_with_a_run_that_is_stopped_and_come_back_with_it(harness:
     assert [one.wait(30) for one in workers] == [0, 0]
     again = [worker(harness, redis_url, step) for step in ("double", "load")]
     for one in again:
-        said(one, "waiting for a run that wants step")
+        said(one, "waiting for a run that needs step")
     check_end(harness, coordinator(harness, spec, redis_url), again)
     assert [row["n"] for row in harness.rows("double")] == list(range(400))
     assert sorted(rows_that_ran(harness)) == list(range(400))

@@ -51,7 +51,7 @@ def test_a_worker_that_stands_still_loses_its_lease_and_is_not_well(harness: Har
     pid = load.process.pid
     wait_for(lambda: len(list(faults(found(load)))) == 2, what="the lease to run out")
     still, lost = faults(found(load))
-    assert still == f"process {pid} stands still (state T)"
+    assert still == f"process {pid} is stopped (state T)"
     assert lost.startswith(f"process {pid} has lost its lease: worker ")
 
 

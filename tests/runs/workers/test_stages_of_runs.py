@@ -190,4 +190,4 @@ steps:
     assert command.wait() == 0, command.text
     assert len(staged.harness.rows()) == 50
     staged.check_turns(["count", "one"], ["two"])
-    assert "worker of step 'one' is killed: its stage is over, and it does not leave" in sight.log()
+    assert "killed the worker of step 'one': its stage is over and it did not leave" in sight.log()

@@ -118,8 +118,8 @@ def test_a_run_without_a_coordinator_is_passed_over_and_the_next_one_is_served(
     wait_for(lambda: not registry.is_coordinated(run_id), what="the end of the lease")
     workers = staying(harness, redis_url)
     for one in workers:
-        said(one, f"passed over: run '{run_id}' has no coordinator")
-        said(one, "waiting for a run that wants step")
+        said(one, f"skipped: run '{run_id}' has no coordinator")
+        said(one, "waiting for a run that needs step")
     run = coordinator(harness, write(harness, "second", 50), redis_url)
     assert run.wait(60) == 0, run.text
     assert doubles(harness, "second") == [2 * n for n in range(50)]
@@ -139,12 +139,13 @@ def test_workers_that_several_runs_want_wait_until_it_is_one(harness: Harness, r
     listed = ", ".join(run_ids(redis_url))
     workers = staying(harness, redis_url)
     for one, step in zip(workers, ("load", "double"), strict=True):
-        said(one, f"several runs want step '{step}': {listed}; waiting until it is one, or choose one with --run RUN")
+        remedy = "waiting until one is left (or choose one with --run RUN)"
+        said(one, f"several runs need step '{step}': {listed}; {remedy}")
     runs[0].kill(signal.SIGINT)
     assert runs[0].wait(60) == 130, runs[0].text
     assert runs[1].wait(60) == 0, runs[1].text
     assert doubles(harness, "second") == [2 * n for n in range(100)]
-    assert [one.text.count("several runs want") for one in workers] == [1, 1]
+    assert [one.text.count("several runs need") for one in workers] == [1, 1]
     check_stop(workers)
 
 
@@ -152,7 +153,7 @@ def test_a_broker_that_goes_away_between_two_runs_is_waited_for(harness: Harness
     with RedisServer() as server:
         workers = staying(harness, server.url)
         for waiting in workers:
-            said(waiting, "waiting for a run that wants step")
+            said(waiting, "waiting for a run that needs step")
         server.kill()
         for waiting in workers:
             said(waiting, "cannot be reached")

@@ -324,7 +324,7 @@ def test_what_names_the_model_is_in_the_signature_wherever_it_comes_from_and_bin
         of_one.build()
         monkeypatch.setenv("MODEL_OF_THE_TEST", "two")
         assert len({unknown, one, signature(folder, [override])}) == 3
-        with pytest.raises(CannotServe, match=r"this host would ask another model than the coordinator \(two, not one"):
+        with pytest.raises(CannotServe, match=r"would call another model than the coordinator \(two, not one"):
             of_one.build()
     finally:
         sys.modules.pop("llms_of_signature_test", None)

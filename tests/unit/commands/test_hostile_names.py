@@ -29,7 +29,7 @@ def test_a_step_cannot_have_the_name(name: str) -> None:
 
 @pytest.mark.parametrize("name", [*HOSTILE, ".hidden"], ids=repr)
 def test_an_artifact_cannot_have_the_name(name: str) -> None:
-    with pytest.raises(UsageError, match="an artifact cannot be called"):
+    with pytest.raises(UsageError, match="an artifact cannot be named"):
         check_name("a", name)
 
 

@@ -151,7 +151,7 @@ def test_somebody_elses_commit_at_the_same_time_is_no_error(hub: Hub, folder: Pa
     ("environment", "said"),
     [
         ({"HF_TOKEN": "hf_wrong"}, ["was not pushed to 'me/quotes'", "refuses the token", "HF_TOKEN"]),
-        ({"HF_TOKEN": READ_TOKEN}, ["the token may not do this", "right to write"]),
+        ({"HF_TOKEN": READ_TOKEN}, ["the token lacks the permission to write there"]),
         ({"HF_TOKEN": ""}, ["without a token", "export HF_TOKEN"]),
         ({"HF_HUB_OFFLINE": "1"}, ["HF_HUB_OFFLINE is set"]),
         ({"HF_ENDPOINT": "http://127.0.0.1:9"}, ["http://127.0.0.1:9 cannot be reached"]),
@@ -173,7 +173,7 @@ def test_a_refused_push_says_why_and_what_to_do(
 def test_a_public_dataset_is_not_pushed_to_as_a_private_one(hub: Hub, folder: Path) -> None:
     hub.add("me/quotes", {"README.md": b"as it was"})
     message = run_at_hub(hub, folder, PUSH + 'answer(push("me/quotes", private=True))')
-    assert "UsageError: 'me/quotes' is there already, and it is public" in message
+    assert "UsageError: 'me/quotes' already exists and is public" in message
     assert len(hub.repositories["me/quotes"].commits) == 1
 
 

@@ -78,7 +78,7 @@ def test_the_instances_of_a_divided_gpu_are_devices_and_the_gpu_is_none(nvidia_s
 
 def test_a_host_without_nvidia_smi_has_no_devices(nvidia_smi: Path) -> None:
     found = host_devices(None, {})
-    assert str(found) == "0 (there is no nvidia-smi)"
+    assert str(found) == "0 (nvidia-smi not found)"
 
 
 def test_an_nvidia_smi_that_fails_is_an_error_that_says_why(nvidia_smi: Path) -> None:

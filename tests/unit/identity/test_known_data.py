@@ -230,10 +230,10 @@ def test_a_worker_sees_bytes_that_have_changed_whose_time_was_put_back(
     before = path.stat()
     edit_the_middle(path)
     os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
-    with pytest.raises(FileChanged, match="it holds something else"):
+    with pytest.raises(FileChanged, match="its content differs"):
         check_data_files(step, known)
     monkeypatch.setattr("common.steps.loading.file_states.SMALL_BYTES", 0)
-    with pytest.raises(FileChanged, match="it holds something else"):
+    with pytest.raises(FileChanged, match="its content differs"):
         check_data_files(step, known)
 
 

@@ -267,7 +267,7 @@ def test_a_class_that_no_worker_can_import_is_refused_with_a_remedy() -> None:
 
     with Pipeline("p") as pipeline:
         LoadDataFromDicts(data=ROWS) >> Inside(name="inside")
-    with pytest.raises(UsageError, match=r"'.*Inside' is defined inside of a function, .* top level of a module"):
+    with pytest.raises(UsageError, match=r"'.*Inside' is defined inside a function, .* top level of a module"):
         pipeline.dump()
 
 

@@ -97,7 +97,7 @@ def test_a_broken_store_is_an_error_that_names_it(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", ["", ".", "..", ".hidden", "a/b", "../up", "a b", "x" * 101])
 def test_a_name_that_is_no_folder_is_refused(store: ArtifactStore, name: str) -> None:
-    with pytest.raises(UsageError, match="an artifact cannot be called"):
+    with pytest.raises(UsageError, match="an artifact cannot be named"):
         store.save("embed", name, writes("one"), {})
 
 
@@ -107,7 +107,7 @@ def test_metadata_that_is_not_json_is_refused(store: ArtifactStore) -> None:
 
 
 def test_a_file_in_the_place_of_the_metadata_is_refused(store: ArtifactStore) -> None:
-    with pytest.raises(UsageError, match=r"'index' has a metadata.json of its own"):
+    with pytest.raises(UsageError, match=r"'index' has its own metadata.json"):
         store.save("embed", "index", lambda folder: (folder / METADATA).write_text("{}"), {})
 
 

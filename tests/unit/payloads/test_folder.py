@@ -112,7 +112,7 @@ def test_a_url_with_a_password_is_refused_and_not_repeated(url: str) -> None:
     with pytest.raises(StoreError, match="take its credentials from the environment") as refused:
         check_url(url)
     assert "secret" not in str(refused.value)
-    assert str(refused.value).startswith("it has a password")
+    assert str(refused.value).startswith("it contains a password")
 
 
 @pytest.mark.parametrize("url", ["/mnt/shared/rows", "relative", "file:///mnt/rows", "sftp://user@host/rows"])

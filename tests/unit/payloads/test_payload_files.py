@@ -92,7 +92,7 @@ def test_a_worker_joins_the_folder_that_the_coordinator_has_opened(store: FileSt
 
 
 def test_a_worker_refuses_a_folder_that_is_not_the_coordinators(tmp_path: Path, store: FileStore) -> None:
-    with pytest.raises(StoreError, match="not-mounted is not there, or not the one that the coordinator uses: mount"):
+    with pytest.raises(StoreError, match="not-mounted does not exist, or is not the one that the coordinator uses: "):
         FileStore(str(tmp_path / "not-mounted")).join("run-1")
     with pytest.raises(StoreError, match="not the one"):
         store.join("run-2")
@@ -139,7 +139,7 @@ def test_a_store_that_is_away_for_longer_than_patience_is_an_error(unwell: type[
 
 def test_what_a_store_refuses_is_not_asked_again(unwell: type[Unwell]) -> None:
     unwell.errors.append(PermissionError("403 forbidden"))
-    with pytest.raises(StoreError, match="403 forbidden; credentials are taken from the environment"):
+    with pytest.raises(StoreError, match="403 forbidden; credentials come from the environment"):
         FileStore("unwell://bucket/run-1", patience=30.0).write("a", 0, 0, b"rows")
     assert len(unwell.asked) == 1
 

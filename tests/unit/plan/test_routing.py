@@ -64,10 +64,10 @@ def test_sample_n_steps_chooses_alike_for_a_seed_and_a_batch_and_all_steps_in_th
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [
-        ({"n": 0}, "'n' is a number of steps, 1 or more, not 0"),
-        ({"n": True}, "'n' is a number of steps, 1 or more, not True"),
-        ({"n": "2"}, "'n' is a number of steps, 1 or more, not '2'"),
-        ({"n": 1, "seed": 0.5}, "'seed' is a whole number, not 0.5"),
+        ({"n": 0}, "'n' must be a number of steps, 1 or more, not 0"),
+        ({"n": True}, "'n' must be a number of steps, 1 or more, not True"),
+        ({"n": "2"}, "'n' must be a number of steps, 1 or more, not '2'"),
+        ({"n": 1, "seed": 0.5}, "'seed' must be a whole number, not 0.5"),
     ],
 )
 def test_sample_n_steps_takes_numbers(arguments: dict[str, Any], words: str) -> None:
@@ -154,15 +154,14 @@ def test_a_function_that_no_worker_can_import_says_so() -> None:
     def inside(steps: list[str]) -> list[str]:
         return steps
 
-    with pytest.raises(
-        UsageError, match="is defined inside of a function, where no worker can import it: define it at"
-    ):
+    with pytest.raises(UsageError, match="is defined inside a function, where no worker can import it: define it at"):
         dump_routing(inside)
     with pytest.raises(UsageError, match="is a lambda, where no worker can import it: define it at the top level"):
         dump_routing(nameless)
     for made in (sample_routing.first_or("b"), sample_routing.silent_factory(1)):
         with pytest.raises(
-            UsageError, match=r"<locals>.choose' is defined inside .* says so: def \w+\(\.\.\.\) -> Rout"
+            UsageError,
+            match=r"<locals>.choose' is defined inside .* makes routing functions: def \w+\(\.\.\.\) -> Rout",
         ):
             dump_routing(made)
 
@@ -197,9 +196,9 @@ def test_an_option_that_no_file_can_hold_says_so() -> None:
         (lambda: routing_batch_function()(lambda: ["a"]), "is called with (steps): write 'def route(steps)'"),
         (lambda: routing_batch_function(reads_rows=True)(lambda steps: steps), "is called with (steps, rows)"),
         (lambda: routing_batch_function()("a"), "'a' is not a routing function"),  # type: ignore[arg-type]
-        (lambda: in_turn >> ["a"], "'in_turn' has no step before it: write step >> in_turn >> [a, b]"),
+        (lambda: in_turn >> ["a"], "'in_turn' has no predecessor: write step >> in_turn >> [a, b]"),
         (lambda: ["a"] >> in_turn, "'in_turn' routes one step: write step >> in_turn >> [a, b]"),
-        (lambda: made_here.bind(limit=3), "'by_length' has its options already: call it with others"),
+        (lambda: made_here.bind(limit=3), "'by_length' already has its options: call it with others"),
     ],
 )
 def test_what_is_no_routing_function_is_refused_where_it_is_written(make: Callable[[], object], words: str) -> None:

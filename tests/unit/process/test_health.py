@@ -60,4 +60,4 @@ def test_without_a_process_nothing_is_well() -> None:
 
 def test_a_coordinator_with_a_broker_of_its_own_is_well_as_long_as_it_runs() -> None:
     assert list(faults([Process(7, "S", "")])) == []
-    assert list(faults([Process(7, "T", "")])) == ["process 7 stands still (state T)"]
+    assert list(faults([Process(7, "T", "")])) == ["process 7 is stopped (state T)"]

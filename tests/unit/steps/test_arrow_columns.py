@@ -24,7 +24,7 @@ def _struct_of_two() -> pa.Array:
         (pa.table({"s": _struct_of_two()}), "two columns are called 's.a'"),
         (
             pa.table({"s": pa.array([[{"m": [("k", 1)]}]], pa.list_(pa.struct({"m": pa.map_("str", "int8")})))}),
-            "'s.*.m' holds maps .*; say what becomes of them, maps: dicts or maps: pairs",
+            "'s.*.m' holds maps .*; choose how to read them, maps: dicts or maps: pairs",
         ),
         (
             pa.table({"u": pa.array(["00" * 8], pa.string()).cast(pa.binary()).cast(pa.binary(16)).cast(pa.uuid())}),
@@ -87,7 +87,7 @@ def test_maps_come_as_dicts_or_pairs_as_the_loader_is_told(
 
 def test_maps_whose_keys_are_no_text_can_only_be_pairs(tmp_path: Path) -> None:
     parquet.write_table(pa.table({"m": pa.array([[(1, "a")]], pa.map_("int64", "str"))}), tmp_path / "a.parquet")
-    with pytest.raises(UsageError, match=r"column 'm' holds maps whose keys are no text .*; read them as pairs"):
+    with pytest.raises(UsageError, match=r"column 'm' holds maps whose keys are not text .*; read them as pairs"):
         load(tmp_path / "a.parquet", maps="dicts")
     assert load(tmp_path / "a.parquet", maps="pairs") == [{"m": [{"key": 1, "value": "a"}]}]
 

@@ -208,13 +208,13 @@ def test_a_folder_is_an_error_that_says_what_to_write(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", ["a.dat", "folder/a", "a.jsnl.gz"])
 def test_a_format_that_the_name_does_not_tell_is_refused_before_the_run(path: str) -> None:
-    with pytest.raises(ValidationError, match="does not tell its format"):
+    with pytest.raises(ValidationError, match="does not show its format"):
         LoadDataFromFile(name="load", path=path)
 
 
 def test_a_format_that_a_matching_file_does_not_tell_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a.dat").write_text("x")
-    with pytest.raises(UsageError, match=r"a\.dat' does not tell its format"):
+    with pytest.raises(UsageError, match=r"a\.dat' does not show its format"):
         load(tmp_path / "*")
     assert load(tmp_path / "*", format="txt") == [{"text": "x"}]
 

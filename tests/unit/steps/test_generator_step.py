@@ -169,7 +169,7 @@ def test_a_dataset_without_rows_is_refused(empty: Any) -> None:
         (DatasetDict(), "a DatasetDict must have one split, but this has none"),
         (
             DatasetDict(train=Dataset.from_dict({"a": [1]}), test=Dataset.from_dict({"a": [1]})),
-            r"must have one split, but this has train, test; give one of them: dataset\['train'\]",
+            r"must have one split, but this has train, test; pass one of them: dataset\['train'\]",
         ),
     ],
     ids=lambda value: type(value).__name__,

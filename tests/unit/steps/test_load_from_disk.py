@@ -66,7 +66,7 @@ def test_a_split_of_a_dataset_dict_is_read(tmp_path: Path) -> None:
     DatasetDict(train=both.select(range(20)), test=both.select([22, 20])).save_to_disk(tmp_path)
     assert load(tmp_path, split="train") == ROWS[:20]
     assert load(tmp_path, split="test") == [ROWS[22], ROWS[20]]
-    with pytest.raises(UsageError, match="has several splits; say which with split: train, test"):
+    with pytest.raises(UsageError, match="has several splits; choose one with split: train, test"):
         load(tmp_path)
     with pytest.raises(UsageError, match="has no split 'tests'; did you mean 'test'"):
         load(tmp_path, split="tests")
@@ -78,7 +78,7 @@ def test_the_dataset_of_a_run_is_read_leaf_by_leaf(tmp_path: Path) -> None:
     path = of_a_run(tmp_path / "run", {"keep": [ROWS[:11], ROWS[11:]], "other": [[{"x": 1}]]})
     assert load(path, config="keep") == ROWS
     assert load(path, config="other") == load(path / "other") == [{"x": 1}]
-    with pytest.raises(UsageError, match="has several configs; say which with config: keep, other"):
+    with pytest.raises(UsageError, match="has several configs; choose one with config: keep, other"):
         load(path)
     with pytest.raises(UsageError, match="has no config 'ceep'; did you mean 'keep'"):
         load(path, config="ceep")
@@ -157,7 +157,7 @@ def test_a_path_that_is_no_dataset_is_refused_in_words(tmp_path: Path) -> None:
         load(tmp_path / "missing")
     with pytest.raises(UsageError, match="is not a dataset: neither it nor a folder in it was written by save_to_disk"):
         load(tmp_path)
-    with pytest.raises(UsageError, match="has no configs, so that there is no 'keep' in it; leave config out"):
+    with pytest.raises(UsageError, match="has no configs, so there is no 'keep' in it; omit config"):
         load(save(tmp_path / "saved"), config="keep")
     with pytest.raises(UsageError, match="step 'load' has no dataset_path yet"):
         LoadDataFromDisk(name="load").load()

@@ -233,7 +233,7 @@ class Returns(Step):
 
 @pytest.mark.parametrize(("what", "said"), [(None, "nothing"), ("rows", "a list"), (5, "a int")])
 def test_a_process_that_returns_its_rows_says_so_and_is_not_tried_again(what: Any, said: str) -> None:
-    with pytest.raises(UsageError, match=f"process of step 's' returns {said}, where it has to yield its rows"):
+    with pytest.raises(UsageError, match=f"process of step 's' returns {said}, but must yield its rows"):
         call_step(Returns(name="s", what=what), [[{"a": 1}]])
 
 
