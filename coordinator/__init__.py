@@ -1,4 +1,4 @@
-"""The control plane: folds the journal of a run and decides what happens next. Programs import from here."""
+"""The control plane: folds the journal of a run and decides what happens next. Programs import `penstock` instead."""
 
 from __future__ import annotations
 

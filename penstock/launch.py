@@ -16,19 +16,19 @@ USAGE = 2
 def coordinator() -> None:
     """Entry point of `pipeline-coordinator`."""
     resumes = "; rerun the command to resume" if sys.argv[1:2] == ["run"] else ""
-    check_packages("common", "worker")
+    check_packages()
     _launch("pipeline-coordinator", "coordinator.cli", "group", f"interrupted{resumes}")
 
 
 def worker() -> None:
     """Entry point of `pipeline-worker`."""
-    check_packages("common")
+    check_packages()
     _launch("pipeline-worker", "worker.cli", "command", "interrupted before it took any work")
 
 
-def check_packages(*names: str) -> None:
-    """Raises SystemExit: if one of these packages would be imported from elsewhere."""
-    if problem := foreign_package(*names):
+def check_packages() -> None:
+    """Raises SystemExit if one of our packages would be imported from elsewhere."""
+    if problem := foreign_package("common", "coordinator", "worker"):
         print(f"Error: {problem}", file=sys.stderr)
         sys.exit(USAGE)
 

@@ -1,1 +1,1 @@
-"""From a name in a spec to an object, and back: registry, build, dump, descriptors, signatures."""
+"""From a spec to steps, and back: build, dump, descriptors, signatures."""

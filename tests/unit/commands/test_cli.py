@@ -6,6 +6,7 @@ import json
 import os
 import subprocess
 import sys
+import tomllib
 from pathlib import Path
 
 import pytest
@@ -95,16 +96,22 @@ def test_a_wrong_option_is_one_message_and_exit_code_2(arguments: list[str], mes
     assert message in result.output
 
 
-def test_a_package_of_the_users_that_would_be_taken_for_ours_is_named(tmp_path: Path) -> None:
-    (tmp_path / "common").mkdir()
-    (tmp_path / "common" / "__init__.py").write_text("")
+@pytest.mark.parametrize("command", ["pipeline-coordinator", "pipeline-worker"])
+@pytest.mark.parametrize("package", ["common", "coordinator", "worker"])
+def test_a_package_of_the_users_that_would_be_taken_for_ours_is_named(
+    command: str, package: str, tmp_path: Path
+) -> None:
+    (tmp_path / package).mkdir()
+    (tmp_path / package / "__init__.py").write_text("")
+    scripts = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]["scripts"]
+    module, _, function = scripts[command].partition(":")
     environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{REPOSITORY}"}
-    code = "from coordinator.cli import main; main()"
+    code = f"from {module} import {function}; {function}()"
     done = subprocess.run(
-        [sys.executable, "-P", "-c", code, "runs"], env=environment, cwd=tmp_path, capture_output=True, text=True
+        [sys.executable, "-P", "-c", code, "--help"], env=environment, cwd=tmp_path, capture_output=True, text=True
     )
     assert done.returncode == 2
-    assert f"the package 'common' would be imported from {tmp_path}/common/__init__.py" in done.stderr
+    assert f"the package '{package}' would be imported from {tmp_path}/{package}/__init__.py" in done.stderr
     assert "Traceback" not in done.stderr
 
 
