@@ -1,7 +1,7 @@
-"""What one rendering of a template may take: steps, which are its time, and room, which is its memory.
+"""The limits of one rendering of a template: steps, which measure its time, and room, which measures its memory.
 
-What is only looked at takes steps, few of them. What is made takes room until nothing of the template holds it any
-more; a text that is looked up, compared and dropped a thousand times takes the room of one.
+Reading a value takes few steps. A created value takes room until the template no longer holds
+it; a text that is created, compared and dropped a thousand times takes the room of one.
 """
 
 from __future__ import annotations
@@ -15,19 +15,19 @@ from typing import Any
 from common.errors import RowError
 
 STEPS = 1_000_000
-"""Some seconds at the very most."""
+"""At most a few seconds."""
 STRIDE = 10_000
-"""Characters that are looked at, or made, in one step."""
+"""Characters read or created in one step."""
 TEXT = 20_000_000
-"""Characters that are there at one time."""
+"""Characters that may exist at one time."""
 ITEM = 50
-"""Characters as which an item of a list counts, beside its own."""
+"""Characters that an item of a list counts as, in addition to its own."""
 OWN_TEXT, OWN_STEPS = 50, 0.5
-"""A row that is itself large may take more: so much for each character of its own."""
+"""A large row may take more: this much per character of the row."""
 MOST_BITS = 14_000
-"""Of a whole number: Python does not print longer ones, and takes its time with them."""
+"""Digits of a whole number: Python does not print longer ones, and is slow with them."""
 WIDEST = 10_000
-"""Characters to which a single value may be padded, and digits that it may be given."""
+"""Characters to which a single value may be padded, and digits that it may have."""
 DEEPEST = 100
 """Lists in lists."""
 
@@ -35,23 +35,23 @@ CONTAINERS = (list, tuple, dict, set, frozenset)
 _VIEWS = (type({}.keys()), type({}.values()), type({}.items()))  # type: ignore[var-annotated]
 _INSIDE = (*CONTAINERS, *_VIEWS)
 _NOTED = 200
-"""Characters from which on a thing that was made is remembered; there are not enough steps for too many small ones."""
+"""Characters from which on a created value is tracked; the limit on steps bounds the number of smaller ones."""
 _ALONE = 2
-"""References to a thing that only the budget holds: its own, and that of the call that counts them."""
+"""References to a value that only the budget holds: its own, and that of the counting call."""
 
 
 class TemplateTooLarge(RowError):
-    """A template makes too much of a row, or takes too long."""
+    """A template creates too much from a row, or takes too long."""
 
 
 class TemplateRefused(RowError):
-    """A template does what none may do."""
+    """A template does something forbidden."""
 
 
 class Budget:
-    """Of the rendering that goes on now; one at a time.
+    """The budget of the current rendering; one at a time.
 
-    Every operation whose result or time grows with what it is given says so here before it is done.
+    Every operation whose result or time grows with its input is charged here before it runs.
     """
 
     __slots__ = ("_extended", "_held", "_limit", "_row", "_sizes", "_steps", "_things")
@@ -60,7 +60,7 @@ class Budget:
         self.start({})
 
     def start(self, row: Mapping[str, Any]) -> None:
-        """Begins a rendering of `row`."""
+        """Starts a rendering of `row`."""
         self._row = row
         self._steps = STEPS
         self._limit = TEXT
@@ -70,11 +70,11 @@ class Budget:
         self._extended = False
 
     def end(self) -> None:
-        """Lets go of what was made."""
+        """Releases the created values."""
         self.start({})
 
     def steps(self, number: int = 1) -> None:
-        """Raises TemplateTooLarge where that is too many."""
+        """Raises TemplateTooLarge if that is too many."""
         self._steps -= max(number, 0)
         if self._steps < 0:
             self._extend()
@@ -98,7 +98,7 @@ class Budget:
             self.look(text)
 
     def room(self, length: int) -> None:
-        """Raises TemplateTooLarge where there is none for so many characters, beside what was made and is in use."""
+        """Raises TemplateTooLarge if there is no room for these characters, in addition to the values in use."""
         if self._held + length > self._limit:
             self._sweep()
             if self._held + length > self._limit:
@@ -110,7 +110,7 @@ class Budget:
                     )
 
     def made(self, value: Any, given: Iterable[Any] = ()) -> Any:
-        """`value`, of which some operation has made all; an iterator over what was `given` is counted as it goes."""
+        """Charges `value`, created whole by an operation; an iterator over `given` is charged as it advances."""
         if isinstance(value, str | bytes):
             length = len(value)
             if length >= _NOTED:
@@ -126,15 +126,15 @@ class Budget:
         return value
 
     def weight(self, value: Any) -> int:
-        """Characters in `value`; what is found in it several times counts as often.
+        """Characters in `value`; a part that occurs several times counts as often.
 
         Raises:
-            TemplateTooLarge: it is more than there is room for, nested too deeply, or a number that is too long.
+            TemplateTooLarge: it exceeds the room, is nested too deeply, or is a number that is too long.
         """
         return self._measure(value, 0)[0]
 
     def depth(self, value: Any) -> int:
-        """How deep lists and mappings lie in `value`."""
+        """The nesting depth of lists and mappings in `value`."""
         return self._measure(value, 0)[1]
 
     def spelled(self, value: Any) -> int:
@@ -147,7 +147,7 @@ class Budget:
         return ITEM + 10 * self.weight(value)
 
     def each(self, value: Any, weight: int) -> Any:
-        """`value`, over which a loop goes, with as much to do for each item."""
+        """`value`, over which a loop runs, with a cost per item."""
         if isinstance(value, (str, bytes, range, *_INSIDE)):
             self.steps(len(value) * weight)
             return value
@@ -178,7 +178,7 @@ class Budget:
         return text
 
     def _measure(self, value: Any, outside: int) -> tuple[int, int]:
-        """Weight and depth. Containers in a template never change, so each is gone through once."""
+        """Weight and depth. Containers in a template never change, so each is measured once."""
         if isinstance(value, str | bytes):
             return len(value), 0
         if not isinstance(value, _INSIDE):
@@ -218,7 +218,7 @@ class Budget:
             self._held += length
 
     def _sweep(self) -> None:
-        """Forgets what the template no longer holds, lists before what is in them."""
+        """Forgets values that the template no longer holds, lists before their items."""
         self.steps(len(self._things) * ITEM // STRIDE)
         for key in reversed(list(self._things)):
             if getrefcount(self._things[key]) == _ALONE:
@@ -234,7 +234,7 @@ class Budget:
 
 
 class _Counted:
-    """An iterator of which each item takes steps; `depth` says how many such iterators it goes through."""
+    """An iterator whose items take steps; `depth` is the number of such iterators that it wraps."""
 
     __slots__ = ("_budget", "_values", "_weight", "depth")
 
@@ -260,7 +260,7 @@ def check_decimal(value: Any) -> None:
 
 
 def check_width(width: Any) -> None:
-    """Raises TemplateTooLarge for a value that is to be padded to too many characters."""
+    """Raises TemplateTooLarge for padding a value to too many characters."""
     if isinstance(width, int) and abs(width) > WIDEST:
         shown = f"{width:,}" if width.bit_length() < 64 else "too many"
         raise TemplateTooLarge(f"template: it pads a value to {shown} characters; at most {WIDEST:,} are made")

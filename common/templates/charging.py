@@ -1,4 +1,4 @@
-"""Puts the charges into a template that jinja2's own hooks do not reach: loops, macros, lists, `~`, `in` and slices."""
+"""Adds charges that jinja2's own hooks do not cover: loops, macros, lists, `~`, `in` and slices."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from jinja2 import nodes
 from jinja2.visitor import NodeTransformer
 
 EACH, MADE, CONCAT, SPEND, COMPARE, LOOK = "(each)", "(made)", "(concat)", "(spend)", "(compare)", "(look)"
-"""Filters that are put into a template after it is parsed."""
+"""Filters inserted into a template after parsing."""
 
 COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType(
     {
@@ -29,16 +29,16 @@ COMPARISONS: Mapping[str, Callable[[Any, Any], Any]] = MappingProxyType(
 
 
 class Charging(NodeTransformer):
-    """From a template as it was parsed to one that says what it does."""
+    """From a parsed template to one that reports its costs."""
 
     def visit_For(self, node: nodes.For) -> Any:
-        """Each item costs what the body has to do."""
+        """Each item costs the steps of the body."""
         self.generic_visit(node)
         node.iter = _call(EACH, node.iter, nodes.Const(_size(node.body)))
         return node
 
     def visit_Macro(self, node: nodes.Macro) -> Any:
-        """So does each call of a macro."""
+        """Each call of a macro costs the steps of its body."""
         return self._spending(node)
 
     def visit_CallBlock(self, node: nodes.CallBlock) -> Any:
@@ -54,7 +54,7 @@ class Charging(NodeTransformer):
         return self._listing(node, node.items)
 
     def visit_Tuple(self, node: nodes.Tuple) -> Any:
-        """`(a, b)`, where it is not what a loop or an assignment sets."""
+        """`(a, b)`, unless it is the target of a loop or an assignment."""
         return self._listing(node, node.items if node.ctx == "load" else [])
 
     def visit_Dict(self, node: nodes.Dict) -> Any:
@@ -72,7 +72,7 @@ class Charging(NodeTransformer):
         return _call(MADE, node) if isinstance(node.arg, nodes.Slice) else node
 
     def visit_Compare(self, node: nodes.Compare) -> Any:
-        """`a in b`, `a == b`; of `a < b < c`, the last is looked at only where Python does."""
+        """`a in b`, `a == b`; in `a < b < c`, the last is read only if Python reads it."""
         self.generic_visit(node)
         if len(node.ops) == 1:
             (operand,) = node.ops
@@ -98,5 +98,5 @@ def _call(name: str, node: Any, *args: nodes.Expr) -> nodes.Filter:
 
 
 def _size(body: list[nodes.Node]) -> int:
-    """Steps that a body takes, without what its loops repeat."""
+    """Steps of a body, without the repetitions of its loops."""
     return 1 + sum(1 for node in body for _ in node.find_all(nodes.Expr)) // 4

@@ -1,7 +1,7 @@
-"""Jinja2's sandbox, in which every operation is charged to a budget before it is done.
+"""Jinja2's sandbox, with every operation charged to a budget before it runs.
 
-A template is data of a spec: it gets no way to Python's own objects, changes nothing of the row, and ends soon. Nothing
-of it is computed while it is read (constants, which jinja2 would fold), since then there is no budget yet.
+A template is data of a spec: it has no access to Python's own objects, does not change the row, and ends soon. Nothing
+is computed while it is read (jinja2 would fold constants), since there is no budget yet.
 """
 
 from __future__ import annotations
@@ -28,14 +28,14 @@ from common.templates.methods import before_join, before_method, method_of
 _COMPARING = {"in": "in", "==": "eq", "eq": "eq", "equalto": "eq", "!=": "ne", "ne": "ne"} | dict.fromkeys(
     (">", "gt", "greaterthan", ">=", "ge", "<", "lt", "lessthan", "<=", "le"), "lt"
 )
-"""Tests that go through both of what they are given."""
+"""Tests that read both of their operands."""
 _LOOKING = ("lower", "upper", "divisibleby", "odd", "even")
 _PASSED_BY_JINJA = ("_loop_vars", "_block_vars")
 _JINJAS = (Undefined, Macro, LoopContext, BlockReference, Joiner, Cycler)
 
 
 class _Namespace(Namespace):
-    """It may hold itself, and so is not printed."""
+    """It may contain itself, so it is not printed."""
 
     def __repr__(self) -> str:
         return "<namespace>"
@@ -49,10 +49,10 @@ def _range(*bounds: int) -> range:
 
 
 class BoundedEnvironment(ImmutableSandboxedEnvironment):
-    """One template at a time; `budget.start` comes before each rendering.
+    """One template at a time; call `budget.start` before each rendering.
 
     Args:
-        finalize: makes text of what is printed.
+        finalize: turns printed values into text.
     """
 
     intercepted_binops = frozenset({"+", "-", "*", "/", "//", "**", "%"})
@@ -60,7 +60,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
     def __init__(self, finalize: Callable[[Any], Any]) -> None:
         budget = Budget()
 
-        @pass_context  # without which jinja2 would compute constants while it compiles
+        @pass_context  # otherwise jinja2 would compute constants while compiling
         def finalized(context: Context, value: Any) -> Any:
             found = finalize(value)
             if context.eval_ctx.autoescape or not isinstance(found, str | int | float):
@@ -70,7 +70,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         super().__init__(undefined=StrictUndefined, finalize=finalized, optimized=False)
         self.budget = budget
         self.concat = budget.joined  # type: ignore[method-assign]
-        del self.globals["lipsum"]  # as long as one likes, and another text each time
+        del self.globals["lipsum"]  # unbounded, and another text each time
         self.globals |= {"namespace": _Namespace, "range": _range}
         known: dict[str, Any] = self.filters
         tests: dict[str, Any] = self.tests
@@ -84,17 +84,17 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return super()._generate(Charging().visit(source), *args, **kwargs)
 
     def getitem(self, obj: Any, argument: Any) -> Any:
-        """A step, since filters take any number of them: `map(attribute='a.b.c')`."""
+        """Charges a step, since filters take any number of attributes: `map(attribute='a.b.c')`."""
         self.budget.steps()
         return super().getitem(obj, argument)
 
     def call_binop(self, context: Context, operator: str, left: Any, right: Any) -> Any:
-        """Raises TemplateTooLarge where it would make too much."""
+        """Raises TemplateTooLarge if it would create too much."""
         before_operator(self.budget, operator, left, right)
         return self.budget.made(self.binop_table[operator](left, right))
 
     def call(self, context: Context, function: Any, /, *args: Any, **kwargs: Any) -> Any:
-        """Raises TemplateTooLarge where it would make too much, TemplateRefused where it may not be called."""
+        """Raises TemplateTooLarge if it would create too much, TemplateRefused if it may not be called."""
         budget = self.budget
         budget.steps()
         method = method_of(function)
@@ -116,7 +116,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
         return budget.made(super().call(context, function, *args, **kwargs))
 
     def _bounded(self, function: Any, before: Callable[..., Any] | None) -> Callable[..., Any]:
-        """A filter that says what it takes and charges what it makes."""
+        """A filter that charges its cost and its result."""
         budget = self.budget
         first = 1 if hasattr(function, "jinja_pass_arg") else 0
 
@@ -185,7 +185,7 @@ class BoundedEnvironment(ImmutableSandboxedEnvironment):
 
     @pass_context
     def _sum(self, context: Context, iterable: Any, attribute: Any = None, start: Any = 0) -> Any:
-        """Lists are put together as they come; Python's own `sum` copies all before each of them."""
+        """Concatenates lists incrementally; Python's own `sum` copies everything for each list."""
         values = self.budget.listed(self._attribute(iterable, attribute))
         if not isinstance(start, list | tuple):
             return sum(values, start)

@@ -1,4 +1,4 @@
-"""How much `'%5.1f' % x` and `'{:>5}'.format(x)` make, said to the budget before they do."""
+"""The size of `'%5.1f' % x` and `'{:>5}'.format(x)`, charged to the budget beforehand."""
 
 from __future__ import annotations
 
@@ -21,11 +21,11 @@ _SPEC = re.compile(r"(?:.?[<>=^])?[ +\-]?z?#?0?(?P<width>\d+)?[,_]?(?:\.(?P<prec
 _LONG_NUMBER = re.compile(r"\d{5,}")
 _TEXTS = frozenset("srab")
 ESCAPED = 6
-"""Characters that one becomes at most in HTML."""
+"""Most characters that one character becomes in HTML."""
 MOST_OF_DATE = 256
-"""Characters that `strftime` makes at most of one of its format."""
+"""Most characters that `strftime` makes from one of its format."""
 _WRITTEN = 10
-"""Characters that one becomes at most in a literal of Python."""
+"""Most characters that one character becomes in a Python literal."""
 
 
 def before_percent(budget: Budget, text: str | bytes, values: Any) -> None:
@@ -67,13 +67,13 @@ def _number(written: str | None, given: Iterator[Any]) -> int | None:
 
 
 def _read(digits: str) -> int:
-    """A number too long for Python to read is as good as any that is too large."""
+    """A number too long for Python to read stands for any number that is too large."""
     significant = digits.lstrip("0")
     return int(significant or "0") if len(significant) < 19 else 10**18
 
 
 class BoundedFormatter(SandboxedFormatter):
-    """`str.format`, of a budget; for one call."""
+    """`str.format` with a budget; for one call."""
 
     growth = 1
 

@@ -1,7 +1,7 @@
-"""How much operators and filters make, said to the budget before they do.
+"""The growth of operators and filters, charged to the budget beforehand.
 
-Of most filters the result is no larger than what they are given, and what they make is counted afterwards. Here are
-those that pad, fill, repeat, multiply or escape, and those that take longer than a look.
+The result of most filters is no larger than their input, and is counted afterwards. Here are those that pad, fill,
+repeat, multiply or escape, and those that take longer than one pass.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def before_operator(budget: Budget, operator: str, left: Any, right: Any) -> Non
     elif operator == "%" and isinstance(left, str | bytes):
         before_percent(budget, left, right)
     elif operator == "+":
-        # Of a text that is marked safe, the other one is escaped.
+        # If one text is marked safe, the other one is escaped.
         growth = ESCAPED if isinstance(left, Markup) or isinstance(right, Markup) else 1
         budget.room((budget.weight(left) + budget.weight(right)) * growth)
 
@@ -58,11 +58,11 @@ def _before_arithmetic(budget: Budget, operator: str, left: int, right: int) -> 
         raise TemplateTooLarge("template: it computes a number of more than 4,000 digits")
 
 
-# Filters: each is told what the filter is given, and returns the value to be given to it in its place.
+# Filters: each gets the filter's input, and returns the value to pass instead.
 
 
 def _attributes(budget: Budget, value: Any, *args: Any, **kwargs: Any) -> Any:
-    """A path such as `a.b.c` is taken apart."""
+    """A path such as `a.b.c` is split."""
     for given in (*args, *kwargs.values()):
         if isinstance(given, str):
             budget.room(ITEM * (given.count(".") + given.count(",")))
@@ -89,7 +89,7 @@ def _spells(growth: int, slowness: int = 1) -> Callable[..., Any]:
 
 
 def _lists(slowness: int = 1) -> Callable[..., Any]:
-    """All of what may be an iterator is kept, and perhaps a key for each."""
+    """All items are kept, even of an iterator, possibly with a key each."""
 
     def lists(budget: Budget, value: Any, *args: Any, **kwargs: Any) -> Any:
         _attributes(budget, value, *args, **kwargs)
@@ -112,7 +112,7 @@ def _center(budget: Budget, value: Any, width: Any = 80) -> Any:
 
 
 def _indent(budget: Budget, value: Any, width: Any = 4, first: Any = False, blank: Any = False) -> Any:
-    if not isinstance(value, str):  # jinja2 would add to a list of the row
+    if not isinstance(value, str):  # jinja2 would append to a list of the row
         raise RowError(f"template: indent takes text, and is given a value of type {type(value).__name__}")
     check_width(width)
     each = len(width) if isinstance(width, str) else max(int(width), 0)
@@ -133,7 +133,7 @@ def _wordwrap(
         wide = max(int(width), 1)
         budget.look(value, 200)
         longest = max(map(len, value.split()), default=0)
-        # Of a word that is broken, textwrap copies what is left for each piece.
+        # For each piece of a broken word, textwrap copies the rest.
         budget.look(range(longest * longest // (wide * ITEM * 4)))
         lines = lines_of(value) + 1 + 2 * len(value) // wide
         budget.room(len(value) + lines * (len(wrapstring or "\n") + ITEM))

@@ -1,7 +1,7 @@
-"""The methods that a template may call, by the type that has them; every other one is refused by its name.
+"""The methods that a template may call, by type; every other method is refused by name.
 
-Of most the result is about as large as what they are given. Those that pad, fill, repeat or multiply say first how much
-they make.
+The result of most is about as large as their input. Those that pad, fill, repeat or multiply charge their result
+beforehand.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from common.templates.budget import ITEM, Budget, TemplateRefused, check_decimal
 from common.templates.formats import ESCAPED, MOST_OF_DATE
 
 ENCODINGS = ("utf-8", "utf8", "ascii", "latin-1", "latin1", "utf-16", "utf-32")
-"""The ones whose time and size are those of the text."""
+"""Methods whose time and size are those of the text."""
 ENCODING_ERRORS = ("strict", "ignore", "replace")
 _ASCII_SPACES = " \t\n\r\v\f\x1c\x1d\x1e\x1f"
 _OTHER_SPACES = (
@@ -31,7 +31,7 @@ Before = Callable[..., None]
 
 
 def method_of(function: Any) -> tuple[Any, str] | None:
-    """The owner and the name of a method, also of one that jinja2 has wrapped."""
+    """The owner and the name of a method, even if jinja2 has wrapped it."""
     method = getattr(function, "__wrapped__", function)
     if isinstance(method, BuiltinMethodType | MethodType):
         return method.__self__, method.__name__
@@ -42,8 +42,8 @@ def before_method(budget: Budget, owner: Any, name: str, args: tuple[Any, ...], 
     """Returns the arguments to call it with.
 
     Raises:
-        TemplateTooLarge: it would make too much.
-        TemplateRefused: it is none that a template may call.
+        TemplateTooLarge: it would create too much.
+        TemplateRefused: a template may not call it.
     """
     allowed = next((methods for kind, methods in METHODS.items() if isinstance(owner, kind)), {})
     if name not in allowed:
@@ -83,7 +83,7 @@ def before_join(budget: Budget, parts: list[Any], separator: str | bytes, escape
 
 
 def lines_of(text: str | bytes) -> int:
-    """How many `text.splitlines` makes, at most."""
+    """The most lines that `text.splitlines` makes."""
     if isinstance(text, bytes):
         return text.count(b"\n") + text.count(b"\r") + 1
     return 1 + sum(text.count(end) for end in LINE_ENDS)
@@ -175,9 +175,9 @@ def _named(names: str, before: Before | None = None) -> dict[str, Before | None]
 _GLANCES = frozenset(
     ("startswith", "endswith", "get", "keys", "values", "items", "isascii", "bit_length", "format", "format_map")
 )
-"""What they do takes no longer of a long owner."""
+"""Their time does not grow with the owner."""
 _BACKWARDS = frozenset(("rfind", "rindex", "rsplit", "rpartition", "strip", "lstrip", "rstrip"))
-"""They compare each place of the owner with all of their argument."""
+"""They compare each position of the owner with their whole argument."""
 
 _BOTH = (
     _named(
