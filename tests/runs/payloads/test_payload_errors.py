@@ -143,7 +143,7 @@ def test_a_store_that_is_away_is_waited_for_by_workers_and_by_the_coordinator(
     ("url", "why"),
     [
         ("s4://bucket/rows", "Protocol not known: s4"),
-        ("", "'' is no folder"),
+        ("", "'' is not a folder"),
         ("/proc/nothing/here", "--payloads: /proc/nothing/here"),
         ("s3://key:secret@bucket/rows", "take its credentials from the environment"),
     ],
