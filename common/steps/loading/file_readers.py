@@ -7,6 +7,7 @@ import csv
 import gzip
 import io
 import sys
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -302,7 +303,7 @@ def _lines(source: FileSource, options: ReadOptions) -> Iterator[tuple[int, str]
 def _reading(source: FileSource) -> Iterator[None]:
     try:
         yield
-    except (EOFError, OSError, UnicodeError) as error:
+    except (EOFError, OSError, UnicodeError, zlib.error) as error:
         raise _unreadable(source, error) from None
 
 

@@ -61,7 +61,7 @@ class FileSource:
         """The decompressed bytes.
 
         Raises:
-            EOFError, OSError: while reading a damaged or truncated compressed file.
+            EOFError, OSError, zlib.error: while reading a damaged or truncated compressed file.
             FileChanged: it has changed.
         """
         compression = PurePosixPath(self.path).suffix.lower()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import gzip
 import json
 import os
 import socket
@@ -18,7 +19,7 @@ from hypothesis import strategies as st
 from pyarrow import parquet
 from pydantic import ValidationError
 
-from common.errors import RunError, UsageError
+from common.errors import BadData, RunError, UsageError
 from common.steps import LoadDataFromFile
 from common.steps.base import Row
 from tests.support.files import compress, load
@@ -177,6 +178,14 @@ def test_a_damaged_compressed_file_is_an_error_not_a_shorter_file(tmp_path: Path
     middle = len(data) * 3 // 4
     path.write_bytes(data[:middle] if damage == "truncated" else data[:middle] + b"\0" * 99 + data[middle + 99 :])
     with pytest.raises(RunError, match=str(path)):
+        load(path)
+
+
+def test_a_gzip_file_whose_blocks_are_of_no_type_is_named(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl.gz"
+    data = gzip.compress(b'{"n": 1}\n')
+    path.write_bytes(data[:10] + bytes([0b111]) + data[11:])  # the last block, of type 3
+    with pytest.raises(BadData, match=f"{path}: cannot be read: .*invalid block type"):
         load(path)
 
 
