@@ -281,6 +281,6 @@ def test_dicts_without_any_key_are_null_in_the_dataset_and_the_run_says_so(harne
     code, text = harness.run(spec)
     assert code == 0, text
     assert harness.rows() == [{"a": None, "b": [None], "c": {"x": None}}, {"a": None, "b": None, "c": {"x": 1}}]
-    said = "in the rows of 'load' no dict at 'a', 'b[]' has a key, and Parquet has no type for {}"
+    said = "in the rows of 'load', no dict at 'a', 'b[]' has a key, and Parquet has no type for {}"
     assert said in " ".join(text.split())
     assert said in harness.log

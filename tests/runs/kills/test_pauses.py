@@ -94,6 +94,6 @@ def test_every_kind_of_worker_may_stand_still(
     wait_for(lambda: sight.in_hand(step), 60, "a batch in hand")
     zombie = psutil.Process(wait_for(lambda: sight.holder(step), what="a worker with a batch in hand"))
     zombie.suspend()
-    wait_for(lambda: "which is dead" in sight.log() or command.process.poll() is not None, 60, "a takeover")
+    wait_for(lambda: "of dead worker" in sight.log() or command.process.poll() is not None, 60, "a takeover")
     zombie.resume()
     graph.check_end(harness, command, workers)

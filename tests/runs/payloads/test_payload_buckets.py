@@ -107,5 +107,5 @@ def test_a_command_whose_bucket_cannot_be_used_starts_nothing(
     code, said = harness.run(write_spec(harness), "--payloads", "s3://no-such-bucket")
     assert code == 2, said
     assert "--payloads: s3://no-such-bucket" in said
-    assert "make the bucket first" in " ".join(said.split())
+    assert "create the bucket first" in " ".join(said.split())
     assert not list((harness.folder / "cache").glob("*/*/run.json"))

@@ -113,7 +113,7 @@ def test_a_run_with_local_workers_goes_over_tls(serve: Serve, certificates: Cert
     code, said = harness.run(harness.write_spec(SPEC), "--broker", url)
     assert code == 0, said
     assert [row["n"] for row in harness.rows("keep")] == list(range(1, 300, 2))
-    assert "lease is gone" not in harness.log
+    assert "lease has died" not in harness.log
 
 
 def test_a_run_with_external_workers_goes_over_tls(serve: Serve, certificates: Certificates, harness: Harness) -> None:
