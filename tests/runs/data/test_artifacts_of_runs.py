@@ -87,6 +87,6 @@ def test_workers_elsewhere_without_a_store_end_the_run_and_say_what_to_do(harnes
     run = harness.start_run(spec(harness), "--broker", redis_url, "--workers", "external")
     worker = harness.start("pipeline-worker", *workers(harness, redis_url))
     assert run.wait() == 1, run.text + worker.text
-    assert "nowhere to keep artifact 'batch-0'" in run.text
+    assert "no place to keep artifact 'batch-0'" in run.text
     assert harness.letters() == []
     assert "run the pipeline with --payloads URL" in run.text

@@ -93,7 +93,7 @@ def test_a_disk_that_stays_full_ends_the_run_which_goes_on_later(
     assert code == 1, text
     assert 1 <= text.count("No space left") < 5, "says it once, not every time that it tries"
     if where == "external":
-        assert f"make room in {small_disk}" in text
+        assert f"free space in {small_disk}" in text
     assert harness.left_over() == []
     (small_disk / "ballast").unlink()
     subprocess.run(["mount", "-o", "remount,size=64m", str(small_disk)], check=True)

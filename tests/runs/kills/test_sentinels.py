@@ -154,7 +154,7 @@ def test_who_must_not_mix_two_lives_of_a_server_is_disconnected_until_it_looks_f
         other.command("SET", "key", "value")
         server.restart()
         for _ in range(2):
-            with pytest.raises(Disconnected, match="was started again"):
+            with pytest.raises(Disconnected, match="was restarted"):
                 connection.command("GET", "key")
         assert other.command("SET", "key", "value")
         Patience(connection, 5).reach()

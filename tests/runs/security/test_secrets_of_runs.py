@@ -160,7 +160,7 @@ def test_a_secret_in_a_spec_is_refused_and_not_repeated(harness: Harness, secret
     spec = harness.write_spec(SPEC.format(secret=secret))
     done = harness.start("pipeline-coordinator", command, spec)
     assert done.wait() == 2
-    assert "secrets come from the environment" in done.text
+    assert "secrets come from the worker's environment" in done.text
     assert MARK not in done.text
 
 

@@ -266,5 +266,5 @@ def test_a_worker_of_another_version_cannot_serve_the_run_and_does_no_harm(harne
     arguments = ("--step", "double", "--run", the_run(redis_url), "--broker", redis_url, *MINE)
     code, text = harness.run_script(other, *arguments)
     assert code == 78, text
-    assert "speaks protocol" in text
+    assert "this version has protocol" in text
     check_end(harness, run, [worker(harness, redis_url, step) for step in STEP_NAMES])
