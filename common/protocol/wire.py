@@ -27,6 +27,7 @@ from common.protocol.batch import (
     Routed,
     Slice,
 )
+from common.protocol.checks import as_bool, as_bytes, as_count, as_list, as_text, shown
 from common.protocol.codec import decode_rows, encode_rows
 from common.protocol.step_name import STEP_NAME
 
@@ -40,8 +41,6 @@ MOST_VALUES = 4_000_000
 LETTERS_TOGETHER = 500
 ERROR_LIMIT = 4_000
 """Most characters kept of an error text."""
-GREATEST_COUNT = 2**53
-SHOWN = 80
 """Most characters of invalid data that an error shows."""
 FILE_NAME = re.compile(r"[a-zA-Z0-9_-][a-zA-Z0-9_.-]{0,254}")
 ROW_LIMIT = MESSAGE_LIMIT - (1 << 20)
@@ -95,7 +94,7 @@ def is_pointer(message: bytes) -> bool:
 
 def decode_pointer(step: str, message: bytes) -> Batch:
     """The batch without its inputs."""
-    return _read(message, {"manifest": lambda seq, attempt: Batch(step, _count(seq), _count(attempt))})
+    return _read(message, {"manifest": lambda seq, attempt: Batch(step, as_count(seq), as_count(attempt))})
 
 
 def encode_entry(entry: Entry) -> bytes:
@@ -142,19 +141,19 @@ def decode_entry(message: bytes) -> Entry:
     readers: dict[str, Callable[..., Entry]] = {
         "result": _result_in,
         "failure": lambda step, seq, attempt, error, worker: Failure(
-            _step(step), _count(seq), _count(attempt), _text(error), _text(worker)
+            _step(step), as_count(seq), as_count(attempt), as_text(error), as_text(worker)
         ),
-        "routed": lambda step, seq, successors: Routed(_step(step), _count(seq), _steps(successors)),
+        "routed": lambda step, seq, successors: Routed(_step(step), as_count(seq), _steps(successors)),
         "part": lambda step, first, last, name, rows, failed, digest, schema, size: PartWritten(
             _step(step),
-            _count(first),
-            _count(last),
+            as_count(first),
+            as_count(last),
             _file(name),
-            _count(rows),
-            _count(failed),
-            _text(digest),
-            _bytes(schema),
-            _count(size),
+            as_count(rows),
+            as_count(failed),
+            as_text(digest),
+            as_bytes(schema),
+            as_count(size),
         ),
         "reopened": Reopened,
     }
@@ -210,13 +209,13 @@ def decode_letters(message: bytes) -> list[DeadLetter]:
             "letter": lambda step, seq, attempt, position, error, attempts, worker, row: [
                 DeadLetter(
                     _step(step),
-                    _count(seq),
-                    _count(attempt),
-                    _count(position),
-                    _text(error),
-                    _count(attempts),
-                    _text(worker),
-                    None if row is None else decode_rows(_bytes(row))[0],
+                    as_count(seq),
+                    as_count(attempt),
+                    as_count(position),
+                    as_text(error),
+                    as_count(attempts),
+                    as_text(worker),
+                    None if row is None else decode_rows(as_bytes(row))[0],
                 )
             ],
             "letters": _letters_in,
@@ -225,10 +224,10 @@ def decode_letters(message: bytes) -> list[DeadLetter]:
 
 
 def _letters_in(step: Any, seq: Any, attempt: Any, worker: Any, errors: Any, facts: Any, rows: Any) -> list[DeadLetter]:
-    of_batch, texts = (_step(step), _count(seq), _count(attempt)), [_text(error) for error in errors]
-    decoded = decode_rows(_bytes(rows))
+    of_batch, texts = (_step(step), as_count(seq), as_count(attempt)), [as_text(error) for error in errors]
+    decoded = decode_rows(as_bytes(rows))
     return [
-        DeadLetter(*of_batch, _count(position), texts[_count(error)], _count(attempts), _text(worker), row)
+        DeadLetter(*of_batch, as_count(position), texts[as_count(error)], as_count(attempts), as_text(worker), row)
         for (position, error, attempts), row in zip(facts, decoded, strict=True)
     ]
 
@@ -249,16 +248,16 @@ def _read(message: bytes, readers: dict[str, Callable[..., T]]) -> T:
     try:
         version, kind, *rest = _unpack(message)
     except (ValueError, TypeError, msgpack.UnpackException) as error:
-        raise WireError(f"a stream entry of {len(message)} bytes is not a message: {_shown(error)}") from None
+        raise WireError(f"a stream entry of {len(message)} bytes is not a message: {shown(error)}") from None
     if type(version) is not int or version != PROTOCOL:
-        raise WireError(f"a stream entry has protocol {_shown(version)}; this version of Penstock speaks {PROTOCOL}")
+        raise WireError(f"a stream entry has protocol {shown(version)}; this version of Penstock speaks {PROTOCOL}")
     reader = readers.get(kind) if isinstance(kind, str) else None
     if reader is None:
-        raise WireError(f"a stream entry is of kind {_shown(kind)}, not one of {', '.join(readers)}")
+        raise WireError(f"a stream entry is of kind {shown(kind)}, not one of {', '.join(readers)}")
     try:
         return reader(*rest)
     except (ValueError, TypeError, IndexError, WireError) as error:
-        raise WireError(f"a stream entry of kind '{kind}' has another shape: {_shown(error)}") from None
+        raise WireError(f"a stream entry of kind '{kind}' has another shape: {shown(error)}") from None
 
 
 def _unpack(message: bytes) -> Any:
@@ -285,12 +284,12 @@ def _batch_in(step: str, seq: Any, attempt: Any, inputs: Any) -> Batch:
     sources = tuple(
         Input(_step(source), tuple(_slice_in(source, *piece) for piece in slices)) for source, slices in inputs
     )
-    return Batch(step, _count(seq), _count(attempt), sources)
+    return Batch(step, as_count(seq), as_count(attempt), sources)
 
 
 def _slice_in(step: str, seq: Any, attempt: Any, start: Any, stop: Any, external: Any = None) -> Slice:
-    payload = Payload(step, _count(seq), _count(attempt), None if external is None else _file(external))
-    if not _count(start) <= _count(stop):
+    payload = Payload(step, as_count(seq), as_count(attempt), None if external is None else _file(external))
+    if not as_count(start) <= as_count(stop):
         raise ValueError(f"rows {start} to {stop} are not a range")
     return Slice(payload, start, stop)
 
@@ -310,17 +309,17 @@ def _result_in(
     failed, lost, holes = lost_rows
     return Result(
         _step(step),
-        _count(seq),
-        _count(attempt),
+        as_count(seq),
+        as_count(attempt),
         tuple(_chunk_in(*chunk) for chunk in chunks),
-        _count(taken),
-        _count(failed),
-        _count(lost),
-        _count(holes),
-        _bool(last),
+        as_count(taken),
+        as_count(failed),
+        as_count(lost),
+        as_count(holes),
+        as_bool(last),
         _routed_in(routed, len(chunks)),
-        _text(worker),
-        _count(micros) / 1e6,
+        as_text(worker),
+        as_count(micros) / 1e6,
     )
 
 
@@ -333,7 +332,7 @@ def _routed_in(routed: Any, chunks: int) -> tuple[tuple[str, ...], ...] | None:
 
 
 def _chunk_in(rows: Any, size: Any, external: Any = None) -> Chunk:
-    if not _count(rows) <= _count(size):
+    if not as_count(rows) <= as_count(size):
         raise ValueError(f"{rows} rows do not fit into {size} bytes")
     return Chunk(rows, size, None if external is None else _file(external))
 
@@ -342,51 +341,19 @@ def _some(value: str | None) -> tuple[str, ...]:
     return () if value is None else (value,)
 
 
-def _shown(value: object) -> str:
-    """For an error message: anyone who can write to the broker decides its length and content."""
-    text, most = (str(value), 4 * SHOWN) if isinstance(value, Exception) else (repr(value), SHOWN)
-    return text if len(text) <= most else f"{text[:most]}..."
-
-
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= GREATEST_COUNT:
-        raise ValueError(f"{_shown(value)} is not a count")
-    return value
-
-
 def _step(value: Any) -> str:
     """A name that is part of keys and of paths."""
-    if not STEP_NAME.fullmatch(_text(value)):
-        raise ValueError(f"{_shown(value)} is not the name of a step")
+    if not STEP_NAME.fullmatch(as_text(value)):
+        raise ValueError(f"{shown(value)} is not the name of a step")
     return str(value)
 
 
 def _file(value: Any) -> str:
     """A name in one of our folders, never a path out of it."""
-    if not FILE_NAME.fullmatch(_text(value)):
-        raise ValueError(f"{_shown(value)} is not the name of a file")
+    if not FILE_NAME.fullmatch(as_text(value)):
+        raise ValueError(f"{shown(value)} is not the name of a file")
     return str(value)
 
 
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise ValueError(f"{type(value).__name__} is not text")
-    return value
-
-
-def _bytes(value: Any) -> bytes:
-    if type(value) is not bytes:
-        raise ValueError(f"{type(value).__name__} is not bytes")
-    return value
-
-
-def _bool(value: Any) -> bool:
-    if type(value) is not bool:
-        raise ValueError(f"{_shown(value)} is not a truth value")
-    return value
-
-
 def _steps(value: Any) -> tuple[str, ...]:
-    if type(value) is not list:
-        raise ValueError(f"{type(value).__name__} is not a list of steps")
-    return tuple(_step(item) for item in value)
+    return tuple(_step(item) for item in as_list(value, "steps"))

@@ -18,7 +18,7 @@ from typing import Any, TypeVar
 import msgpack
 
 from common.errors import WireError
-from common.protocol.wire import GREATEST_COUNT
+from common.protocol.checks import GREATEST_COUNT, as_bool, as_count, as_list, as_text, shown
 from coordinator.view.view import Point, RunView, StepPoint, StepView, WorkerView
 
 VIEW_VERSION = 1
@@ -26,7 +26,6 @@ VIEW_LIMIT = 1 << 20
 """Largest view that is read, in bytes."""
 MOST_STEPS, MOST_WORKERS = 500, 1_000
 NAME_BYTES, SAYS_BYTES, REASON_BYTES = 64, 160, 2_000
-SHOWN = 80
 
 T = TypeVar("T")
 Check = Callable[[Any], Any]
@@ -65,12 +64,12 @@ def decode_point(data: bytes) -> Point:
     """Raises WireError for anything that `encode_point` of this version does not write; extra elements are ignored."""
 
     def point(said: Any) -> Point:
-        payload_bytes, memory, steps = _list(said)[:3]
+        payload_bytes, memory, steps = as_list(said)[:3]
         width = len(fields(StepPoint))
         return Point(
-            _count(payload_bytes),
-            _count(memory),
-            tuple(StepPoint(*map(_count, _list(step)[:width])) for step in _list(steps)),
+            as_count(payload_bytes),
+            as_count(memory),
+            tuple(StepPoint(*map(as_count, as_list(step)[:width])) for step in as_list(steps)),
         )
 
     return _read(data, point, "an entry of the run's history")
@@ -91,7 +90,7 @@ def _read(data: bytes, parse: Callable[[Any], T], what: str) -> T:
             )
         return parse(message[1])
     except (ValueError, TypeError, RecursionError, msgpack.UnpackException) as error:
-        raise WireError(f"{what} is not what a coordinator writes: {str(error)[: 4 * SHOWN]}") from None
+        raise WireError(f"{what} is not what a coordinator writes: {shown(error)}") from None
 
 
 def _pack(message: list[Any]) -> bytes:
@@ -125,34 +124,10 @@ def _fields_in(cls: type[T], checks: Mapping[str, Check], said: Any) -> T:
     return cls(**known)
 
 
-def _count(value: Any) -> int:
-    if type(value) is not int or not 0 <= value <= GREATEST_COUNT:
-        raise ValueError(f"{repr(value)[:SHOWN]} is not a count")
-    return value
-
-
 def _amount(value: Any) -> float:
     if type(value) not in (int, float) or not math.isfinite(value) or value < 0:
-        raise ValueError(f"{repr(value)[:SHOWN]} is not an amount")
+        raise ValueError(f"{shown(value)} is not an amount")
     return float(value)
-
-
-def _text(value: Any) -> str:
-    if type(value) is not str:
-        raise ValueError(f"{type(value).__name__} is not text")
-    return value
-
-
-def _truth(value: Any) -> bool:
-    if type(value) is not bool:
-        raise ValueError(f"{repr(value)[:SHOWN]} is not a truth value")
-    return value
-
-
-def _list(value: Any) -> list[Any]:
-    if type(value) is not list:
-        raise ValueError(f"{type(value).__name__} is not a list")
-    return value
 
 
 def _or_none(check: Check) -> Check:
@@ -160,13 +135,13 @@ def _or_none(check: Check) -> Check:
 
 
 def _each(cls: type[Any], checks: Mapping[str, Check]) -> Check:
-    return lambda value: tuple(_fields_in(cls, checks, one) for one in _list(value))
+    return lambda value: tuple(_fields_in(cls, checks, one) for one in as_list(value))
 
 
 def _counts(value: Any) -> dict[str, int]:
     if type(value) is not dict:
         raise ValueError(f"{type(value).__name__} is not a mapping of counts")
-    return {_text(name): _count(number) for name, number in value.items()}
+    return {as_text(name): as_count(number) for name, number in value.items()}
 
 
 _BYTES = {"waits_for": SAYS_BYTES, "says": SAYS_BYTES, "state": SAYS_BYTES * 4, "reason": REASON_BYTES}
@@ -174,20 +149,20 @@ _BYTES |= {"run_id": 255, "epoch": 255, "pipeline": 255}
 _COUNTS_OF_A_STEP = ("batches_done", "batches", "rows_in", "rows_out", "rows_failed", "rows_lost", "in_flight")
 _COUNTS_OF_A_RUN = ("payload_bytes", "store_bytes", "memory", "memory_limit", "position", "pid", "stage", "stages")
 _STEP: Mapping[str, Check] = {
-    **dict.fromkeys(("name", "kind", "waits_for"), _text),
-    **dict.fromkeys((*_COUNTS_OF_A_STEP, "waiting", "workers", "loading", "busy"), _count),
-    "batches_total": _or_none(_count),
+    **dict.fromkeys(("name", "kind", "waits_for"), as_text),
+    **dict.fromkeys((*_COUNTS_OF_A_STEP, "waiting", "workers", "loading", "busy"), as_count),
+    "batches_total": _or_none(as_count),
     "seconds": _amount,
     "rows_per_second": _or_none(_amount),
 }
 _WORKER: Mapping[str, Check] = {
-    **dict.fromkeys(("worker_id", "step", "host", "says"), _text),
-    **dict.fromkeys(("alive", "loaded"), _truth),
-    "in_hand": _count,
+    **dict.fromkeys(("worker_id", "step", "host", "says"), as_text),
+    **dict.fromkeys(("alive", "loaded"), as_bool),
+    "in_hand": as_count,
 }
 _RUN: Mapping[str, Check] = {
-    **dict.fromkeys(("run_id", "state", "pipeline", "status", "reason", "epoch", "host"), _text),
-    **dict.fromkeys((*_COUNTS_OF_A_RUN, "more_steps", "more_workers"), _count),
+    **dict.fromkeys(("run_id", "state", "pipeline", "status", "reason", "epoch", "host"), as_text),
+    **dict.fromkeys((*_COUNTS_OF_A_RUN, "more_steps", "more_workers"), as_count),
     **dict.fromkeys(("elapsed", "started"), _amount),
     "seconds_left": _or_none(_amount),
     "rows_written": _counts,

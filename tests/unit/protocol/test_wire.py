@@ -26,11 +26,11 @@ from common.protocol.batch import (
     Routed,
     Slice,
 )
+from common.protocol.checks import GREATEST_COUNT
 from common.protocol.step_name import STEP_NAME
 from common.protocol.wire import (
     ERROR_LIMIT,
     FILE_NAME,
-    GREATEST_COUNT,
     MESSAGE_LIMIT,
     PROTOCOL,
     decode_batch,

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import WireError
-from common.protocol.wire import GREATEST_COUNT
+from common.protocol.checks import GREATEST_COUNT
 from coordinator.view.view import Point, RunView, StepView, WorkerView
 from coordinator.view.view_codec import VIEW_LIMIT, VIEW_VERSION, decode_point, decode_view, encode_point, encode_view
 
