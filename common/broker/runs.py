@@ -17,6 +17,7 @@ from common.protocol.run_json import check_spec
 from common.protocol.run_options import RunOptions
 from common.protocol.status import ENDED, UNDER_WAY, RunStatus
 from common.protocol.wire import PROTOCOL
+from common.words.printable import printable
 
 RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
 
@@ -68,6 +69,12 @@ class WorkerRecord:
     refused: str
     waits: str = ""
     fault: SpecFault | None = None
+
+    @property
+    def troubles(self) -> list[str]:
+        """What keeps it from serving its step for good: one line each, safe to print."""
+        found = (("could not load its step", self.load_error), ("cannot serve its step", self.refused))
+        return [f"{what}: {(printable(why).strip().splitlines() or [''])[-1]}" for what, why in found if why]
 
 
 class RunRegistry:

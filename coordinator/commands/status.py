@@ -123,11 +123,9 @@ def _show_steps(connection: Connection, record: RunRecord, *, is_coordinated: bo
     for worker in workers:
         if worker.waits and worker.alive:
             say(f"\nworker {one_line(worker.worker_id, 64)} of step '{worker.step}' {printable(worker.waits)}")
-        for what, why in (("could not load its step", worker.load_error), ("cannot serve its step", worker.refused)):
-            if why:
-                last = (printable(why).strip().splitlines() or [""])[-1]
-                who = one_line(f"worker {worker.worker_id} of step '{worker.step}' on {worker.host}", 300)
-                say(f"\n{who} {what}: {last}")
+        for trouble in worker.troubles:
+            who = one_line(f"worker {worker.worker_id} of step '{worker.step}' on {worker.host}", 300)
+            say(f"\n{who} {trouble}")
     return view
 
 

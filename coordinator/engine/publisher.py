@@ -234,7 +234,4 @@ def _says(record: WorkerRecord) -> str:
     """What keeps a worker from serving its step, in one line."""
     if record.waits and record.alive:
         return printable(record.waits)
-    for what, why in (("could not load its step", record.load_error), ("cannot serve its step", record.refused)):
-        if why:
-            return f"{what}: {(printable(why).strip().splitlines() or [''])[-1]}"
-    return ""
+    return next(iter(record.troubles), "")
