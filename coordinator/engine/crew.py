@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections import Counter
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 
@@ -32,17 +33,19 @@ class Crew:
     start_command: Callable[[str], str]
     records: Sequence[WorkerRecord] = ()
     loaded: Collection[str] = ()
+    _alive: Counter[str] = field(default_factory=Counter)
     _missing_since: dict[str, float] = field(default_factory=dict)
     _hinted: set[str] = field(default_factory=set)
 
     def look(self, steps: Sequence[str]) -> None:
         """Asks the broker; `steps` are all steps of the run."""
         self.records = self.registry.workers(self.run_id)
+        self._alive = Counter(record.step for record in self.records if record.alive)
         self.loaded = self.registry.loaded_steps(self.run_id, list(steps))
 
-    def alive(self, step: str, *, loaded: bool | None = None) -> int:
+    def alive(self, step: str) -> int:
         """Live workers of a step."""
-        return sum(record.alive and record.step == step and loaded in (None, record.loaded) for record in self.records)
+        return self._alive[step]
 
     def check(self, needed: Collection[str], due: Collection[str]) -> None:
         """Reports which workers have left, and which steps have been without workers for a while.
