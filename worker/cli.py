@@ -10,9 +10,6 @@ import click
 
 from penstock.launch import worker as main
 
-BROKER_SECONDS = 10.0
-"""Seconds to wait for an unreachable broker before there is anything to lose."""
-
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--step", help="The step to work on.")
@@ -69,7 +66,7 @@ def command(
     """
     # Imported here to keep --help fast.
     from common.broker.connection import Connection
-    from common.broker.patience import Patience
+    from common.broker.patience import FIRST_SECONDS, Patience
     from common.errors import UsageError
     from common.settings import Settings
     from common.words.printable import PrintableFormatter
@@ -86,7 +83,7 @@ def command(
     if coordinator_timeout is not None:
         settings = settings.model_copy(update={"coordinator_timeout": coordinator_timeout})
     connection = Connection(broker)
-    patience = Patience(connection, min(BROKER_SECONDS, settings.patience))
+    patience = Patience(connection, min(FIRST_SECONDS, settings.patience))
     patience.reach()
     patience.insist(connection.check)
     place = Place(allow, base_dir, echo=not local)

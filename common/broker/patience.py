@@ -16,6 +16,9 @@ from common.errors import BrokerFull, Disconnected
 
 T = TypeVar("T")
 
+FIRST_SECONDS = 10.0
+"""How long to wait at most for an unreachable broker before there is anything to lose."""
+
 
 def _say_nothing(_: str) -> None:
     """Who waits a few seconds, or has a caller that says it."""

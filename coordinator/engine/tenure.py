@@ -8,7 +8,7 @@ from contextlib import closing, contextmanager, suppress
 from typing import TypeVar
 
 from common.broker.control import RETRY_SECONDS, Control
-from common.broker.patience import Patience
+from common.broker.patience import FIRST_SECONDS, Patience
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
 from common.errors import Disconnected, Fenced, RunError, Stopped
@@ -24,9 +24,6 @@ from coordinator.runs.run_directory import holder_of
 from coordinator.view.logged import LoggedReporter
 
 T = TypeVar("T")
-
-BROKER_SECONDS = 10.0
-"""How long to wait for an unreachable broker while there is nothing to lose yet."""
 
 
 class Tenure:
@@ -67,7 +64,7 @@ class Tenure:
             UsageError, BrokerError: see `Registration.begin`.
         """
         connection, directory = registration.connection, registration.directory
-        patience = Patience(connection, min(BROKER_SECONDS, settings.patience), registration.reporter.say)
+        patience = Patience(connection, min(FIRST_SECONDS, settings.patience), registration.reporter.say)
         patience.reach()
         control = Control(connection, registration.run_id, holder_of(directory), settings.coordinator_lease)
         patience.insist(lambda: registration.begin(control))

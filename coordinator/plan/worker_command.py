@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from common.broker.runs import RunRecord
 from common.building.stand_in import StandIn, Undescribed
-from common.spec.spec import StepSpec
 from common.words.shown_url import redact
 from coordinator.plan.load import Prepared
 
@@ -26,10 +26,9 @@ def local_worker_command(record: RunRecord, step: str, broker: str) -> str:
         broker: URL, shown as it is.
     """
     spec = record.spec["steps"].get(step, {})
-    inside = [value.get("type") for value in spec.values() if isinstance(value, dict)]
     routing = record.spec.get("routing") or {}
     chooses = [routing[step].get("function")] if step in record.options.routing and step in routing else []
-    modules = _modules(name for name in (spec.get("type"), *inside, *chooses) if isinstance(name, str))
+    modules = _modules([*_types(spec.get("type"), spec), *(name for name in chooses if isinstance(name, str))])
     return _command(step, record.run_id, broker, modules, str(record.options.base_dir))
 
 
@@ -56,7 +55,8 @@ def _allowed(modules: Iterable[str]) -> list[str]:
 
 def step_modules(prepared: Prepared, step: str) -> tuple[str, ...]:
     """The modules that a worker of the step must allow: those of its class, its LLM and its routing function."""
-    names = list(_types(prepared.spec.steps[step]))
+    spec = prepared.spec.steps[step]
+    names = _types(spec.type, spec.params)
     if step in prepared.routing and prepared.routing[step].reads_rows:
         names.append(prepared.spec.routing[step].function)
     return _modules(names)
@@ -66,10 +66,10 @@ def _modules(types: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(name.partition(":")[0] for name in types if ":" in name))
 
 
-def _types(spec: StepSpec) -> list[str]:
+def _types(step_type: Any, params: Mapping[str, Any]) -> list[str]:
     """The classes of the step and of what is inside it, such as its LLM."""
-    inside = [value.get("type") for value in spec.params.values() if isinstance(value, dict)]
-    return [spec.type, *(type_name for type_name in inside if isinstance(type_name, str))]
+    inside = [value.get("type") for value in params.values() if isinstance(value, dict)]
+    return [name for name in (step_type, *inside) if isinstance(name, str)]
 
 
 def local_worker_arguments(prepared: Prepared, run_id: str) -> list[str]:
