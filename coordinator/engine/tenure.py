@@ -18,6 +18,7 @@ from coordinator.engine.crew import collect_reports
 from coordinator.engine.lease import LeaseKeeper
 from coordinator.identity.registration import Registration
 from coordinator.local.host import LocalHost
+from coordinator.plan.load import Prepared
 from coordinator.runs.failures import FailureLog
 from coordinator.runs.logfile import PipelineLog
 from coordinator.runs.run_directory import holder_of
@@ -77,6 +78,11 @@ class Tenure:
         finally:
             with suppress(RunError, Fenced):
                 control.resign()
+
+    @property
+    def prepared(self) -> Prepared:
+        """The pipeline; replaced once workers have described the steps that this process cannot import."""
+        return self._registration.prepared
 
     @property
     def run_id(self) -> str:

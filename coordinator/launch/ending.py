@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from importlib.metadata import version
 
@@ -47,13 +47,13 @@ class Ending:
     """Ends a run and reports the outcome.
 
     Args:
-        prepared: replaced once workers have described the steps that this process cannot import.
+        pipeline: its name.
     """
 
     def __init__(
         self,
         request: RunRequest,
-        prepared: Prepared,
+        pipeline: str,
         directory: RunDirectory,
         run: RunIdentity,
         settings: Settings,
@@ -63,7 +63,7 @@ class Ending:
         self._stores = stores
         self._reporter = reporter
         self._request = request
-        self.prepared = prepared
+        self._pipeline = pipeline
         self._directory = directory
         self._run = run
         self._settings = settings
@@ -102,27 +102,28 @@ class Ending:
             Fenced: another coordinator has the run; nothing in it may be touched.
         """
         self._directory.check_lock()
+        prepared = tenure.prepared
         failed = failed_rows(session)
         if self._request.dry_run:
             for leaf, row in sample_rows(session).items():
                 self._reporter.say(f"a row of {leaf}: {row}")
         facts = CardFacts(
-            name=self.prepared.spec.name,
-            description=self.prepared.spec.description or "",
+            name=self._pipeline,
+            description=prepared.spec.description or "",
             run_id=self._run.run_id,
             signature=self._run.signature,
-            spec=self._spec_text(),
+            spec=self._spec_text(prepared),
             command=recipe(self._request),
             versions={package: version(package) for package in PACKAGES},
             failed=failed,
-            citations=collect_citations(self.prepared.steps.values()),
+            citations=collect_citations(prepared.steps.values()),
         )
         summary = build_dataset(
             self._directory.parts,
             session.sink.parts,
             self._directory.path / DATASET,
             facts,
-            self._known_columns(),
+            known_columns(prepared),
             self._stores.artifacts,
         )
         for line in lines_about_keyless(summary):
@@ -174,7 +175,7 @@ class Ending:
         output, dataset = self._request.output_folder, self._directory.path / DATASET
         if output is None or self._request.dry_run:
             return
-        place = DatasetPlace(output, self.prepared.spec.name, self._request.overwrite, patience=self._settings.patience)
+        place = DatasetPlace(output, self._pipeline, self._request.overwrite, patience=self._settings.patience)
         where = f"run '{self._run.run_id}' is complete and its dataset is in {dataset}, but"
         try:
             copy_dataset(dataset, place, self._reporter.say)
@@ -228,7 +229,7 @@ class Ending:
                 command = resume_command(self._request)
                 partial = write_partial(self._directory.path, self._directory.parts, parts, reason, command)
         with suppress(RunError, Fenced):
-            tenure.control.finish(status, list(self.prepared.plan.steps))
+            tenure.control.finish(status, list(tenure.prepared.plan.steps))
         rows = {leaf: sum(part.rows for part in written) for leaf, written in parts.items()}
         with suppress(OSError):
             self._directory.update(
@@ -252,13 +253,15 @@ class Ending:
             run_directory=self._directory.path,
         )
 
-    def _spec_text(self) -> str:
+    def _spec_text(self, prepared: Prepared) -> str:
         """The spec as it was written, unless the command line has changed it."""
-        return spec_text(self.prepared.spec.dump(), "yaml") if self._request.overrides else self.prepared.text
+        return spec_text(prepared.spec.dump(), "yaml") if self._request.overrides else prepared.text
 
-    def _known_columns(self) -> Mapping[str, list[str]]:
-        plan, columns = self.prepared.plan, self.prepared.columns()
-        return {leaf: sorted(columns[leaf] or ()) for leaf in plan.leaves}
+
+def known_columns(prepared: Prepared) -> dict[str, list[str]]:
+    """The columns of each leaf, as far as they are known without data."""
+    columns = prepared.columns()
+    return {leaf: sorted(columns[leaf] or ()) for leaf in prepared.plan.leaves}
 
 
 def lines_about_keyless(summary: DatasetSummary) -> Iterator[str]:

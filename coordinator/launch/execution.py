@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import shutil
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
+from functools import partial
 from pathlib import Path
 
 from common.broker.connection import Connection
@@ -63,7 +65,7 @@ class Execution:
         self._directory = directory
         self._run = run
         self._stores = RunStores(request, directory, run.run_id, settings)
-        self._ending = Ending(request, prepared, directory, run, settings, reporter, self._stores)
+        self._ending = Ending(request, prepared.spec.name, directory, run, settings, reporter, self._stores)
         self._coordinates = False
 
     @classmethod
@@ -179,23 +181,24 @@ class Execution:
             SpecError: the descriptions show that the pipeline is wrong.
         """
         try:
-            described = DescriptorWait(tenure, self._prepared, self._start_command).run()
+            described = DescriptorWait(tenure, self._prepared, self._start_command(self._prepared)).run()
         except (Stopped, RunError, OSError, SpecError) as error:
             outcome = self._ending.incomplete(None, tenure, error)
             if isinstance(error, SpecError):
                 raise
             return outcome
-        self._prepared = self._ending.prepared = registration.prepared = described
+        registration.prepared = described
         return None
 
     def _coordinate(self, tenure: Tenure, host: LocalHost | None) -> Outcome:
         """Advances the run to its end, whatever that is; `host` is for local workers."""
-        coordinator = Coordinator(tenure, self._run_facts(), self._start_command, host)
+        prepared = tenure.prepared
+        coordinator = Coordinator(tenure, self._run_facts(prepared), self._start_command(prepared), host)
         tenure.open_run()
         if host is not None:
             # The URL may hold a password, which must not appear in a command line.
             environment = {**self._request.environment, "PENSTOCK_BROKER_URL": tenure.connection.url}
-            arguments = local_worker_arguments(self._prepared, self._run.run_id)
+            arguments = local_worker_arguments(prepared, self._run.run_id)
             host.start_workers(arguments, environment, self._directory.log)
         try:
             outcome = self._ending.complete(coordinator.run(), tenure)
@@ -208,22 +211,22 @@ class Execution:
         tenure.reporter.note(f"the run is {outcome.status}{': ' if outcome.reason else ''}{outcome.reason}")
         return outcome
 
-    def _run_facts(self) -> RunFacts:
+    def _run_facts(self, prepared: Prepared) -> RunFacts:
         return RunFacts(
-            pipeline=self._prepared.spec.name,
-            plan=self._prepared.plan,
+            pipeline=prepared.spec.name,
+            plan=prepared.plan,
             windows={
-                name: ASYNC_WINDOW if isinstance(step, AsyncStep) else WINDOW
-                for name, step in self._prepared.steps.items()
+                name: ASYNC_WINDOW if isinstance(step, AsyncStep) else WINDOW for name, step in prepared.steps.items()
             },
             parts=self._directory.parts,
             failures=FailureLog(self._directory.failures),
             settings=self._settings,
-            choose_successors=Routing(self._prepared),
+            choose_successors=Routing(prepared),
             files=self._stores.files,
             file_delay=self._stores.file_delay,
-            texts=self._prepared.spec.on_type_conflict == "string",
+            texts=prepared.spec.on_type_conflict == "string",
         )
 
-    def _start_command(self, step: str) -> str:
-        return worker_command(self._prepared, step, self._run.run_id, self._request.broker)
+    def _start_command(self, prepared: Prepared) -> Callable[[str], str]:
+        """Step -> what a user types to start a worker for it."""
+        return partial(worker_command, prepared, run_id=self._run.run_id, broker=self._request.broker)
