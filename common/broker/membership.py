@@ -52,6 +52,13 @@ class Membership:
             if self._facts.get("loaded"):
                 StepNotes(self._consumer).note_loaded()
 
+    def amend(self, **changes: object) -> None:
+        """Notes facts that have changed since it joined, if any have."""
+        facts = {**self._facts, **changes}
+        if self._facts and facts != self._facts:
+            self.tell(facts)
+            self._facts = facts
+
     def tell(self, facts: Mapping[str, Any]) -> None:
         """Notes, for the coordinator, why a worker could not serve."""
         self._consumer.write("join", [self._keys.workers], self._worker_id, json.dumps(dict(facts)))

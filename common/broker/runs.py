@@ -19,6 +19,8 @@ from common.protocol.status import ENDED, UNDER_WAY, RunStatus
 from common.protocol.wire import PROTOCOL
 from common.words.printable import printable
 
+AWAY_LIMIT = 300
+"""Most characters of what a worker says that it waits for."""
 RUN_ID = re.compile(r"[A-Za-z0-9_-][A-Za-z0-9_.-]{0,254}")
 
 
@@ -56,6 +58,7 @@ class WorkerRecord:
         refused: why it cannot serve the step.
         fault: the fault in the spec, if that is why.
         waits: what it waits for before loading the step: "waits for 1 of 2 GPUs of host..."; empty if nothing.
+        away: what its rows wait for: "endpoint http://... (connection refused)"; empty if nothing.
     """
 
     worker_id: str
@@ -68,6 +71,7 @@ class WorkerRecord:
     load_error: str
     refused: str
     waits: str = ""
+    away: str = ""
     fault: SpecFault | None = None
 
     @property
@@ -290,6 +294,7 @@ def _worker(worker_id: str, facts: Mapping[str, Any], *, alive: bool) -> WorkerR
         str(facts.get("load_error", "")),
         str(facts.get("refused", "")),
         str(facts.get("waits", "")),
+        printable(str(facts.get("away", "")))[:AWAY_LIMIT],
         _fault(facts.get("fault")),
     )
 

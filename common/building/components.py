@@ -18,6 +18,8 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 
 from common.llms.base import LLM
+from common.steps.base import BaseStep
+from common.steps.retry import RetryPolicy
 
 Place = tuple[str | int, ...]
 """Where a model is below a step: fields, keys and indices; empty for the step itself."""
@@ -47,6 +49,11 @@ def components(model: BaseModel) -> Iterator[tuple[Place, BaseModel]]:
 def language_models(step: BaseModel) -> list[tuple[Place, LLM]]:
     """The LLMs in a step, including those in other LLMs, with their places."""
     return [(place, model) for place, model in components(step) if isinstance(model, LLM)]
+
+
+def retry_policy(step: BaseStep) -> RetryPolicy:
+    """That of a step with its models. It searches the step, so make it once, not for each batch."""
+    return RetryPolicy.of(step, (llm for _, llm in language_models(step)))
 
 
 def _within(model: BaseModel, place: Place) -> Iterator[tuple[Place, BaseModel]]:

@@ -21,7 +21,13 @@ _PLACEMENT = frozenset({"cuda_devices", "disable_cuda_device_placement"})
 _OF_A_STEP = (
     frozenset({"resources", "concurrency", "retries", "backoff", "max_deliveries", "batch_timeout"}) | _PLACEMENT
 )
-_OF_AN_LLM = frozenset({"base_url", "timeout", "max_retries", "api_key_env"}) | _PLACEMENT
+_OF_AN_LLM = (
+    frozenset(
+        {"base_url", "timeout", "max_retries", "api_key_env", "provider", "default_headers", "stream"}
+        | {"connect_timeout", "first_byte_timeout", "idle_timeout"}
+    )
+    | _PLACEMENT
+)
 
 
 def signed_parameters(plain: Mapping[str, Any], model: BaseModel) -> dict[str, Any]:

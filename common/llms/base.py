@@ -35,12 +35,26 @@ class Generation:
         finish_reason: why the model stopped, in the endpoint's words: `stop`, `length`, `content_filter`...
         input_tokens: tokens of the prompt, if the endpoint reports them.
         output_tokens: tokens of the answer, if the endpoint reports them.
+        reasoning: what the model thought before it answered, if that is sent apart or in `<think>` tags.
+        refusal: why it does not answer, in its words.
+        model: the model that answered, as the endpoint calls it.
+        cached_tokens: of the prompt's tokens, those that the endpoint had in its cache.
+        reasoning_tokens: of the answer's tokens, those of the reasoning.
+        tool_calls: calls of tools that the model wants, as the endpoint sends them.
+        logprobs: as the endpoint sends them.
     """
 
     text: str | None
     finish_reason: str | None = None
     input_tokens: int | None = None
     output_tokens: int | None = None
+    reasoning: str | None = None
+    refusal: str | None = None
+    model: str | None = None
+    cached_tokens: int | None = None
+    reasoning_tokens: int | None = None
+    tool_calls: Any = None
+    logprobs: Any = None
 
 
 def _from_type(value: Any, info: ValidationInfo) -> Any:

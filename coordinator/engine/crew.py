@@ -47,6 +47,14 @@ class Crew:
         """Live workers of a step."""
         return self._alive[step]
 
+    def away(self, steps: Collection[str]) -> str:
+        """What all live workers of one of the steps wait for, such as an endpoint; empty if nothing."""
+        for step in steps:
+            workers = [record for record in self.records if record.step == step and record.alive and record.loaded]
+            if workers and all(record.away for record in workers):
+                return workers[0].away
+        return ""
+
     def check(self, needed: Collection[str], due: Collection[str]) -> None:
         """Reports which workers have left, and which steps have been without workers for a while.
 

@@ -126,6 +126,8 @@ class Coordinator:
         else:
             if session.broker_full:
                 self._obstacle.meet(FULL_BROKER, time.monotonic(), draining=session.flow.busy)
+            elif away := watch.away(session):
+                self._obstacle.meet(away, time.monotonic())
             else:
                 self._obstacle.clear()
 

@@ -71,6 +71,10 @@ class Watch:
         """Shows the run as it is now; arguments as for `look`."""
         self._publisher.look(session, Situation(stopping, waits_for, self.start_rows, self._broker), force=force)
 
+    def away(self, session: Session) -> str:
+        """What all workers of an unfinished step wait for, such as an endpoint; empty if nothing."""
+        return self._crew.away([step for step, state in session.manager.steps.items() if not state.is_over])
+
     def end(self, outcome: Outcome) -> None:
         """Records how the run ended, for later viewers."""
         self._publisher.end(outcome, self._tenure.settings.keep_finished)

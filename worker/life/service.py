@@ -183,6 +183,7 @@ class Worker:
         logger.info("step '%s' loaded by worker %s on %s", self._step_name, self._consumer.worker_id, facts["host"])
         try:
             self._runner = runner
+            watch.away = runner.away
             if not stopping.is_set():
                 runner.run()
         finally:

@@ -36,6 +36,7 @@ class Watch:
         turns: the stages of the run; replaced once those are known.
         in_turn: has the step's stage begun? From then on the worker leaves with it.
         placement: the devices that the worker has.
+        away: what rows of the worker wait for; empty if nothing.
     """
 
     def __init__(
@@ -60,6 +61,7 @@ class Watch:
         self.turns = turns
         self.in_turn = False
         self.placement: Placement | None = None
+        self.away: Callable[[], str] = str
 
     def start(self) -> None:
         """Starts the thread."""
@@ -100,6 +102,7 @@ class Watch:
             self._leave(None)
             return
         self._membership.stay_known()
+        self._membership.amend(away=self.away())
         if status in ENDED or want == "stop":
             self._leave(None)
         elif self._absence is not None and self._absence.is_too_long():

@@ -29,6 +29,7 @@ class OpenBatch:
     Args:
         left: unfinished rows.
         abandoned: a row waited for a retry when the worker was told to stop: the batch is handed back.
+        ends_run: a row of it halts the run; its other rows do not matter any more.
         made: the output of each row, in any order.
     """
 
@@ -36,6 +37,7 @@ class OpenBatch:
     left: int
     started: float = 0.0
     abandoned: bool = False
+    ends_run: bool = False
     made: dict[int, RowMade] = field(default_factory=dict)
 
 
@@ -121,7 +123,7 @@ class AsyncRunner(Runner):
         for work in self._isolated:
             self.inbox.put(work)
         self._isolated.clear()
-        self._waiting = deque((batch, place) for batch, place in self._waiting if batch.started)
+        self._waiting = deque((batch, place) for batch, place in self._waiting if batch.started and not batch.ends_run)
 
     def _accept(self) -> None:
         work = self._arriving.popleft()
@@ -142,6 +144,8 @@ class AsyncRunner(Runner):
         """Keeps `concurrency` rows in flight; a batch that kills workers waits until it can run alone."""
         while self._waiting and self._running < self._step.concurrency and not self._isolating:
             batch, place = self._waiting.popleft()
+            if batch.ends_run:
+                continue
             batch.started = batch.started or time.perf_counter()
             self._running += 1
             self._spawn(self._run_row(batch, place))
@@ -169,10 +173,16 @@ class AsyncRunner(Runner):
 
     async def _run_row(self, batch: OpenBatch, place: int) -> None:
         try:
-            batch.made[place] = await self._attempts.run(batch.work.whole.inputs[0][place], place)
+            made = batch.made[place] = await self._attempts.run(batch.work.whole.inputs[0][place], place)
         except Interrupted:
             batch.abandoned = True
+        else:
+            if isinstance(made, FailedRow) and made.ends_run and not batch.ends_run:
+                batch.ends_run = True  # told at once, not after the slowest row of the batch
+                self.outbox.put(self.bench.packer.failure(batch.work.taken, made.error))
         batch.left -= 1
+        if batch.ends_run:
+            return
         if not batch.left and batch.abandoned:
             self.inbox.put(batch.work)
         elif not batch.left:
@@ -213,6 +223,10 @@ class AsyncRunner(Runner):
     def in_hand(self) -> str:
         """Any of the rows in flight may block it."""
         return f"the event loop, with {self._running} rows in flight, was blocked"
+
+    def away(self) -> str:
+        """The endpoint that the rows in flight wait for."""
+        return self._attempts.waits.reason
 
     def note_late(self, why: str) -> None:
         """A row that runs alone is known to be the cause."""

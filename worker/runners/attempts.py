@@ -6,13 +6,14 @@ from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
+from common.building.components import retry_policy
 from common.errors import RowError, StepFailed, UsageError
 from common.process.raised import StepCode
 from common.steps.base import BaseStep, GlobalStep, Row, Step
 from common.steps.mappings import apply_input_mappings, apply_output_mappings
+from common.steps.retry import Again, GivenUp, Halts, Retry
 from worker.batches.outcome import FailedRow, Outcome, columns_of, give_up, give_up_batch
 from worker.runners.complaints import Complaints
-from worker.runners.retry import Again, GivenUp, Halts, Retry, RetryPolicy
 
 Inputs = Sequence[list[Row]]
 Pause = Callable[[float], None]
@@ -71,7 +72,7 @@ class Attempts:
         watch: Callable[[], AbstractContextManager[None]] = nullcontext,
     ) -> None:
         self._step = step
-        self._policy = RetryPolicy.of(step)
+        self._policy = retry_policy(step)
         self._watch = watch
         self._pause = pause
         self._complaints = complaints

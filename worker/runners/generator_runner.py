@@ -12,6 +12,7 @@ from common.broker.commits import Done
 from common.broker.digests import note_digests
 from common.broker.generators import GeneratorOwnership
 from common.broker.inbox import Taken
+from common.building.components import retry_policy
 from common.errors import RowError, RunError, StepFailed, UsageError
 from common.process.raised import StepCode
 from common.protocol.batch import Batch, Failure
@@ -19,12 +20,12 @@ from common.protocol.generator_state import GeneratorState
 from common.steps.base import GeneratorStep, Row
 from common.steps.loading.file_loader import FileLoader
 from common.steps.mappings import apply_output_mappings
+from common.steps.retry import Again, GivenUp, Retry
 from worker.batches.batch_work import Work
 from worker.batches.holes import WholeRows
 from worker.batches.outcome import Outcome, died
 from worker.batches.taker import LONGEST_BLOCK
 from worker.runners.attempts import no_yield
-from worker.runners.retry import Again, GivenUp, Retry, RetryPolicy
 from worker.runners.runner import Bench, Runner
 
 TICKETS = 32
@@ -48,7 +49,7 @@ class GeneratorRunner(Runner):
         super().__init__(step, bench)
         self._generator = step
         self._ownership = GeneratorOwnership(bench.consumer, bench.settings.worker_lease)
-        self._policy = RetryPolicy.of(step)
+        self._policy = retry_policy(step)
         self._retry = Retry(self._policy)
         self._owns = False
         self._careful = 0

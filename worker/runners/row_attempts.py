@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import copy
 
+from common.building.components import retry_policy
 from common.errors import Interrupted, RowError
+from common.llms.waiting import RowClock, Waits, use_clock
 from common.process.raised import StepCode
 from common.steps.base import AsyncStep, Row
 from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
+from common.steps.retry import Again, Halts, Retry
 from worker.batches.outcome import FailedRow, columns_of
 from worker.host.watchdog import LAST_SECONDS
 from worker.runners.complaints import Complaints
-from worker.runners.retry import Again, Halts, Retry, RetryPolicy
 
 RowMade = list[Row] | FailedRow
+_SHORTEST_LOOK = 0.05
+"""Seconds between two looks at the clock of a row that waits."""
 
 
 class RowAttempts:
@@ -28,51 +31,57 @@ class RowAttempts:
 
     def __init__(self, step: AsyncStep, complaints: Complaints) -> None:
         self._step = step
-        self._policy = RetryPolicy.of(step)
+        self._policy = retry_policy(step)
         self._complaints = complaints
-        self._stopped = asyncio.Event()
+        self.waits = Waits()
 
     def stop(self) -> None:
-        """Stops all retries; call it on the event loop."""
-        self._stopped.set()
+        """Ends all waits, for a retry or for an endpoint; call it on the event loop."""
+        self.waits.stop()
 
     async def run(self, row: Row, place: int) -> RowMade:
         """Runs a row, with its retries. A step may change its input, so each attempt gets a copy.
 
         Raises:
-            Interrupted: the worker must stop, and the row waits for a retry.
+            Interrupted: the worker must stop, and the row waits for a retry or an endpoint.
         """
         retry = Retry(self._policy)
         while True:
+            clock = RowClock(self.waits)
             try:
                 mapped, aside = apply_input_mappings_to_row(self._step, copy.deepcopy(row))
-                rows = await self._in_time(mapped)
+                rows = await self._in_time(mapped, clock)
+                if clock.was_interrupted:  # the step has caught the exception
+                    raise Interrupted
                 for one in rows:
                     if not isinstance(one, dict):
                         raise RowError(f"process_row of step '{self._step.name}' returned a {type(one).__name__}")
                 return [apply_output_mappings_to_row(self._step, one, aside) for one in rows]
             except Exception as error:
+                if clock.was_interrupted:
+                    raise Interrupted from None
                 verdict = retry.after(error)
             if isinstance(verdict, Again):
-                await self._pause(verdict.seconds)
+                await clock.wait(seconds=verdict.seconds)
             elif isinstance(verdict, Halts):
                 return FailedRow(place, verdict.error, retry.tries, row, ends_run=True)
             else:
                 self._complaints.note("a row", verdict.cause)
                 return FailedRow(place, verdict.error, retry.tries, row, columns_of(verdict.cause))
 
-    async def _in_time(self, row: Row) -> list[Row]:
-        """Calls the step; a row that takes too long is cancelled and fails.
+    async def _in_time(self, row: Row, clock: RowClock) -> list[Row]:
+        """Calls the step; a row that takes too long is cancelled and fails. Its waits for an endpoint do not count.
 
         The call is a separate task, so that a step that cancels its own task, or lets a cancelled future cancel it,
         ends nothing of ours.
         """
         limit = self._step.batch_timeout
-        call = asyncio.get_running_loop().create_task(self._call(row))
+        call = asyncio.get_running_loop().create_task(self._call(row, clock))
         if limit is None:
             with StepCode():
                 return await call
-        await asyncio.wait((call,), timeout=limit)
+        while not call.done() and (left := limit - clock.worked) > 0:
+            await asyncio.wait((call,), timeout=max(left, _SHORTEST_LOOK))
         if call.done():
             with StepCode():
                 return call.result()
@@ -84,14 +93,8 @@ class RowAttempts:
         call.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # else asyncio complains
         raise RowError(why)
 
-    async def _call(self, row: Row) -> list[Row]:
+    async def _call(self, row: Row, clock: RowClock) -> list[Row]:
+        use_clock(clock)
         with StepCode():
             made = await self._step.process_row(row)
             return [made] if isinstance(made, dict) else list(made or ())
-
-    async def _pause(self, seconds: float) -> None:
-        """Waits before a retry; raises Interrupted as soon as the worker must stop."""
-        with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._stopped.wait(), seconds)
-        if self._stopped.is_set():
-            raise Interrupted

@@ -154,6 +154,10 @@ class Runner(ABC):
         """What the step is working on, for the log."""
         return "a batch"
 
+    def away(self) -> str:
+        """What rows in hand wait for, such as an endpoint; empty if nothing."""
+        return ""
+
     def note_late(self, why: str) -> None:  # noqa: B027
         """Leaves a note for the next worker about what took too long, if known."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Sequence
+from collections.abc import Awaitable, Sequence
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -15,10 +15,14 @@ from common.llms.base import LLM, ChatMessage, Generation
 from common.parameters.runtime_parameters import RuntimeOption
 from common.steps.base import AsyncStep, Row, StepColumns
 from common.steps.metadata import METADATA, task_metadata, with_metadata
+from common.steps.retry import OutOfRetries, RetryPolicy
+from common.steps.tasks.asking import BadAnswer, ask
 from common.templates.prompt import PromptTemplate
 from common.words.faults import hint
 
 _TEMPLATE = "{{ instruction }}"
+_RENDERED_CHARACTERS = 1_000_000
+"""A text that is the whole prompt needs no template up to here; beyond, the limits of templates apply."""
 _ONLY_COLUMN = re.compile(r"\s*\{\{\s*(\w+)\s*\}\}\s*")
 
 
@@ -32,10 +36,11 @@ class TextGeneration(AsyncStep):
     If the template is a single column, such as `{{ instruction }}`, and the column holds a list of messages (`role`,
     `content`), that list is sent as the conversation. Print any other list or mapping with `{{ column | tojson }}`.
 
-    A row with a column `system_prompt` that is not empty uses that instead of the step's. A generation cut short or
-    filtered is kept as it came; a row for which the model gives no words is asked again, and fails in the end. So does
-    a row for which the template would print a missing column or None; use `{{ context or "" }}` or `{% if context %}`
-    where that is meant.
+    A row with a column `system_prompt` that is not empty uses that instead of the step's. An answer without words, cut
+    short, filtered or refused is asked for again as another sample, each of several generations by itself; when its
+    `retries` are used up, the row fails. `accept: [length]` keeps answers that are cut short. A row for which the
+    template would print a missing column or None fails too; use `{{ context or "" }}` or `{% if context %}` where that
+    is meant.
 
     Templates are sandboxed: they change nothing of the row, and call the methods of texts, lists and mappings that are
     good for prompts. A row fails of which one makes more than 20,000,000 characters that are there at one time (an item
@@ -46,7 +51,7 @@ class TextGeneration(AsyncStep):
     the column `distilabel_metadata`, beside what earlier tasks put there.
     """
 
-    _version: ClassVar[int] = 1
+    _version: ClassVar[int] = 2
 
     final_errors = (PromptError,)
 
@@ -67,6 +72,12 @@ class TextGeneration(AsyncStep):
         default=True, description="If the pipeline has enable_metadata: keep the model's raw answer."
     )
 
+    accept: RuntimeOption[list[str]] = Field(
+        default_factory=list,
+        description="Reasons to finish with which an answer is kept although it is cut short, such as length.",
+    )
+
+    _policy: RetryPolicy | None = PrivateAttr(default=None)
     _compiled: PromptTemplate | None = PrivateAttr(default=None)
     _only_column: str = PrivateAttr(default="")
 
@@ -104,6 +115,7 @@ class TextGeneration(AsyncStep):
         only = _ONLY_COLUMN.fullmatch(self.template)
         self._only_column = only[1] if only else ""
         self._compiled = PromptTemplate(self.template)
+        self._policy = RetryPolicy.of(self, [self.llm])
         self.llm.load()
 
     async def aload(self) -> None:
@@ -126,27 +138,30 @@ class TextGeneration(AsyncStep):
             messages = self.format_input(row)
         except RowError as error:
             raise PromptError(str(error)) from None
-        found = await self._answers(messages)
-        for answer in found:
-            if not (answer.text or "").strip():
-                grouped = self.group_generations or len(found) > 1
-                raise RowError(self._no_text(answer), self._metadata(row, messages, found, grouped=grouped))
+        found = await self._answers(row, messages)
         if self.group_generations:
             return self._answered(row, messages, [answer.text for answer in found], found)
         rows = [self._answered(row, messages, answer.text, [answer]) for answer in found]
         return rows[0] if self.num_generations == 1 else rows
 
-    async def _answers(self, messages: list[ChatMessage]) -> Sequence[Generation]:
-        options = self.llm.generation_kwargs
+    async def _answers(self, row: Row, messages: list[ChatMessage]) -> Sequence[Generation]:
+        """Each asked for, and retried, by itself."""
+        assert self._policy is not None, "call load() before processing rows"
+        options, policy = self.llm.generation_kwargs, self._policy
         if self.num_generations == 1:
-            return [await self.llm.agenerate(messages, **options)]
-        answers = await asyncio.gather(
-            *(self.llm.agenerate(messages, **options) for _ in range(self.num_generations)), return_exceptions=True
-        )
-        for answer in answers:
-            if isinstance(answer, BaseException):
-                raise answer
-        return [answer for answer in answers if isinstance(answer, Generation)]
+            asked = [await _settled(ask(self.llm, messages, policy, self.accept, **options))]
+        else:
+            calls = (ask(self.llm, messages, policy, self.accept, **options) for _ in range(self.num_generations))
+            asked = await asyncio.gather(*map(_settled, calls))
+        answers = [one for one in asked if isinstance(one, Generation)]
+        for error in asked:
+            if isinstance(error, Exception):
+                cause = error.cause if isinstance(error, OutOfRetries) else error
+                if isinstance(cause, BadAnswer):
+                    grouped = self.group_generations or self.num_generations > 1
+                    cause.columns = self._metadata(row, messages, [*answers, cause.answer], grouped=grouped)
+                raise error
+        return answers
 
     def _answered(self, row: Row, messages: list[ChatMessage], generation: Any, answers: Sequence[Generation]) -> Row:
         metadata = self._metadata(row, messages, answers, grouped=self.group_generations)
@@ -175,6 +190,8 @@ class TextGeneration(AsyncStep):
                         f"the row has two system prompts: in column 'system_prompt' and in '{self._only_column}'"
                     )
                 return messages
+        elif isinstance(conversation, str) and 0 < len(conversation) < _RENDERED_CHARACTERS:
+            messages = [{"role": "user", "content": conversation}]
         else:
             messages = [{"role": "user", "content": self._prompt(row)}]
         system_prompt = own or self.system_prompt
@@ -191,8 +208,13 @@ class TextGeneration(AsyncStep):
             columns = ", ".join(map(repr, row))
             raise RowError(f"template: {error}; the row has the columns {columns or 'none'}") from None
 
-    def _no_text(self, answer: Generation) -> str:
-        return f"model '{self.llm.model_name}' gave no text (finish_reason: {answer.finish_reason or 'not given'})"
+
+async def _settled(call: Awaitable[Generation]) -> Generation | Exception:
+    """Its answer or its error, so that one that fails does not leave the others running."""
+    try:
+        return await call
+    except Exception as error:
+        return error
 
 
 def conversation_of(turns: list[Any], column: str) -> list[ChatMessage]:

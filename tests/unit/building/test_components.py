@@ -10,7 +10,7 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Never, Protocol, 
 import pytest
 from pydantic import BaseModel, Field, JsonValue
 
-from common.building.components import Holds, components, held_by, language_models
+from common.building.components import Holds, components, held_by, language_models, retry_policy
 from common.building.cuda import CudaDevicePlacementMixin, devices_wanted
 from common.building.descriptor import component_classes, endpoints, model_identities
 from common.errors import RowError, UsageError
@@ -21,7 +21,6 @@ from common.steps.base import StepResources
 from coordinator.dataset.card import collect_citations
 from coordinator.plan.host_check import check_host
 from coordinator.plan.load import prepare
-from worker.runners.retry import RetryPolicy
 
 T = TypeVar("T")
 
@@ -87,7 +86,7 @@ def test_a_model_is_found_wherever_it_is_in_a_step_by_everyone_who_asks(
     assert Member in component_classes(step)
     assert "member" in model_identities(step)
     assert "http://member" in endpoints({"ask": step})["ask"]
-    assert RetryPolicy.of(step).final == (RowError,)
+    assert retry_policy(step).final == (RowError,)
     assert collect_citations([step]) == ("@misc{member}",)
     assert devices_wanted(step) == 1
 

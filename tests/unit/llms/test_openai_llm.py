@@ -9,8 +9,11 @@ from typing import Any
 import pytest
 from pydantic import ValidationError
 
-from common.errors import RowError, UsageError
+from common.errors import UsageError
 from common.llms import Generation, OpenAILLM
+from common.llms.calls.calling import CallFailed, NotAnAnswer, RequestRefused, WrongSetup
+from common.llms.calls.gate import EndpointAway
+from common.llms.waiting import RowClock, use_clock
 from tests.support.servers.chat_server import Answer, ChatServer, completion, echoed, serving
 
 KEY = "sk-secret-1234567890"
@@ -20,18 +23,6 @@ KEY = "sk-secret-1234567890"
 def _no_endpoint_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("OPENAI_API_KEY", "OPENAI_BASE_URL"):
         monkeypatch.delenv(name, raising=False)
-
-
-def generate(llm: OpenAILLM) -> Generation:
-    async def one() -> Generation:
-        llm.load()
-        await llm.aload()
-        try:
-            return await llm.agenerate([{"role": "user", "content": "hi"}])
-        finally:
-            await llm.aunload()
-
-    return asyncio.run(one())
 
 
 def generate_against(answer: Callable[[dict[str, Any]], Answer], **options: Any) -> tuple[Generation, ChatServer]:
@@ -54,7 +45,7 @@ def generate_against(answer: Callable[[dict[str, Any]], Answer], **options: Any)
 def test_the_endpoint_is_asked_with_the_model_the_messages_and_the_options() -> None:
     options = {"temperature": 0.2, "max_tokens": 5, "extra_body": {"top_k": 3}}
     answer, chat = generate_against(echoed, generation_kwargs=options, api_key=KEY)
-    assert answer == Generation("answer to hi", "stop", input_tokens=7, output_tokens=3)
+    assert answer == Generation("answer to hi", "stop", input_tokens=7, output_tokens=3, model="m")
     [(path, headers, body)] = chat.requests
     assert path == "/v1/chat/completions"
     assert headers["authorization"] == f"Bearer {KEY}"
@@ -90,50 +81,63 @@ def test_a_busy_endpoint_is_asked_again_after_the_time_that_it_names() -> None:
 
 
 @pytest.mark.parametrize(
-    ("answer", "message"),
+    ("answer", "kind", "message"),
     [
-        ((401, {}, {"error": {"message": f"bad key {KEY}"}}), r"answered 401 for model 'm': .* MY_KEY was refused"),
-        ((404, {}, {"error": {"message": "no m"}}), r"answered 404 for model 'm': no such model, or base_url is wrong"),
-        ((400, {}, {"error": {"message": f"too long {KEY}"}}), r"answered 400 for model 'm': .*too long"),
-        ((500, {}, "<html>oops</html>"), r"answered 500 for model 'm'"),
-        ((200, {}, f"<html>welcome {KEY}</html>"), r"not a chat completion \(check base_url"),
-        ((200, {}, {"error": "none"}), r"not a chat completion"),
-        ((200, {}, {"choices": []}), r"not a chat completion"),
+        (
+            (401, {}, {"error": {"message": f"bad key {KEY}"}}),
+            WrongSetup,
+            r"answered model 'm': 401: bad key \*\*\*; check the key in the environment variable MY_KEY",
+        ),
+        ((404, {}, {"error": {"message": "no m"}}), WrongSetup, r"answered model 'm': 404: no m; no such model, or"),
+        ((400, {}, {"error": {"message": f"too long {KEY}"}}), RequestRefused, r"answered model 'm': 400: .*too long"),
+        ((200, {}, f"<html>welcome {KEY}</html>"), NotAnAnswer, r"not JSON \(is base_url right\?\)"),
+        ((200, {}, {"error": "none"}), NotAnAnswer, r"not an answer of its API"),
+        ((200, {}, {"choices": []}), NotAnAnswer, r"not an answer of its API"),
     ],
 )
 def test_an_error_names_endpoint_and_model_and_never_the_key(
-    answer: Answer, message: str, monkeypatch: pytest.MonkeyPatch
+    answer: Answer, kind: type[Exception], message: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("MY_KEY", KEY)
-    with pytest.raises(RowError, match=message) as caught:
-        generate_against(lambda _: answer, api_key_env="MY_KEY", max_retries=0)
+    with pytest.raises(kind, match=message) as caught:
+        generate_against(lambda _: answer, api_key_env="MY_KEY")
     assert "http://127.0.0.1:" in str(caught.value)
     assert KEY not in str(caught.value)
 
 
 def test_a_refusal_without_a_key_says_that_none_is_set() -> None:
-    with pytest.raises(RowError, match="environment variable OPENAI_API_KEY is not set"):
+    with pytest.raises(WrongSetup, match=r"set the environment variable OPENAI_API_KEY .* it holds no key"):
         generate_against(lambda _: (401, {}, {}))
 
 
 def test_an_endpoint_that_is_not_there_is_named_without_its_password(unused_port: int) -> None:
-    llm = OpenAILLM(model="m", base_url=f"http://user:pass@127.0.0.1:{unused_port}/v1", max_retries=0)
-    with pytest.raises(RowError, match=rf"cannot reach http://127\.0\.0\.1:{unused_port}/v1 for model 'm'") as caught:
-        generate(llm)
-    assert "pass" not in str(caught.value).replace("password", "")
+    async def one() -> None:
+        use_clock(RowClock(patience=0.1))
+        await llm.aload()
+        try:
+            await llm.agenerate([{"role": "user", "content": "hi"}])
+        finally:
+            await llm.aunload()
+
+    llm = OpenAILLM(model="m", base_url=f"http://user:pass@127.0.0.1:{unused_port}/v1")
+    with pytest.raises(
+        EndpointAway, match=rf"cannot reach http://127\.0\.0\.1:{unused_port}/v1 .*: connection refused"
+    ) as caught:
+        asyncio.run(one())
+    assert "pass" not in str(caught.value)
 
 
-def test_an_endpoint_that_is_too_slow_is_named_with_the_time() -> None:
+def test_a_call_that_takes_longer_than_its_timeout_is_the_fault_of_its_row_in_the_end() -> None:
     async def one() -> None:
         async with serving(echoed, delay=2) as chat:
-            llm = OpenAILLM(model="m", base_url=chat.url, timeout=0.1, max_retries=0)
+            llm = OpenAILLM(model="m", base_url=chat.url, timeout=0.01)
             await llm.aload()
             try:
                 await llm.agenerate([{"role": "user", "content": "hi"}])
             finally:
                 await llm.aunload()
 
-    with pytest.raises(RowError, match=r"gave no answer of model 'm' within 0\.1 s"):
+    with pytest.raises(CallFailed, match=r"no answer within 0\.01 s \(timeout\)"):
         asyncio.run(one())
 
 

@@ -9,17 +9,18 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from common.building.components import retry_policy
 from common.errors import FileChanged, RowError, RunError, SpecError, StepFailed, UsageError
 from common.llms import EchoLLM
 from common.steps import LoadDataFromFile, Step, StepInput, StepOutput, TextGeneration
 from common.steps.base import BaseStep
+from common.steps.retry import Again, GivenUp, Halts, Retry, RetryPolicy, Verdict
 from worker.runners.attempts import Attempts
 from worker.runners.complaints import Complaints
-from worker.runners.retry import Again, GivenUp, Halts, Retry, RetryPolicy, Verdict
 
 
 def retry_of(step: BaseStep) -> Retry:
-    return Retry(RetryPolicy.of(step))
+    return Retry(retry_policy(step))
 
 
 class Picky(Step):

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import random
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from json import JSONDecodeError
 
-from common.building.components import language_models
-from common.errors import FileChanged, UsageError, describe, words_of
+from common.errors import FileChanged, RowError, UsageError, describe, words_of
+from common.llms.base import LLM
 from common.steps.base import BaseStep
 
 _HALTING = (UsageError, FileChanged)
@@ -52,6 +52,20 @@ class Halts:
         return str(self.cause) if isinstance(self.cause, FileChanged) else describe(self.cause)
 
 
+class OutOfRetries(RowError):
+    """A step has retried part of its work by itself, as its policy says: the whole is not called again.
+
+    Args:
+        cause: the last error.
+        tries: failed calls.
+    """
+
+    def __init__(self, cause: Exception, tries: int) -> None:
+        self.cause = cause
+        self.tries = tries
+        super().__init__(str(cause))
+
+
 Verdict = Again | GivenUp | Halts
 
 
@@ -70,10 +84,10 @@ class RetryPolicy:
     final: tuple[type[Exception], ...] = ()
 
     @classmethod
-    def of(cls, step: BaseStep) -> RetryPolicy:
-        """Searches the step for its models, so make it once, not for each batch."""
-        models = (error for _, llm in language_models(step) for error in llm.final_errors)
-        return cls(step.retries, step.backoff, (*step.final_errors, *models))
+    def of(cls, step: BaseStep, models: Iterable[LLM] = ()) -> RetryPolicy:
+        """That of a step that asks these models."""
+        errors = (error for llm in models for error in llm.final_errors)
+        return cls(step.retries, step.backoff, (*step.final_errors, *errors))
 
 
 class Retry:
@@ -98,6 +112,9 @@ class Retry:
         The call is given up if the step's `retries` are used up, if its `final_errors` include the error, or if the
         error is one of code or data and has exactly the text of the previous one.
         """
+        if isinstance(error, OutOfRetries):
+            self.tries += error.tries
+            return GivenUp(error.cause)
         self.tries += 1
         before, self._before = self._before, error
         policy = self._policy

@@ -1,0 +1,1 @@
+"""The APIs that endpoints speak: requests and replies as pure translations, without a socket."""

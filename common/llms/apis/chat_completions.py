@@ -1,0 +1,151 @@
+"""OpenAI's chat completions API, which most servers of models speak.
+
+Source: the API reference of OpenAI ("Chat", "Streaming"), and the servers' own pages for what they add: vLLM, SGLang
+and DeepSeek send the reasoning as `reasoning_content`, OpenRouter and newer vLLM as `reasoning`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import orjson
+
+from common.llms.base import ChatMessage, Generation
+from common.llms.calls.verdicts import ErrorReply
+
+_OPTIONS = frozenset(
+    {
+        *("audio", "extra_body", "frequency_penalty", "logit_bias", "logprobs", "max_completion_tokens", "max_tokens"),
+        *("metadata", "modalities", "parallel_tool_calls", "prediction", "presence_penalty", "prompt_cache_key"),
+        *("reasoning_effort", "response_format", "safety_identifier", "seed", "service_tier", "stop", "store"),
+        *("temperature", "tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity", "web_search_options"),
+    }
+)
+_THINK, _THOUGHT = "<think>", "</think>"
+
+
+class ChatCompletions:
+    """`POST /chat/completions`."""
+
+    path = "/chat/completions"
+    options = _OPTIONS
+
+    def request(self, model: str, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> dict[str, Any]:
+        """See `Api`."""
+        extra = options.get("extra_body") or {}
+        named = {name: value for name, value in options.items() if name != "extra_body"}
+        request = {"model": model, "messages": messages, **named, **extra}
+        if request.get("stream"):
+            request.setdefault("stream_options", {"include_usage": True})
+        return request
+
+    def generation(self, reply: Any) -> Generation:
+        """See `Api`."""
+        try:
+            choice = reply["choices"][0]
+            message = choice["message"]
+            usage = reply.get("usage") or {}
+            text, refusal = message.get("content"), message.get("refusal")
+        except (KeyError, IndexError, TypeError, AttributeError):
+            raise ValueError("it has no choices[0].message") from None
+        if isinstance(text, list):  # parts, as some gateways send them
+            text = "".join(part.get("text") or "" for part in text if isinstance(part, dict))
+        reasoning = message.get("reasoning_content") or message.get("reasoning")
+        finish = choice.get("finish_reason")
+        if isinstance(text, str) and text.lstrip().startswith(_THINK):
+            reasoning, text = _apart(text, reasoning, cut=finish == "length")
+        return Generation(
+            text=text,
+            finish_reason=finish,
+            input_tokens=_count(usage.get("prompt_tokens")),
+            output_tokens=_count(usage.get("completion_tokens")),
+            reasoning=reasoning or None,
+            refusal=refusal or None,
+            model=reply.get("model"),
+            cached_tokens=_count((usage.get("prompt_tokens_details") or {}).get("cached_tokens")),
+            reasoning_tokens=_count((usage.get("completion_tokens_details") or {}).get("reasoning_tokens")),
+            tool_calls=message.get("tool_calls") or None,
+            logprobs=choice.get("logprobs") or None,
+        )
+
+    def headers(self, key: str) -> dict[str, str]:
+        """See `Api`."""
+        return {"authorization": f"Bearer {key}"}
+
+    def error(self, reply: Any) -> ErrorReply:
+        """See `Api`. Old vLLM has the fields at the top, FastAPI `detail`, llama.cpp a number as `code`."""
+        if isinstance(reply, list) and reply:  # Gemini
+            reply = reply[0]
+        error = reply.get("error", reply) if isinstance(reply, dict) else reply
+        if not isinstance(error, dict):
+            return ErrorReply(str(error))
+        message = error.get("message") or error.get("detail") or orjson.dumps(error).decode()
+        return ErrorReply(
+            str(message),
+            kind=str(error.get("type") or error.get("status") or ""),
+            code=str(error.get("code") or ""),
+            parameter=str(error.get("param") or ""),
+        )
+
+    def assembled(self, body: bytes) -> Any:
+        """See `Api`."""
+        reply: dict[str, Any] = {}
+        message: dict[str, Any] = {"role": "assistant", "content": None}
+        calls: dict[int, dict[str, Any]] = {}
+        logprobs: list[Any] = []
+        finish = None
+        for event in _events(body):
+            if "error" in event:
+                raise ValueError(f"the stream broke off: {ChatCompletions().error(event).message}")
+            reply.update({name: event[name] for name in ("id", "model", "created", "usage") if event.get(name)})
+            for choice in event.get("choices") or ():
+                delta = choice.get("delta") or {}
+                for name in ("content", "reasoning_content", "reasoning", "refusal"):
+                    if isinstance(piece := delta.get(name), str):
+                        message[name] = (message.get(name) or "") + piece
+                for call in delta.get("tool_calls") or ():
+                    _add_call(calls.setdefault(call.get("index", len(calls)), {}), call)
+                logprobs += (choice.get("logprobs") or {}).get("content") or ()
+                finish = choice.get("finish_reason") or finish
+        if finish is None:
+            raise ValueError("the stream ended before the answer did")
+        if calls:
+            message["tool_calls"] = [calls[index] for index in sorted(calls)]
+        choice = {"index": 0, "message": message, "finish_reason": finish}
+        return {**reply, "choices": [choice | ({"logprobs": {"content": logprobs}} if logprobs else {})]}
+
+
+def _apart(text: str, reasoning: str | None, *, cut: bool) -> tuple[str | None, str | None]:
+    """(reasoning, text) of a text that begins with its thinking; the text is None if that was cut off."""
+    thought, end, answer = text.lstrip().removeprefix(_THINK).partition(_THOUGHT)
+    if not end and not cut:
+        return reasoning, text  # it only speaks of the tag
+    return "\n".join(filter(None, (reasoning, thought.strip()))), answer.strip() if end else None
+
+
+def _count(value: Any) -> int | None:
+    return value if isinstance(value, int) and value >= 0 else None
+
+
+def _events(body: bytes) -> Iterator[dict[str, Any]]:
+    """The data of server-sent events, up to `[DONE]`."""
+    for line in body.replace(b"\r\n", b"\n").split(b"\n"):
+        if line.startswith(b"data:"):
+            data = line[5:].strip()
+            if data == b"[DONE]":
+                return
+            event = orjson.loads(data)
+            if not isinstance(event, dict):
+                raise ValueError("an event of the stream is not an object")
+            yield event
+
+
+def _add_call(call: dict[str, Any], delta: Mapping[str, Any]) -> None:
+    for name, value in delta.items():
+        if name == "function" and isinstance(value, dict):
+            function = call.setdefault("function", {})
+            for part, piece in value.items():
+                function[part] = (function.get(part) or "") + piece if isinstance(piece, str) else piece
+        elif name != "index" and value is not None:
+            call[name] = value

@@ -1,0 +1,196 @@
+"""One call of a model: wait for the endpoint, send, judge what comes back, and repeat what was not the row's fault.
+
+Everything that asks an endpoint goes through `Endpoint.ask`; nothing else knows both transport and classes of answers.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import orjson
+
+from common.errors import RowError, UsageError
+from common.llms.calls.gate import Gate
+from common.llms.calls.transport import Fault, Reply, Timeouts, Transport
+from common.llms.calls.verdicts import ErrorReply, Rule, Verdict, judge, pause_asked_for
+from common.llms.waiting import RowClock, row_clock
+
+_SHOWN_CHARACTERS = 500
+
+
+class WrongSetup(UsageError):
+    """The endpoint will answer no row: key, model, URL or options are wrong. The run halts at the first one."""
+
+
+class RequestRefused(RowError):
+    """The endpoint will never answer this request, such as one that is too long: its row fails without a retry."""
+
+
+class CallFailed(RowError):
+    """The endpoint failed on this request while it answered others: the step's `retries` apply."""
+
+
+class NotAnAnswer(RowError):
+    """The endpoint sent something that is not what its API promises: the step's `retries` apply."""
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """An endpoint and how it is asked.
+
+    Args:
+        url: that requests go to.
+        shown: the endpoint for people, without user and password.
+        model: its name there, for messages.
+        key_name: environment variable with the key.
+        has_key: whether there is one.
+        headers: of each request.
+        rules: lines of the provider for the table of classes.
+        secrets: texts that no message may show.
+    """
+
+    url: str
+    shown: str
+    model: str
+    key_name: str
+    has_key: bool
+    headers: Mapping[str, str]
+    rules: Sequence[Rule] = ()
+    secrets: Sequence[str] = ()
+
+
+class Endpoint:
+    """An endpoint as one worker asks it. For one event loop.
+
+    Args:
+        error_of: reads the error in a reply.
+        assembled: makes one reply of a stream of events; None for a whole reply.
+    """
+
+    def __init__(
+        self,
+        address: Address,
+        timeouts: Timeouts,
+        error_of: Callable[[Any], ErrorReply],
+        assembled: Callable[[bytes], Any] | None = None,
+    ) -> None:
+        self._address = address
+        self._transport = Transport(address.url, address.headers, timeouts)
+        self._error_of = error_of
+        self._assembled = assembled
+        self._gate = Gate(address.shown)
+
+    @property
+    def is_open(self) -> bool:
+        """Whether it can be asked."""
+        return self._transport.is_open
+
+    async def open(self) -> None:
+        """Call it on the event loop that asks."""
+        await self._transport.open()
+
+    async def close(self) -> None:
+        """Closes all connections."""
+        await self._transport.close()
+
+    async def ask(self, request: Mapping[str, Any]) -> Any:
+        """Sends a request and returns the reply, read as JSON.
+
+        It waits while the endpoint is away or busy, without an end: a runner ends the wait, or the user.
+
+        Raises:
+            WrongSetup: no request would be answered.
+            RequestRefused: this one never will.
+            CallFailed, NotAnAnswer: this one was not, but may be the next time.
+            Interrupted: the worker must stop, and the endpoint is away or busy.
+        """
+        body = orjson.dumps(request)
+        clock, own = row_clock(), 0
+        while True:
+            probes = await self._gate.enter(clock)
+            try:
+                answer, own = await self._once(body, clock, own)
+            finally:
+                self._gate.leave(probes=probes)
+            if answer is not None:
+                return answer[0]
+
+    async def _once(self, body: bytes, clock: RowClock, own: int) -> tuple[tuple[Any] | None, int]:
+        """One request: (the answer, or None where it is sent again; faults so far that may be the row's own)."""
+        outage, pace = self._gate.outage, self._gate.pace
+        before, sent = outage.successes, time.monotonic()
+        try:
+            reply = await self._transport.post(body)
+        except Fault as fault:
+            own += fault.reached
+            await self._blame(str(fault), clock, is_away=not fault.reached, before=before, own=own)
+            return None, own
+        if reply.status == 200:
+            answer = self._read(reply)
+            self._gate.worked()
+            pace.granted(time.monotonic())
+            return (answer,), own
+        error = self._error(reply)
+        verdict = judge(reply.status, error, self._address.rules)
+        said = self._said(reply, error)
+        if verdict.kind == "busy":
+            self._gate.worked()
+            pace.refused(sent, time.monotonic(), pause_asked_for(reply.headers))
+            return None, own
+        if verdict.kind in ("away", "fault"):
+            own += verdict.kind == "fault"
+            await self._blame(said, clock, is_away=verdict.kind == "away", before=before, own=own)
+            return None, own
+        self._gate.worked()
+        raise self._refusal(reply.status, verdict, said)
+
+    async def _blame(self, why: str, clock: RowClock, *, is_away: bool, before: int, own: int) -> None:
+        """Waits a moment if the endpoint is to blame. Raises CallFailed if the row is."""
+        outage = self._gate.outage
+        blamed = outage.failed(self._short(why), time.monotonic(), is_away=is_away, before=before, own=own)
+        if blamed == "row":
+            raise CallFailed(
+                f"{self._address.shown}, model '{self._address.model}': {self._hidden(why)[:_SHOWN_CHARACTERS]}"
+            )
+        if outage.since is None:  # not enough to say that it is away
+            pause = max(0.0, outage.probe_at - time.monotonic())
+            await clock.wait(seconds=pause)
+
+    def _read(self, reply: Reply) -> Any:
+        try:
+            return self._assembled(reply.body) if self._assembled else orjson.loads(reply.body)
+        except ValueError:
+            shown = self._hidden(reply.body[:_SHOWN_CHARACTERS].decode(errors="replace"))
+            raise NotAnAnswer(f"{self._about} with something that is not JSON (is base_url right?): {shown}") from None
+
+    def _error(self, reply: Reply) -> ErrorReply:
+        try:
+            return self._error_of(orjson.loads(reply.body))
+        except (ValueError, TypeError, AttributeError, KeyError):
+            return ErrorReply(reply.body[:4000].decode(errors="replace"))
+
+    def _refusal(self, status: int, verdict: Verdict, said: str) -> Exception:
+        if verdict.kind == "request":
+            return RequestRefused(f"{self._about}: {said}")
+        advice = verdict.advice.format(key=self._address.key_name)
+        if status in (401, 403) and not self._address.has_key:
+            advice = f"set the environment variable {self._address.key_name} on the worker's host: it holds no key"
+        return WrongSetup(f"{self._about}: {said}; {advice}")
+
+    @property
+    def _about(self) -> str:
+        return f"{self._address.shown} answered model '{self._address.model}'"
+
+    def _said(self, reply: Reply, error: ErrorReply) -> str:
+        return f"{reply.status}: {self._hidden(error.message.strip())[:_SHOWN_CHARACTERS]}"
+
+    def _short(self, why: str) -> str:
+        return " ".join(self._hidden(why).split())[:120]
+
+    def _hidden(self, text: str) -> str:
+        for secret in self._address.secrets:
+            text = text.replace(secret, "***")
+        return text

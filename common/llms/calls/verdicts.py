@@ -1,0 +1,170 @@
+"""The class of an endpoint's answer: whose fault it is, and so what follows. Pure data and pure functions.
+
+The classes, after the error pages of the providers:
+
+- `answer`: a reply to be read.
+- `away`: the endpoint does not work now; all rows wait for it.
+- `fault`: a 5xx; of the row if other rows succeed meanwhile, else of the endpoint.
+- `busy`: too much was asked at once; never the row's fault.
+- `setup`: no row would be answered: a wrong key, model or option, no credit.
+- `request`: this prompt is never answered: too long, or against the provider's policy.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import Literal
+
+AnswerClass = Literal["answer", "away", "fault", "busy", "setup", "request"]
+
+LONGEST_PAUSE = 600.0
+"""Most seconds that an endpoint may ask to wait; a longer wish is cut."""
+
+
+@dataclass(frozen=True, slots=True)
+class ErrorReply:
+    """An error as the endpoint describes it; empty where it says nothing.
+
+    Args:
+        kind: such as `invalid_request_error`.
+        code: such as `context_length_exceeded`.
+        parameter: the option that is wrong.
+    """
+
+    message: str
+    kind: str = ""
+    code: str = ""
+    parameter: str = ""
+
+    @property
+    def text(self) -> str:
+        """Everything it says, to search in."""
+        return " ".join((self.code, self.kind, self.parameter, self.message))
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """A line of the table.
+
+    Args:
+        statuses: first and last HTTP status.
+        says: what code, type, parameter or message must contain; None for anything.
+        advice: what the user can change; `{key}` is the variable with the key.
+    """
+
+    verdict: AnswerClass
+    statuses: tuple[int, int]
+    says: re.Pattern[str] | None = None
+    advice: str = ""
+
+    def matches(self, status: int, error: ErrorReply) -> bool:
+        """Whether the line is about this answer."""
+        first, last = self.statuses
+        return first <= status <= last and (self.says is None or self.says.search(error.text) is not None)
+
+
+def _says(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+_CREDIT = "the account has no credit or quota left: add some, or use another key"
+_KEY = "check the key in the environment variable {key}"
+_MODEL = "no such model, or base_url is wrong (it usually ends in /v1)"
+_OPTION = "an option of the call is wrong: see generation_kwargs"
+
+COMMON: Sequence[Rule] = (
+    Rule("answer", (200, 299)),
+    Rule("setup", (402, 402), None, _CREDIT),
+    Rule("setup", (429, 429), _says(r"insufficient_quota|exceeded your current quota|billing|credit balance"), _CREDIT),
+    Rule("setup", (400, 400), _says(r"credit balance is too low|billing"), _CREDIT),
+    Rule("busy", (429, 429)),
+    Rule("busy", (503, 503), _says(r"resource[ _]unavailable|overloaded|at capacity|rate.?limit")),
+    Rule("request", (403, 403), _says(r"moderation|flagged|content[ _]policy|safety"), ""),
+    Rule("setup", (401, 401), None, _KEY),
+    Rule("setup", (403, 403), None, f"{_KEY}, and what it permits"),
+    Rule("setup", (404, 405), None, _MODEL),
+    Rule(
+        "request",
+        (400, 422),
+        _says(
+            r"context.?length|maximum context|context window|too long|too many tokens|too large|string_above_max_length"
+            r"|exceeds? (the )?(limit|maximum)|content.?(filter|policy|management)|policy.?violation|safety|moderation"
+            r"|invalid_image|image_parse|unsupported_image|invalid_prompt"
+        ),
+    ),
+    Rule(
+        "setup",
+        (400, 422),
+        _says(r"model_not_found|invalid[ _]model|model.{0,80}(does not exist|not found|not exist)"),
+        _MODEL,
+    ),
+    Rule("setup", (400, 400), _says(r"invalid.{0,12}api.?key|api.?key.{0,20}(not valid|invalid|expired)"), _KEY),
+    Rule(
+        "setup",
+        (400, 422),
+        _says(
+            r"unsupported_(parameter|value)|unknown_parameter|invalid_type|unrecognized (request )?argument"
+            r"|unexpected keyword|extra_forbidden|extra inputs are not permitted|extra fields not permitted"
+        ),
+        _OPTION,
+    ),
+    Rule("request", (400, 400)),
+    Rule("fault", (408, 409)),
+    Rule("request", (413, 422)),
+    Rule("busy", (424, 425)),
+    Rule("away", (529, 529)),
+    Rule("fault", (500, 599)),
+    Rule("setup", (300, 499), None, _MODEL),
+)
+"""The first line that matches says the class. Lines of a provider come before these."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """The class of an answer, and what the user can do."""
+
+    kind: AnswerClass
+    advice: str = ""
+
+
+def judge(status: int, error: ErrorReply, rules: Sequence[Rule] = ()) -> Verdict:
+    """The class of an HTTP reply.
+
+    Args:
+        rules: the provider's own, which come first.
+    """
+    for rule in (*rules, *COMMON):
+        if rule.matches(status, error):
+            return Verdict(rule.verdict, rule.advice)
+    return Verdict("fault")
+
+
+def pause_asked_for(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+    """Seconds that the endpoint wants to be left in peace, from `retry-after-ms` or `retry-after` (RFC 9110, 10.2.3).
+
+    Args:
+        headers: names in lower case.
+    """
+    milliseconds = _number(headers.get("retry-after-ms"))
+    if milliseconds is not None:
+        return min(milliseconds / 1000, LONGEST_PAUSE)
+    asked = headers.get("retry-after")
+    seconds = _number(asked)
+    if seconds is None and asked:
+        try:
+            moment = parsedate_to_datetime(asked)
+        except ValueError:
+            return None
+        seconds = max(
+            0.0,
+            ((moment if moment.tzinfo else moment.replace(tzinfo=UTC)) - (now or datetime.now(UTC))).total_seconds(),
+        )
+    return None if seconds is None else min(seconds, LONGEST_PAUSE)
+
+
+def _number(text: str | None) -> float | None:
+    return float(text) if text and re.fullmatch(r"\s*\d{1,9}(\.\d{1,9})?\s*", text) else None

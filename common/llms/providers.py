@@ -1,0 +1,75 @@
+"""Well-known endpoints by name, as data: URL, variable with the key, and what each does in its own way.
+
+Sources: the providers' pages about their OpenAI-compatible APIs.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from common.llms.calls.verdicts import Rule
+
+_NO_RENAMES: Mapping[str, str] = {}
+
+
+@dataclass(frozen=True, slots=True)
+class Provider:
+    """An endpoint that many people use.
+
+    Args:
+        url: its base URL; empty if each user has one of their own.
+        key_env: environment variable with the key, by the provider's own documents.
+        needs_key: it answers nobody without one.
+        renames: option -> its name there.
+        rules: lines for the table of classes.
+    """
+
+    url: str
+    key_env: str
+    needs_key: bool = True
+    renames: Mapping[str, str] = field(default_factory=lambda: _NO_RENAMES)
+    rules: Sequence[Rule] = ()
+
+
+def _says(pattern: str) -> re.Pattern[str]:
+    return re.compile(pattern, re.IGNORECASE)
+
+
+PROVIDERS: Mapping[str, Provider] = {
+    "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", renames={"max_tokens": "max_completion_tokens"}),
+    "anthropic": Provider("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+    "cerebras": Provider("https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
+    "deepinfra": Provider("https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"),
+    "deepseek": Provider("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
+    "fireworks": Provider("https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),
+    "gemini": Provider(
+        "https://generativelanguage.googleapis.com/v1beta/openai",
+        "GEMINI_API_KEY",
+        rules=(Rule("busy", (503, 503), _says("overloaded|unavailable|high demand")),),
+    ),
+    "groq": Provider("https://api.groq.com/openai/v1", "GROQ_API_KEY", rules=(Rule("busy", (498, 498)),)),
+    "huggingface": Provider("https://router.huggingface.co/v1", "HF_TOKEN"),
+    "mistral": Provider("https://api.mistral.ai/v1", "MISTRAL_API_KEY", renames={"seed": "random_seed"}),
+    "nebius": Provider("https://api.studio.nebius.com/v1", "NEBIUS_API_KEY"),
+    "openrouter": Provider("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
+    "perplexity": Provider("https://api.perplexity.ai", "PERPLEXITY_API_KEY"),
+    "together": Provider("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
+    "xai": Provider("https://api.x.ai/v1", "XAI_API_KEY"),
+    "llamacpp": Provider("http://127.0.0.1:8080/v1", "LLAMA_API_KEY", needs_key=False),
+    "lmstudio": Provider("http://127.0.0.1:1234/v1", "LMSTUDIO_API_KEY", needs_key=False),
+    "ollama": Provider("http://127.0.0.1:11434/v1", "OLLAMA_API_KEY", needs_key=False),
+    "sglang": Provider("http://127.0.0.1:30000/v1", "SGLANG_API_KEY", needs_key=False),
+    "tgi": Provider("http://127.0.0.1:8080/v1", "TGI_API_KEY", needs_key=False),
+    "vllm": Provider("http://127.0.0.1:8000/v1", "VLLM_API_KEY", needs_key=False),
+}
+
+
+def provider_at(host: str | None) -> Provider | None:
+    """The provider whose endpoint is at a host; None for others."""
+    for provider in PROVIDERS.values():
+        named = provider.url.partition("//")[2].partition("/")[0]
+        if provider.needs_key and host and host == named:
+            return provider
+    return None

@@ -1,0 +1,89 @@
+"""Asking a model for one answer that a row can keep: a bad one is asked again, as another sample.
+
+Each generation of a row is asked for by itself, so that one bad answer of three costs one more call, not three.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import Any
+
+from common.errors import RowError
+from common.llms.base import LLM, ChatMessage, Generation
+from common.llms.waiting import row_clock
+from common.steps.retry import GivenUp, Halts, OutOfRetries, Retry, RetryPolicy
+
+CUT_SHORT = ("length", "max_tokens", "model_length")
+FILTERED = ("content_filter", "safety", "SAFETY", "RECITATION", "guardrail_intervened")
+"""Words of endpoints for an answer that ended before its end."""
+
+
+class BadAnswer(RowError):
+    """A model has answered, but with nothing that a row can keep.
+
+    Args:
+        answer: as it came.
+    """
+
+    def __init__(self, message: str, answer: Generation) -> None:
+        self.answer = answer
+        super().__init__(message)
+
+
+def check_answer(answer: Generation, model: str, accept: Collection[str] = ()) -> None:
+    """Checks that a row can keep the answer.
+
+    Args:
+        accept: reasons to finish with which it may be kept although it is cut short or filtered.
+
+    Raises:
+        BadAnswer: says what is wrong.
+    """
+    reason = answer.finish_reason
+    has_text = bool((answer.text or "").strip())
+    if answer.refusal and not has_text:
+        raise BadAnswer(f"model '{model}' refused: {answer.refusal[:500]}", answer)
+    if reason in CUT_SHORT and "length" not in accept and reason not in accept:
+        where = "inside its reasoning" if answer.reasoning and not has_text else "at the limit of its tokens"
+        raise BadAnswer(
+            f"model '{model}' was cut off {where} (finish_reason: {reason}): raise max_tokens, or keep what there is "
+            f"with accept: [{reason}]",
+            answer,
+        )
+    if reason in FILTERED and reason not in accept:
+        raise BadAnswer(f"the answer of model '{model}' was filtered (finish_reason: {reason})", answer)
+    if not has_text and not answer.tool_calls:
+        raise BadAnswer(f"model '{model}' gave no text (finish_reason: {reason or 'not given'})", answer)
+
+
+async def ask(
+    llm: LLM, messages: Sequence[ChatMessage], policy: RetryPolicy, accept: Collection[str] = (), **options: Any
+) -> Generation:
+    """One answer that a row can keep.
+
+    Args:
+        policy: how often a bad answer or a failed call is repeated, and after how long.
+        options: of the call.
+
+    Raises:
+        OutOfRetries: none came.
+        UsageError: the run must halt.
+        Interrupted: the worker must stop.
+    """
+    retry, clock = Retry(policy), row_clock()
+    while True:
+        try:
+            answer = await llm.agenerate(list(messages), **options)
+            check_answer(answer, llm.model_name, accept)
+            return answer
+        except Exception as error:
+            if clock.was_interrupted:
+                raise
+            verdict = retry.after(error)
+            if isinstance(verdict, Halts):
+                raise
+            if isinstance(verdict, GivenUp):
+                raise OutOfRetries(verdict.cause, retry.tries) from error
+            pause = 0.0 if isinstance(error, BadAnswer) else verdict.seconds
+        if pause:
+            await clock.wait(seconds=pause)
