@@ -1,6 +1,7 @@
 # Written by docs/make_steps_page.py from common/naming/catalogue.py.
 
 from common.building.cuda import CudaDevicePlacementMixin as CudaDevicePlacementMixin
+from common.llms.anthropic import AnthropicLLM as AnthropicLLM
 from common.llms.base import LLM as LLM
 from common.llms.base import ChatMessage as ChatMessage
 from common.llms.base import Generation as Generation

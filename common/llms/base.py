@@ -32,7 +32,7 @@ class Generation:
 
     Args:
         text: the answer; None if there is none (a refusal, a filter).
-        finish_reason: why the model stopped, in the endpoint's words: `stop`, `length`, `content_filter`...
+        finish_reason: why the model stopped: `stop`, `length`, `content_filter`, `tool_calls`, or another word of the endpoint.
         input_tokens: tokens of the prompt, if the endpoint reports them.
         output_tokens: tokens of the answer, if the endpoint reports them.
         reasoning: what the model thought before it answered, if that is sent apart or in `<think>` tags.
@@ -40,7 +40,7 @@ class Generation:
         model: the model that answered, as the endpoint calls it.
         cached_tokens: of the prompt's tokens, those that the endpoint had in its cache.
         reasoning_tokens: of the answer's tokens, those of the reasoning.
-        tool_calls: calls of tools that the model wants, as the endpoint sends them.
+        tool_calls: calls of tools that the model wants, in the shape of chat completions.
         logprobs: as the endpoint sends them.
     """
 

@@ -14,6 +14,7 @@ from pydantic import Field, PrivateAttr, SecretStr, field_validator
 
 from common.errors import RunError, UsageError
 from common.llms.apis.api import Api
+from common.llms.apis.chat_completions import ChatCompletions
 from common.llms.base import LLM, ChatMessage, Generation
 from common.llms.calls.calling import Address, Endpoint, NotAnAnswer, RequestRefused
 from common.llms.calls.transport import Timeouts
@@ -30,8 +31,6 @@ _OURS = {
     "stream": "set stream instead, beside generation_kwargs",
 }
 """Options of a call that generation_kwargs cannot set, and what to do instead."""
-_SPELLINGS = {"max_new_tokens": "max_tokens"}
-"""Names that distilabel's clients have for options of these APIs."""
 
 
 class EndpointLLM(LLM):
@@ -82,7 +81,6 @@ class EndpointLLM(LLM):
     """Environment variable with the base URL, by the provider's documents."""
 
     _open: Endpoint | None = PrivateAttr(default=None)
-    _renames: Mapping[str, str] = PrivateAttr(default_factory=dict)
 
     @property
     @abstractmethod
@@ -141,7 +139,7 @@ class EndpointLLM(LLM):
         """
         known = self._api.options
         for name in self.generation_kwargs:
-            if name not in known and name not in _SPELLINGS:
+            if name not in known and name not in self._api.spellings:
                 raise UsageError(
                     f"generation_kwargs: the API has no option '{name}'{hint(name, known, '')}; put "
                     f"options that only your endpoint knows under extra_body: {{extra_body: {{{name}: ...}}}}"
@@ -155,7 +153,7 @@ class EndpointLLM(LLM):
     async def aload(self) -> None:
         """Opens the client; connections follow with the first calls."""
         address = Address(
-            url=self._url_without_password.rstrip("/") + self._api.path,
+            url=self._request_url,
             shown=self.endpoint.rstrip("/"),
             model=self.model,
             key_name=self._key_name,
@@ -166,7 +164,6 @@ class EndpointLLM(LLM):
         )
         limits = Timeouts(self.connect_timeout, self.first_byte_timeout, self.idle_timeout, self.timeout)
         self._open = Endpoint(address, limits, self._api.error, self._api.assembled if self.stream else None)
-        self._renames = self._provider.renames
         await self._open.open()
 
     async def aunload(self) -> None:
@@ -184,7 +181,11 @@ class EndpointLLM(LLM):
         """
         if self._open is None:
             raise RunError(f"the client of model '{self.model}' is not open: await aload() before agenerate()")
-        reply = await self._open.ask(self._api.request(self.model, messages, self._renamed(kwargs)))
+        try:
+            request = self._api.request(self._model_there, messages, self._renamed(kwargs))
+        except ValueError as error:
+            raise RequestRefused(f"{self.endpoint} cannot be asked: {error}") from None
+        reply = await self._open.ask(request)
         try:
             return self._api.generation(reply)
         except ValueError as error:
@@ -197,10 +198,26 @@ class EndpointLLM(LLM):
     def _renamed(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a call under the names of the endpoint."""
         renamed: dict[str, Any] = {"stream": True} if self.stream else {}
-        for name, value in {**self.generation_kwargs, **options}.items():
-            usual = _SPELLINGS.get(name, name)
-            renamed[self._renames.get(usual, usual)] = value
+        renames = self._provider.renames if isinstance(self._api, ChatCompletions) else {}
+        for name, value in {**self._defaults, **self.generation_kwargs, **options}.items():
+            usual = self._api.spellings.get(name, name)
+            renamed[renames.get(usual, usual)] = value
         return renamed
+
+    @property
+    def _defaults(self) -> Mapping[str, Any]:
+        """Options of a call that fields beside generation_kwargs set, under the names of the API."""
+        return {}
+
+    @property
+    def _model_there(self) -> str:
+        """The model's name in a request."""
+        return self.model
+
+    @property
+    def _request_url(self) -> str:
+        """Where requests go, without user and password."""
+        return self._url_without_password.rstrip("/") + self._api.path
 
     def _hide_secrets(self, message: str) -> str:
         for secret in self._secrets():

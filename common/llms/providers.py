@@ -9,7 +9,7 @@ import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from common.llms.calls.verdicts import Rule
+from common.llms.calls.verdicts import CREDIT, OPTION, Rule
 
 _NO_RENAMES: Mapping[str, str] = {}
 
@@ -22,7 +22,7 @@ class Provider:
         url: its base URL; empty if each user has one of their own.
         key_env: environment variable with the key, by the provider's own documents.
         needs_key: it answers nobody without one.
-        renames: option -> its name there.
+        renames: option of chat completions -> its name there.
         rules: lines for the table of classes.
     """
 
@@ -39,7 +39,14 @@ def _says(pattern: str) -> re.Pattern[str]:
 
 PROVIDERS: Mapping[str, Provider] = {
     "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", renames={"max_tokens": "max_completion_tokens"}),
-    "anthropic": Provider("https://api.anthropic.com/v1", "ANTHROPIC_API_KEY"),
+    "anthropic": Provider(
+        "https://api.anthropic.com/v1",
+        "ANTHROPIC_API_KEY",
+        rules=(
+            Rule("setup", (400, 400), _says(r"max_tokens: \d+ >|budget_tokens"), OPTION),
+            Rule("setup", (400, 400), _says("usage limits"), CREDIT),
+        ),
+    ),
     "cerebras": Provider("https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
     "deepinfra": Provider("https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"),
     "deepseek": Provider("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),

@@ -79,6 +79,7 @@ CATALOGUE = (
     ),
     Entry("task", "TextGeneration", "common.steps.tasks.text_generation", "asks a model for a text"),
     Entry("LLM", "OpenAILLM", "common.llms.openai", "any endpoint that speaks OpenAI's chat completions API"),
+    Entry("LLM", "AnthropicLLM", "common.llms.anthropic", "Claude, by Anthropic's Messages API"),
     Entry("LLM", "EchoLLM", "common.llms.echo", "a stand-in that calls no model: repeats a sentence of the prompt"),
     Entry("routing function", "sample_n_steps", "common.routing", "some of the successors, chosen at random"),
 )

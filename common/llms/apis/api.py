@@ -16,9 +16,15 @@ class Api(Protocol):
     """Appended to the base URL."""
     options: frozenset[str]
     """Names of the options that a request may have."""
+    spellings: Mapping[str, str]
+    """Names that other clients and APIs have for these options, such as distilabel's `max_new_tokens`."""
 
     def request(self, model: str, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> dict[str, Any]:
-        """The body of a request; options under `extra_body` are added to it as they are."""
+        """The body of a request; options under `extra_body` are added to it as they are.
+
+        Raises:
+            ValueError: this API cannot carry such messages.
+        """
 
     def generation(self, reply: Any) -> Generation:
         """Reads a whole reply.
@@ -28,7 +34,7 @@ class Api(Protocol):
         """
 
     def assembled(self, body: bytes) -> Any:
-        """One reply of the server-sent events of a streamed one.
+        """One reply of the server-sent events of a streamed one; a reply with an error if they end in one.
 
         Raises:
             ValueError: the stream is not one, or ended before its end.

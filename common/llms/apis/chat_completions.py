@@ -6,11 +6,12 @@ and DeepSeek send the reasoning as `reasoning_content`, OpenRouter and newer vLL
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import orjson
 
+from common.llms.apis.events import events
 from common.llms.base import ChatMessage, Generation
 from common.llms.calls.verdicts import ErrorReply
 
@@ -30,6 +31,7 @@ class ChatCompletions:
 
     path = "/chat/completions"
     options = _OPTIONS
+    spellings: Mapping[str, str] = {"max_new_tokens": "max_tokens"}
 
     def request(self, model: str, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> dict[str, Any]:
         """See `Api`."""
@@ -58,13 +60,13 @@ class ChatCompletions:
         return Generation(
             text=text,
             finish_reason=finish,
-            input_tokens=_count(usage.get("prompt_tokens")),
-            output_tokens=_count(usage.get("completion_tokens")),
+            input_tokens=count(usage.get("prompt_tokens")),
+            output_tokens=count(usage.get("completion_tokens")),
             reasoning=reasoning or None,
             refusal=refusal or None,
             model=reply.get("model"),
-            cached_tokens=_count((usage.get("prompt_tokens_details") or {}).get("cached_tokens")),
-            reasoning_tokens=_count((usage.get("completion_tokens_details") or {}).get("reasoning_tokens")),
+            cached_tokens=count((usage.get("prompt_tokens_details") or {}).get("cached_tokens")),
+            reasoning_tokens=count((usage.get("completion_tokens_details") or {}).get("reasoning_tokens")),
             tool_calls=message.get("tool_calls") or None,
             logprobs=choice.get("logprobs") or None,
         )
@@ -95,9 +97,9 @@ class ChatCompletions:
         calls: dict[int, dict[str, Any]] = {}
         logprobs: list[Any] = []
         finish = None
-        for event in _events(body):
-            if "error" in event:
-                raise ValueError(f"the stream broke off: {ChatCompletions().error(event).message}")
+        for event in events(body):
+            if event.get("error"):
+                return event
             reply.update({name: event[name] for name in ("id", "model", "created", "usage") if event.get(name)})
             for choice in event.get("choices") or ():
                 delta = choice.get("delta") or {}
@@ -124,21 +126,9 @@ def _apart(text: str, reasoning: str | None, *, cut: bool) -> tuple[str | None, 
     return "\n".join(filter(None, (reasoning, thought.strip()))), answer.strip() if end else None
 
 
-def _count(value: Any) -> int | None:
+def count(value: Any) -> int | None:
+    """A number of tokens, if it is one."""
     return value if isinstance(value, int) and value >= 0 else None
-
-
-def _events(body: bytes) -> Iterator[dict[str, Any]]:
-    """The data of server-sent events, up to `[DONE]`."""
-    for line in body.replace(b"\r\n", b"\n").split(b"\n"):
-        if line.startswith(b"data:"):
-            data = line[5:].strip()
-            if data == b"[DONE]":
-                return
-            event = orjson.loads(data)
-            if not isinstance(event, dict):
-                raise ValueError("an event of the stream is not an object")
-            yield event
 
 
 def _add_call(call: dict[str, Any], delta: Mapping[str, Any]) -> None:

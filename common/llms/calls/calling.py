@@ -15,7 +15,7 @@ import orjson
 from common.errors import RowError, UsageError
 from common.llms.calls.gate import Gate
 from common.llms.calls.transport import Fault, Reply, Timeouts, Transport
-from common.llms.calls.verdicts import ErrorReply, Rule, Verdict, judge, pause_asked_for
+from common.llms.calls.verdicts import ErrorReply, Rule, Verdict, judge, pause_asked_for, status_of
 from common.llms.waiting import RowClock, row_clock
 
 _SHOWN_CHARACTERS = 500
@@ -128,14 +128,17 @@ class Endpoint:
             own += fault.reached
             await self._blame(str(fault), clock, is_away=not fault.reached, before=before, own=own)
             return None, own
-        if reply.status == 200:
-            answer = self._read(reply)
+        status = reply.status
+        if status != 200:
+            error = self._error(reply)
+        elif (within := self._error_within(answer := self._read(reply))) is not None:
+            error, status = within, status_of(within)
+        else:
             self._gate.worked()
             pace.granted(time.monotonic())
             return (answer,), own
-        error = self._error(reply)
-        verdict = judge(reply.status, error, self._address.rules)
-        said = self._said(reply, error)
+        verdict = judge(status, error, self._address.rules)
+        said = f"{status}: {self._hidden(error.message.strip())[:_SHOWN_CHARACTERS]}"
         if verdict.kind == "busy":
             self._gate.worked()
             pace.refused(sent, time.monotonic(), pause_asked_for(reply.headers))
@@ -145,7 +148,7 @@ class Endpoint:
             await self._blame(said, clock, is_away=verdict.kind == "away", before=before, own=own)
             return None, own
         self._gate.worked()
-        raise self._refusal(reply.status, verdict, said)
+        raise self._refusal(status, verdict, said)
 
     async def _blame(self, why: str, clock: RowClock, *, is_away: bool, before: int, own: int) -> None:
         """Waits a moment if the endpoint is to blame. Raises CallFailed if the row is."""
@@ -160,11 +163,19 @@ class Endpoint:
             await clock.wait(seconds=pause)
 
     def _read(self, reply: Reply) -> Any:
+        is_whole = reply.headers.get("content-type", "").startswith("application/json")  # whatever was asked for
         try:
-            return self._assembled(reply.body) if self._assembled else orjson.loads(reply.body)
-        except ValueError:
+            return self._assembled(reply.body) if self._assembled and not is_whole else orjson.loads(reply.body)
+        except ValueError as error:
             shown = self._hidden(reply.body[:_SHOWN_CHARACTERS].decode(errors="replace"))
-            raise NotAnAnswer(f"{self._about} with something that is not JSON (is base_url right?): {shown}") from None
+            is_json = not isinstance(error, orjson.JSONDecodeError)
+            why = f"a broken stream, since {error}" if is_json else "something that is not JSON (is base_url right?)"
+            raise NotAnAnswer(f"{self._about} with {why}: {shown}") from None
+
+    def _error_within(self, answer: Any) -> ErrorReply | None:
+        """The error in a reply with status 200; None if it has none."""
+        has_one = isinstance(answer, dict) and isinstance(answer.get("error"), dict) and answer["error"]
+        return self._error_of(answer) if has_one else None
 
     def _error(self, reply: Reply) -> ErrorReply:
         try:
@@ -183,9 +194,6 @@ class Endpoint:
     @property
     def _about(self) -> str:
         return f"{self._address.shown} answered model '{self._address.model}'"
-
-    def _said(self, reply: Reply, error: ErrorReply) -> str:
-        return f"{reply.status}: {self._hidden(error.message.strip())[:_SHOWN_CHARACTERS]}"
 
     def _short(self, why: str) -> str:
         return " ".join(self._hidden(why).split())[:120]

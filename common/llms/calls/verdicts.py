@@ -71,22 +71,22 @@ def _says(pattern: str) -> re.Pattern[str]:
     return re.compile(pattern, re.IGNORECASE)
 
 
-_CREDIT = "the account has no credit or quota left: add some, or use another key"
-_KEY = "check the key in the environment variable {key}"
-_MODEL = "no such model, or base_url is wrong (it usually ends in /v1)"
-_OPTION = "an option of the call is wrong: see generation_kwargs"
+CREDIT = "the account has no credit or quota left: add some, or use another key"
+KEY = "check the key in the environment variable {key}"
+MODEL = "no such model, or base_url is wrong (it usually ends in /v1)"
+OPTION = "an option of the call is wrong: see generation_kwargs"
 
 COMMON: Sequence[Rule] = (
     Rule("answer", (200, 299)),
-    Rule("setup", (402, 402), None, _CREDIT),
-    Rule("setup", (429, 429), _says(r"insufficient_quota|exceeded your current quota|billing|credit balance"), _CREDIT),
-    Rule("setup", (400, 400), _says(r"credit balance is too low|billing"), _CREDIT),
+    Rule("setup", (402, 402), None, CREDIT),
+    Rule("setup", (429, 429), _says(r"insufficient_quota|exceeded your current quota|billing|credit balance"), CREDIT),
+    Rule("setup", (400, 400), _says(r"credit balance is too low|billing"), CREDIT),
     Rule("busy", (429, 429)),
     Rule("busy", (503, 503), _says(r"resource[ _]unavailable|overloaded|at capacity|rate.?limit")),
     Rule("request", (403, 403), _says(r"moderation|flagged|content[ _]policy|safety"), ""),
-    Rule("setup", (401, 401), None, _KEY),
-    Rule("setup", (403, 403), None, f"{_KEY}, and what it permits"),
-    Rule("setup", (404, 405), None, _MODEL),
+    Rule("setup", (401, 401), None, KEY),
+    Rule("setup", (403, 403), None, f"{KEY}, and what it permits"),
+    Rule("setup", (404, 405), None, MODEL),
     Rule(
         "request",
         (400, 422),
@@ -100,9 +100,9 @@ COMMON: Sequence[Rule] = (
         "setup",
         (400, 422),
         _says(r"model_not_found|invalid[ _]model|model.{0,80}(does not exist|not found|not exist)"),
-        _MODEL,
+        MODEL,
     ),
-    Rule("setup", (400, 400), _says(r"invalid.{0,12}api.?key|api.?key.{0,20}(not valid|invalid|expired)"), _KEY),
+    Rule("setup", (400, 400), _says(r"invalid.{0,12}api.?key|api.?key.{0,20}(not valid|invalid|expired)"), KEY),
     Rule(
         "setup",
         (400, 422),
@@ -110,7 +110,7 @@ COMMON: Sequence[Rule] = (
             r"unsupported_(parameter|value)|unknown_parameter|invalid_type|unrecognized (request )?argument"
             r"|unexpected keyword|extra_forbidden|extra inputs are not permitted|extra fields not permitted"
         ),
-        _OPTION,
+        OPTION,
     ),
     Rule("request", (400, 400)),
     Rule("fault", (408, 409)),
@@ -118,9 +118,29 @@ COMMON: Sequence[Rule] = (
     Rule("busy", (424, 425)),
     Rule("away", (529, 529)),
     Rule("fault", (500, 599)),
-    Rule("setup", (300, 499), None, _MODEL),
+    Rule("setup", (300, 499), None, MODEL),
 )
 """The first line that matches says the class. Lines of a provider come before these."""
+
+
+_WORDS_OF_STATUSES: Sequence[tuple[int, re.Pattern[str]]] = (
+    (529, _says("overloaded")),
+    (429, _says(r"rate.?limit|too.?many.?requests")),
+    (504, _says("time.?out")),
+    (401, _says("authentication|unauthorized")),
+    (403, _says("permission|forbidden")),
+    (404, _says("not.?found")),
+    (400, _says(r"invalid.?(request|prompt|image)|bad.?request|context.?length|content.?(policy|filter)|too.?large")),
+)
+"""Words in type or code of an error that comes without a status of its own."""
+
+
+def status_of(error: ErrorReply) -> int:
+    """The HTTP status of an error that comes inside a reply with status 200, as in a stream that has begun."""
+    if re.fullmatch(r"[45]\d\d", error.code):
+        return int(error.code)
+    words = f"{error.kind} {error.code}"
+    return next((status for status, says in _WORDS_OF_STATUSES if says.search(words)), 500)
 
 
 @dataclass(frozen=True, slots=True)
