@@ -32,7 +32,7 @@ class Generation:
 
     Args:
         text: the answer; None if there is none (a refusal, a filter).
-        finish_reason: why the model stopped: `stop`, `length`, `content_filter`, `tool_calls`, or another word of the endpoint.
+        finish_reason: why the model stopped: `stop`, `length`, `content_filter`, `tool_calls`, or the endpoint's own.
         input_tokens: tokens of the prompt, if the endpoint reports them.
         output_tokens: tokens of the answer, if the endpoint reports them.
         reasoning: what the model thought before it answered, if that is sent apart or in `<think>` tags.
