@@ -2,6 +2,7 @@
 
 from common.building.cuda import CudaDevicePlacementMixin as CudaDevicePlacementMixin
 from common.llms.anthropic import AnthropicLLM as AnthropicLLM
+from common.llms.azure_openai import AzureOpenAILLM as AzureOpenAILLM
 from common.llms.base import LLM as LLM
 from common.llms.base import ChatMessage as ChatMessage
 from common.llms.base import Generation as Generation

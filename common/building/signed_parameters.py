@@ -23,7 +23,8 @@ _OF_A_STEP = (
 )
 _OF_AN_LLM = (
     frozenset(
-        {"base_url", "timeout", "max_retries", "api_key_env", "provider", "default_headers", "stream"}
+        {"api_version", "deployment"}
+        | {"base_url", "timeout", "max_retries", "api_key_env", "provider", "default_headers", "stream"}
         | {"connect_timeout", "first_byte_timeout", "idle_timeout"}
     )
     | _PLACEMENT

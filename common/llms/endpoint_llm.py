@@ -125,7 +125,7 @@ class EndpointLLM(LLM):
     def endpoint(self) -> str:
         """The endpoint for messages, without user and password."""
         parts = urlsplit(self._url)
-        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}"
+        return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if self._url else ""
 
     def check_here(self) -> None:
         """Raises as `load`."""
@@ -239,7 +239,11 @@ class EndpointLLM(LLM):
         if parts.username or parts.password:
             text = f"{unquote(parts.username or '')}:{unquote(parts.password or '')}"
             return {"authorization": f"Basic {b64encode(text.encode()).decode()}"}
-        return self._api.headers(self._key or _NO_KEY)
+        return self._headers_of(self._key or _NO_KEY)
+
+    def _headers_of(self, key: str) -> dict[str, str]:
+        """The headers that carry the key."""
+        return self._api.headers(key)
 
     @property
     def _url(self) -> str:

@@ -78,7 +78,13 @@ CATALOGUE = (
         "step", "FormatChatGenerationDPO", "common.steps.formatting.preferences", "preference pairs from a conversation"
     ),
     Entry("task", "TextGeneration", "common.steps.tasks.text_generation", "asks a model for a text"),
-    Entry("LLM", "OpenAILLM", "common.llms.openai", "any endpoint that speaks OpenAI's chat completions API"),
+    Entry(
+        "LLM",
+        "OpenAILLM",
+        "common.llms.openai",
+        "any endpoint that speaks OpenAI's chat completions, responses or completions",
+    ),
+    Entry("LLM", "AzureOpenAILLM", "common.llms.azure_openai", "OpenAI's models at an Azure endpoint"),
     Entry("LLM", "AnthropicLLM", "common.llms.anthropic", "Claude, by Anthropic's Messages API"),
     Entry("LLM", "EchoLLM", "common.llms.echo", "a stand-in that calls no model: repeats a sentence of the prompt"),
     Entry("routing function", "sample_n_steps", "common.routing", "some of the successors, chosen at random"),
