@@ -7,4 +7,5 @@ from common.llms.base import LLM as LLM
 from common.llms.base import ChatMessage as ChatMessage
 from common.llms.base import Generation as Generation
 from common.llms.echo import EchoLLM as EchoLLM
+from common.llms.inference_endpoints import InferenceEndpointsLLM as InferenceEndpointsLLM
 from common.llms.openai import OpenAILLM as OpenAILLM

@@ -146,8 +146,8 @@ class EndpointLLM(LLM):
                 )
         if self._provider.needs_key and not self._key:
             raise UsageError(
-                f"model '{self.model}' at {self.endpoint} needs a key: set the environment variable {self._key_name} "
-                "on the worker's host, or set base_url to another endpoint"
+                f"model '{self.model_name}' at {self.endpoint} needs a key: set the environment variable "
+                f"{self._key_name} on the worker's host, or set base_url to another endpoint"
             )
 
     async def aload(self) -> None:
@@ -155,7 +155,7 @@ class EndpointLLM(LLM):
         address = Address(
             url=self._request_url,
             shown=self.endpoint.rstrip("/"),
-            model=self.model,
+            model=self.model_name,
             key_name=self._key_name,
             has_key=bool(self._key),
             headers={"content-type": "application/json", **self._authorization, **self.default_headers},
@@ -180,7 +180,7 @@ class EndpointLLM(LLM):
             CallFailed, NotAnAnswer: it failed on this one.
         """
         if self._open is None:
-            raise RunError(f"the client of model '{self.model}' is not open: await aload() before agenerate()")
+            raise RunError(f"the client of model '{self.model_name}' is not open: await aload() before agenerate()")
         try:
             request = self._api.request(self._model_there, messages, self._renamed(kwargs))
         except ValueError as error:
@@ -191,8 +191,8 @@ class EndpointLLM(LLM):
         except ValueError as error:
             shown = self._hide_secrets(str(reply))[:_SHOWN_CHARACTERS]
             raise NotAnAnswer(
-                f"{self.endpoint} answered model '{self.model}' with something that is not an answer of its API, since "
-                f"{error} (check base_url; it usually ends in /v1): {shown}"
+                f"{self.endpoint} answered model '{self.model_name}' with something that is not an answer of its API, "
+                f"since {error} (check base_url; it usually ends in /v1): {shown}"
             ) from None
 
     def _renamed(self, options: Mapping[str, Any]) -> dict[str, Any]:

@@ -57,7 +57,12 @@ PROVIDERS: Mapping[str, Provider] = {
         rules=(Rule("busy", (503, 503), _says("overloaded|unavailable|high demand")),),
     ),
     "groq": Provider("https://api.groq.com/openai/v1", "GROQ_API_KEY", rules=(Rule("busy", (498, 498)),)),
-    "huggingface": Provider("https://router.huggingface.co/v1", "HF_TOKEN"),
+    "huggingface": Provider(
+        "https://router.huggingface.co/v1",
+        "HF_TOKEN",
+        # 503: an endpoint that starts, such as one that was scaled to zero. 424: TGI failed on this request.
+        rules=(Rule("away", (502, 503)), Rule("fault", (424, 424))),
+    ),
     "mistral": Provider("https://api.mistral.ai/v1", "MISTRAL_API_KEY", renames={"seed": "random_seed"}),
     "nebius": Provider("https://api.studio.nebius.com/v1", "NEBIUS_API_KEY"),
     "openrouter": Provider("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),

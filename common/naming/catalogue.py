@@ -86,6 +86,12 @@ CATALOGUE = (
     ),
     Entry("LLM", "AzureOpenAILLM", "common.llms.azure_openai", "OpenAI's models at an Azure endpoint"),
     Entry("LLM", "AnthropicLLM", "common.llms.anthropic", "Claude, by Anthropic's Messages API"),
+    Entry(
+        "LLM",
+        "InferenceEndpointsLLM",
+        "common.llms.inference_endpoints",
+        "models that Hugging Face serves, by its router or on an Inference Endpoint",
+    ),
     Entry("LLM", "EchoLLM", "common.llms.echo", "a stand-in that calls no model: repeats a sentence of the prompt"),
     Entry("routing function", "sample_n_steps", "common.routing", "some of the successors, chosen at random"),
 )

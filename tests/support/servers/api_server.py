@@ -71,6 +71,9 @@ class ApiServer:
         """The same as a stream."""
         raise NotImplementedError
 
+    def add_routes(self, app: web.Application) -> None:
+        """What it answers beside POST."""
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         headers = {name.lower(): value for name, value in request.headers.items()}
         asked = Asked(request.path, dict(request.query), headers, await request.json())
@@ -103,6 +106,7 @@ async def serving_api(server: Server) -> AsyncIterator[Server]:
     """Serves it on a port of its own."""
     app = web.Application()
     app.router.add_post("/{path:.*}", server.handle)
+    server.add_routes(app)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
