@@ -41,6 +41,10 @@ class AnthropicLLM(EndpointLLM):
         return _MESSAGES
 
     @property
+    def _dialect(self) -> str:
+        return "anthropic"
+
+    @property
     def _url(self) -> str:
         url = super()._url.rstrip("/")
         return url if re.search(r"/v\d+$", url) else f"{url}/v1"

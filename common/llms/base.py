@@ -6,24 +6,19 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, isabstract, signature
-from typing import Any, ClassVar, Literal, Self, TypedDict
+from typing import Any, ClassVar, Self
 
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, core_schema
 
+from common.llms.messages import ChatMessage as ChatMessage
+from common.llms.structured.structured_output import StructuredOutput
 from common.naming.catalogue import paths
 from common.naming.plain_data import dump_value
 from common.naming.registry import NamedByType, Namespace
 from common.parameters.constructors import ExplainedType
 from common.parameters.runtime_parameters import RuntimeOption, RuntimeParametersMixin
 from common.words.faults import hint
-
-
-class ChatMessage(TypedDict):
-    """One message of a conversation."""
-
-    role: Literal["system", "user", "assistant"]
-    content: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -145,6 +140,11 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
     def served_at(self) -> str:
         """Where it is served, without user, password or query; empty if irrelevant."""
         return ""
+
+    @property
+    def answer_form(self) -> StructuredOutput | None:
+        """The form that answers must have; a task checks each. None if any text will do."""
+        return None
 
     @abstractmethod
     async def agenerate(self, messages: list[ChatMessage], **kwargs: Any) -> Generation:

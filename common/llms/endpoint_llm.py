@@ -7,6 +7,7 @@ import re
 from abc import abstractmethod
 from base64 import b64encode
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
@@ -19,6 +20,9 @@ from common.llms.base import LLM, ChatMessage, Generation
 from common.llms.calls.calling import Address, Endpoint, NotAnAnswer, RequestRefused
 from common.llms.calls.transport import Timeouts
 from common.llms.providers import PROVIDERS, Provider, provider_at
+from common.llms.structured.constraints import DIALECTS, text_of_tool
+from common.llms.structured.structured_output import StructuredOutput
+from common.llms.structured.told_form import ToldForm
 from common.parameters.runtime_parameters import RuntimeOption, RuntimeParameter
 from common.words.faults import hint
 
@@ -75,12 +79,18 @@ class EndpointLLM(LLM):
         default=0, ge=0, description="Retries of one failed call, in addition to the step's `retries`."
     )
 
+    structured_output: StructuredOutput | None = Field(
+        default=None,
+        description="The form of the answers: {format: json, regex, grammar or choice; schema: ...}; each is checked.",
+    )
+
     final_errors = (RequestRefused,)
     default_provider: ClassVar[str] = "openai"
     url_env: ClassVar[str] = ""
     """Environment variable with the base URL, by the provider's documents."""
 
     _open: Endpoint | None = PrivateAttr(default=None)
+    _told: ToldForm = PrivateAttr(default=ToldForm(None))
 
     @property
     @abstractmethod
@@ -118,6 +128,10 @@ class EndpointLLM(LLM):
         return f"{self.model} of {self.endpoint_identity}" if self.endpoint_identity else self.model
 
     @property
+    def answer_form(self) -> StructuredOutput | None:
+        return self.structured_output
+
+    @property
     def served_at(self) -> str:
         return self.endpoint.rstrip("/")
 
@@ -144,6 +158,8 @@ class EndpointLLM(LLM):
                     f"generation_kwargs: the API has no option '{name}'{hint(name, known, '')}; put "
                     f"options that only your endpoint knows under extra_body: {{extra_body: {{{name}: ...}}}}"
                 )
+        grammars = sorted(name for name, each in PROVIDERS.items() if "grammar" in DIALECTS.get(each.dialect, ()))
+        ToldForm.of(self.structured_output, self._dialect).check(self.generation_kwargs, self.endpoint, grammars)
         if self._provider.needs_key and not self._key:
             raise UsageError(
                 f"model '{self.model_name}' at {self.endpoint} needs a key: set the environment variable "
@@ -152,6 +168,7 @@ class EndpointLLM(LLM):
 
     async def aload(self) -> None:
         """Opens the client; connections follow with the first calls."""
+        self._told = ToldForm.of(self.structured_output, self._dialect)
         address = Address(
             url=self._request_url,
             shown=self.endpoint.rstrip("/"),
@@ -182,18 +199,21 @@ class EndpointLLM(LLM):
         if self._open is None:
             raise RunError(f"the client of model '{self.model_name}' is not open: await aload() before agenerate()")
         try:
-            request = self._api.request(self._model_there, messages, self._renamed(kwargs))
+            request = self._api.request(self._model_there, self._told.stated(messages), self._renamed(kwargs))
         except ValueError as error:
             raise RequestRefused(f"{self.endpoint} cannot be asked: {error}") from None
         reply = await self._open.ask(request)
         try:
-            return self._api.generation(reply)
+            answer = self._api.generation(reply)
         except ValueError as error:
             shown = self._hide_secrets(str(reply))[:_SHOWN_CHARACTERS]
             raise NotAnAnswer(
                 f"{self.endpoint} answered model '{self.model_name}' with something that is not an answer of its API, "
                 f"since {error} (check base_url; it usually ends in /v1): {shown}"
             ) from None
+        if self._told.form and (given := text_of_tool(answer.tool_calls)) is not None:
+            return replace(answer, text=given, tool_calls=None)
+        return answer
 
     def _renamed(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a call under the names of the endpoint."""
@@ -202,7 +222,12 @@ class EndpointLLM(LLM):
         for name, value in {**self._defaults, **self.generation_kwargs, **options}.items():
             usual = self._api.spellings.get(name, name)
             renamed[renames.get(usual, usual)] = value
-        return renamed
+        return self._told.added(renamed)
+
+    @property
+    def _dialect(self) -> str:
+        """How requests say the form of an answer: a key of `DIALECTS`."""
+        return self._provider.dialect if isinstance(self._api, ChatCompletions) else ""
 
     @property
     def _defaults(self) -> Mapping[str, Any]:

@@ -24,6 +24,7 @@ class Provider:
         needs_key: it answers nobody without one.
         renames: option of chat completions -> its name there.
         rules: lines for the table of classes.
+        dialect: how its chat completions are told the form of an answer, see `common.llms.structured.constraints`.
     """
 
     url: str
@@ -31,6 +32,7 @@ class Provider:
     needs_key: bool = True
     renames: Mapping[str, str] = field(default_factory=lambda: _NO_RENAMES)
     rules: Sequence[Rule] = ()
+    dialect: str = "openai"
 
 
 def _says(pattern: str) -> re.Pattern[str]:
@@ -42,15 +44,16 @@ PROVIDERS: Mapping[str, Provider] = {
     "anthropic": Provider(
         "https://api.anthropic.com/v1",
         "ANTHROPIC_API_KEY",
+        dialect="",  # its chat completions ignore response_format
         rules=(
             Rule("setup", (400, 400), _says(r"max_tokens: \d+ >|budget_tokens"), OPTION),
             Rule("setup", (400, 400), _says("usage limits"), CREDIT),
         ),
     ),
     "cerebras": Provider("https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
-    "deepinfra": Provider("https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY"),
-    "deepseek": Provider("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY"),
-    "fireworks": Provider("https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY"),
+    "deepinfra": Provider("https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY", dialect="json_object"),
+    "deepseek": Provider("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", dialect="json_object"),
+    "fireworks": Provider("https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", dialect="fireworks"),
     "gemini": Provider(
         "https://generativelanguage.googleapis.com/v1beta/openai",
         "GEMINI_API_KEY",
@@ -69,12 +72,12 @@ PROVIDERS: Mapping[str, Provider] = {
     "perplexity": Provider("https://api.perplexity.ai", "PERPLEXITY_API_KEY"),
     "together": Provider("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
     "xai": Provider("https://api.x.ai/v1", "XAI_API_KEY"),
-    "llamacpp": Provider("http://127.0.0.1:8080/v1", "LLAMA_API_KEY", needs_key=False),
-    "lmstudio": Provider("http://127.0.0.1:1234/v1", "LMSTUDIO_API_KEY", needs_key=False),
-    "ollama": Provider("http://127.0.0.1:11434/v1", "OLLAMA_API_KEY", needs_key=False),
-    "sglang": Provider("http://127.0.0.1:30000/v1", "SGLANG_API_KEY", needs_key=False),
-    "tgi": Provider("http://127.0.0.1:8080/v1", "TGI_API_KEY", needs_key=False),
-    "vllm": Provider("http://127.0.0.1:8000/v1", "VLLM_API_KEY", needs_key=False),
+    "llamacpp": Provider("http://127.0.0.1:8080/v1", "LLAMA_API_KEY", needs_key=False, dialect="llamacpp"),
+    "lmstudio": Provider("http://127.0.0.1:1234/v1", "LMSTUDIO_API_KEY", needs_key=False, dialect="json_schema"),
+    "ollama": Provider("http://127.0.0.1:11434/v1", "OLLAMA_API_KEY", needs_key=False, dialect="json_schema"),
+    "sglang": Provider("http://127.0.0.1:30000/v1", "SGLANG_API_KEY", needs_key=False, dialect="sglang"),
+    "tgi": Provider("http://127.0.0.1:8080/v1", "TGI_API_KEY", needs_key=False, dialect="tgi"),
+    "vllm": Provider("http://127.0.0.1:8000/v1", "VLLM_API_KEY", needs_key=False, dialect="vllm"),
 }
 
 

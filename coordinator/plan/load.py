@@ -21,6 +21,7 @@ from common.steps.base import BaseStep
 from coordinator.plan.columns import Columns, check_columns
 from coordinator.plan.dag import build_plan
 from coordinator.plan.plan import Plan
+from coordinator.plan.schemas import with_schemas
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,9 +120,8 @@ def prepare_loaded(
         plan = _checked_plan(loaded.spec, steps, routing)
     except SpecFault as fault:
         raise loaded.source.error(fault) from fault.__cause__
-    return Prepared(
-        loaded.spec, steps, routing, plan, loaded.folder, loaded.source, tuple(allow), loaded.text, undescribed
-    )
+    spec = with_schemas(loaded.spec, steps)
+    return Prepared(spec, steps, routing, plan, loaded.folder, loaded.source, tuple(allow), loaded.text, undescribed)
 
 
 def _checked_plan(

@@ -74,6 +74,7 @@ def _says(pattern: str) -> re.Pattern[str]:
 CREDIT = "the account has no credit or quota left: add some, or use another key"
 KEY = "check the key in the environment variable {key}"
 MODEL = "no such model, or base_url is wrong (it usually ends in /v1)"
+FORM = "the endpoint does not take this structured_output: simplify its schema, or set constrain: false in it"
 OPTION = "an option of the call is wrong: see generation_kwargs"
 
 COMMON: Sequence[Rule] = (
@@ -111,6 +112,13 @@ COMMON: Sequence[Rule] = (
             r"|unexpected keyword|extra_forbidden|extra inputs are not permitted|extra fields not permitted"
         ),
         OPTION,
+    ),
+    Rule("fault", (400, 400), _says("json_validate_failed")),  # Groq: this answer did not have the form
+    Rule(
+        "setup",
+        (400, 422),
+        _says(r"response_?format|json_schema|structured.?output|guided_|(invalid|unsupported).{0,20}(grammar|schema)"),
+        FORM,
     ),
     Rule("request", (400, 400)),
     Rule("fault", (408, 409)),

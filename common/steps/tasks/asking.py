@@ -5,17 +5,21 @@ Each generation of a row is asked for by itself, so that one bad answer of three
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from common.errors import RowError
 from common.llms.base import LLM, ChatMessage, Generation
+from common.llms.structured.prompts import asked_to_repair
+from common.llms.structured.reading import WrongForm, read
 from common.llms.waiting import row_clock
 from common.steps.retry import GivenUp, Halts, OutOfRetries, Retry, RetryPolicy
 
 CUT_SHORT = ("length", "max_tokens", "model_length")
 FILTERED = ("content_filter", "safety", "SAFETY", "RECITATION", "guardrail_intervened")
 """Words of endpoints for an answer that ended before its end."""
+_SHOWN_CHARACTERS = 500
 
 
 class BadAnswer(RowError):
@@ -56,6 +60,43 @@ def check_answer(answer: Generation, model: str, accept: Collection[str] = ()) -
         raise BadAnswer(f"model '{model}' gave no text (finish_reason: {reason or 'not given'})", answer)
 
 
+async def _in_form(
+    llm: LLM, messages: Sequence[ChatMessage], answer: Generation, accept: Collection[str], options: Mapping[str, Any]
+) -> Generation:
+    """The answer in the form that the model's client demands, without what is around it.
+
+    A model is shown an answer of the wrong form once, with its fault. The tokens are those of both calls.
+
+    Raises:
+        BadAnswer: it still has the wrong form.
+    """
+    form = llm.answer_form
+    if form is None:
+        return answer
+    try:
+        return replace(answer, text=read(form, answer.text or "").text)
+    except WrongForm as wrong:
+        fault = str(wrong)
+    if form.repair:
+        second = await llm.agenerate(asked_to_repair(messages, answer.text or "", fault), **options)
+        answer = replace(
+            second,
+            input_tokens=_sum(answer.input_tokens, second.input_tokens),
+            output_tokens=_sum(answer.output_tokens, second.output_tokens),
+        )
+        check_answer(answer, llm.model_name, accept)
+        try:
+            return replace(answer, text=read(form, answer.text or "").text)
+        except WrongForm as wrong:
+            fault = str(wrong)
+    shown = (answer.text or "")[:_SHOWN_CHARACTERS]
+    raise BadAnswer(f"the answer of model '{llm.model_name}' has the wrong form: {fault}; the answer: {shown}", answer)
+
+
+def _sum(first: int | None, second: int | None) -> int | None:
+    return second if first is None else first + (second or 0)
+
+
 async def ask(
     llm: LLM, messages: Sequence[ChatMessage], policy: RetryPolicy, accept: Collection[str] = (), **options: Any
 ) -> Generation:
@@ -75,7 +116,7 @@ async def ask(
         try:
             answer = await llm.agenerate(list(messages), **options)
             check_answer(answer, llm.model_name, accept)
-            return answer
+            return await _in_form(llm, messages, answer, accept, options)
         except Exception as error:
             if clock.was_interrupted:
                 raise

@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Sequence
 from typing import Any, ClassVar, Self
 
+import orjson
 from pydantic import Field, PrivateAttr, field_validator, model_validator
 
 from common.cells import kind_of
@@ -41,6 +42,10 @@ class TextGeneration(AsyncStep):
     `retries` are used up, the row fails. `accept: [length]` keeps answers that are cut short. A row for which the
     template would print a missing column or None fails too; use `{{ context or "" }}` or `{% if context %}` where that
     is meant.
+
+    An `llm` with a `structured_output` answers in a given form. `generation` is the text of the answer, without a code
+    fence around it; `structured_columns` adds a column for each property of a JSON object, None where it has none. An
+    answer of the wrong form is shown to the model once, with its fault; if that does not help, it is asked for again.
 
     Templates are sandboxed: they change nothing of the row, and call the methods of texts, lists and mappings that are
     good for prompts. A row fails of which one makes more than 20,000,000 characters that are there at one time (an item
@@ -77,6 +82,11 @@ class TextGeneration(AsyncStep):
         description="Reasons to finish with which an answer is kept although it is cut short, such as length.",
     )
 
+    structured_columns: bool = Field(
+        default=False,
+        description="If the llm's structured_output is a JSON object: also a column for each of its properties.",
+    )
+
     _policy: RetryPolicy | None = PrivateAttr(default=None)
     _compiled: PromptTemplate | None = PrivateAttr(default=None)
     _only_column: str = PrivateAttr(default="")
@@ -103,13 +113,34 @@ class TextGeneration(AsyncStep):
                 raise ValueError(f"template uses '{name}'{hint(name, self.columns, 'columns are')}")
         return self
 
+    @model_validator(mode="after")
+    def _columns_are_those_of_the_form(self) -> Self:
+        if self.structured_columns:
+            form = self.llm.answer_form
+            if form is None or not form.properties:
+                raise ValueError(
+                    "structured_columns needs an llm with a structured_output whose schema is a JSON object with "
+                    "properties: each becomes a column"
+                )
+            for name in ("generation", "model_name", METADATA):
+                if name in form.properties:
+                    raise ValueError(f"structured_columns: the schema has '{name}', a column of the step: rename it")
+        return self
+
     @property
     def inputs(self) -> StepColumns:
         return {**dict.fromkeys(self.columns, True), "system_prompt": False}
 
     @property
     def outputs(self) -> StepColumns:
-        return ["generation", "model_name", *([METADATA] if self._enable_metadata else [])]
+        metadata = [METADATA] if self._enable_metadata else []
+        return ["generation", "model_name", *self._properties, *metadata]
+
+    @property
+    def _properties(self) -> list[str]:
+        """Columns of the structured answer."""
+        form = self.llm.answer_form if self.structured_columns else None
+        return list(form.properties or ()) if form else []
 
     def load(self) -> None:
         only = _ONLY_COLUMN.fullmatch(self.template)
@@ -140,8 +171,8 @@ class TextGeneration(AsyncStep):
             raise PromptError(str(error)) from None
         found = await self._answers(row, messages)
         if self.group_generations:
-            return self._answered(row, messages, [answer.text for answer in found], found)
-        rows = [self._answered(row, messages, answer.text, [answer]) for answer in found]
+            return self._answered(row, messages, found)
+        rows = [self._answered(row, messages, [answer]) for answer in found]
         return rows[0] if self.num_generations == 1 else rows
 
     async def _answers(self, row: Row, messages: list[ChatMessage]) -> Sequence[Generation]:
@@ -163,9 +194,14 @@ class TextGeneration(AsyncStep):
                 raise error
         return answers
 
-    def _answered(self, row: Row, messages: list[ChatMessage], generation: Any, answers: Sequence[Generation]) -> Row:
+    def _answered(self, row: Row, messages: list[ChatMessage], answers: Sequence[Generation]) -> Row:
+        columns: dict[str, list[Any]] = {"generation": [answer.text for answer in answers]}
+        if names := self._properties:
+            parsed = [orjson.loads(answer.text or "") for answer in answers]
+            columns |= {name: [each.get(name) for each in parsed] for name in names}
+        found = columns if self.group_generations else {name: values[0] for name, values in columns.items()}
         metadata = self._metadata(row, messages, answers, grouped=self.group_generations)
-        return {**row, "generation": generation, "model_name": self.llm.model_name, **metadata}
+        return {**row, **found, "model_name": self.llm.model_name, **metadata}
 
     def _metadata(
         self, row: Row, messages: list[ChatMessage], answers: Sequence[Generation], *, grouped: bool
