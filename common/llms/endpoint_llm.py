@@ -222,7 +222,7 @@ class EndpointLLM(LLM):
         for name, value in {**self._defaults, **self.generation_kwargs, **options}.items():
             usual = self._api.spellings.get(name, name)
             renamed[renames.get(usual, usual)] = value
-        return self._told.added(renamed)
+        return self._told.added(renamed, self._api.options)
 
     @property
     def _dialect(self) -> str:

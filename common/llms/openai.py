@@ -43,3 +43,7 @@ class OpenAILLM(EndpointLLM):
     @property
     def _api(self) -> Api:
         return _APIS[self.api]
+
+    @property
+    def _dialect(self) -> str:
+        return "openai" if self.api == "responses" else super()._dialect

@@ -52,10 +52,16 @@ class ToldForm:
                     "one of them out, or set constrain: false in structured_output"
                 )
 
-    def added(self, options: dict[str, Any]) -> dict[str, Any]:
-        """The options of a call, with what constrains the answer."""
-        fields = self.constraint.fields
-        return {**options, "extra_body": {**fields, **(options.get("extra_body") or {})}} if fields else options
+    def added(self, options: dict[str, Any], known: Collection[str]) -> dict[str, Any]:
+        """The options of a call, with what constrains the answer.
+
+        Args:
+            known: names of the API's options, which it may write in its own way; others are sent as they are.
+        """
+        named = {name: value for name, value in self.constraint.fields.items() if name in known}
+        others = {name: value for name, value in self.constraint.fields.items() if name not in known}
+        extra = {**others, **(options.get("extra_body") or {})}
+        return {**options, **named, **({"extra_body": extra} if extra else {})}
 
     def stated(self, messages: list[ChatMessage]) -> list[ChatMessage]:
         """The conversation, with the form in words if the model learns it from nowhere else, or `in_prompt` is set."""
