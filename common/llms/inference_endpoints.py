@@ -142,7 +142,7 @@ class InferenceEndpointsLLM(EndpointLLM):
     @property
     def _provider(self) -> Provider:
         found = super()._provider
-        return found if found.url else replace(PROVIDERS["huggingface"], url="", needs_key=False)
+        return found if found.url else replace(PROVIDERS["huggingface"], url="", needs_key=False, dialect="tgi")
 
     @property
     def _key(self) -> str:

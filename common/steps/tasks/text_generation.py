@@ -188,9 +188,11 @@ class TextGeneration(AsyncStep):
         for error in asked:
             if isinstance(error, Exception):
                 cause = error.cause if isinstance(error, OutOfRetries) else error
-                if isinstance(cause, BadAnswer):
+                if isinstance(error, RowError) and isinstance(cause, BadAnswer):
                     grouped = self.group_generations or self.num_generations > 1
-                    cause.columns = self._metadata(row, messages, [*answers, cause.answer], grouped=grouped)
+                    error.columns = cause.columns = self._metadata(
+                        row, messages, [*answers, cause.answer], grouped=grouped
+                    )
                 raise error
         return answers
 

@@ -89,7 +89,7 @@ def test_a_row_of_grouped_generations_has_lists() -> None:
 
 
 def test_a_row_that_fails_for_lack_of_text_keeps_what_there_is() -> None:
-    step = task(["one", None], on_error="nulls")
+    step = task(["one", None], on_error="nulls", retries=0)
     with pytest.raises(RowError) as caught:
         run(step)
     row = failed_output(step, {"instruction": "Why?", METADATA: {"a": 1}}, columns_of(caught.value))
