@@ -7,5 +7,10 @@ from common.llms.base import LLM as LLM
 from common.llms.base import ChatMessage as ChatMessage
 from common.llms.base import Generation as Generation
 from common.llms.echo import EchoLLM as EchoLLM
+from common.llms.groq import GroqLLM as GroqLLM
 from common.llms.inference_endpoints import InferenceEndpointsLLM as InferenceEndpointsLLM
+from common.llms.mistral import MistralLLM as MistralLLM
+from common.llms.ollama import OllamaLLM as OllamaLLM
 from common.llms.openai import OpenAILLM as OpenAILLM
+from common.llms.together import TogetherLLM as TogetherLLM
+from common.llms.vllm_client import ClientvLLM as ClientvLLM

@@ -11,7 +11,7 @@ from dataclasses import replace
 from typing import Any, ClassVar
 from urllib.parse import unquote, urlsplit
 
-from pydantic import Field, PrivateAttr, SecretStr, field_validator
+from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from common.errors import RunError, UsageError
 from common.llms.apis.api import Api
@@ -88,6 +88,8 @@ class EndpointLLM(LLM):
     default_provider: ClassVar[str] = "openai"
     url_env: ClassVar[str] = ""
     """Environment variable with the base URL, by the provider's documents."""
+    accepted_names: ClassVar[Mapping[str, str]] = {}
+    """Parameter of distilabel's class -> its name here."""
 
     _open: Endpoint | None = PrivateAttr(default=None)
     _told: ToldForm = PrivateAttr(default=ToldForm(None))
@@ -96,6 +98,12 @@ class EndpointLLM(LLM):
     @abstractmethod
     def _api(self) -> Api:
         """The API that the endpoint speaks."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _under_our_names(cls, given: Any) -> Any:
+        names = cls.accepted_names
+        return {names.get(name, name): value for name, value in given.items()} if isinstance(given, dict) else given
 
     @field_validator("base_url")
     @classmethod
@@ -198,11 +206,7 @@ class EndpointLLM(LLM):
         """
         if self._open is None:
             raise RunError(f"the client of model '{self.model_name}' is not open: await aload() before agenerate()")
-        try:
-            request = self._api.request(self._model_there, self._told.stated(messages), self._renamed(kwargs))
-        except ValueError as error:
-            raise RequestRefused(f"{self.endpoint} cannot be asked: {error}") from None
-        reply = await self._open.ask(request)
+        reply = await self._open.ask(self._request(messages, kwargs))
         try:
             answer = self._api.generation(reply)
         except ValueError as error:
@@ -214,6 +218,18 @@ class EndpointLLM(LLM):
         if self._told.form and (given := text_of_tool(answer.tool_calls)) is not None:
             return replace(answer, text=given, tool_calls=None)
         return answer
+
+    def _request(self, messages: list[ChatMessage], options: Mapping[str, Any]) -> dict[str, Any]:
+        """The body of a request.
+
+        Raises:
+            RequestRefused: the API cannot carry such messages.
+        """
+        try:
+            request = self._api.request(self._model_there, self._told.stated(messages), self._renamed(options))
+        except ValueError as error:
+            raise RequestRefused(f"{self.endpoint} cannot be asked: {error}") from None
+        return {name: value for name, value in request.items() if name not in self._provider.omits}
 
     def _renamed(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a call under the names of the endpoint."""
@@ -274,7 +290,9 @@ class EndpointLLM(LLM):
     def _url(self) -> str:
         named = PROVIDERS[self.provider].url if self.provider else ""
         from_environment = os.environ.get(self.url_env, "") if self.url_env and not self.provider else ""
-        return self.base_url or named or from_environment or PROVIDERS[self.default_provider].url
+        url = self.base_url or named or from_environment or PROVIDERS[self.default_provider].url
+        known = provider_at(urlsplit(url).hostname)
+        return known.url if known and urlsplit(url).path in ("", "/") else url
 
     @property
     def _url_without_password(self) -> str:

@@ -23,6 +23,7 @@ class Provider:
         key_env: environment variable with the key, by the provider's own documents.
         needs_key: it answers nobody without one.
         renames: option of chat completions -> its name there.
+        omits: fields of a request that it refuses, and that we would send.
         rules: lines for the table of classes.
         dialect: how its chat completions are told the form of an answer, see `common.llms.structured.constraints`.
     """
@@ -31,6 +32,7 @@ class Provider:
     key_env: str
     needs_key: bool = True
     renames: Mapping[str, str] = field(default_factory=lambda: _NO_RENAMES)
+    omits: Sequence[str] = ()
     rules: Sequence[Rule] = ()
     dialect: str = "openai"
 
@@ -51,32 +53,66 @@ PROVIDERS: Mapping[str, Provider] = {
         ),
     ),
     "cerebras": Provider("https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
+    "cohere": Provider("https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY", omits=("stream_options",)),
+    "dashscope": Provider("https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY"),
     "deepinfra": Provider("https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY", dialect="json_object"),
-    "deepseek": Provider("https://api.deepseek.com/v1", "DEEPSEEK_API_KEY", dialect="json_object"),
+    "deepseek": Provider(
+        "https://api.deepseek.com/v1",
+        "DEEPSEEK_API_KEY",
+        rules=(Rule("busy", (503, 503)), Rule("setup", (422, 422), None, OPTION)),
+        dialect="json_object",
+    ),
     "fireworks": Provider("https://api.fireworks.ai/inference/v1", "FIREWORKS_API_KEY", dialect="fireworks"),
     "gemini": Provider(
         "https://generativelanguage.googleapis.com/v1beta/openai",
         "GEMINI_API_KEY",
-        rules=(Rule("busy", (503, 503), _says("overloaded|unavailable|high demand")),),
+        rules=(
+            Rule("busy", (503, 503), _says("overloaded|unavailable|high demand")),
+            # The words about quota and billing are the same for a limit per minute; a limit of 0 has no minute.
+            Rule("setup", (429, 429), _says(r"limit: 0\b"), CREDIT),
+            Rule("busy", (429, 429)),
+        ),
     ),
-    "groq": Provider("https://api.groq.com/openai/v1", "GROQ_API_KEY", rules=(Rule("busy", (498, 498)),)),
+    "groq": Provider(
+        "https://api.groq.com/openai/v1",
+        "GROQ_API_KEY",
+        rules=(
+            Rule("busy", (498, 498)),
+            # The model's own answer was wrong: another sample may be right.
+            Rule("fault", (400, 400), _says("json_validate_failed|tool_use_failed")),
+        ),
+    ),
     "huggingface": Provider(
         "https://router.huggingface.co/v1",
         "HF_TOKEN",
         # 503: an endpoint that starts, such as one that was scaled to zero. 424: TGI failed on this request.
         rules=(Rule("away", (502, 503)), Rule("fault", (424, 424))),
     ),
-    "mistral": Provider("https://api.mistral.ai/v1", "MISTRAL_API_KEY", renames={"seed": "random_seed"}),
-    "nebius": Provider("https://api.studio.nebius.com/v1", "NEBIUS_API_KEY"),
+    "mistral": Provider(
+        "https://api.mistral.ai/v1", "MISTRAL_API_KEY", renames={"seed": "random_seed"}, omits=("stream_options",)
+    ),
+    "moonshot": Provider("https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
+    "nebius": Provider("https://api.tokenfactory.nebius.com/v1", "NEBIUS_API_KEY"),
+    "nvidia": Provider("https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY"),
     "openrouter": Provider("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     "perplexity": Provider("https://api.perplexity.ai", "PERPLEXITY_API_KEY"),
-    "together": Provider("https://api.together.xyz/v1", "TOGETHER_API_KEY"),
-    "xai": Provider("https://api.x.ai/v1", "XAI_API_KEY"),
+    "together": Provider(
+        "https://api.together.xyz/v1",
+        "TOGETHER_API_KEY",
+        rules=(Rule("request", (403, 403), _says("token|context")),),
+    ),
+    "xai": Provider(
+        "https://api.x.ai/v1",
+        "XAI_API_KEY",
+        rules=(Rule("setup", (403, 429), _says("spending limit|out of credits|any credits"), CREDIT),),
+    ),
     "llamacpp": Provider("http://127.0.0.1:8080/v1", "LLAMA_API_KEY", needs_key=False, dialect="llamacpp"),
     "lmstudio": Provider("http://127.0.0.1:1234/v1", "LMSTUDIO_API_KEY", needs_key=False, dialect="json_schema"),
     "ollama": Provider("http://127.0.0.1:11434/v1", "OLLAMA_API_KEY", needs_key=False, dialect="json_schema"),
     "sglang": Provider("http://127.0.0.1:30000/v1", "SGLANG_API_KEY", needs_key=False, dialect="sglang"),
-    "tgi": Provider("http://127.0.0.1:8080/v1", "TGI_API_KEY", needs_key=False, dialect="tgi"),
+    "tgi": Provider(
+        "http://127.0.0.1:8080/v1", "TGI_API_KEY", needs_key=False, rules=(Rule("fault", (424, 424)),), dialect="tgi"
+    ),
     "vllm": Provider("http://127.0.0.1:8000/v1", "VLLM_API_KEY", needs_key=False, dialect="vllm"),
 }
 

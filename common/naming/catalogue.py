@@ -92,6 +92,11 @@ CATALOGUE = (
         "common.llms.inference_endpoints",
         "models that Hugging Face serves, by its router or on an Inference Endpoint",
     ),
+    Entry("LLM", "ClientvLLM", "common.llms.vllm_client", "`OpenAILLM` at a vLLM server"),
+    Entry("LLM", "GroqLLM", "common.llms.groq", "`OpenAILLM` at Groq"),
+    Entry("LLM", "MistralLLM", "common.llms.mistral", "`OpenAILLM` at Mistral"),
+    Entry("LLM", "OllamaLLM", "common.llms.ollama", "`OpenAILLM` at an Ollama server"),
+    Entry("LLM", "TogetherLLM", "common.llms.together", "`OpenAILLM` at Together AI"),
     Entry("LLM", "EchoLLM", "common.llms.echo", "a stand-in that calls no model: repeats a sentence of the prompt"),
     Entry("routing function", "sample_n_steps", "common.routing", "some of the successors, chosen at random"),
 )

@@ -51,9 +51,9 @@ class ChatCompletions:
             text, refusal = message.get("content"), message.get("refusal")
         except (KeyError, IndexError, TypeError, AttributeError):
             raise ValueError("it has no choices[0].message") from None
-        if isinstance(text, list):  # parts, as some gateways send them
-            text = "".join(part.get("text") or "" for part in text if isinstance(part, dict))
         reasoning = message.get("reasoning_content") or message.get("reasoning")
+        if isinstance(text, list):  # parts, as some gateways and Mistral's reasoning models send them
+            reasoning, text = _thoughts(text) or reasoning, _texts(text)
         finish = choice.get("finish_reason")
         if isinstance(text, str) and text.lstrip().startswith(_THINK):
             reasoning, text = _apart(text, reasoning, cut=finish == "length")
@@ -103,6 +103,8 @@ class ChatCompletions:
             reply.update({name: event[name] for name in ("id", "model", "created", "usage") if event.get(name)})
             for choice in event.get("choices") or ():
                 delta = choice.get("delta") or {}
+                if isinstance(parts := delta.get("content"), list):
+                    delta = {**delta, "content": _texts(parts), "reasoning_content": _thoughts(parts)}
                 for name in ("content", "reasoning_content", "reasoning", "refusal"):
                     if isinstance(piece := delta.get(name), str):
                         message[name] = (message.get(name) or "") + piece
@@ -116,6 +118,15 @@ class ChatCompletions:
             message["tool_calls"] = [calls[index] for index in sorted(calls)]
         choice = {"index": 0, "message": message, "finish_reason": finish}
         return {**reply, "choices": [choice | ({"logprobs": {"content": logprobs}} if logprobs else {})]}
+
+
+def _texts(parts: Sequence[Any]) -> str:
+    return "".join(part.get("text") or "" for part in parts if isinstance(part, dict))
+
+
+def _thoughts(parts: Sequence[Any]) -> str:
+    """The thinking among the parts of a content."""
+    return "".join(_texts(part.get("thinking") or ()) for part in parts if isinstance(part, dict))
 
 
 def _apart(text: str, reasoning: str | None, *, cut: bool) -> tuple[str | None, str | None]:

@@ -103,7 +103,12 @@ COMMON: Sequence[Rule] = (
         _says(r"model_not_found|invalid[ _]model|model.{0,80}(does not exist|not found|not exist)"),
         MODEL,
     ),
-    Rule("setup", (400, 400), _says(r"invalid.{0,12}api.?key|api.?key.{0,20}(not valid|invalid|expired)"), KEY),
+    Rule(
+        "setup",
+        (400, 400),
+        _says(r"(invalid|incorrect).{0,12}api.?key|api.?key.{0,20}(not valid|invalid|expired)"),
+        KEY,
+    ),
     Rule(
         "setup",
         (400, 422),

@@ -83,6 +83,15 @@ def test_the_lines_that_name_an_endpoint_fit_into_the_quickstart(folder: Path, l
     assert llm["base_url"].startswith("http")
 
 
+@pytest.mark.parametrize("lines", blocks("client"))
+def test_the_clients_of_the_guide_fit_into_the_quickstart(folder: Path, lines: str) -> None:
+    quickstart = (REPOSITORY / "examples" / "quickstart.yaml").read_text()
+    changed, count = re.subn(r"^    llm: .*\n", lambda _: lines, quickstart, flags=re.MULTILINE)
+    assert count == 1
+    llm = prepared(folder, changed).steps["generate"].model_dump()["llm"]
+    assert f"## {llm['type']}" in (DOCS / "guides" / "models.md").read_text()
+
+
 def test_the_step_that_the_readme_shows_does_what_it_says(folder: Path) -> None:
     (spec,) = (block.values[0] for block in blocks("spec") if "CountWords" in str(block.values[0]))
     steps = prepared(folder, str(spec)).steps

@@ -1,0 +1,153 @@
+"""The providers as data: where each is, what it does in its own way, and the classes that have their names."""
+
+from __future__ import annotations
+
+import re
+from urllib.parse import urlsplit
+
+import pytest
+
+from common.errors import UsageError
+from common.llms import ClientvLLM, GroqLLM, MistralLLM, OllamaLLM, OpenAILLM, TogetherLLM
+from common.llms.calls.verdicts import ErrorReply, judge
+from common.llms.endpoint_llm import EndpointLLM
+from common.llms.providers import PROVIDERS, provider_at
+from tests.support.asking import HI
+from tests.support.places import REPOSITORY
+
+QUOTA = "You exceeded your current quota, please check your plan and billing details."
+SAID = [
+    ("anthropic", 400, ErrorReply("max_tokens: 9000 > 4096, which is the maximum allowed"), "setup"),
+    ("anthropic", 400, ErrorReply("You have reached your specified API usage limits."), "setup"),
+    ("deepseek", 503, ErrorReply("Service is too busy."), "busy"),
+    ("deepseek", 422, ErrorReply("invalid parameters"), "setup"),
+    ("gemini", 503, ErrorReply("This model is currently experiencing high demand.", kind="UNAVAILABLE"), "busy"),
+    ("gemini", 429, ErrorReply(f"{QUOTA} Quota exceeded for metric: requests, limit: 0, model: x"), "setup"),
+    ("gemini", 429, ErrorReply(f"{QUOTA} limit: 15. Please retry in 11.6s.", kind="RESOURCE_EXHAUSTED"), "busy"),
+    ("groq", 498, ErrorReply("capacity exceeded", code="capacity_exceeded"), "busy"),
+    ("groq", 400, ErrorReply("Failed to generate JSON", code="json_validate_failed"), "fault"),
+    ("huggingface", 503, ErrorReply("Service Unavailable"), "away"),
+    ("huggingface", 424, ErrorReply("Request failed during generation"), "fault"),
+    ("tgi", 424, ErrorReply("Request failed during generation"), "fault"),
+    ("together", 403, ErrorReply("input token count exceeds the context length"), "request"),
+    ("xai", 403, ErrorReply("Your team has used all available credits or reached its monthly spending limit"), "setup"),
+    ("xai", 429, ErrorReply("Your team has reached its monthly spending limit"), "setup"),
+]
+"""What providers say in their own way, and its class: at least once for each line of each of them."""
+
+
+@pytest.mark.parametrize(("name", "status", "error", "kind"), SAID)
+def test_what_a_provider_says_in_its_own_way_is_classed(name: str, status: int, error: ErrorReply, kind: str) -> None:
+    assert judge(status, error, PROVIDERS[name].rules).kind == kind
+
+
+def test_every_line_of_a_provider_changes_the_class_or_the_advice_of_something_that_it_says() -> None:
+    for name, provider in PROVIDERS.items():
+        said = [(status, error) for whose, status, error, _ in SAID if whose == name]
+        for line in provider.rules:
+            others = [rule for rule in provider.rules if rule is not line]
+            assert any(judge(*each, provider.rules) != judge(*each, others) for each in said), (name, line)
+
+
+@pytest.mark.parametrize(
+    ("name", "status", "message", "kind"),
+    [
+        ("gemini", 503, "something else", "fault"),
+        ("groq", 400, "invalid JSON body", "request"),
+        ("together", 403, "you may not", "setup"),
+        ("xai", 403, "Content violates usage guidelines. Failed check: SAFETY_CHECK_TYPE_BIO", "request"),
+        ("xai", 429, "rate limit exceeded", "busy"),
+        ("xai", 400, "Incorrect API key provided: xai-***", "setup"),
+        ("mistral", 422, "extra_forbidden: Extra inputs are not permitted", "setup"),
+        ("openrouter", 403, "Your input was flagged", "request"),
+        ("openrouter", 402, "Insufficient credits", "setup"),
+        ("together", 503, "The server is overloaded", "busy"),
+        ("fireworks", 404, "Model not found, inaccessible, and/or not deployed", "setup"),
+    ],
+)
+def test_what_it_says_as_others_do_has_the_common_class(name: str, status: int, message: str, kind: str) -> None:
+    assert judge(status, ErrorReply(message), PROVIDERS[name].rules).kind == kind
+
+
+def test_providers_are_found_by_the_hosts_of_their_urls() -> None:
+    for provider in PROVIDERS.values():
+        assert re.match(r"https://" if provider.needs_key else r"http://127\.0\.0\.1:\d+/v1$", provider.url)
+        assert not provider.url.endswith("/")
+        if provider.needs_key:
+            assert provider_at(urlsplit(provider.url).hostname) is provider
+
+
+def test_a_url_of_a_provider_without_its_path_is_completed() -> None:
+    assert OpenAILLM(model="m", base_url="https://api.groq.com")._url == PROVIDERS["groq"].url
+    assert OpenAILLM(model="m", base_url="https://api.openai.com/")._url == PROVIDERS["openai"].url
+    assert OpenAILLM(model="m", base_url="https://api.groq.com/other/v1")._url == "https://api.groq.com/other/v1"
+
+
+def test_the_table_of_providers_in_the_guide_is_that_of_the_code() -> None:
+    text = (REPOSITORY / "docs" / "guides" / "models.md").read_text()
+    rows = [
+        f"| `{name}` | `{provider.url}` | `{provider.key_env}`{'' if provider.needs_key else ', if it wants one'} |"
+        for name, provider in PROVIDERS.items()
+    ]
+    assert "\n".join(rows) in text
+
+
+# distilabel's classes
+
+
+@pytest.fixture(autouse=True)
+def _environment(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("OPENAI_BASE_URL", "TOGETHER_BASE_URL", "GROQ_BASE_URL", "OLLAMA_HOST", "GROQ_API_KEY"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.mark.parametrize(
+    ("llm", "name"),
+    [
+        (GroqLLM(model="m"), "groq"),
+        (GroqLLM(model="m", base_url="https://api.groq.com"), "groq"),
+        (MistralLLM(model="m"), "mistral"),
+        (MistralLLM(model="m", endpoint="https://api.mistral.ai", max_concurrent_requests=64), "mistral"),
+        (TogetherLLM(model="m"), "together"),
+        (OllamaLLM(model="m", follow_redirects=True), "ollama"),
+        (ClientvLLM(model="m", tokenizer="t"), "vllm"),
+    ],
+    ids=lambda each: each if isinstance(each, str) else type(each).__name__,
+)
+def test_a_class_of_distilabel_asks_its_provider(llm: EndpointLLM, name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_BASE_URL", "http://elsewhere/v1")
+    provider = PROVIDERS[name]
+    assert (llm._url, llm._key_name) == (provider.url, provider.key_env)
+    if provider.needs_key:
+        monkeypatch.delenv(provider.key_env, raising=False)
+        with pytest.raises(UsageError, match=provider.key_env):
+            llm.load()
+    else:
+        llm.load()
+
+
+@pytest.mark.parametrize(
+    ("host", "url"),
+    [
+        ("gpu-1", "http://gpu-1:11434/v1"),
+        ("gpu-1:8000", "http://gpu-1:8000/v1"),
+        ("http://gpu-1/", "http://gpu-1:11434/v1"),
+        ("https://ollama.com", "https://ollama.com/v1"),
+        ("http://gpu-1:11434/v1", "http://gpu-1:11434/v1"),
+    ],
+)
+def test_a_host_of_ollama_is_written_as_its_clients_take_it(
+    host: str, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert OllamaLLM(model="m", host=host).base_url == url
+    monkeypatch.setenv("OLLAMA_HOST", host)
+    assert OllamaLLM(model="m")._url == url
+
+
+def test_fields_that_a_provider_refuses_are_not_sent_and_options_have_its_names() -> None:
+    assert "stream_options" in OpenAILLM(model="m", base_url="http://h/v1", stream=True)._request(HI, {})
+    for name in ("mistral", "cohere"):
+        llm = OpenAILLM(model="m", provider=name, stream=True, generation_kwargs={"seed": 1})
+        request = llm._request(HI, {})
+        assert "stream_options" not in request
+        assert request["random_seed" if name == "mistral" else "seed"] == 1
