@@ -78,8 +78,8 @@ PROVIDERS: Mapping[str, Provider] = {
         "GROQ_API_KEY",
         rules=(
             Rule("busy", (498, 498)),
-            # The model's own answer was wrong: another sample may be right.
-            Rule("fault", (400, 400), _says("json_validate_failed|tool_use_failed")),
+            # The model wrote a call of a tool wrongly: another sample may be right.
+            Rule("fault", (400, 400), _says("tool_use_failed")),
         ),
     ),
     "huggingface": Provider(

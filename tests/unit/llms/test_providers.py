@@ -25,7 +25,7 @@ SAID = [
     ("gemini", 429, ErrorReply(f"{QUOTA} Quota exceeded for metric: requests, limit: 0, model: x"), "setup"),
     ("gemini", 429, ErrorReply(f"{QUOTA} limit: 15. Please retry in 11.6s.", kind="RESOURCE_EXHAUSTED"), "busy"),
     ("groq", 498, ErrorReply("capacity exceeded", code="capacity_exceeded"), "busy"),
-    ("groq", 400, ErrorReply("Failed to generate JSON", code="json_validate_failed"), "fault"),
+    ("groq", 400, ErrorReply("Failed to call a function.", code="tool_use_failed"), "fault"),
     ("huggingface", 503, ErrorReply("Service Unavailable"), "away"),
     ("huggingface", 424, ErrorReply("Request failed during generation"), "fault"),
     ("tgi", 424, ErrorReply("Request failed during generation"), "fault"),
