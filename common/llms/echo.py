@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from common.llms.base import LLM, ChatMessage, Generation
+from common.llms.metering import note_answer
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
 _EXTRACT_WORDS = 24
@@ -33,6 +34,7 @@ class EchoLLM(LLM):
     async def agenerate(self, messages: list[ChatMessage], **kwargs: Any) -> Generation:
         if self.latency:
             await asyncio.sleep(self.latency)
+        note_answer(self.model_name, None)  # words are no tokens
         prompt = messages[-1]["content"] if messages else ""
         text = self.prefix + _answer(prompt)
         return Generation(

@@ -19,6 +19,7 @@ from common.llms.apis.chat_completions import ChatCompletions
 from common.llms.base import LLM, ChatMessage, Generation
 from common.llms.calls.calling import Address, Endpoint, NotAnAnswer, RequestRefused
 from common.llms.calls.transport import Timeouts
+from common.llms.metering import note_answer
 from common.llms.providers import PROVIDERS, Provider, provider_at
 from common.llms.structured.constraints import DIALECTS, text_of_tool
 from common.llms.structured.structured_output import StructuredOutput
@@ -210,11 +211,13 @@ class EndpointLLM(LLM):
         try:
             answer = self._api.generation(reply)
         except ValueError as error:
+            note_answer(self.model_name, None)
             shown = self._hide_secrets(str(reply))[:_SHOWN_CHARACTERS]
             raise NotAnAnswer(
                 f"{self.endpoint} answered model '{self.model_name}' with something that is not an answer of its API, "
                 f"since {error} (check base_url; it usually ends in /v1): {shown}"
             ) from None
+        note_answer(self.model_name, answer)
         if self._told.form and (given := text_of_tool(answer.tool_calls)) is not None:
             return replace(answer, text=given, tool_calls=None)
         return answer

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from common.protocol.usage import NO_USAGE, Usage
+
 
 @dataclass(frozen=True, slots=True)
 class Payload:
@@ -94,6 +96,8 @@ class Result:
             such a function.
         worker: short id of who did it.
         seconds: time that the step took.
+        usage: of the models' answers that these rows hold.
+        saved: of answers that these rows hold and that another run has paid for.
     """
 
     step: str
@@ -108,6 +112,8 @@ class Result:
     routed: tuple[tuple[str, ...], ...] | None = None
     worker: str = ""
     seconds: float = 0.0
+    usage: Usage = NO_USAGE
+    saved: Usage = NO_USAGE
 
     @property
     def rows(self) -> int:

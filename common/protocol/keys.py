@@ -66,6 +66,11 @@ class Keys:
         return self._key("dead")
 
     @property
+    def spent(self) -> str:
+        """Hash: worker id -> what it has spent on models; see `common.broker.spending`."""
+        return self._key("spent")
+
+    @property
     def log(self) -> str:
         """Bounded stream: log records on their way to the run directory."""
         return self._key("log")

@@ -58,6 +58,7 @@ class RunOptions:
         unchecked: steps whose columns are unknown before the first batch.
         fingerprints: the data that generators must read, if they can read earlier data.
         devices: GPUs that a worker of each step takes.
+        counts_usage: the coordinator reads what calls of models took; older ones do not.
     """
 
     base_dir: str = "."
@@ -77,6 +78,7 @@ class RunOptions:
     unchecked: tuple[StepName, ...] = ()
     fingerprints: dict[StepName, str] = field(default_factory=dict)
     devices: dict[StepName, int | list[int]] = field(default_factory=dict)
+    counts_usage: bool = False
 
     __pydantic_config__ = ConfigDict(strict=True)
 

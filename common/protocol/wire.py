@@ -30,6 +30,7 @@ from common.protocol.batch import (
 from common.protocol.checks import as_bool, as_bytes, as_count, as_list, as_text, shown
 from common.protocol.codec import decode_rows, encode_rows
 from common.protocol.step_name import STEP_NAME
+from common.protocol.usage import Usage, usage_in, usage_out
 
 PROTOCOL = 3
 SLICES_IN_A_MESSAGE = 1_000
@@ -114,6 +115,7 @@ def encode_entry(entry: Entry) -> bytes:
                 entry.routed,
                 entry.worker,
                 round(entry.seconds * 1e6),
+                *_models_out(entry),
             )
         case Failure():
             return _pack("failure", entry.step, entry.seq, entry.attempt, _error(entry.error), entry.worker)
@@ -305,8 +307,10 @@ def _result_in(
     routed: Any,
     worker: Any,
     micros: Any,
+    models: Any = None,
 ) -> Result:
     failed, lost, holes = lost_rows
+    usage, saved = (Usage(), Usage()) if models is None else map(usage_in, as_list(models))
     return Result(
         _step(step),
         as_count(seq),
@@ -320,7 +324,16 @@ def _result_in(
         _routed_in(routed, len(chunks)),
         as_text(worker),
         as_count(micros) / 1e6,
+        usage,
+        saved,
     )
+
+
+def _models_out(result: Result) -> list[object]:
+    """Nothing if no model was asked: versions without this field can read the entry then."""
+    if not result.usage and not result.saved:
+        return []
+    return [[usage_out(result.usage), usage_out(result.saved)]]
 
 
 def _routed_in(routed: Any, chunks: int) -> tuple[tuple[str, ...], ...] | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 
 from common.protocol.batch import PartWritten, Payload, Result
+from common.protocol.usage import NO_USAGE, Usage
 from coordinator.fold.breaker import Breaker
 from coordinator.fold.fork import Fork
 from coordinator.fold.inflow import Inflow, OpenBatch
@@ -30,6 +31,7 @@ class StepCounts:
         written: rows of a leaf that are on disk.
         unwritable: rows of a leaf whose values do not fit its schema.
         seconds: time that the step took, summed over all workers.
+        usage: of models' answers that its output holds; `saved` is of those that another run has paid for.
     """
 
     batches: int = 0
@@ -43,6 +45,8 @@ class StepCounts:
     written: int = 0
     unwritable: int = 0
     seconds: float = 0.0
+    usage: Usage = NO_USAGE
+    saved: Usage = NO_USAGE
 
 
 @dataclass(slots=True, eq=False)
@@ -138,6 +142,8 @@ class StepState:
         counts.holes += result.holes
         counts.out += result.rows - result.holes
         counts.seconds += result.seconds
+        counts.usage += result.usage
+        counts.saved += result.saved
         for payload, chunk in zip(payloads_of(result), result.chunks, strict=True):
             self.log.append(Output(payload, chunk.rows, chunk.size, origin))
         if self.plan.kind == "global":

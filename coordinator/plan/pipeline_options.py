@@ -35,6 +35,7 @@ def pipeline_options(prepared: Prepared, routing: Routing, sources: Sources | No
             if isinstance(step, GeneratorStep) and type(step).pin is not GeneratorStep.pin
         },
         devices={name: _devices(step) for name, step in steps.items()},
+        counts_usage=True,
     )
 
 

@@ -14,6 +14,7 @@ from common.payloads.stores import FileStore
 from common.protocol.batch import Batch, Chunk, DeadLetter, Failure, Payload, Result
 from common.protocol.codec import check_row, encode_rows
 from common.protocol.legible import legible
+from common.protocol.usage import Usage
 from common.settings import Settings
 from common.steps.base import BaseStep, Row
 from worker.batches.holes import WholeRows, put_back
@@ -57,6 +58,7 @@ class Packer:
         files: the store for payloads outside the broker; None to keep all in the broker.
         above: size in bytes above which payloads go there.
         routing: chooses the successors of the rows, if the worker does that.
+        counts: whether results say what calls of models took; older coordinators do not read that.
     """
 
     def __init__(
@@ -67,12 +69,15 @@ class Packer:
         files: FileStore | None,
         routing: RowRouting | None = None,
         above: int = 0,
+        *,
+        counts: bool = True,
     ) -> None:
         self._step = step
         self._worker = worker_id
         self._settings = settings
         self._files = files
         self._above = above
+        self._counts = counts
         self.routing = routing
 
     @property
@@ -101,12 +106,16 @@ class Packer:
         routed: list[tuple[str, ...]] = []
         payload: bytes | None = None
         holes = 0
+        lost: set[int] = set()
         size = pieces.rows if pieces else max(1, len(rows))
         for number, start in enumerate(range(0, len(rows), size)):
             some = rows[start : start + size]
             output = Payload(batch.step, number if pieces else batch.seq, batch.attempt)
             unstorable: list[FailedRow] = []
             data = self._encode(some, whole, unstorable, work.again)
+            if unstorable:
+                made = rows[start : start + size]
+                lost |= {id(row) for row, stored in zip(made, some, strict=True) if row is not stored}
             failed.extend(replace(one, place=start + one.place) for one in unstorable)
             if failed or whole.count < whole.length:
                 holes += some.count(None)
@@ -117,6 +126,7 @@ class Packer:
             if pieces and payload is not None:
                 pieces.stage(output, payload)
                 payload = None
+        usage, saved = outcome.usage(lost) if self._counts else (Usage(), Usage())
         result = Result(
             batch.step,
             batch.seq,
@@ -130,6 +140,8 @@ class Packer:
             routed=None if self.routing is None else tuple(routed),
             worker=self._worker,
             seconds=seconds,
+            usage=usage,
+            saved=saved,
         )
         return Done(work.taken, result, payload, tuple(self._letter(batch, whole, failure) for failure in failed))
 

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
 from common.errors import RowError, StepFailed
+from common.protocol.usage import NO_USAGE, Usage
 from common.steps.base import BaseStep, Row
 from common.steps.metadata import METADATA
 
@@ -32,6 +33,20 @@ class FailedRow:
     ends_run: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class MadeRows:
+    """The output for one row of an asynchronous step.
+
+    Args:
+        usage: of the models' answers that it holds.
+        saved: of those that another run has paid for.
+    """
+
+    rows: Sequence[Row | None]
+    usage: Usage = NO_USAGE
+    saved: Usage = NO_USAGE
+
+
 @dataclass(slots=True)
 class Outcome:
     """The output of a step for `taken` whole rows.
@@ -39,11 +54,29 @@ class Outcome:
     Args:
         pieces: (rows given, rows made) in order; a failed row is a piece of one row given and a None made.
         failed: the rows that failed.
+        asked: rows for which models were asked.
     """
 
     taken: int
     pieces: list[tuple[int, list[Row | None]]] = field(default_factory=list)
     failed: list[FailedRow] = field(default_factory=list)
+    asked: list[MadeRows] = field(default_factory=list)
+
+    def add(self, made: MadeRows) -> None:
+        """The output for one row."""
+        rows = list(made.rows)
+        self.pieces.append((1, rows))
+        if made.usage or made.saved:
+            self.asked.append(replace(made, rows=rows))
+
+    def usage(self, lost: Collection[int]) -> tuple[Usage, Usage]:
+        """(usage, saved) of the answers that are in the output.
+
+        Args:
+            lost: ids of rows that cannot be stored; the answers of a row are lost if all rows made of it are.
+        """
+        kept = [one for one in self.asked if not one.rows or any(id(row) not in lost for row in one.rows)]
+        return sum((one.usage for one in kept), Usage()), sum((one.saved for one in kept), Usage())
 
     def rows(self) -> list[Row | None]:
         """The output rows; row i comes from row i of the input if every piece kept its length.

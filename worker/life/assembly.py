@@ -139,6 +139,7 @@ class Assembly:
             store if waits_long or options.payloads_of_size else None,
             self._routing(),
             above=0 if waits_long else self.settings.payload_threshold,
+            counts=options.counts_usage,
         )
         bench = Bench(
             consumer,
@@ -149,6 +150,7 @@ class Assembly:
             options.dry_run,
             self.step in options.unchecked,
             last_words,
+            options.counts_usage,
         )
         match step:
             case GeneratorStep():

@@ -19,9 +19,10 @@ from common.broker.isolation import IsolationNotes
 from common.broker.patience import Patience
 from common.errors import Interrupted, RowError, StepFailed, StoreError, WireError
 from common.protocol.codec import decode_rows, encode_rows
+from common.protocol.usage import Usage, usage_in, usage_out
 from common.steps.base import AsyncStep, Row, Step
 from worker.batches.batch_work import Work
-from worker.batches.outcome import FailedRow, Outcome, died, give_up, give_up_batch
+from worker.batches.outcome import FailedRow, MadeRows, Outcome, died, give_up, give_up_batch
 
 KILLS = 2
 """Workers that may die on a single row."""
@@ -156,23 +157,27 @@ class Isolation:
 def _pack(piece: Outcome) -> bytes:
     """One row's outcome; a row that cannot be stored fails here as in a batch."""
     failed = [(failure.error, failure.attempts, failure.row) for failure in piece.failed]
+    usage, saved = piece.usage(())
     try:
         rows = encode_rows(piece.rows())
     except RowError as error:
         rows, failed = encode_rows([None]), [(str(error), 1, None)]
-    packed: bytes = msgpack.packb([rows, [(error, attempts, encode_rows([row])) for error, attempts, row in failed]])
+        usage = saved = Usage()
+    letters = [(error, attempts, encode_rows([row])) for error, attempts, row in failed]
+    packed: bytes = msgpack.packb([rows, letters, usage_out(usage), usage_out(saved)])
     return packed
 
 
 def _unpack(noted: bytes, place: int, outcome: Outcome) -> bool:
     """Adds the output of a row; False if it was not noted or cannot be read: the row runs again."""
     try:
-        rows, failed = msgpack.unpackb(noted)
+        rows, failed, *models = msgpack.unpackb(noted)
+        usage, saved = map(usage_in, models or ([], []))
         made = decode_rows(rows)
         failures = [FailedRow(place, str(error), int(attempts), decode_rows(row)[0]) for error, attempts, row in failed]
     except (ValueError, TypeError, IndexError, WireError, msgpack.UnpackException):
         return False
-    outcome.pieces.append((1, made))
+    outcome.add(MadeRows(made, usage, saved))
     outcome.failed.extend(failures)
     return True
 

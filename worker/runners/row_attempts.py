@@ -7,16 +7,17 @@ import copy
 
 from common.building.components import retry_policy
 from common.errors import Interrupted, RowError
+from common.llms.metering import Meter, Tally, use_tally
 from common.llms.waiting import RowClock, Waits, use_clock
 from common.process.raised import StepCode
 from common.steps.base import AsyncStep, Row
 from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
 from common.steps.retry import Again, Halts, Retry
-from worker.batches.outcome import FailedRow, columns_of
+from worker.batches.outcome import FailedRow, MadeRows, columns_of
 from worker.host.watchdog import LAST_SECONDS
 from worker.runners.complaints import Complaints
 
-RowMade = list[Row] | FailedRow
+RowMade = MadeRows | FailedRow
 _SHORTEST_LOOK = 0.05
 """Seconds between two looks at the clock of a row that waits."""
 
@@ -27,6 +28,9 @@ class RowAttempts:
     Args:
         step: loaded.
         complaints: logs the errors of rows that are given up.
+
+    Attributes:
+        meter: what all calls of models in these rows took.
     """
 
     def __init__(self, step: AsyncStep, complaints: Complaints) -> None:
@@ -34,6 +38,7 @@ class RowAttempts:
         self._policy = retry_policy(step)
         self._complaints = complaints
         self.waits = Waits()
+        self.meter = Meter()
 
     def stop(self) -> None:
         """Ends all waits, for a retry or for an endpoint; call it on the event loop."""
@@ -47,16 +52,17 @@ class RowAttempts:
         """
         retry = Retry(self._policy)
         while True:
-            clock = RowClock(self.waits)
+            clock, tally = RowClock(self.waits), Tally(self.meter)
             try:
                 mapped, aside = apply_input_mappings_to_row(self._step, copy.deepcopy(row))
-                rows = await self._in_time(mapped, clock)
+                rows = await self._in_time(mapped, clock, tally)
                 if clock.was_interrupted:  # the step has caught the exception
                     raise Interrupted
                 for one in rows:
                     if not isinstance(one, dict):
                         raise RowError(f"process_row of step '{self._step.name}' returned a {type(one).__name__}")
-                return [apply_output_mappings_to_row(self._step, one, aside) for one in rows]
+                done = [apply_output_mappings_to_row(self._step, one, aside) for one in rows]
+                return MadeRows(done, tally.usage, tally.saved)
             except Exception as error:
                 if clock.was_interrupted:
                     raise Interrupted from None
@@ -69,14 +75,14 @@ class RowAttempts:
                 self._complaints.note("a row", verdict.cause)
                 return FailedRow(place, verdict.error, retry.tries, row, columns_of(verdict.cause))
 
-    async def _in_time(self, row: Row, clock: RowClock) -> list[Row]:
+    async def _in_time(self, row: Row, clock: RowClock, tally: Tally) -> list[Row]:
         """Calls the step; a row that takes too long is cancelled and fails. Its waits for an endpoint do not count.
 
         The call is a separate task, so that a step that cancels its own task, or lets a cancelled future cancel it,
         ends nothing of ours.
         """
         limit = self._step.batch_timeout
-        call = asyncio.get_running_loop().create_task(self._call(row, clock))
+        call = asyncio.get_running_loop().create_task(self._call(row, clock, tally))
         if limit is None:
             with StepCode():
                 return await call
@@ -93,8 +99,9 @@ class RowAttempts:
         call.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # else asyncio complains
         raise RowError(why)
 
-    async def _call(self, row: Row, clock: RowClock) -> list[Row]:
+    async def _call(self, row: Row, clock: RowClock, tally: Tally) -> list[Row]:
         use_clock(clock)
+        use_tally(tally)
         with StepCode():
             made = await self._step.process_row(row)
             return [made] if isinstance(made, dict) else list(made or ())

@@ -11,6 +11,7 @@ from typing import Any
 
 from common.errors import RowError
 from common.llms.base import LLM, ChatMessage, Generation
+from common.llms.metering import Tally, keep, note_answer, one_try
 from common.llms.structured.prompts import asked_to_repair
 from common.llms.structured.reading import WrongForm, read
 from common.llms.waiting import row_clock
@@ -60,25 +61,40 @@ def check_answer(answer: Generation, model: str, accept: Collection[str] = ()) -
         raise BadAnswer(f"model '{model}' gave no text (finish_reason: {reason or 'not given'})", answer)
 
 
-async def _in_form(
-    llm: LLM, messages: Sequence[ChatMessage], answer: Generation, accept: Collection[str], options: Mapping[str, Any]
-) -> Generation:
-    """The answer in the form that the model's client demands, without what is around it.
+async def _counted(llm: LLM, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> tuple[Generation, Tally]:
+    """An answer and what it took, which is spent, and kept once the caller says so."""
+    with one_try() as tally:
+        answer = await llm.agenerate(list(messages), **options)
+        if tally.is_empty:  # a client that does not count its answers itself
+            note_answer(llm.model_name, answer)
+    return answer, tally
 
-    A model is shown an answer of the wrong form once, with its fault. The tokens are those of both calls.
+
+async def _in_form(
+    llm: LLM,
+    messages: Sequence[ChatMessage],
+    first: tuple[Generation, Tally],
+    accept: Collection[str],
+    options: Mapping[str, Any],
+) -> tuple[Generation, Tally]:
+    """The answer in the form that the model's client demands, without what is around it, and what it took.
+
+    A model is shown an answer of the wrong form once, with its fault. The tokens of the answer are those of both calls;
+    the wrong answer is not kept, and so does not count as such.
 
     Raises:
         BadAnswer: it still has the wrong form.
     """
+    answer, tally = first
     form = llm.answer_form
     if form is None:
-        return answer
+        return first
     try:
-        return replace(answer, text=read(form, answer.text or "").text)
+        return replace(answer, text=read(form, answer.text or "").text), tally
     except WrongForm as wrong:
         fault = str(wrong)
     if form.repair:
-        second = await llm.agenerate(asked_to_repair(messages, answer.text or "", fault), **options)
+        second, tally = await _counted(llm, asked_to_repair(messages, answer.text or "", fault), options)
         answer = replace(
             second,
             input_tokens=_sum(answer.input_tokens, second.input_tokens),
@@ -86,7 +102,7 @@ async def _in_form(
         )
         check_answer(answer, llm.model_name, accept)
         try:
-            return replace(answer, text=read(form, answer.text or "").text)
+            return replace(answer, text=read(form, answer.text or "").text), tally
         except WrongForm as wrong:
             fault = str(wrong)
     shown = (answer.text or "")[:_SHOWN_CHARACTERS]
@@ -114,9 +130,11 @@ async def ask(
     retry, clock = Retry(policy), row_clock()
     while True:
         try:
-            answer = await llm.agenerate(list(messages), **options)
+            answer, tally = await _counted(llm, messages, options)
             check_answer(answer, llm.model_name, accept)
-            return await _in_form(llm, messages, answer, accept, options)
+            answer, tally = await _in_form(llm, messages, (answer, tally), accept, options)
+            keep(tally)
+            return answer
         except Exception as error:
             if clock.was_interrupted:
                 raise

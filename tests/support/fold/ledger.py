@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Sequence
 
 from common.protocol.batch import Entry, Result
+from common.protocol.usage import Usage
 from coordinator.fold.batch_manager import BatchManager
 from tests.support.fold.sink import Sink
 from tests.support.fold.workers import Workers
@@ -40,6 +41,8 @@ def check_ledger(manager: BatchManager, journal: Sequence[Entry], workers: Worke
         assert counts.failed == sum(result.failed for result in results)
         assert counts.lost == sum(result.lost for result in results)
         assert counts.holes == sum(result.holes for result in results)
+        assert counts.usage == sum((result.usage for result in results), Usage())
+        assert counts.saved == sum((result.saved for result in results), Usage())
         assert counts.out == sum(result.rows - result.holes for result in results)
         given = list(workers.batches[name].values())
         positions = sum(max(map(len, inputs)) for inputs in given)

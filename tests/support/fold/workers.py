@@ -8,6 +8,7 @@ from dataclasses import replace
 from random import Random
 
 from common.protocol.batch import Batch, Failure, Result
+from common.protocol.usage import Usage
 from coordinator.plan.plan import Plan
 from tests.support.fold.packer import Packer
 from tests.support.fold.sequential_interpreter import Program, Rows, run_batch
@@ -58,6 +59,8 @@ class Workers:
             lost=outcome.lost,
             holes=outcome.rows.count(None),
             routed=routed,
+            usage=_usage(seq, attempt),
+            saved=_usage(seq + 1, attempt),
         )
 
     def _inputs(self, batch: Batch) -> list[Rows]:
@@ -72,6 +75,14 @@ class Workers:
         ]
         assert [len(rows) for rows in inputs] == [source.rows for source in batch.inputs]
         return inputs
+
+
+def _usage(seq: int, attempt: int) -> Usage:
+    """Of a batch; every third one asks no model."""
+    if seq % 3 == 0:
+        return Usage()
+    reason = "length" if seq % 5 == 0 else "stop"
+    return Usage.of_call(f"m{seq % 2}", input_tokens=seq + 10 * attempt, output_tokens=3 * seq, finish_reason=reason)
 
 
 class Generators:

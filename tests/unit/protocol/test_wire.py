@@ -28,6 +28,7 @@ from common.protocol.batch import (
 )
 from common.protocol.checks import GREATEST_COUNT
 from common.protocol.step_name import STEP_NAME
+from common.protocol.usage import Counts, Usage
 from common.protocol.wire import (
     ERROR_LIMIT,
     FILE_NAME,
@@ -52,6 +53,12 @@ files = st.from_regex(FILE_NAME, fullmatch=True)
 counts = st.integers(0, GREATEST_COUNT)
 externals = st.one_of(st.none(), files)
 errors = st.text(alphabet=st.characters(codec="utf-8"), max_size=200)
+counted = st.builds(
+    Counts,
+    *(counts for _ in range(6)),
+    st.dictionaries(names, counts, max_size=3).map(lambda reasons: tuple(sorted(reasons.items()))),
+)
+usages = st.dictionaries(names, counted, max_size=3).map(lambda models: Usage(tuple(sorted(models.items()))))
 rows = st.dictionaries(names, st.one_of(st.none(), st.integers(-5, 5), names, st.binary()), max_size=4)
 
 
@@ -81,6 +88,8 @@ def results(draw: st.DrawFn) -> Result:
         draw(st.one_of(st.none(), st.tuples(*(choice for _ in chunks)))),
         draw(names),
         draw(st.integers(0, 10**9)) / 1e6,
+        draw(usages),
+        draw(usages),
     )
 
 
@@ -193,6 +202,15 @@ def test_a_message_that_is_too_large_is_refused_before_it_is_read(decode: Callab
         decode(b"\x00" * (MESSAGE_LIMIT + 1))
 
 
+def test_a_result_of_a_version_that_counted_nothing_is_read_and_one_without_models_is_written_like_it() -> None:
+    fields = ["result", "s", 0, 0, [], 1, [0, 0, 0], False, None, "w", 1]
+    message = msgpack.packb([PROTOCOL, *fields])
+    result = decode_entry(message)
+    assert isinstance(result, Result)
+    assert not result.usage
+    assert encode_entry(result) == message
+
+
 BAD_SHAPES: list[list[object]] = [
     ["batch"],
     ["batch", 0, 0, [], "more"],
@@ -217,6 +235,11 @@ BAD_SHAPES: list[list[object]] = [
     ["result", "s", 0, 0, [[1, 1]], 1, [0, 0, 0], False, [["a"], ["b"]], "w", 1],
     ["result", "s", 0, 0, [[1, 1]], 1, [0, 0, 0], False, ["a"], "w", 1],
     ["result", "s", 0, 0, [], "1", [0, 0, 0], False, None, "w", 1],
+    ["result", "s", 0, 0, [], 1, [0, 0, 0], False, None, "w", 1, [[]]],
+    ["result", "s", 0, 0, [], 1, [0, 0, 0], False, None, "w", 1, [[["m", 1]], []]],
+    ["result", "s", 0, 0, [], 1, [0, 0, 0], False, None, "w", 1, [[["m", 1, 0, 0, 0, 0, -1, []]], []]],
+    ["result", "s", 0, 0, [], 1, [0, 0, 0], False, None, "w", 1, [[[b"m", 1, 0, 0, 0, 0, 0, []]], []]],
+    ["result", "s", 0, 0, [], 1, [0, 0, 0], False, None, "w", 1, [[["m", 1, 0, 0, 0, 0, 0, [["stop", "1"]]]], []]],
     ["failure", "s", 0, 0, b"error", "w"],
     ["routed", "s", 0, 5],
     ["routed", "s", 0, "step"],
