@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from common.broker.connection import Argument, Call, raise_first
 from common.broker.consumer import Consumer
 from common.broker.inbox import Taken
+from common.broker.spending import Spending
 from common.protocol.batch import DeadLetter, Failure, Result
 from common.protocol.keys import GROUP
 from common.protocol.wire import encode_entry, encode_letters
@@ -29,9 +30,14 @@ class Done:
 
 
 class Commits:
-    """The commits of one worker: only the owner of an entry commits its result."""
+    """The commits of one worker: only the owner of an entry commits its result.
 
-    def __init__(self, consumer: Consumer) -> None:
+    Args:
+        spending: noted with each commit, so that what is kept was spent.
+    """
+
+    def __init__(self, consumer: Consumer, spending: Spending | None = None) -> None:
+        self._spending = spending
         self._connection = consumer.connection
         self._keys = consumer.keys
         self._stream = consumer.stream
@@ -48,7 +54,8 @@ class Commits:
             Disconnected: any of them may have landed; committing again is safe.
             BrokerError: one of them was refused.
         """
-        replies = self._connection.batch([self._commit_call(one) for one in done])
+        notes = self._spending.calls() if self._spending is not None else []
+        replies = self._connection.batch([*notes, *(self._commit_call(one) for one in done)])[len(notes) :]
         raise_first(replies)
         return [bool(reply) for reply in replies]
 

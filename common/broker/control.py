@@ -169,8 +169,8 @@ class Control:
     def finish(self, status: str, steps: Sequence[str], keep: float = 0.0) -> None:
         """Ends the run; every key expires after `keep` seconds, or never if 0."""
         streams = [self.keys.inputs(step) for step in steps]
-        others = [self.keys.journal, self.keys.failed, self.keys.log, self.keys.workers, *self.keys.seen]
-        others += [self.keys.generator(step) for step in steps]
+        others = [self.keys.journal, self.keys.failed, self.keys.log, self.keys.workers, self.keys.spent]
+        others += [*self.keys.seen, *(self.keys.generator(step) for step in steps)]
         keys = [self.keys.run, self.keys.lease, self.keys.progress, *streams, *others]
         emptied = len(streams) if status == "complete" else 0
         self._fence(self._connection.call("finish", keys, self.epoch, status, round(keep * 1000), emptied))

@@ -183,7 +183,7 @@ class Worker:
         logger.info("step '%s' loaded by worker %s on %s", self._step_name, self._consumer.worker_id, facts["host"])
         try:
             self._runner = runner
-            watch.away = runner.away
+            watch.runner = runner
             if not stopping.is_set():
                 runner.run()
         finally:
@@ -253,6 +253,8 @@ class Worker:
     def _leave(self, facts: dict[str, object]) -> None:
         """Leaves the error for the coordinator, which decides what it means."""
         try:
+            if self._runner is not None:
+                self._runner.spending.write(last=True)
             self._membership.leave()
         except RunError as error:
             logger.warning("this worker could not leave the run; its lease will expire: %s", error)

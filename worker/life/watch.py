@@ -18,6 +18,7 @@ from worker.life.absence import Absence
 from worker.life.departure import ABANDONED, DEVICES_LOST, OUT_OF_TURN, Departure
 from worker.life.lease import Keeper
 from worker.life.turns import LOOK_SECONDS, Turns
+from worker.runners.runner import Runner
 
 WATCH_SECONDS = 0.5
 
@@ -36,7 +37,7 @@ class Watch:
         turns: the stages of the run; replaced once those are known.
         in_turn: has the step's stage begun? From then on the worker leaves with it.
         placement: the devices that the worker has.
-        away: what rows of the worker wait for; empty if nothing.
+        runner: of the step, once that is loaded.
     """
 
     def __init__(
@@ -61,7 +62,7 @@ class Watch:
         self.turns = turns
         self.in_turn = False
         self.placement: Placement | None = None
-        self.away: Callable[[], str] = str
+        self.runner: Runner | None = None
 
     def start(self) -> None:
         """Starts the thread."""
@@ -102,7 +103,9 @@ class Watch:
             self._leave(None)
             return
         self._membership.stay_known()
-        self._membership.amend(away=self.away())
+        if self.runner is not None:
+            self._membership.amend(away=self.runner.away())
+            self.runner.spending.write()
         if status in ENDED or want == "stop":
             self._leave(None)
         elif self._absence is not None and self._absence.is_too_long():

@@ -10,6 +10,7 @@ from dataclasses import dataclass, field
 
 from common.broker.commits import Done
 from common.errors import Interrupted, StepFailed
+from common.protocol.usage import Usage
 from common.steps.base import AsyncStep, Row
 from worker.batches.batch_work import Work
 from worker.batches.outcome import FailedRow, Outcome, give_up
@@ -199,7 +200,7 @@ class AsyncRunner(Runner):
         if isinstance(made, FailedRow):
             give_up(self._step, outcome, [made])
         else:
-            outcome.pieces.append((1, list(made)))
+            outcome.add(made)
 
     async def _pack_aside(self, work: Work, outcome: Outcome, started: float) -> None:
         """The rows in flight do not wait for a slow payload store."""
@@ -227,6 +228,10 @@ class AsyncRunner(Runner):
     def away(self) -> str:
         """The endpoint that the rows in flight wait for."""
         return self._attempts.waits.reason
+
+    def spent(self) -> Usage:
+        """Of its rows, whatever became of them."""
+        return self._attempts.meter.spent
 
     def note_late(self, why: str) -> None:
         """A row that runs alone is known to be the cause."""

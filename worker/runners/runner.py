@@ -15,8 +15,10 @@ from common.broker.commits import Commits, Done
 from common.broker.consumer import Consumer
 from common.broker.inbox import Inbox
 from common.broker.patience import Patience
+from common.broker.spending import Spending
 from common.broker.step_notes import StepNotes
 from common.errors import EXIT_TIMEOUT, BrokerError, Interrupted, RunError
+from common.protocol.usage import Usage
 from common.settings import Settings
 from common.steps.base import BaseStep
 from worker.batches.batch_work import Packer, Work
@@ -39,6 +41,7 @@ class Bench:
         first_batch_only: a dry run: a generator makes one batch.
         check_columns: the columns of this step's rows were unknown before the run.
         last_words: called before the worker leaves in the middle of a batch, to send its log.
+        counts_usage: the coordinator reads what calls of models took.
     """
 
     consumer: Consumer
@@ -49,6 +52,7 @@ class Bench:
     first_batch_only: bool = False
     check_columns: bool = False
     last_words: Callable[[], None] = lambda: None
+    counts_usage: bool = False
 
     @property
     def patience(self) -> Patience:
@@ -72,7 +76,8 @@ class Runner(ABC):
         self._first_batch = FirstBatch(step, StepNotes(bench.consumer))
         self.inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self.intake = Intake(bench.consumer, bench.reader, bench.settings, self.room, self.deliver, self.fail)
-        commits = Commits(bench.consumer)
+        self.spending = Spending(bench.consumer, self.spent, enabled=bench.counts_usage)
+        commits = Commits(bench.consumer, self.spending)
         self.outbox = Outbox(commits, bench.patience, self.intake.forget, self.fail)
         self.watchdog = Watchdog(step.batch_timeout, self._leave_late)
 
@@ -157,6 +162,10 @@ class Runner(ABC):
     def away(self) -> str:
         """What rows in hand wait for, such as an endpoint; empty if nothing."""
         return ""
+
+    def spent(self) -> Usage:
+        """What calls of models have taken so far, whatever became of them."""
+        return Usage()
 
     def note_late(self, why: str) -> None:  # noqa: B027
         """Leaves a note for the next worker about what took too long, if known."""
