@@ -74,6 +74,21 @@ class RoutingSpec(_Open):
     )
 
 
+class PriceSpec(BaseModel):
+    """What a model costs, in US dollars per million tokens."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    input: float = Field(ge=0, allow_inf_nan=False, description="Of the prompt.")
+    output: float = Field(ge=0, allow_inf_nan=False, description="Of the answer, its reasoning included.")
+    cached: float | None = Field(
+        default=None,
+        ge=0,
+        allow_inf_nan=False,
+        description="Of the prompt's tokens that the endpoint had in its cache; by default as any other.",
+    )
+
+
 class Writer(BaseModel):
     """What wrote a file."""
 
@@ -111,6 +126,11 @@ class PipelineSpec(BaseModel):
         "becomes text.",
     )
 
+    prices: dict[str, PriceSpec] = Field(
+        default_factory=dict,
+        description="Model -> its price, in US dollars per million tokens; before the built-in ones.",
+    )
+
     @classmethod
     def from_dict(cls, data: Any) -> PipelineSpec:
         """The inverse of `dump`.
@@ -133,6 +153,10 @@ class PipelineSpec(BaseModel):
     def dump(self) -> dict[str, Any]:
         """Plain data in the format of the file, defaults omitted."""
         return self.model_dump(mode="json", exclude_defaults=True)
+
+    def dump_for_workers(self) -> dict[str, Any]:
+        """The same without what only a coordinator needs, so that workers of earlier versions can read it."""
+        return {name: value for name, value in self.dump().items() if name != "prices"}
 
 
 MOST_BYTES = 4 * MOST_TEXT

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from common.broker.connection import Connection
     from common.broker.runs import RunRecord, WorkerRecord
     from common.protocol.holder import Holder
+    from coordinator.runs.bill import Bill
     from coordinator.runs.lookup import FoundRun
     from coordinator.view.view import RunView
 
@@ -30,34 +31,50 @@ NAME_WIDTH = 11
 
 @click.command(short_help="Show how a run is doing.")
 @run_argument
+@click.option("--json", "as_json", is_flag=True, help="Print one JSON object: state, steps, workers, and the bill.")
 @broker_option
 @cache_option
-def status(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
+def status(run_id: str, as_json: bool, broker: str | None, cache_dir: Path | None) -> None:
     """Shows how RUN is doing: its state, its steps and their workers, its rows, and where it is stored."""
     from common.broker.runs import RunRegistry
     from common.errors import Disconnected
     from coordinator.runs.lookup import broker_of, coordinator_of, find_run
 
     found = find_run(run_id, cache_dir, broker)
+    if as_json:
+        from coordinator.commands.status_json import status_json
+
+        click.echo(status_json(found, broker))
+        return
     try:
         with broker_of(found, broker) as connection:
             record = RunRegistry(connection).read(found.run_id) if connection else None
             lease = RunRegistry(connection).lease_holder(found.run_id) if connection else None
             holder = coordinator_of(found, lease)
             _show_facts(
-                [("state", _state(found, record, holder)), *_directory_facts(found), *_broker_facts(connection)]
+                [("state", state_of(found, record, holder)), *_directory_facts(found), *_broker_facts(connection)]
             )
+            if (connection is None or record is None) and found.record is not None:
+                _show_bill(found.record.bill)
             if connection is not None and record is not None:
                 view = _show_steps(connection, record, is_coordinated=holder is not None)
                 _show_one_more(found, connection, record, view if holder else None)
     except Disconnected as error:
         if found.directory is None:
             raise
-        _show_facts([("state", _state(found, None, coordinator_of(found, None))), *_directory_facts(found)])
+        _show_facts([("state", state_of(found, None, coordinator_of(found, None))), *_directory_facts(found)])
+        if found.record is not None:
+            _show_bill(found.record.bill)
         say(f"\n{error}", err=True)
 
 
-def _state(found: FoundRun, record: RunRecord | None, holder: Holder | None) -> str:
+def _show_bill(bill: Bill) -> None:
+    for name, words in bill.words():
+        say(f"{name:<{NAME_WIDTH}}{words}")
+
+
+def state_of(found: FoundRun, record: RunRecord | None, holder: Holder | None) -> str:
+    """The state of a run in words."""
     said: str = record.status if record is not None else found.record.status if found.record is not None else "unknown"
     if record is not None and record.want == "stop" and holder:
         said = "stopping"
@@ -149,7 +166,9 @@ def _show_view(connection: Connection, record: RunRecord, is_coordinated: bool) 
     say(f"{'seen':<{NAME_WIDTH}}{duration(published.age)} ago: {one_line(facts, 300)}")
     limit = f" of {size(view.memory_limit)}" if view.memory_limit else ""
     held = f"{size(view.payload_bytes)} of payloads; memory used: {size(view.memory)}{limit}"
-    say(f"{'in broker':<{NAME_WIDTH}}{held}\n")
+    say(f"{'in broker':<{NAME_WIDTH}}{held}")
+    _show_bill(view.bill)
+    click.echo()
     show(_table(view), make_console())
     for more, what in ((view.more_steps, "steps"), (view.more_workers, "workers")):
         if more:

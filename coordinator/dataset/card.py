@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pydantic import BaseModel
 
 from common.building.components import components
+from common.llms.prices import AS_OF
 from common.payloads.artifacts import ARTIFACTS
 from common.words.printable import quoted
 from coordinator.dataset.markdown import code, fenced, inline, paragraphs
@@ -36,6 +37,8 @@ class CardFacts:
         versions: distribution -> version of the software that made it.
         failed: step -> number of its failed rows; empty if none failed.
         citations: BibTeX entries of what was used.
+        models: what the answers in the dataset took, as texts; see `Bill.rows`.
+        cost: of all of them.
     """
 
     name: str = ""
@@ -47,6 +50,8 @@ class CardFacts:
     versions: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
     citations: tuple[str, ...] = ()
+    models: tuple[tuple[str, ...], ...] = ()
+    cost: str = ""
 
     def dump(self) -> dict[str, Any]:
         """Plain data, without the spec, which is a separate file."""
@@ -56,7 +61,8 @@ class CardFacts:
     def from_dump(cls, data: Mapping[str, Any], spec: str) -> Self:
         """The inverse of `dump`; extra keys from another version are ignored."""
         known = {fact.name: data[fact.name] for fact in fields(cls) if fact.name in data}
-        return cls(**{**known, "citations": tuple(data.get("citations", ())), "spec": spec})
+        models = tuple(tuple(map(str, row)) for row in data.get("models", ()))
+        return cls(**{**known, "citations": tuple(data.get("citations", ())), "models": models, "spec": spec})
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +184,7 @@ def _text(
         yield _config_section(config)
     yield from _artifacts_section(artifacts)
     yield from _failed_section(facts)
+    yield from _models_section(facts)
     yield from _origin_section(facts)
     if facts.citations:
         yield "## Citations\n"
@@ -206,6 +213,14 @@ def _failed_section(facts: CardFacts) -> Iterator[str]:
     if facts.failed:
         rows = "".join(f"| {code(step)} | {count:,} |\n" for step, count in facts.failed.items())
         yield f"## Rows that failed and are not here\n\n| step | rows |\n|---|---|\n{rows}"
+
+
+def _models_section(facts: CardFacts) -> Iterator[str]:
+    if facts.models:
+        rows = "".join(f"| {' | '.join([*map(code, row[:2]), *map(inline, row[2:])])} |\n" for row in facts.models)
+        head = "| step | model | answers | tokens in | cached | tokens out | reasoning | cost |\n"
+        total = f"\nAll together: {inline(facts.cost)} (list prices of {AS_OF}, or those of the pipeline).\n"
+        yield f"## What its answers took\n\n{head}|---|---|---|---|---|---|---|---|\n{rows}{total}"
 
 
 def _origin_section(facts: CardFacts) -> Iterator[str]:

@@ -18,6 +18,7 @@ from common.broker.views import Views
 from common.errors import BrokerError, BrokerFull, Disconnected, ForeignData
 from common.protocol.keys import HISTORIES
 from common.words.printable import printable
+from coordinator.engine.billing import Billing
 from coordinator.engine.crew import Crew
 from coordinator.engine.session import Session
 from coordinator.view.pace import Pace
@@ -53,12 +54,21 @@ class ViewPublisher:
         pipeline: its name.
     """
 
-    def __init__(self, connection: Connection, control: Control, pipeline: str, crew: Crew, reporter: Reporter) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        control: Control,
+        pipeline: str,
+        crew: Crew,
+        reporter: Reporter,
+        billing: Billing,
+    ) -> None:
         self._views = Views(connection, control.keys.run_id)
         self._control = control
         self._pipeline = pipeline
         self._crew = crew
         self._reporter = reporter
+        self._billing = billing
         self._pace = Pace()
         self._began, self._started = time.monotonic(), time.time()
         self._noted = dict.fromkeys(HISTORIES, float("-inf"))
@@ -96,6 +106,7 @@ class ViewPublisher:
             elapsed=time.monotonic() - self._began,
             steps=steps,
             seconds_left=None,
+            bill=outcome.bill or self._view.bill,
         )
         with suppress(Disconnected):
             self._publish(last, keep if outcome.status == "complete" else 0.0)
@@ -140,6 +151,7 @@ class ViewPublisher:
             stages=len(manager.plan.stages),
             steps=tuple(_step(session, name, situation, hands) for name in manager.steps),
             workers=_workers(self._crew.records, in_hand),
+            bill=self._billing.bill(session),
         )
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 
 from common.broker.server_facts import ServerFacts
+from coordinator.engine.billing import Billing
 from coordinator.engine.crew import Crew
 from coordinator.engine.publisher import Situation, ViewPublisher
 from coordinator.engine.session import RunFacts, Session
@@ -29,7 +30,14 @@ class Watch:
         self._plan = facts.plan
         self._crew = crew
         self._host = host
-        self._publisher = ViewPublisher(tenure.connection, tenure.control, facts.pipeline, crew, tenure.reporter)
+        self._publisher = ViewPublisher(
+            tenure.connection,
+            tenure.control,
+            facts.pipeline,
+            crew,
+            tenure.reporter,
+            Billing.of(tenure.connection, tenure.control.keys.run_id, tenure.prepared.spec),
+        )
         self._looked = 0.0
         self._broker = ServerFacts.parse({})
 

@@ -19,6 +19,7 @@ from coordinator.identity.stores import RunStores
 from coordinator.plan.load import Prepared
 from coordinator.plan.pipeline_options import pipeline_options
 from coordinator.plan.routing import Routing
+from coordinator.runs.bill import Bill
 from coordinator.runs.run_directory import RunDirectory, RunRecord
 from coordinator.view.view import Reporter
 
@@ -85,7 +86,7 @@ class Registration:
             protocol=PROTOCOL,
             pipeline=record.pipeline,
             signature=record.signature,
-            spec=json.dumps(prepared.spec.dump()),
+            spec=json.dumps(prepared.spec.dump_for_workers()),
             options=options.encode(),
             status="starting",
             want="",
@@ -108,6 +109,7 @@ class Registration:
             payloads=self.stores.recorded,
             endpoints=all_endpoints(begun, endpoints(self.prepared.steps)),
             done=begun.done if begun else {},
+            bill=begun.bill if begun else Bill(),
             identity=self.run.made_of.digests(),
         )
 

@@ -26,6 +26,7 @@ from coordinator.dataset.card import CardFacts, collect_citations
 from coordinator.dataset.dataset import DatasetSummary, build_dataset, copy_dataset
 from coordinator.dataset.dataset_place import DatasetPlace
 from coordinator.dataset.partial import remove_partial, write_partial
+from coordinator.engine.billing import Billing
 from coordinator.engine.service import Halted
 from coordinator.engine.session import Session
 from coordinator.engine.tenure import Tenure
@@ -36,6 +37,7 @@ from coordinator.identity.stores import RunStores
 from coordinator.local.embedded import end_leftover
 from coordinator.plan.load import Prepared
 from coordinator.plan.pipeline_file import spec_text
+from coordinator.runs.bill import Bill
 from coordinator.runs.failures import FailureLog
 from coordinator.runs.run_directory import DATASET, RunDirectory, RunRecord
 from coordinator.view.view import Outcome, Reporter
@@ -92,6 +94,7 @@ class Ending:
             elapsed=time.monotonic() - self._started,
             reused=True,
             run_directory=self._directory.path,
+            bill=record.bill,
         )
 
     def complete(self, session: Session, tenure: Tenure) -> Outcome:
@@ -104,6 +107,7 @@ class Ending:
         self._directory.check_lock()
         prepared = tenure.prepared
         failed = failed_rows(session)
+        bill = tenure.insist(lambda: self._bill(session, tenure))
         if self._request.dry_run:
             for leaf, row in sample_rows(session).items():
                 self._reporter.say(f"a row of {leaf}: {row}")
@@ -117,6 +121,8 @@ class Ending:
             versions={package: version(package) for package in PACKAGES},
             failed=failed,
             citations=collect_citations(prepared.steps.values()),
+            models=tuple(bill.rows()),
+            cost=str(bill.cost("kept")) if bill else "",
         )
         summary = build_dataset(
             self._directory.parts,
@@ -139,6 +145,7 @@ class Ending:
             failed_rows=sum(failed.values()),
             done=rows_done(session),
             reason="",
+            bill=bill,
         )
         self._clear_away()
         return Outcome(
@@ -151,7 +158,12 @@ class Ending:
             errors=self._first_errors(failed),
             elapsed=time.monotonic() - self._started,
             run_directory=self._directory.path,
+            bill=bill,
         )
+
+    @staticmethod
+    def _bill(session: Session, tenure: Tenure) -> Bill:
+        return Billing.of(tenure.connection, tenure.control.keys.run_id, tenure.prepared.spec).bill(session)
 
     def _clear_away(self) -> None:
         """Deletes everything but the dataset, which is all that a complete run needs."""
@@ -223,7 +235,9 @@ class Ending:
         status, exit_code, reason = self._how(session, error)
         parts = session.sink.parts if session is not None else {}
         failed = failed_rows(session) if session is not None else {}
-        partial = None
+        partial, bill = None, Bill()
+        with suppress(RunError):
+            bill = self._bill(session, tenure) if session is not None else bill
         with suppress(OSError):
             if session is not None:
                 command = resume_command(self._request)
@@ -239,6 +253,7 @@ class Ending:
                 failed=failed,
                 failed_rows=sum(failed.values()),
                 done=rows_done(session) if session is not None else {},
+                **({"bill": bill} if bill else {}),
             )
         return Outcome(
             run_id=self._run.run_id,
@@ -251,6 +266,7 @@ class Ending:
             errors=self._first_errors(failed),
             elapsed=time.monotonic() - self._started,
             run_directory=self._directory.path,
+            bill=bill,
         )
 
     def _spec_text(self, prepared: Prepared) -> str:

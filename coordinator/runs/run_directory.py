@@ -25,6 +25,7 @@ from common.process.file_identity import FileIdentity
 from common.protocol.holder import Holder
 from common.protocol.status import EndStatus
 from common.words.shown_url import redact
+from coordinator.runs.bill import Bill
 from coordinator.runs.discard import discard, sweep
 from coordinator.runs.file_lock import holder_of_lock, is_still_at, take_lock, this_process
 
@@ -66,6 +67,7 @@ class RunRecord(BaseModel):
     endpoints: dict[str, list[str]] = Field(
         default_factory=dict, description="Where the LLM of each step was served, latest place last."
     )
+    bill: Bill = Field(default_factory=Bill, description="What its calls of models took and cost.")
     identity: dict[str, dict[str, str]] = Field(
         default_factory=dict,
         description="What the signature was computed from, see `common.building.signature.Identity.digests`.",

@@ -60,6 +60,8 @@ def progress_table(view: RunView, width: int, height: int) -> Group:
     if hidden:
         lines.append(Text(one_line(_left_out(hidden), width), "dim"))
     lines.append(Text(one_line(_footer(view), width), "dim"))
+    if view.bill and height - len(shown) > LINES_AROUND:
+        lines.append(Text(one_line(_bill(view), width), "dim"))
     return Group(*lines)
 
 
@@ -112,6 +114,10 @@ def _header(view: RunView, width: int) -> Text:
 def _footer(view: RunView) -> str:
     rows = sum(view.rows_written.values())
     return f"{count(rows, 'row')} of the dataset on disk, {size(view.payload_bytes)} of payloads in the broker"
+
+
+def _bill(view: RunView) -> str:
+    return ", ".join(f"{name} {text}".strip() for name, text in view.bill.words() if name != "saved")
 
 
 def _chosen(steps: Sequence[StepView], room: int) -> tuple[list[StepView], list[StepView]]:

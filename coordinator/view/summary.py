@@ -55,6 +55,7 @@ def _complete(outcome: Outcome, command: str) -> list[Text]:
     lines = [_line("dataset", _shown(outcome.dataset))] if outcome.dataset is not None else []
     lines += _rows(outcome, "rows")
     lines += _failed(outcome)
+    lines += _bill(outcome)
     if outcome.dataset is not None and any(outcome.rows.values()):
         lines.append(_line("load it", how_to_load(outcome.dataset)))
     if outcome.pushed:
@@ -75,6 +76,7 @@ def _incomplete(outcome: Outcome, command: str) -> list[Text]:
         lines.append(_line("so far", _shown(outcome.partial)))
         lines += _rows(outcome, "")
     lines += _failed(outcome)
+    lines += _bill(outcome)
     if outcome.run_directory is not None and _is_kept(outcome):
         lines.append(_line("log", _shown(outcome.run_directory / "pipeline.log")))
     if command and command not in reason:
@@ -101,6 +103,10 @@ def _failed(outcome: Outcome) -> list[Text]:
     if lines and _is_kept(outcome):
         lines.append(_line("see them", f"pipeline-coordinator failures {outcome.run_id}"))
     return lines
+
+
+def _bill(outcome: Outcome) -> list[Text]:
+    return [_line(name, text) for name, text in outcome.bill.words()]
 
 
 def _is_kept(outcome: Outcome) -> bool:

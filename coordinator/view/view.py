@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Protocol
 
 from common.protocol.status import EndStatus
+from coordinator.runs.bill import NO_BILL, Bill
 from coordinator.runs.run_directory import DATASET
 
 
@@ -92,6 +93,7 @@ class RunView:
         stage: current stage, from 0.
         seconds_left: until the slowest step is done; None if unknown.
         steps: in the order of the pipeline; `more_steps` and `more_workers` count those left out.
+        bill: what calls of models took and cost.
     """
 
     run_id: str
@@ -117,6 +119,7 @@ class RunView:
     workers: tuple[WorkerView, ...] = ()
     more_steps: int = 0
     more_workers: int = 0
+    bill: Bill = NO_BILL
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,6 +162,7 @@ class Outcome:
         reused: the run was already complete; nothing was done.
         pushed: URL of the dataset on the hub; empty if it was not pushed.
         push_error: why it is not on the hub although it should be; the run is complete nevertheless.
+        bill: what its calls of models took and cost.
     """
 
     run_id: str
@@ -175,6 +179,7 @@ class Outcome:
     run_directory: Path | None = None
     pushed: str = ""
     push_error: str = ""
+    bill: Bill = NO_BILL
 
     @property
     def own_dataset(self) -> Path | None:

@@ -4,8 +4,9 @@ A message is a msgpack array of the version and a mapping of the fields by name.
 uses the default of a missing one, so only a change of meaning needs a new version. Anything else unexpected is a
 `WireError`.
 
-The size is bounded, whatever workers and brokers say: at most 500 steps and 1,000 workers, with texts cut, make less
-than 1 MB. 200 steps and 1,000 workers take less than 600 KB, or about 150 KB with names of usual length.
+The size is bounded, whatever workers and brokers say: at most 500 steps, 1,000 workers and 100 lines of the bill, with
+texts cut, make less than 1 MB. 200 steps and 1,000 workers take less than 700 KB, or about 150 KB with names of usual
+length.
 """
 
 from __future__ import annotations
@@ -18,14 +19,18 @@ from typing import Any, TypeVar
 import msgpack
 
 from common.errors import WireError
+from common.llms.prices import Price
 from common.protocol.checks import GREATEST_COUNT, as_bool, as_count, as_list, as_text, shown
+from common.protocol.usage import Counts, Usage, usage_in, usage_out
+from coordinator.runs.bill import Bill, BillLine
 from coordinator.view.view import Point, RunView, StepPoint, StepView, WorkerView
 
 VIEW_VERSION = 1
 VIEW_LIMIT = 1 << 20
 """Largest view that is read, in bytes."""
-MOST_STEPS, MOST_WORKERS = 500, 1_000
+MOST_STEPS, MOST_WORKERS, MOST_LINES = 500, 1_000, 100
 NAME_BYTES, SAYS_BYTES, REASON_BYTES = 64, 160, 2_000
+MOST_REASONS = 8
 
 T = TypeVar("T")
 Check = Callable[[Any], Any]
@@ -44,6 +49,7 @@ def encode_view(view: RunView) -> bytes:
     written: dict[str, Any] = _fields_out(kept)
     written["steps"] = [_fields_out(step) for step in kept.steps]
     written["workers"] = [_fields_out(worker) for worker in kept.workers]
+    written["bill"] = [kept.bill.is_lower_bound, [_line_out(line) for line in kept.bill.lines[:MOST_LINES]]]
     written["rows_written"] = {_cut(leaf, NAME_BYTES): rows for leaf, rows in kept.rows_written.items()}
     return _pack([VIEW_VERSION, written])
 
@@ -108,6 +114,40 @@ def _value_out(name: str, value: Any) -> Any:
     return min(max(value, 0), GREATEST_COUNT) if type(value) is int else value
 
 
+def _line_out(line: BillLine) -> list[Any]:
+    reasons = sorted(line.kept.finish_reasons, key=lambda reason: -reason[1])[:MOST_REASONS]
+    kept = replace(line.kept, finish_reasons=tuple((_cut(reason, NAME_BYTES), times) for reason, times in reasons))
+    used = [kept, replace(line.spent, finish_reasons=()), replace(line.saved, finish_reasons=())]
+    price = None if line.price is None else [line.price.input, line.price.output, line.price.cached]
+    model = _cut(line.model, NAME_BYTES)
+    return [_cut(line.step, NAME_BYTES), *(usage_out(_bounded(model, counts)) for counts in used), price]
+
+
+def _bounded(model: str, counts: Counts) -> Usage:
+    numbers = {each.name: getattr(counts, each.name) for each in fields(counts) if each.name != "finish_reasons"}
+    bounded = {name: min(number, GREATEST_COUNT) for name, number in numbers.items()}
+    reasons = tuple((reason, min(times, GREATEST_COUNT)) for reason, times in counts.finish_reasons)
+    return Usage(((model, Counts(**bounded, finish_reasons=reasons)),))
+
+
+def _bill_in(said: Any) -> Bill:
+    is_lower_bound, lines = as_list(said)[:2]
+    return Bill(tuple(_line_in(*as_list(line)[:5]) for line in as_list(lines)), as_bool(is_lower_bound))
+
+
+def _line_in(step: Any, kept: Any, spent: Any, saved: Any, price: Any) -> BillLine:
+    ((model, kept_counts),) = usage_in(kept).models
+    numbers = None if price is None else as_list(price)
+    return BillLine(
+        as_text(step),
+        model,
+        kept_counts,
+        usage_in(spent).total,
+        usage_in(saved).total,
+        None if numbers is None else Price(_amount(numbers[0]), _amount(numbers[1]), _or_none(_amount)(numbers[2])),
+    )
+
+
 def _cut(text: str, most: int) -> str:
     return text.encode(errors="backslashreplace")[:most].decode(errors="ignore")
 
@@ -166,6 +206,7 @@ _RUN: Mapping[str, Check] = {
     **dict.fromkeys(("elapsed", "started"), _amount),
     "seconds_left": _or_none(_amount),
     "rows_written": _counts,
+    "bill": _bill_in,
     "steps": _each(StepView, _STEP),
     "workers": _each(WorkerView, _WORKER),
 }
