@@ -20,6 +20,7 @@ from coordinator.dataset.dataset import TRAIN
 from coordinator.dataset.dataset_folder import DatasetFolder, empty_split, load_splits
 from coordinator.dataset.distiset_files import SHARD_BYTES, describe_config, write_parquet_files
 from coordinator.dataset.push import LOG, PushConfig, PushRequest, push
+from coordinator.runs.bill import NO_BILL
 from coordinator.runs.run_directory import RECORD
 
 if TYPE_CHECKING:
@@ -56,6 +57,8 @@ class Distiset(dict[str, "DatasetDict"]):
         self.facts = facts or CardFacts()
         self.failed: dict[str, int] = dict(self.facts.failed)
         """Step -> number of its failed rows, which are not included."""
+        self.bill = NO_BILL
+        """What the run's calls of models took and cost; of the distiset that a run returns."""
         self._log = log
         self._artifacts = artifacts
         self._files: dict[tuple[str, str], tuple[Dataset, Sequence[Path]]] = {}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import suppress
 from importlib.metadata import version
 
@@ -111,24 +111,11 @@ class Ending:
         if self._request.dry_run:
             for leaf, row in sample_rows(session).items():
                 self._reporter.say(f"a row of {leaf}: {row}")
-        facts = CardFacts(
-            name=self._pipeline,
-            description=prepared.spec.description or "",
-            run_id=self._run.run_id,
-            signature=self._run.signature,
-            spec=self._spec_text(prepared),
-            command=recipe(self._request),
-            versions={package: version(package) for package in PACKAGES},
-            failed=failed,
-            citations=collect_citations(prepared.steps.values()),
-            models=tuple(bill.rows()),
-            cost=str(bill.cost("kept")) if bill else "",
-        )
         summary = build_dataset(
             self._directory.parts,
             session.sink.parts,
             self._directory.path / DATASET,
-            facts,
+            self._facts(prepared, failed, bill),
             known_columns(prepared),
             self._stores.artifacts,
         )
@@ -159,6 +146,21 @@ class Ending:
             elapsed=time.monotonic() - self._started,
             run_directory=self._directory.path,
             bill=bill,
+        )
+
+    def _facts(self, prepared: Prepared, failed: Mapping[str, int], bill: Bill) -> CardFacts:
+        return CardFacts(
+            name=self._pipeline,
+            description=prepared.spec.description or "",
+            run_id=self._run.run_id,
+            signature=self._run.signature,
+            spec=self._spec_text(prepared),
+            command=recipe(self._request),
+            versions={package: version(package) for package in PACKAGES},
+            failed=failed,
+            citations=collect_citations(prepared.steps.values()),
+            models=tuple(bill.rows()),
+            cost=str(bill.cost("kept")) if bill else "",
         )
 
     @staticmethod

@@ -36,6 +36,7 @@ class Pipeline(PipelineGraph):
         load_groups: steps that are loaded together, group after group; `run` may override them.
         on_type_conflict: what happens when a value has another type than its column: its row fails, or the column
             becomes text.
+        prices: model -> `input`, `output` and `cached`, in US dollars per million tokens.
 
     Steps created inside a `with` block of the pipeline belong to it.
     """
@@ -90,6 +91,7 @@ class Pipeline(PipelineGraph):
             requirements=spec.requirements,
             load_groups=spec.load_groups,
             on_type_conflict=spec.on_type_conflict,
+            prices={model: price.model_dump(exclude_none=True) for model, price in spec.prices.items()},
         )
         for step in parts.steps.values():
             pipeline.add_step(step)

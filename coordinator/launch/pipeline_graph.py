@@ -34,6 +34,7 @@ class PipelineGraph:
         requirements: Sequence[str] = (),
         load_groups: LoadGroups | None = None,
         on_type_conflict: Literal["fail", "string"] = "fail",
+        prices: Mapping[str, Mapping[str, float]] | None = None,
     ) -> None:
         self._name = name
         self.description = description
@@ -42,6 +43,7 @@ class PipelineGraph:
         self.requirements = list(requirements)
         self.load_groups = load_groups
         self.on_type_conflict: Literal["fail", "string"] = on_type_conflict
+        self.prices = {model: dict(price) for model, price in (prices or {}).items()}
         self._steps: dict[str, BaseStep] = {}
         self._after: dict[str, list[str]] = {}
         self._routing: dict[str, RoutingBatchFunction] = {}
@@ -145,6 +147,7 @@ class PipelineGraph:
             "requirements": self.requirements,
             "load_groups": _group_names(load_groups or self.load_groups),
             "on_type_conflict": self.on_type_conflict,
+            "prices": self.prices,
         }
         return PipelineSpec.from_dict({key: value for key, value in data.items() if value or key == "steps"})
 

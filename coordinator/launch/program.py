@@ -84,6 +84,7 @@ def run_pipeline(pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch
         own = outcome.own_dataset or outcome.dataset
         distiset = Distiset.from_folder(own, run_directory=home, keep_in_memory=dry)
         distiset.failed = dict(outcome.failed)
+        distiset.bill = outcome.bill
         return distiset
 
 
