@@ -5,6 +5,7 @@ from common.llms.anthropic import AnthropicLLM as AnthropicLLM
 from common.llms.azure_openai import AzureOpenAILLM as AzureOpenAILLM
 from common.llms.base import LLM as LLM
 from common.llms.base import ChatMessage as ChatMessage
+from common.llms.base import GenerateOutput as GenerateOutput
 from common.llms.base import Generation as Generation
 from common.llms.echo import EchoLLM as EchoLLM
 from common.llms.groq import GroqLLM as GroqLLM

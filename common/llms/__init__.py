@@ -11,7 +11,7 @@ from common.naming.lazy_names import LazyNames
 _NAMES = LazyNames(
     __name__,
     {
-        **dict.fromkeys(("LLM", "ChatMessage", "Generation"), "common.llms.base"),
+        **dict.fromkeys(("LLM", "ChatMessage", "GenerateOutput", "Generation"), "common.llms.base"),
         "CudaDevicePlacementMixin": "common.building.cuda",
         **modules("LLM"),
     },

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any, ClassVar
 
 from pydantic import Field
@@ -12,7 +11,6 @@ from pydantic import Field
 from common.llms.apis.anthropic_messages import AnthropicMessages
 from common.llms.apis.api import Api
 from common.llms.endpoint_llm import EndpointLLM
-from common.llms.providers import PROVIDERS, Provider
 from common.parameters.runtime_parameters import RuntimeOption
 
 _MESSAGES = AnthropicMessages()
@@ -48,11 +46,6 @@ class AnthropicLLM(EndpointLLM):
     def _url(self) -> str:
         url = super()._url.rstrip("/")
         return url if re.search(r"/v\d+$", url) else f"{url}/v1"
-
-    @property
-    def _provider(self) -> Provider:
-        found = super()._provider
-        return found if found.url else replace(PROVIDERS["anthropic"], url="", needs_key=False)
 
     @property
     def _defaults(self) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, isabstract, signature
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Required, Self, TypedDict
 
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, core_schema
@@ -50,6 +50,21 @@ class Generation:
     reasoning_tokens: int | None = None
     tool_calls: Any = None
     logprobs: Any = None
+
+
+class Statistics(TypedDict, total=False):
+    """Tokens of each generation, as distilabel counts them."""
+
+    input_tokens: list[int]
+    output_tokens: list[int]
+
+
+class GenerateOutput(TypedDict, total=False):
+    """What `agenerate` of a class written for distilabel returns."""
+
+    generations: Required[list[str | None]]
+    statistics: Statistics
+    logprobs: list[Any]
 
 
 def _from_type(value: Any, info: ValidationInfo) -> Any:
@@ -147,11 +162,17 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
         return None
 
     @abstractmethod
-    async def agenerate(self, messages: list[ChatMessage], **kwargs: Any) -> Generation:
+    async def agenerate(
+        self, messages: list[ChatMessage], **kwargs: Any
+    ) -> Generation | GenerateOutput | list[str | None] | str | None:
         """Answers `messages`; `kwargs` take precedence over `generation_kwargs`, which a task passes with each call.
 
         If a class names its options (`temperature: float, top_p: float = 1.0`), they are listed, and those without a
         default are required before a run.
+
+        Returns:
+            One answer: as a `Generation`, as its text alone, or as distilabel has it, a `GenerateOutput` or a list, of
+            one generation.
 
         Raises:
             RowError: the endpoint gave no answer; names endpoint, model and the next move.

@@ -306,9 +306,12 @@ class EndpointLLM(LLM):
     def _provider(self) -> Provider:
         if self.provider:
             return PROVIDERS[self.provider]
-        return provider_at(urlsplit(self._url).hostname) or Provider(
-            "", PROVIDERS[self.default_provider].key_env, False
-        )
+        if (found := provider_at(urlsplit(self._url).hostname)) is not None:
+            return found
+        named = PROVIDERS[self.default_provider]
+        if self.default_provider == "openai":  # others speak its API, each in its own way
+            return Provider("", named.key_env, needs_key=False)
+        return replace(named, url="", needs_key=False)
 
     @property
     def _key_name(self) -> str:

@@ -12,6 +12,7 @@ from typing import Any
 from common.errors import RowError
 from common.llms.base import LLM, ChatMessage, Generation
 from common.llms.metering import Tally, keep, note_answer, one_try
+from common.llms.outputs import generate
 from common.llms.structured.prompts import asked_to_repair
 from common.llms.structured.reading import WrongForm, read
 from common.llms.waiting import row_clock
@@ -64,7 +65,7 @@ def check_answer(answer: Generation, model: str, accept: Collection[str] = ()) -
 async def _counted(llm: LLM, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> tuple[Generation, Tally]:
     """An answer and what it took, which is spent, and kept once the caller says so."""
     with one_try() as tally:
-        answer = await llm.agenerate(list(messages), **options)
+        answer = await generate(llm, messages, options)
         if tally.is_empty:  # a client that does not count its answers itself
             note_answer(llm.model_name, answer)
     return answer, tally

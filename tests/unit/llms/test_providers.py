@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
+from typing import Any
 from urllib.parse import urlsplit
 
 import pytest
@@ -12,8 +14,10 @@ from common.llms import ClientvLLM, GroqLLM, MistralLLM, OllamaLLM, OpenAILLM, T
 from common.llms.calls.verdicts import ErrorReply, judge
 from common.llms.endpoint_llm import EndpointLLM
 from common.llms.providers import PROVIDERS, provider_at
-from tests.support.asking import HI
+from tests.support.asking import HI, answer_of
 from tests.support.places import REPOSITORY
+from tests.support.servers.api_server import KEY, serving_api
+from tests.support.servers.openai_server import OpenAIServer
 
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
 SAID = [
@@ -151,3 +155,15 @@ def test_fields_that_a_provider_refuses_are_not_sent_and_options_have_its_names(
         request = llm._request(HI, {})
         assert "stream_options" not in request
         assert request["random_seed" if name == "mistral" else "seed"] == 1
+
+
+def test_a_class_of_a_provider_keeps_its_ways_behind_a_gateway() -> None:
+    async def sent() -> dict[str, Any]:
+        async with serving_api(OpenAIServer()) as server:
+            llm = MistralLLM(model="m", base_url=f"{server.url}/v1", api_key=KEY, stream=True)
+            assert (await answer_of(llm)).text == "answer to hi"
+            return server.asked[0].body
+
+    assert asyncio.run(sent()) == {"model": "m", "messages": HI, "stream": True}
+    assert GroqLLM(model="m", base_url="http://gateway/v1")._provider.rules == PROVIDERS["groq"].rules
+    assert OpenAILLM(model="m", base_url="http://gateway/v1")._provider.renames == {}
