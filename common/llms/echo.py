@@ -9,6 +9,7 @@ from typing import Any, ClassVar
 from pydantic import Field
 
 from common.llms.base import LLM, ChatMessage, Generation
+from common.llms.messages import text_in
 from common.llms.metering import note_answer
 
 _SENTENCE_END = re.compile(r"(?<=[.!?])\s+|\n+")
@@ -35,12 +36,12 @@ class EchoLLM(LLM):
         if self.latency:
             await asyncio.sleep(self.latency)
         note_answer(self.model_name, None)  # words are no tokens
-        prompt = messages[-1]["content"] if messages else ""
+        prompt = text_in(messages[-1]["content"]) if messages else ""
         text = self.prefix + _answer(prompt)
         return Generation(
             text=text,
             finish_reason="stop",
-            input_tokens=sum(len(message["content"].split()) for message in messages),
+            input_tokens=sum(len(text_in(message["content"]).split()) for message in messages),
             output_tokens=len(text.split()),
         )
 

@@ -14,6 +14,7 @@ from common.llms.apis.chat_completions import ChatCompletions, count
 from common.llms.apis.events import events
 from common.llms.base import ChatMessage, Generation
 from common.llms.calls.verdicts import ErrorReply
+from common.llms.media.translation import anthropic_content
 
 VERSION = "2023-06-01"
 
@@ -126,7 +127,7 @@ def _joined(contents: Sequence[Any]) -> Any:
 
 
 def _turn(message: Mapping[str, Any]) -> dict[str, Any]:
-    content = message.get("content")
+    content = anthropic_content(message.get("content"))
     if message["role"] == "tool":
         result = {"type": "tool_result", "tool_use_id": message.get("tool_call_id"), "content": content}
         return {"role": "user", "content": [result]}

@@ -33,7 +33,7 @@ class Completions:
             raise ValueError("the completions API takes texts alone, and a message has another content")
         extra = options.get("extra_body") or {}
         named = {name: value for name, value in options.items() if name != "extra_body"}
-        request = {"model": model, "prompt": "\n\n".join(contents), **named, **extra}
+        request = {"model": model, "prompt": "\n\n".join(map(str, contents)), **named, **extra}
         if request.get("stream"):
             request.setdefault("stream_options", {"include_usage": True})
         return request

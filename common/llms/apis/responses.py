@@ -12,6 +12,7 @@ from common.llms.apis.chat_completions import ChatCompletions, count
 from common.llms.apis.events import events
 from common.llms.base import ChatMessage, Generation
 from common.llms.calls.verdicts import ErrorReply
+from common.llms.media.translation import responses_content
 
 _REASONS = {"max_output_tokens": "length"}
 """Why an answer is incomplete, in the words of the other APIs; others stay as they are."""
@@ -44,7 +45,7 @@ class Responses:
             "input": [item for each in messages[first:] for item in _items(each)],
         }
         if first:
-            request["instructions"] = "\n\n".join(message["content"] for message in messages[:first])
+            request["instructions"] = "\n\n".join(str(message["content"]) for message in messages[:first])
         return {**request, "store": False, **named, **extra}
 
     def generation(self, reply: Any) -> Generation:
@@ -123,7 +124,7 @@ def _items(message: Mapping[str, Any]) -> Iterator[dict[str, Any]]:
         return
     calls = message.get("tool_calls") or ()
     if message.get("content") or not calls:
-        yield {"role": message["role"], "content": message.get("content")}
+        yield {"role": message["role"], "content": responses_content(message.get("content"), message["role"])}
     for call in calls:
         yield {"type": "function_call", "call_id": call.get("id"), **(call.get("function") or {})}
 

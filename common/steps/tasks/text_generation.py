@@ -13,6 +13,7 @@ from pydantic import Field, PrivateAttr, field_validator, model_validator
 from common.cells import kind_of
 from common.errors import RowError
 from common.llms.base import LLM, ChatMessage, Generation
+from common.llms.media.parts import described, has_parts, with_media
 from common.parameters.runtime_parameters import RuntimeOption
 from common.steps.base import AsyncStep, Row, StepColumns
 from common.steps.metadata import METADATA, task_metadata, with_metadata
@@ -37,6 +38,11 @@ class TextGeneration(AsyncStep):
     If the template is a single column, such as `{{ instruction }}`, and the column holds a list of messages (`role`,
     `content`), that list is sent as the conversation. Print any other list or mapping with `{{ column | tojson }}`.
 
+    The content of a message may be a list of parts: `{type: text, text: ...}`, and images, sounds and files as
+    `{type: image, image: SOURCE}`, `audio` and `file` alike, or as OpenAI writes them. A source is a URL, a path below
+    `media_folder`, bytes, or `{bytes: ..., path: ...}` as `datasets` has it; `{type: image, column: photo}` takes it
+    from a column. A file that is missing, or has more than 20,000,000 bytes, fails its row.
+
     A row with a column `system_prompt` that is not empty uses that instead of the step's. An answer without words, cut
     short, filtered or refused is asked for again as another sample, each of several generations by itself; when its
     `retries` are used up, the row fails. `accept: [length]` keeps answers that are cut short. A row for which the
@@ -59,6 +65,7 @@ class TextGeneration(AsyncStep):
     _version: ClassVar[int] = 2
 
     final_errors = (PromptError,)
+    path_fields: ClassVar[tuple[str, ...]] = ("media_folder",)
 
     llm: LLM = Field(description="The model's client: {type: OpenAILLM, model: ..., base_url: ...}.")
     system_prompt: str | None = Field(default=None, description="System message at the beginning of each conversation.")
@@ -85,6 +92,10 @@ class TextGeneration(AsyncStep):
     structured_columns: bool = Field(
         default=False,
         description="If the llm's structured_output is a JSON object: also a column for each of its properties.",
+    )
+
+    media_folder: str | None = Field(
+        default=None, description="Folder of the images, sounds and files that conversations name by a path."
     )
 
     _policy: RetryPolicy | None = PrivateAttr(default=None)
@@ -167,22 +178,31 @@ class TextGeneration(AsyncStep):
         """
         try:
             messages = self.format_input(row)
+            sent = messages
+            if has_parts(messages):
+                sent = await asyncio.to_thread(with_media, messages, row, self.media_folder)
+                messages = described(messages)
         except RowError as error:
             raise PromptError(str(error)) from None
-        found = await self._answers(row, messages)
+        found = await self._answers(row, messages, sent)
         if self.group_generations:
             return self._answered(row, messages, found)
         rows = [self._answered(row, messages, [answer]) for answer in found]
         return rows[0] if self.num_generations == 1 else rows
 
-    async def _answers(self, row: Row, messages: list[ChatMessage]) -> Sequence[Generation]:
-        """Each asked for, and retried, by itself."""
+    async def _answers(self, row: Row, messages: list[ChatMessage], sent: list[ChatMessage]) -> Sequence[Generation]:
+        """Each asked for, and retried, by itself.
+
+        Args:
+            messages: for the metadata.
+            sent: the same, with the content of images, sounds and files.
+        """
         assert self._policy is not None, "call load() before processing rows"
         options, policy = self.llm.generation_kwargs, self._policy
         if self.num_generations == 1:
-            asked = [await _settled(ask(self.llm, messages, policy, self.accept, **options))]
+            asked = [await _settled(ask(self.llm, sent, policy, self.accept, **options))]
         else:
-            calls = (ask(self.llm, messages, policy, self.accept, **options) for _ in range(self.num_generations))
+            calls = (ask(self.llm, sent, policy, self.accept, **options) for _ in range(self.num_generations))
             asked = await asyncio.gather(*map(_settled, calls))
         answers = [one for one in asked if isinstance(one, Generation)]
         for error in asked:
