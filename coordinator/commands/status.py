@@ -58,6 +58,8 @@ def status(run_id: str, as_json: bool, broker: str | None, cache_dir: Path | Non
                 _show_bill(found.record.bill)
             if connection is not None and record is not None:
                 view = _show_steps(connection, record, is_coordinated=holder is not None)
+                if view is None and found.record is not None:
+                    _show_bill(found.record.bill)
                 _show_one_more(found, connection, record, view if holder else None)
     except Disconnected as error:
         if found.directory is None:
