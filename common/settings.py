@@ -31,6 +31,7 @@ class Settings(BaseModel):
     part_bytes: int = Field(default=64 << 20, ge=1, description="Approximate bytes of a Parquet part.")
     flush_interval: float = Field(default=60.0, gt=0, description="Rows older than this are written to a part.")
     row_bytes: int = Field(default=64 << 20, ge=1, description="A row larger than this is a failed row.")
+    answers_budget: int = Field(default=8 << 30, ge=0, description="Bytes of kept answers of models on a host.")
     keep_finished: float = Field(default=7 * 86_400.0, gt=0, description="How long the broker keeps a finished run.")
     starting_hint: float = Field(default=5.0, ge=0, description="A step without a worker is named after this time.")
     devices: str | None = Field(default=None, description="The GPUs of this host, instead of nvidia-smi's list.")

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from inspect import Parameter, isabstract, signature
-from typing import Any, ClassVar, Required, Self, TypedDict
+from typing import Any, ClassVar, Literal, Required, Self, TypedDict
 
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, core_schema
@@ -19,6 +19,8 @@ from common.naming.registry import NamedByType, Namespace
 from common.parameters.constructors import ExplainedType
 from common.parameters.runtime_parameters import RuntimeOption, RuntimeParametersMixin
 from common.words.faults import hint
+
+Cached = Literal["earlier", "elsewhere"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +39,7 @@ class Generation:
         reasoning_tokens: of the answer's tokens, those of the reasoning.
         tool_calls: calls of tools that the model wants, in the shape of chat completions.
         logprobs: as the endpoint sends them.
+        cached: None if it was paid for now; `earlier` if this run had paid for it, `elsewhere` if another run had.
     """
 
     text: str | None
@@ -50,6 +53,7 @@ class Generation:
     reasoning_tokens: int | None = None
     tool_calls: Any = None
     logprobs: Any = None
+    cached: Cached | None = None
 
 
 class Statistics(TypedDict, total=False):

@@ -10,6 +10,7 @@ from typing import Any
 from pydantic import Field, PrivateAttr, field_validator
 
 from common.errors import RunError, UsageError
+from common.llms.answers.request_key import Family
 from common.llms.apis.api import Api
 from common.llms.apis.chat_completions import ChatCompletions
 from common.llms.base import LLM, ChatMessage, Generation
@@ -100,17 +101,20 @@ class EndpointLLM(EndpointClient, LLM):
         """
         if self._open is None:
             raise RunError(f"the client of model '{self.model_name}' is not open: await aload() before agenerate()")
-        reply = await self._open.ask(self._request(messages, kwargs))
+        answered = await self._open.answer(self._family, self._request(messages, kwargs))
         try:
-            answer = self._api.generation(reply)
+            answer = self._api.generation(answered.reply)
         except ValueError as error:
-            note_answer(self.model_name, None)
-            shown = self._hide_secrets(str(reply))[:_SHOWN_CHARACTERS]
+            answered.reject()
+            note_answer(self.model_name, None, answered.cached or "now")
+            shown = self._hide_secrets(str(answered.reply))[:_SHOWN_CHARACTERS]
             raise NotAnAnswer(
                 f"{self.endpoint} answered model '{self.model_name}' with something that is not an answer of its API, "
                 f"since {error} (check base_url; it usually ends in /v1): {shown}"
             ) from None
-        note_answer(self.model_name, answer)
+        note_answer(self.model_name, answer, answered.cached or "now")
+        if answered.cached:
+            answer = replace(answer, cached=answered.cached)
         if self._told.form and (given := text_of_tool(answer.tool_calls)) is not None:
             return replace(answer, text=given, tool_calls=None)
         return answer
@@ -126,6 +130,19 @@ class EndpointLLM(EndpointClient, LLM):
         except ValueError as error:
             raise RequestRefused(f"{self.endpoint} cannot be asked: {error}") from None
         return {name: value for name, value in request.items() if name not in self._provider.omits}
+
+    def asks(self, messages: list[ChatMessage]) -> tuple[Family, dict[str, Any]]:
+        """What a call would send, and to which model, without a call: the client need not be open.
+
+        Raises:
+            RequestRefused: the API cannot carry such messages.
+        """
+        self._told = ToldForm.of(self.structured_output, self._dialect)
+        return self._family, self._request(messages, {})
+
+    @property
+    def _family(self) -> Family:
+        return Family(self._api.path, self.model_name, self.endpoint_identity or "")
 
     def _renamed(self, options: Mapping[str, Any]) -> dict[str, Any]:
         """The options of a call under the names of the endpoint."""

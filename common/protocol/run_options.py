@@ -39,6 +39,19 @@ class ArtifactFolders:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptAnswers:
+    """Where the answers of models are kept.
+
+    Args:
+        kind: `sqlite`, a file on each host, or `off`.
+        folder: of the file, for workers started by the coordinator; all others use their own cache folder.
+    """
+
+    kind: str = "sqlite"
+    folder: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class RunOptions:
     """Versions with the same protocol read each other's options: unknown fields are ignored, missing ones default.
 
@@ -68,6 +81,7 @@ class RunOptions:
     payloads: tuple[str, ...] = ()
     payloads_of_size: bool = False
     artifacts: ArtifactFolders = ArtifactFolders()
+    answers: KeptAnswers = KeptAnswers()
     stages: tuple[tuple[StepName, ...], ...] = ()
     spill: tuple[StepName, ...] = ()
     routing: dict[StepName, RowRoutingOptions] = field(default_factory=dict)

@@ -11,9 +11,10 @@ from common.naming.catalogue import STEP_KINDS, Kind, paths
 from common.words.faults import nearest
 
 _NOT_PARAMETERS = frozenset(
-    {"type_info", "runtime_parameters_info", "use_cache", "jobs_ids", "name", "is_distiset", "keep_in_memory"}
+    {"type_info", "runtime_parameters_info", "jobs_ids", "name", "is_distiset", "keep_in_memory"}
 )
 _DISTILABEL_ONLY: Mapping[str, Any] = {
+    "use_cache": True,
     "use_offline_batch_generation": False,
     "offline_batch_generation_block_until_done": None,
     "use_magpie_template": False,

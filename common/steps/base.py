@@ -104,6 +104,11 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
         description="Share of failed rows, over the last 1,000, above which the run halts.",
     )
 
+    use_cache: RuntimeOption[bool] = Field(
+        default=True,
+        description="Use the answers of models that earlier runs and attempts have paid for, and keep them.",
+    )
+
     final_errors: ClassVar[tuple[type[Exception], ...]] = ()
     """Errors that this step raises for rows that cannot succeed: they fail without a retry."""
 

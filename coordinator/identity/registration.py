@@ -11,6 +11,7 @@ from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
 from common.building.descriptor import endpoints
+from common.protocol.run_options import KeptAnswers
 from common.protocol.wire import PROTOCOL
 from coordinator.identity.known_run import all_endpoints, check_known_run
 from coordinator.identity.request import RunRequest
@@ -80,6 +81,7 @@ class Registration:
             limit=self.request.limit,
             dry_run=self.request.dry_run,
             files=self.run.data.of_parameters,
+            answers=KeptAnswers(self.request.answers, str(self.directory.cache)),
         )
         record = self._record(self.directory.read())
         control.update(

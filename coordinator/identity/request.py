@@ -102,6 +102,9 @@ class ProgramRequest:
         "--payloads",
         metavar="URL",
     )
+    answers: Literal["sqlite", "off"] = option(
+        "sqlite", "Where workers keep the answers of models, so that none is paid for twice.", "--answers"
+    )
     progress: bool = option(True, "Show the progress; otherwise only log warnings, to the logger `penstock`.")
     standby: bool = option(
         False, "Wait while another process coordinates the run, and take over when it dies.", "--standby"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 import sys
@@ -17,8 +18,10 @@ from common.building.build import build_step
 from common.building.data_files import check_data_files
 from common.building.descriptor import model_identities, step_digest
 from common.building.given_secrets import give_secrets
+from common.cache import cache_directory
 from common.code.source import Sources
 from common.errors import CannotServe, FileChanged, StoreError, UsageError
+from common.llms.answers.kept import Answers
 from common.naming.registry import check_shadowing
 from common.parameters.runtime_parameters import check_runtime_parameters
 from common.payloads.artifacts import ArtifactStore
@@ -37,6 +40,8 @@ from worker.runners.generator_runner import GeneratorRunner
 from worker.runners.global_runner import GlobalRunner
 from worker.runners.runner import Bench, Runner
 from worker.runners.sync_runner import SyncRunner
+
+logger = logging.getLogger("penstock.worker")
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +154,7 @@ class Assembly:
             options.limit,
             options.dry_run,
             self.step in options.unchecked,
+            self._answers(step),
             last_words,
             options.counts_usage,
         )
@@ -185,6 +191,22 @@ class Assembly:
         folders = self.record.options.artifacts
         url = folders.shared if self.place.echo else folders.local
         return ArtifactStore(url) if url else None
+
+    def _answers(self, step: BaseStep) -> Answers | None:
+        """A worker started by the coordinator uses its cache folder, any other that of its own host."""
+        kept = self.record.options.answers
+        if kept.kind != "sqlite" or not step.use_cache or not isinstance(step, AsyncStep):
+            return None
+        from common.llms.answers.database import answers_file
+        from common.llms.answers.store import AnswerStore
+
+        try:
+            folder = cache_directory(Path(kept.folder) if kept.folder and not self.place.echo else None)
+        except UsageError as error:
+            logger.warning("answers of models are not kept: %s", error)
+            return None
+        run = self.record
+        return AnswerStore(answers_file(folder), run.run_id, run.begun, self.settings.answers_budget)
 
     def _routing(self) -> RowRouting | None:
         spec = PipelineSpec.from_dict(self.record.spec)

@@ -10,6 +10,8 @@ from dataclasses import dataclass, field
 
 from common.broker.commits import Done
 from common.errors import Interrupted, StepFailed
+from common.llms.answers.row_answers import RowAnswers
+from common.protocol.batch import Batch
 from common.protocol.usage import Usage
 from common.steps.base import AsyncStep, Row
 from worker.batches.batch_work import Work
@@ -56,7 +58,7 @@ class AsyncRunner(Runner):
         self._waiting: deque[tuple[OpenBatch, int]] = deque()
         self._running = 0
         self._isolated: deque[Work] = deque()
-        self._isolating = False
+        self._isolating: Batch | None = None
         self._beats: asyncio.TimerHandle | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._ended = asyncio.Event()
@@ -91,6 +93,8 @@ class AsyncRunner(Runner):
             self._loop.run(self._step.aunload())
         finally:
             self._loop.close()
+            if self.bench.answers is not None:
+                self.bench.answers.close()
             super().unload()
 
     def work(self) -> None:
@@ -151,9 +155,10 @@ class AsyncRunner(Runner):
             self._running += 1
             self._spawn(self._run_row(batch, place))
         if self._isolated and not self._running and not self._waiting:
-            self._isolating = True
+            work = self._isolated.popleft()
+            self._isolating = work.taken.batch
             self._running += 1
-            self._spawn(self._isolate(self._isolated.popleft()))
+            self._spawn(self._isolate(work))
         self.intake.more_room()
 
     def _spawn(self, coroutine: Coroutine[None, None, None]) -> None:
@@ -174,7 +179,8 @@ class AsyncRunner(Runner):
 
     async def _run_row(self, batch: OpenBatch, place: int) -> None:
         try:
-            made = batch.made[place] = await self._attempts.run(batch.work.whole.inputs[0][place], place)
+            answers = self._answers(batch.work.taken.batch, place)
+            made = batch.made[place] = await self._attempts.run(batch.work.whole.inputs[0][place], place, answers)
         except Interrupted:
             batch.abandoned = True
         else:
@@ -195,6 +201,14 @@ class AsyncRunner(Runner):
                 self.outbox.put(self.bench.packer.failure(batch.work.taken, str(error)))
             else:
                 await self._pack_aside(batch.work, outcome, batch.started)
+
+    def _answers(self, batch: Batch, place: int) -> RowAnswers | None:
+        """The kept answers of a row."""
+        if self.bench.answers is None:
+            return None
+        consumer = self.bench.consumer
+        row = (consumer.run_id, consumer.begun, batch.step, batch.seq, place)
+        return RowAnswers(self.bench.answers, row, batch.attempt)
 
     def _collect(self, made: RowMade, outcome: Outcome) -> None:
         if isinstance(made, FailedRow):
@@ -260,11 +274,13 @@ class AsyncRunner(Runner):
             else:
                 self.outbox.put(done)
         finally:
-            self._isolating = False
+            self._isolating = None
 
     def _run_one_row(self, fresh: Callable[[], Sequence[list[Row]]]) -> Outcome:
         """For isolation, on its thread: one row, run on the event loop."""
-        made = self._loop.result_of(self._attempts.run(fresh()[0][0], 0))
+        assert self._isolating is not None
+        answers = self._answers(self._isolating, self._isolation.place)
+        made = self._loop.result_of(self._attempts.run(fresh()[0][0], 0, answers))
         outcome = Outcome(1)
         self._collect(made, outcome)
         return outcome

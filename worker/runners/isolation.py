@@ -39,6 +39,9 @@ class Isolation:
         run_rows: runs the given rows, with all their attempts.
         patience: with an unreachable or full broker.
         routes: does a routing function read the batch's output? It may be the cause.
+
+    Attributes:
+        place: in its batch, of the row that runs.
     """
 
     def __init__(
@@ -50,6 +53,7 @@ class Isolation:
         self._patience = patience
         self._routes = routes
         self._running: Taken | None = None
+        self.place = 0
 
     def note_late(self, why: str) -> None:
         """The current row takes too long and ends the worker."""
@@ -123,6 +127,7 @@ class Isolation:
             if not _unpack(noted, place, outcome):
                 if not self._note(work, running=place):
                     return None
+                self.place = place
                 try:
                     piece = self._run_rows(self._one_row(work, place))
                 except (Interrupted, StoreError):  # the worker leaves, but not because of this row

@@ -7,17 +7,22 @@ import copy
 
 from common.building.components import retry_policy
 from common.errors import Interrupted, RowError
+from common.llms.answers.row_answers import RowAnswers, note_used, use_answers
+from common.llms.calls.calling import CallFailed
 from common.llms.metering import Meter, Tally, use_tally
 from common.llms.waiting import RowClock, Waits, use_clock
 from common.process.raised import StepCode
 from common.steps.base import AsyncStep, Row
 from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
 from common.steps.retry import Again, Halts, Retry
+from common.steps.tasks.asking import BadAnswer
 from worker.batches.outcome import FailedRow, MadeRows, columns_of
 from worker.host.watchdog import LAST_SECONDS
 from worker.runners.complaints import Complaints
 
 RowMade = MadeRows | FailedRow
+_NOT_OF_AN_ANSWER = (CallFailed, OSError)
+"""Errors of a row after which the answers that it had are as good as before."""
 _SHORTEST_LOOK = 0.05
 """Seconds between two looks at the clock of a row that waits."""
 
@@ -44,8 +49,11 @@ class RowAttempts:
         """Ends all waits, for a retry or for an endpoint; call it on the event loop."""
         self.waits.stop()
 
-    async def run(self, row: Row, place: int) -> RowMade:
+    async def run(self, row: Row, place: int, answers: RowAnswers | None = None) -> RowMade:
         """Runs a row, with its retries. A step may change its input, so each attempt gets a copy.
+
+        Args:
+            answers: the kept answers of the row; None if none are kept.
 
         Raises:
             Interrupted: the worker must stop, and the row waits for a retry or an endpoint.
@@ -55,7 +63,7 @@ class RowAttempts:
             clock, tally = RowClock(self.waits), Tally(self.meter)
             try:
                 mapped, aside = apply_input_mappings_to_row(self._step, copy.deepcopy(row))
-                rows = await self._in_time(mapped, clock, tally)
+                rows = await self._in_time(mapped, clock, tally, answers)
                 if clock.was_interrupted:  # the step has caught the exception
                     raise Interrupted
                 for one in rows:
@@ -67,6 +75,8 @@ class RowAttempts:
                 if clock.was_interrupted:
                     raise Interrupted from None
                 verdict = retry.after(error)
+                if answers is not None and isinstance(error, _NOT_OF_AN_ANSWER):
+                    answers.find_again()
             if isinstance(verdict, Again):
                 await clock.wait(seconds=verdict.seconds)
             elif isinstance(verdict, Halts):
@@ -75,14 +85,14 @@ class RowAttempts:
                 self._complaints.note("a row", verdict.cause)
                 return FailedRow(place, verdict.error, retry.tries, row, columns_of(verdict.cause))
 
-    async def _in_time(self, row: Row, clock: RowClock, tally: Tally) -> list[Row]:
+    async def _in_time(self, row: Row, clock: RowClock, tally: Tally, answers: RowAnswers | None) -> list[Row]:
         """Calls the step; a row that takes too long is cancelled and fails. Its waits for an endpoint do not count.
 
         The call is a separate task, so that a step that cancels its own task, or lets a cancelled future cancel it,
         ends nothing of ours.
         """
         limit = self._step.batch_timeout
-        call = asyncio.get_running_loop().create_task(self._call(row, clock, tally))
+        call = asyncio.get_running_loop().create_task(self._call(row, clock, tally, answers))
         if limit is None:
             with StepCode():
                 return await call
@@ -99,9 +109,15 @@ class RowAttempts:
         call.add_done_callback(lambda ended: ended.cancelled() or ended.exception())  # else asyncio complains
         raise RowError(why)
 
-    async def _call(self, row: Row, clock: RowClock, tally: Tally) -> list[Row]:
+    async def _call(self, row: Row, clock: RowClock, tally: Tally, answers: RowAnswers | None) -> list[Row]:
         use_clock(clock)
         use_tally(tally)
+        use_answers(answers)
         with StepCode():
-            made = await self._step.process_row(row)
+            used = note_used()
+            try:
+                made = await self._step.process_row(row)
+            except BadAnswer:
+                used.reject()
+                raise
             return [made] if isinstance(made, dict) else list(made or ())

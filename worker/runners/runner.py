@@ -18,6 +18,7 @@ from common.broker.patience import Patience
 from common.broker.spending import Spending
 from common.broker.step_notes import StepNotes
 from common.errors import EXIT_TIMEOUT, BrokerError, Interrupted, RunError
+from common.llms.answers.kept import Answers
 from common.protocol.usage import Usage
 from common.settings import Settings
 from common.steps.base import BaseStep
@@ -40,6 +41,7 @@ class Bench:
         rows_limit: most rows that a generator may make; None for no limit.
         first_batch_only: a dry run: a generator makes one batch.
         check_columns: the columns of this step's rows were unknown before the run.
+        answers: None if they are not kept.
         last_words: called before the worker leaves in the middle of a batch, to send its log.
         counts_usage: the coordinator reads what calls of models took.
     """
@@ -51,6 +53,7 @@ class Bench:
     rows_limit: int | None = None
     first_batch_only: bool = False
     check_columns: bool = False
+    answers: Answers | None = None
     last_words: Callable[[], None] = lambda: None
     counts_usage: bool = False
 

@@ -1,4 +1,5 @@
-"""One call of a model: wait for the endpoint, send, judge what comes back, and repeat what was not the row's fault.
+"""One call of a model: look for a kept answer, wait for the endpoint, send, judge what comes back, and repeat what was
+not the row's fault.
 
 Everything that asks an endpoint goes through `Endpoint.ask`; nothing else knows both transport and classes of answers.
 """
@@ -13,6 +14,9 @@ from typing import Any
 import orjson
 
 from common.errors import RowError, UsageError
+from common.llms.answers.request_key import Family
+from common.llms.answers.row_answers import Question, question
+from common.llms.base import Cached
 from common.llms.calls.gate import Gate
 from common.llms.calls.transport import Fault, Reply, Timeouts, Transport
 from common.llms.calls.verdicts import ErrorReply, Rule, Verdict, judge, pause_asked_for, status_of
@@ -62,6 +66,25 @@ class Address:
     secrets: Sequence[str] = ()
 
 
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """A reply.
+
+    Args:
+        reply: read as JSON.
+        cached: None if it was paid for now, else whose it was, see `Generation`.
+    """
+
+    reply: Any
+    cached: Cached | None = None
+    question: Question | None = None
+
+    def reject(self) -> None:
+        """It is not what the API promises, so nobody shall get it again."""
+        if self.question is not None:
+            self.question.reject()
+
+
 class Endpoint:
     """An endpoint as one worker asks it. For one event loop.
 
@@ -95,6 +118,27 @@ class Endpoint:
     async def close(self) -> None:
         """Closes all connections."""
         await self._transport.close()
+
+    async def answer(self, family: Family, request: Mapping[str, Any]) -> Answered:
+        """The reply to a request: one that is kept, or else the endpoint's, which is then kept.
+
+        Args:
+            family: what makes requests to this endpoint the same as others.
+
+        Raises: as `ask`.
+        """
+        asked = question(family, request)
+        if asked is None:
+            return Answered(await self.ask(request))
+        if (found := asked.find()) is not None:
+            return Answered(orjson.loads(found.reply), "earlier" if found.is_own else "elsewhere", asked)
+        try:
+            reply = await self.ask(request)
+        except BaseException:
+            asked.failed()
+            raise
+        asked.keep(orjson.dumps(reply))
+        return Answered(reply, None, asked)
 
     async def ask(self, request: Mapping[str, Any]) -> Any:
         """Sends a request and returns the reply, read as JSON.

@@ -10,6 +10,7 @@ from dataclasses import replace
 from typing import Any
 
 from common.errors import RowError
+from common.llms.answers.row_answers import note_used
 from common.llms.base import LLM, ChatMessage, Generation
 from common.llms.metering import Tally, keep, note_answer, one_try
 from common.llms.outputs import generate
@@ -130,6 +131,7 @@ async def ask(
     """
     retry, clock = Retry(policy), row_clock()
     while True:
+        used = note_used()
         try:
             answer, tally = await _counted(llm, messages, options)
             check_answer(answer, llm.model_name, accept)
@@ -139,6 +141,8 @@ async def ask(
         except Exception as error:
             if clock.was_interrupted:
                 raise
+            if isinstance(error, BadAnswer):
+                used.reject()
             verdict = retry.after(error)
             if isinstance(verdict, Halts):
                 raise

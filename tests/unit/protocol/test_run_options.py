@@ -27,7 +27,7 @@ def test_what_version_0_1_wrote_is_read_and_written_alike() -> None:
     assert options.stages == (("a",), ("b", "c"))
     assert options.routing["a"].successors == ("b", "c")
     assert options.artifacts.local == "/run/artifacts"
-    later = {"counts_usage": False}
+    later = {"counts_usage": False, "answers": {"kind": "sqlite", "folder": None}}
     assert json.loads(options.encode()) == json.loads(OF_0_1) | later
     assert set(json.loads(OF_0_1) | later) == {field.name for field in fields(RunOptions)}
 

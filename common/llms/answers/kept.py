@@ -1,0 +1,65 @@
+"""Kept answers, as the call path and the store speak of them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from common.llms.answers.request_key import Family
+
+
+@dataclass(slots=True, eq=False)
+class Kept:
+    """An answer in the store.
+
+    Args:
+        id: None while it is not committed.
+        rejected: no row could keep it.
+    """
+
+    id: int | None = None
+    rejected: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """An answer that was paid for before.
+
+    Args:
+        reply: JSON.
+        is_own: whether this run has paid for it.
+    """
+
+    reply: bytes
+    is_own: bool
+    kept: Kept
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an answer goes.
+
+    Args:
+        claimant: identifies the place, with the request and the run.
+        attempt: how often a halted run was resumed with the batch.
+    """
+
+    claimant: bytes
+    attempt: int = 0
+
+
+class Answers(Protocol):
+    """Where answers are kept. Nothing here raises."""
+
+    def find(self, key: bytes, place: Place) -> Found | None:
+        """The answer that this place has had before, else one to the request that no place of this run has."""
+
+    def keep(self, key: bytes, place: Place, family: Family, request: Mapping[str, Any], reply: bytes) -> Kept:
+        """Keeps a new answer, for this place. Does not wait for the disk."""
+
+    def reject(self, kept: Kept) -> None:
+        """No row can keep this answer: only its own place is given it again, when its batch runs again."""
+
+    def close(self) -> None:
+        """Commits what is kept."""

@@ -1,0 +1,154 @@
+"""Which answers a row has: how the call path finds those of the row in progress, without knowing runners and steps."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections import defaultdict
+from collections.abc import Mapping
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any
+from weakref import ref
+
+from common.llms.answers.kept import Answers, Found, Kept, Place
+from common.llms.answers.request_key import KEY_BYTES, Family, request_key
+
+
+@dataclass(slots=True)
+class _Branch:
+    """The calls with one request that one task of a row makes: samples are asked for in tasks of their own.
+
+    Args:
+        taken: the numbers of its calls that were answered or are in flight.
+    """
+
+    task: ref[asyncio.Task[Any]]
+    taken: set[int] = field(default_factory=set)
+
+    @property
+    def is_free(self) -> bool:
+        """Whether its task has ended without an answer, so that another one may have its places."""
+        return not self.taken and ((task := self.task()) is None or task.done())
+
+
+class RowAnswers:
+    """The answers of one row, over all its attempts.
+
+    A place in it is a request, a branch and a number: the n-th answer to the request in that branch. A call that failed
+    takes no number, so a row that runs again finds each answer in its place.
+
+    Args:
+        row: identifies the row: run and when it was begun, step, batch, place in the batch.
+        attempt: how often a halted run was resumed with the batch.
+    """
+
+    def __init__(self, store: Answers, row: tuple[str, str, str, int, int], attempt: int) -> None:
+        self.store = store
+        self._row = repr(row).encode()
+        self._attempt = attempt
+        self._asked: defaultdict[bytes, list[_Branch]] = defaultdict(list)
+
+    def take_place(self, key: bytes) -> tuple[Place, set[int], int]:
+        """The place of the next answer to a request: (place, taken numbers of its branch, its own number)."""
+        branch, taken = self._branch(self._asked[key])
+        number = 0
+        while number in taken:
+            number += 1
+        taken.add(number)
+        hashed = hashlib.blake2b(self._row, digest_size=KEY_BYTES, key=key)
+        hashed.update(b"%d.%d" % (branch, number))
+        return Place(hashed.digest(), self._attempt), taken, number
+
+    def find_again(self) -> None:
+        """The row is tried again for a reason that lies in no answer: it gets the same ones."""
+        self._asked.clear()
+
+    def _branch(self, branches: list[_Branch]) -> tuple[int, set[int]]:
+        task = asyncio.current_task()
+        assert task is not None
+        mine = ref(task)
+        for number, branch in enumerate(branches):
+            if branch.task == mine:
+                return number, branch.taken
+        for number, branch in enumerate(branches):
+            if branch.is_free:
+                branch.task = mine
+                return number, branch.taken
+        branches.append(_Branch(mine))
+        return len(branches) - 1, branches[-1].taken
+
+
+@dataclass(slots=True)
+class Used:
+    """The answers that were used for one purpose, such as one generation of a row."""
+
+    _kept: list[tuple[Answers, Kept]] = field(default_factory=list)
+
+    def note(self, store: Answers, kept: Kept) -> None:
+        """One more."""
+        self._kept.append((store, kept))
+
+    def reject(self) -> None:
+        """No row can keep what came of them: they are given to no other row, run or sample."""
+        for store, kept in self._kept:
+            store.reject(kept)
+
+
+class Question:
+    """One call of a row, before it is sent."""
+
+    def __init__(self, row: RowAnswers, family: Family, request: Mapping[str, Any]) -> None:
+        self._row = row
+        self._family = family
+        self._request = request
+        self._key = request_key(family, request)
+        self._place, self._taken, self._number = row.take_place(self._key)
+        self._kept: Kept | None = None
+
+    def find(self) -> Found | None:
+        """The answer, if it was paid for before."""
+        found = self._row.store.find(self._key, self._place)
+        if found is not None:
+            self._note(found.kept)
+        return found
+
+    def keep(self, reply: bytes) -> None:
+        """The answer has come; JSON."""
+        self._note(self._row.store.keep(self._key, self._place, self._family, self._request, reply))
+
+    def failed(self) -> None:
+        """No answer has come."""
+        self._taken.discard(self._number)
+
+    def reject(self) -> None:
+        """The answer is none."""
+        if self._kept is not None:
+            self._row.store.reject(self._kept)
+
+    def _note(self, kept: Kept) -> None:
+        self._kept = kept
+        if (used := _USED.get()) is not None:
+            used.note(self._row.store, kept)
+
+
+_ROW: ContextVar[RowAnswers | None] = ContextVar("penstock_row_answers", default=None)
+_USED: ContextVar[Used | None] = ContextVar("penstock_used_answers", default=None)
+
+
+def use_answers(answers: RowAnswers | None) -> None:
+    """Makes them those of the row that the current task runs, and of the tasks that it starts."""
+    _ROW.set(answers)
+
+
+def question(family: Family, request: Mapping[str, Any]) -> Question | None:
+    """A call of the row in progress; None outside a pipeline, and where answers are not kept."""
+    row = _ROW.get()
+    return Question(row, family, request) if row is not None else None
+
+
+def note_used() -> Used:
+    """Notes the answers that the current task uses from now on, and the tasks that it starts."""
+    used = Used()
+    _USED.set(used)
+    return used
