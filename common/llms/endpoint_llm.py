@@ -14,7 +14,7 @@ from common.llms.answers.request_key import Family
 from common.llms.apis.api import Api
 from common.llms.apis.chat_completions import ChatCompletions
 from common.llms.base import LLM, ChatMessage, Generation
-from common.llms.calls.calling import NotAnAnswer, RequestRefused
+from common.llms.calls.calling import MALFORMED, NotAnAnswer, RequestRefused
 from common.llms.endpoint_client import EndpointClient
 from common.llms.metering import note_answer
 from common.llms.providers import PROVIDERS
@@ -104,7 +104,7 @@ class EndpointLLM(EndpointClient, LLM):
         answered = await self._open.answer(self._family, self._request(messages, kwargs))
         try:
             answer = self._api.generation(answered.reply)
-        except ValueError as error:
+        except MALFORMED as error:
             answered.reject()
             note_answer(self.model_name, None, answered.cached or "now")
             shown = self._hide_secrets(str(answered.reply))[:_SHOWN_CHARACTERS]

@@ -54,8 +54,9 @@ class ChatCompletions:
         reasoning = message.get("reasoning_content") or message.get("reasoning")
         if isinstance(text, list):  # parts, as some gateways and Mistral's reasoning models send them
             reasoning, text = _thoughts(text) or reasoning, _texts(text)
+        text = text_or_none(text)
         finish = choice.get("finish_reason")
-        if isinstance(text, str) and text.lstrip().startswith(_THINK):
+        if text is not None and text.lstrip().startswith(_THINK):
             reasoning, text = _apart(text, reasoning, cut=finish == "length")
         return Generation(
             text=text,
@@ -135,6 +136,13 @@ def _apart(text: str, reasoning: str | None, *, cut: bool) -> tuple[str | None, 
     if not end and not cut:
         return reasoning, text  # it only speaks of the tag
     return "\n".join(filter(None, (reasoning, thought.strip()))), answer.strip() if end else None
+
+
+def text_or_none(value: Any) -> str | None:
+    """Raises ValueError for anything else."""
+    if value is not None and not isinstance(value, str):
+        raise ValueError(f"its text is a {type(value).__name__}")
+    return value
 
 
 def count(value: Any) -> int | None:

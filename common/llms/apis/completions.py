@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from common.llms.apis.chat_completions import ChatCompletions, count
+from common.llms.apis.chat_completions import ChatCompletions, count, text_or_none
 from common.llms.apis.events import events
 from common.llms.base import ChatMessage, Generation
 from common.llms.calls.verdicts import ErrorReply
@@ -46,7 +46,7 @@ class Completions:
         except (KeyError, IndexError, TypeError, AttributeError):
             raise ValueError("it has no choices[0].text") from None
         return Generation(
-            text=text,
+            text=text_or_none(text),
             finish_reason=choice.get("finish_reason"),
             input_tokens=count(usage.get("prompt_tokens")),
             output_tokens=count(usage.get("completion_tokens")),

@@ -22,6 +22,8 @@ from common.llms.calls.transport import Fault, Reply, Timeouts, Transport
 from common.llms.calls.verdicts import ErrorReply, Rule, Verdict, judge, pause_asked_for, status_of
 from common.llms.waiting import RowClock, row_clock
 
+MALFORMED = (ValueError, TypeError, AttributeError, LookupError)
+"""What reading a reply raises that does not have the shape of its API, at any depth."""
 _SHOWN_CHARACTERS = 500
 
 
@@ -210,7 +212,7 @@ class Endpoint:
         is_whole = reply.headers.get("content-type", "").startswith("application/json")  # whatever was asked for
         try:
             return self._assembled(reply.body) if self._assembled and not is_whole else orjson.loads(reply.body)
-        except ValueError as error:
+        except MALFORMED as error:
             shown = self._hidden(reply.body[:_SHOWN_CHARACTERS].decode(errors="replace"))
             is_json = not isinstance(error, orjson.JSONDecodeError)
             why = f"a broken stream, since {error}" if is_json else "something that is not JSON (is base_url right?)"
@@ -224,7 +226,7 @@ class Endpoint:
     def _error(self, reply: Reply) -> ErrorReply:
         try:
             return self._error_of(orjson.loads(reply.body))
-        except (ValueError, TypeError, AttributeError, KeyError):
+        except MALFORMED:
             return ErrorReply(reply.body[:4000].decode(errors="replace"))
 
     def _refusal(self, status: int, verdict: Verdict, said: str) -> Exception:

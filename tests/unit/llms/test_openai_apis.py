@@ -209,6 +209,14 @@ def test_a_wrong_key_halts_the_run_and_is_not_shown(api: str) -> None:
 
 
 @pytest.mark.parametrize("stream", [False, True])
+def test_a_reply_that_is_malformed_inside_is_no_answer(stream: bool) -> None:
+    server = OpenAIServer()
+    server.script.append(response({"type": "message", "content": [{"type": "output_text", "text": 3}]}))
+    with pytest.raises(NotAnAnswer, match="not an answer of its API"):
+        ask(server, api="responses", stream=stream)
+
+
+@pytest.mark.parametrize("stream", [False, True])
 def test_a_response_that_failed_is_classed_by_its_code(stream: bool) -> None:
     def failed(code: str) -> dict[str, Any]:
         return response(status="failed", error={"code": code, "message": f"it failed {KEY}"})

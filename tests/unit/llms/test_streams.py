@@ -13,13 +13,16 @@ from common.llms.apis.api import Api
 from common.llms.apis.chat_completions import ChatCompletions
 from common.llms.apis.completions import Completions
 from common.llms.apis.responses import Responses
+from common.llms.calls.calling import MALFORMED
 from tests.support.servers.anthropic_server import AnthropicServer, said
 from tests.support.servers.api_server import ApiServer
 from tests.support.servers.openai_server import DETAILS, USAGE, OpenAIServer, output_text, response
 
 HEAD = {"id": "1", "model": "m-1", "usage": {**USAGE, **DETAILS}}
 texts = st.text(min_size=1, max_size=60)
-inputs = st.dictionaries(st.text(max_size=5), st.integers(-(2**53), 2**53) | st.text(max_size=5), min_size=1, max_size=3)
+inputs = st.dictionaries(
+    st.text(max_size=5), st.integers(-(2**53), 2**53) | st.text(max_size=5), min_size=1, max_size=3
+)
 
 
 @st.composite
@@ -56,16 +59,15 @@ def messages(draw: st.DrawFn) -> dict[str, Any]:
     return said(*blocks, stop_reason=draw(st.sampled_from(["end_turn", "max_tokens", "tool_use"])))
 
 
-@pytest.mark.parametrize(
-    ("api", "server", "replies"),
-    [
-        (ChatCompletions(), OpenAIServer(), chats()),
-        (Completions(), OpenAIServer(), completions()),
-        (Responses(), OpenAIServer(), responses()),
-        (AnthropicMessages(), AnthropicServer(), messages()),
-    ],
-    ids=lambda each: type(each).__name__,
-)
+APIS = [
+    (ChatCompletions(), OpenAIServer(), chats()),
+    (Completions(), OpenAIServer(), completions()),
+    (Responses(), OpenAIServer(), responses()),
+    (AnthropicMessages(), AnthropicServer(), messages()),
+]
+
+
+@pytest.mark.parametrize(("api", "server", "replies"), APIS, ids=lambda each: type(each).__name__)
 def test_a_stream_gives_the_answer_of_the_whole_reply_or_none(
     api: Api, server: ApiServer, replies: st.SearchStrategy[dict[str, Any]]
 ) -> None:
@@ -80,5 +82,37 @@ def test_a_stream_gives_the_answer_of_the_whole_reply_or_none(
         except ValueError:
             return
         assert (cut.text, cut.finish_reason, cut.tool_calls) == (whole.text, whole.finish_reason, whole.tool_calls)
+
+    holds()
+
+
+JUNK = st.recursive(
+    st.none() | st.booleans() | st.integers(-9, 9) | st.text(max_size=3), lambda inner: st.lists(inner, max_size=2)
+)
+
+
+def _spoiled(draw: st.DrawFn, value: Any) -> Any:
+    """The reply with one part of it, at any depth, replaced by something else."""
+    if not isinstance(value, dict | list) or not value or draw(st.integers(0, 4)) == 0:
+        return draw(JUNK)
+    key = draw(st.sampled_from(sorted(value))) if isinstance(value, dict) else draw(st.integers(0, len(value) - 1))
+    changed: Any = dict(value) if isinstance(value, dict) else list(value)
+    changed[key] = _spoiled(draw, value[key])
+    return changed
+
+
+@pytest.mark.parametrize(("api", "server", "replies"), APIS, ids=lambda each: type(each).__name__)
+def test_a_reply_with_a_part_of_another_shape_is_read_or_malformed(
+    api: Api, server: ApiServer, replies: st.SearchStrategy[dict[str, Any]]
+) -> None:
+    @given(st.data())
+    def holds(data: st.DataObject) -> None:
+        reply = data.draw(replies)
+        try:
+            answer = api.generation(_spoiled(data.draw, reply))
+        except MALFORMED:
+            return
+        assert answer.text is None or isinstance(answer.text, str)
+        assert all(count is None or count >= 0 for count in (answer.input_tokens, answer.output_tokens))
 
     holds()
