@@ -187,7 +187,7 @@ class Endpoint:
         said = f"{status}: {self._hidden(error.message.strip())[:_SHOWN_CHARACTERS]}"
         if verdict.kind == "busy":
             self._gate.worked()
-            pace.refused(sent, time.monotonic(), pause_asked_for(reply.headers))
+            pace.refused(sent, time.monotonic(), pause_asked_for(reply.headers, error.message))
             return None, own
         if verdict.kind in ("away", "fault"):
             own += verdict.kind == "fault"

@@ -176,16 +176,22 @@ def judge(status: int, error: ErrorReply, rules: Sequence[Rule] = ()) -> Verdict
     return Verdict("fault")
 
 
-def pause_asked_for(headers: Mapping[str, str], now: datetime | None = None) -> float | None:
+_WAIT = re.compile(r"\b(?:retry|try again) (?:in|after) (\d{1,6}(?:\.\d{1,9})?) ?s(?:ec|\b)", re.IGNORECASE)
+
+
+def pause_asked_for(headers: Mapping[str, str], message: str = "", now: datetime | None = None) -> float | None:
     """Seconds that the endpoint wants to be left in peace, from `retry-after-ms` or `retry-after` (RFC 9110, 10.2.3).
 
     Args:
         headers: names in lower case.
+        message: of the error, if no header says it: Gemini's "Please retry in 11.6s."
     """
     milliseconds = _number(headers.get("retry-after-ms"))
     if milliseconds is not None:
         return min(milliseconds / 1000, LONGEST_PAUSE)
     asked = headers.get("retry-after")
+    if asked is None and (found := _WAIT.search(message)):
+        return min(float(found[1]), LONGEST_PAUSE)
     seconds = _number(asked)
     if seconds is None and asked:
         try:

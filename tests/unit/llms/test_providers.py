@@ -11,7 +11,7 @@ import pytest
 
 from common.errors import UsageError
 from common.llms import ClientvLLM, GroqLLM, MistralLLM, OllamaLLM, OpenAILLM, TogetherLLM
-from common.llms.calls.verdicts import ErrorReply, judge
+from common.llms.calls.verdicts import ErrorReply, judge, pause_asked_for
 from common.llms.endpoint_llm import EndpointLLM
 from common.llms.providers import PROVIDERS, provider_at
 from tests.support.asking import HI, answer_of
@@ -71,6 +71,23 @@ def test_every_line_of_a_provider_changes_the_class_or_the_advice_of_something_t
 )
 def test_what_it_says_as_others_do_has_the_common_class(name: str, status: int, message: str, kind: str) -> None:
     assert judge(status, ErrorReply(message), PROVIDERS[name].rules).kind == kind
+
+
+@pytest.mark.parametrize(
+    ("headers", "message", "seconds"),
+    [
+        ({}, "You exceeded your current quota. Please retry in 11.665902715s.", 11.665902715),
+        ({}, "Rate limit is exceeded. Try again in 26 seconds.", 26),
+        ({}, "Please retry after 99999 seconds.", 600),
+        ({"retry-after": "2"}, "Please retry in 11.6s.", 2),
+        ({}, "Please retry in 2 steps.", None),
+        ({}, "", None),
+    ],
+)
+def test_a_pause_is_asked_for_by_a_header_or_else_in_words(
+    headers: dict[str, str], message: str, seconds: float | None
+) -> None:
+    assert pause_asked_for(headers, message) == seconds
 
 
 def test_providers_are_found_by_the_hosts_of_their_urls() -> None:
@@ -167,3 +184,21 @@ def test_a_class_of_a_provider_keeps_its_ways_behind_a_gateway() -> None:
     assert asyncio.run(sent()) == {"model": "m", "messages": HI, "stream": True}
     assert GroqLLM(model="m", base_url="http://gateway/v1")._provider.rules == PROVIDERS["groq"].rules
     assert OpenAILLM(model="m", base_url="http://gateway/v1")._provider.renames == {}
+
+
+def test_options_of_ollamas_own_api_are_sent_as_chat_completions_have_them() -> None:
+    own = {"num_predict": 5, "temperature": 0.2, "stop": None}
+    llm = OllamaLLM(model="m", generation_kwargs={"options": own, "format": "json", "temperature": 0.5})
+    llm.load()
+    assert llm._request(HI, {}) == {
+        "model": "m",
+        "messages": HI,
+        "max_tokens": 5,
+        "temperature": 0.5,
+        "response_format": {"type": "json_object"},
+    }
+    schema = {"type": "object"}
+    request = OllamaLLM(model="m", generation_kwargs={"format": schema})._request(HI, {})
+    assert request["response_format"] == {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
+    with pytest.raises(UsageError, match=r"no option 'options\.num_ctx'; .*; set others in the Modelfile"):
+        OllamaLLM(model="m", generation_kwargs={"options": {"num_ctx": 5}}).load()
