@@ -17,9 +17,11 @@ from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
 import common.llms
+import common.llms.embeddings
 import common.steps.tasks
 from common.building.build import resolve_step
 from common.llms.base import resolve_llm
+from common.llms.embeddings.base import EMBEDDINGS_NAMES
 from common.naming.catalogue import STEP_KINDS, Kind, entries, paths
 from common.naming.lazy_names import LazyNames
 from common.parameters.runtime_parameters import is_runtime_parameter
@@ -41,6 +43,8 @@ FACES: dict[str, LazyNames] = {
     "penstock/steps/__init__.pyi": common.steps._NAMES,
     "penstock/steps/tasks.pyi": common.steps.tasks._NAMES,
     "penstock/llms.pyi": common.llms._NAMES,
+    "common/llms/embeddings/__init__.pyi": common.llms.embeddings._NAMES,
+    "penstock/embeddings.pyi": common.llms.embeddings._NAMES,
 }
 KINDS: dict[type[BaseStep], str] = {
     GeneratorStep: "generator step",
@@ -78,7 +82,7 @@ def spec_page() -> str:
 def types() -> str:
     """A table of the built-in types."""
     lines = ["| type | is a | what it does |", "|---|---|---|"]
-    kinds: tuple[Kind, ...] = (*STEP_KINDS, "LLM", "routing function")
+    kinds: tuple[Kind, ...] = (*STEP_KINDS, "LLM", "embeddings", "routing function")
     for entry in entries(*kinds):
         needs = f"; needs `penstock[{entry.extra}]`" if entry.extra else ""
         lines.append(f"| `{entry.name}` | {entry.kind} | {entry.about}{needs} |")
@@ -106,6 +110,9 @@ def steps_page() -> str:
     parts += ["## Language models\n", "What `llm` of a `TextGeneration` takes, beside `type`.\n"]
     for name in paths("LLM"):
         parts += [f"### {name}\n\n{_prose(resolve_llm(name))}\n", _table(resolve_llm(name))]
+    parts += ["## Embeddings\n", "What a step that is given `embeddings` takes, beside `type`.\n"]
+    for name in paths("embeddings"):
+        parts += [f"### {name}\n\n{_prose(EMBEDDINGS_NAMES.resolve(name))}\n", _table(EMBEDDINGS_NAMES.resolve(name))]
     return "\n".join(parts)
 
 

@@ -1,7 +1,7 @@
-"""The built-in steps, tasks, LLMs and routing functions, as plain data, by the names that a spec uses.
+"""The built-in steps, tasks, LLMs, embeddings and routing functions, as plain data, by the names that a spec uses.
 
-A built-in step, task or LLM is one file and one line here; the registry, `common.steps`, `common.llms` and the
-documents take it from here.
+A built-in step, task, LLM or embeddings class is one file and one line here; the registry, `common.steps`,
+`common.llms` and the documents take it from here.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Literal
 
-Kind = Literal["generator step", "step", "global step", "task", "LLM", "routing function"]
+Kind = Literal["generator step", "step", "global step", "task", "LLM", "embeddings", "routing function"]
 STEP_KINDS: tuple[Kind, ...] = ("generator step", "step", "global step", "task")
 
 
@@ -98,6 +98,24 @@ CATALOGUE = (
     Entry("LLM", "OllamaLLM", "common.llms.ollama", "`OpenAILLM` at an Ollama server"),
     Entry("LLM", "TogetherLLM", "common.llms.together", "`OpenAILLM` at Together AI"),
     Entry("LLM", "EchoLLM", "common.llms.echo", "a stand-in that calls no model: repeats a sentence of the prompt"),
+    Entry(
+        "embeddings",
+        "OpenAIEmbeddings",
+        "common.llms.embeddings.openai",
+        "vectors from any endpoint that speaks OpenAI's embeddings API",
+    ),
+    Entry(
+        "embeddings",
+        "InferenceEndpointsEmbeddings",
+        "common.llms.embeddings.inference_endpoints",
+        "vectors from models that Hugging Face or Text Embeddings Inference serves",
+    ),
+    Entry(
+        "embeddings",
+        "EchoEmbeddings",
+        "common.llms.embeddings.echo",
+        "a stand-in that calls no model: hashes the words",
+    ),
     Entry("routing function", "sample_n_steps", "common.routing", "some of the successors, chosen at random"),
 )
 

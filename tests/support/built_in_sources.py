@@ -23,6 +23,7 @@ from typing import Any
 from common.building.cuda import CudaDevicePlacementMixin
 from common.code.source import declared_version
 from common.llms.base import LLM
+from common.llms.embeddings.base import Embeddings
 from common.location import OUR_PACKAGES
 from common.naming.catalogue import CATALOGUE
 from common.steps.base import AsyncStep, GeneratorStep, GlobalStep
@@ -30,7 +31,9 @@ from common.steps.base import AsyncStep, GeneratorStep, GlobalStep
 IMPORTED_FROM = re.compile(r"^\s*from \S+ (?=import )")
 GOLDEN = Path(__file__).with_name("built_in_sources.json")
 CONTRACTS = {
-    base for cls in (AsyncStep, GeneratorStep, GlobalStep, LLM, CudaDevicePlacementMixin) for base in cls.__mro__
+    base
+    for cls in (AsyncStep, GeneratorStep, GlobalStep, LLM, Embeddings, CudaDevicePlacementMixin)
+    for base in cls.__mro__
 }
 
 

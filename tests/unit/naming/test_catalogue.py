@@ -7,19 +7,22 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 import common.llms
+import common.llms.embeddings
 import common.steps
 import common.steps.tasks
 from common.llms.base import LLM
+from common.llms.embeddings.base import Embeddings
 from common.naming.catalogue import CATALOGUE, STEP_KINDS, Entry
 from common.spec.spec import PipelineSpec
 from common.steps.base import BaseStep, GeneratorStep, GlobalStep
 from tests.support.places import REPOSITORY
 
-BASES = {"generator step": GeneratorStep, "global step": GlobalStep, "LLM": LLM}
+BASES = {"generator step": GeneratorStep, "global step": GlobalStep, "LLM": LLM, "embeddings": Embeddings}
 
 ADDED_STEP = """\
 from common.steps.base import Step, StepInput, StepOutput
@@ -41,6 +44,7 @@ class ShoutLLM(EchoLLM):
 USED = """\
 import json
 from pathlib import Path
+from typing import Any
 
 from common.building.build import build_steps
 from common.llms import ShoutLLM
@@ -69,7 +73,7 @@ def test_each_entry_leads_to_something_of_its_kind(entry: Entry) -> None:
         return
     assert issubclass(found, BASES.get(entry.kind, BaseStep))
     assert (found.__module__, found.__name__) == (entry.module, entry.name)
-    face = common.llms if entry.kind == "LLM" else common.steps
+    face: Any = {"LLM": common.llms, "embeddings": common.llms.embeddings}.get(entry.kind, common.steps)
     assert getattr(face, entry.name) is found
     assert (entry.name in dir(common.steps.tasks)) == (entry.kind == "task")
 

@@ -22,6 +22,7 @@ FACES = {
     "penstock.steps": ("common.steps",),
     "penstock.steps.tasks": ("common.steps.tasks",),
     "penstock.llms": ("common.llms",),
+    "penstock.embeddings": ("common.llms.embeddings",),
     "penstock.routing": ("common.routing",),
     "penstock.errors": ("common.errors",),
 }

@@ -1,0 +1,109 @@
+"""The common part of clients of embedding models at an endpoint: one way to ask them, in batches."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import Field
+
+from common.errors import RunError
+from common.llms.apis.chat_completions import ChatCompletions
+from common.llms.apis.embeddings import EmbeddingsApi
+from common.llms.base import Generation
+from common.llms.calls.calling import NotAnAnswer
+from common.llms.embeddings.base import Embeddings, Vector
+from common.llms.endpoint_client import EndpointClient
+from common.llms.metering import note_answer
+from common.parameters.runtime_parameters import RuntimeOption
+
+_CHAT = ChatCompletions()
+_SHOWN_CHARACTERS = 200
+
+
+class EndpointEmbeddings(EndpointClient, Embeddings):
+    """An embedding model at an endpoint: see `OpenAIEmbeddings` for what all have in common."""
+
+    batch_size: RuntimeOption[int] = Field(default=100, ge=1, description="Most texts of one request.")
+    extra_body: dict[str, Any] = Field(
+        default_factory=dict, description="Options of each request that only your endpoint knows."
+    )
+
+    @property
+    @abstractmethod
+    def _api(self) -> EmbeddingsApi:
+        """The API that the endpoint speaks."""
+
+    @property
+    def _options(self) -> Mapping[str, Any]:
+        """Options of each request that fields set."""
+        return {}
+
+    @property
+    def _request_url(self) -> str:
+        """Where requests go, without user and password."""
+        return self._url_without_password.rstrip("/") + self._api.path
+
+    def _headers_of(self, key: str) -> dict[str, str]:
+        return _CHAT.headers(key)
+
+    def check_here(self) -> None:
+        """Raises as `load`."""
+        self.load()
+
+    def load(self) -> None:
+        """Checks the key.
+
+        Raises:
+            UsageError: a provider without a key.
+        """
+        self._check_key()
+
+    async def aload(self) -> None:
+        """Opens the client; connections follow with the first calls."""
+        await self._open_at(self._request_url, _CHAT.error)
+
+    def encode(self, inputs: Sequence[str]) -> list[Vector]:
+        """See `Embeddings`. Opens the client for this call alone."""
+
+        async def whole() -> list[Vector]:
+            await self.aload()
+            try:
+                return await self.aencode(inputs)
+            finally:
+                await self.aunload()
+
+        return asyncio.run(whole())
+
+    async def aencode(self, inputs: Sequence[str]) -> list[Vector]:
+        """See `Embeddings`; one request after the other, each of at most `batch_size` texts.
+
+        Raises:
+            WrongSetup: the endpoint would answer no row.
+            RequestRefused: it never answers this one.
+            CallFailed, NotAnAnswer: it failed on this one.
+        """
+        found: list[Vector] = []
+        for first in range(0, len(inputs), self.batch_size):
+            found += await self._one_request(inputs[first : first + self.batch_size])
+        return found
+
+    async def _one_request(self, inputs: Sequence[str]) -> list[Vector]:
+        if self._open is None:
+            raise RunError(f"the client of model '{self.model_name}' is not open: await aload() before aencode()")
+        request = self._api.request(self._model_there, inputs, self._options)
+        reply = await self._open.ask({**request, **self.extra_body})
+        try:
+            encoded = self._api.encoded(reply, len(inputs))
+        except ValueError as error:
+            note_answer(self.model_name, None)
+            shown = self._hide_secrets(str(reply))[:_SHOWN_CHARACTERS]
+            raise NotAnAnswer(
+                f"{self.endpoint} answered model '{self.model_name}' with something that is not an answer of its API, "
+                f"since {error} (check base_url): {shown}"
+            ) from None
+        output = None if encoded.tokens is None else 0
+        note_answer(self.model_name, Generation(None, input_tokens=encoded.tokens, output_tokens=output))
+        return encoded.vectors
