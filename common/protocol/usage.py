@@ -40,10 +40,16 @@ class Counts:
     finish_reasons: tuple[tuple[str, int], ...] = ()
 
     def __add__(self, other: Counts) -> Counts:
-        numbers = {name: getattr(self, name) + getattr(other, name) for name in _NUMBERS}
-        reasons = Counter(dict(self.finish_reasons))
-        reasons.update(dict(other.finish_reasons))
-        return Counts(**numbers, finish_reasons=tuple(sorted(reasons.items())))
+        # Spelt out, since it runs for each answer.
+        return Counts(
+            self.requests + other.requests,
+            self.unreported + other.unreported,
+            self.input_tokens + other.input_tokens,
+            self.cached_tokens + other.cached_tokens,
+            self.output_tokens + other.output_tokens,
+            self.reasoning_tokens + other.reasoning_tokens,
+            _summed(self.finish_reasons, other.finish_reasons),
+        )
 
     def or_more(self, other: Counts) -> Counts:
         """The larger number of each pair."""
@@ -56,6 +62,15 @@ class Counts:
         numbers = {name: max(getattr(self, name) - getattr(other, name), 0) for name in _NUMBERS}
         reasons = Counter(dict(self.finish_reasons)) - Counter(dict(other.finish_reasons))
         return Counts(**numbers, finish_reasons=tuple(sorted(reasons.items())))
+
+
+def _summed(some: tuple[tuple[str, int], ...], others: tuple[tuple[str, int], ...]) -> tuple[tuple[str, int], ...]:
+    if not some or not others:
+        return some or others
+    found = dict(some)
+    for reason, times in others:
+        found[reason] = found.get(reason, 0) + times
+    return tuple(sorted(found.items()))
 
 
 NO_COUNTS: Final = Counts()
@@ -99,6 +114,8 @@ class Usage:
     def __add__(self, other: Usage) -> Usage:
         if not self.models or not other.models:
             return self if self.models else other
+        if len(self.models) == len(other.models) == 1 and self.models[0][0] == other.models[0][0]:
+            return Usage(((self.models[0][0], self.models[0][1] + other.models[0][1]),))
         summed = dict(self.models)
         for model, counts in other.models:
             summed[model] = summed[model] + counts if model in summed else counts
