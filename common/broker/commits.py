@@ -54,7 +54,7 @@ class Commits:
             Disconnected: any of them may have landed; committing again is safe.
             BrokerError: one of them was refused.
         """
-        notes = self._spending.calls() if self._spending is not None else []
+        notes = self._spending.ahead() if self._spending is not None else []
         replies = self._connection.batch([*notes, *(self._commit_call(one) for one in done)])[len(notes) :]
         raise_first(replies)
         return [bool(reply) for reply in replies]

@@ -6,6 +6,7 @@ last answers: the sum is a lower bound then.
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -14,10 +15,12 @@ import msgpack
 
 from common.broker.connection import Call, Connection
 from common.broker.consumer import Consumer
-from common.errors import RunError
+from common.errors import NotPermitted, RunError
 from common.protocol.checks import as_text
 from common.protocol.keys import Keys
 from common.protocol.usage import Usage, usage_in, usage_out
+
+logger = logging.getLogger("penstock.worker")
 
 
 class Spending:
@@ -33,6 +36,13 @@ class Spending:
         self._spent = spent
         self._enabled = enabled
         self._noted = Usage()
+        self._permitted = False
+
+    def ahead(self) -> list[Call]:
+        """What to send with a commit. The first note goes alone: were it refused, the commit would seem to be."""
+        if not self._permitted:
+            self.write()
+        return self.calls() if self._permitted else []
 
     def calls(self, *, last: bool = False) -> list[Call]:
         """What to send to the broker; nothing if no model was asked.
@@ -49,11 +59,20 @@ class Spending:
         return [Call("spend", keys, [self._consumer.worker_id, requests, message, "1" if last else "0"])]
 
     def write(self, *, last: bool = False) -> None:
-        """Notes it now, if it has changed. If the broker is full, the next call tries again."""
+        """Notes it now, if it has changed. If the broker is full, the next call tries again.
+
+        Where the broker does not permit it, as with users of an earlier version, nothing more is noted.
+        """
         spent = self._spent()
         if (spent == self._noted and not last) or not (calls := self.calls(last=last)):
             return
-        replies = self._consumer.connection.batch(calls)
+        try:
+            replies = self._consumer.connection.batch(calls)
+        except NotPermitted as error:
+            self._enabled = self._permitted = False
+            logger.warning("what this worker spends on models is not counted: %s", error)
+            return
+        self._permitted = True
         if not any(isinstance(reply, Exception) for reply in replies):
             self._noted = spent
 

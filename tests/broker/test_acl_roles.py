@@ -7,12 +7,15 @@ from typing import Any
 import pytest
 import redis
 
+from common.broker.commits import Commits
 from common.broker.connection import Connection
 from common.broker.patience import Patience
+from common.broker.spending import Spending
 from common.broker.views import Views
 from common.errors import BrokerError, Disconnected, NotPermitted
 from common.protocol.keys import RUNS, Keys
-from tests.support.runs.broker import Run
+from common.protocol.usage import Usage
+from tests.support.runs.broker import Run, batch, done, take
 from tests.support.runs.harness import REPOSITORY
 from tests.support.runs.roles import DOINGS, FILE, READ_ONLY_SINCE, Roles, users
 
@@ -37,6 +40,23 @@ def test_a_role_needs_each_thing_that_it_may_do(roles: Roles, role: str, rule: s
         DOINGS[role](Run(roles.url), roles.url_of(role))
     assert isinstance(refused.value, NotPermitted), refused.value
     assert "docs/security.md" in str(refused.value)
+
+
+def test_a_worker_that_may_not_note_what_it_spends_commits_nevertheless(
+    roles: Roles, caplog: pytest.LogCaptureFixture
+) -> None:
+    """As with users of an earlier version; it says so once."""
+    user = users()["worker"]
+    roles.set(user, [kept for kept in user.rules if kept != "~penstock:{*}:spent"])
+    run = Run(roles.url)
+    run.dispatch(batch(0), batch(1))
+    worker = run.worker("w1", url=roles.url_of("worker"))
+    spending = Spending(worker.consumer, lambda: Usage.of_call("m"))
+    commits = Commits(worker.consumer, spending)
+    assert [commits.commit([done(one)]) for one in take(worker, 2)] == [[True], [True]]
+    spending.write(last=True)
+    assert len(run.journal()) == 2
+    assert caplog.text.count("what this worker spends on models is not counted") == 1
 
 
 def refused(url: str, *command: Any) -> bool:

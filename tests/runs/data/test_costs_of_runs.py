@@ -172,6 +172,22 @@ def test_a_run_that_is_stopped_and_resumed_has_one_bill(harness: Harness, monkey
     assert not bill["is_lower_bound"]
 
 
+def test_answers_that_an_earlier_run_has_paid_for_are_saved(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
+    spec = harness.write_spec(SPEC)
+    with endpoint() as (counter, server):
+        monkeypatch.setenv("OPENAI_BASE_URL", server.url)
+        code, text = harness.run(spec)
+        assert code == 3, text
+        before, asked = in_dataset(harness), len(counter.calls)
+        code, text = harness.run(spec, "--fresh")
+    assert code == 3, text
+    bill = bill_of(harness)
+    assert in_dataset(harness)[0] == bill["kept"]["requests"] + bill["saved"]["requests"]
+    assert bill["saved"]["requests"] >= before[0]
+    assert bill["spent"]["requests"] == len(counter.calls) - asked
+    assert "paid for by earlier runs" in text
+
+
 def test_a_price_that_is_unknown_is_not_shown_as_nothing(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:
     spec = harness.write_spec(SPEC.replace("prices: {m:", "prices: {other:"))
     with endpoint() as (_, server):

@@ -14,9 +14,11 @@ from common.broker.control import Tick
 from common.broker.devices import DeviceHolder, DeviceLeases
 from common.broker.reports import Reports
 from common.broker.runs import RunRegistry
+from common.broker.spending import Spending
 from common.broker.views import Views
 from common.protocol.batch import Payload, Reopened
 from common.protocol.keys import RUNS, device_key
+from common.protocol.usage import Usage
 from common.protocol.wire import PROTOCOL
 from coordinator.runs.removal import old_at_broker
 from tests.support.runs.broker import LEASE, Run, Worker, batch, done, letter, made, part, take, tickets
@@ -113,6 +115,7 @@ def do_worker(admin: Run, url: str) -> None:
     one.staging.unstage(first, [Payload("a", 99)])
     one.isolation.note(first, running=1), one.isolation.read(first.batch)
     one.commits.commit([done(first, b"rows", (letter(),))])
+    connection.batch(Spending(one.consumer, lambda: Usage.of_call("m")).calls())
     one.inbox.hand_back([second])
     two.inbox.silent_workers(), two.consumer.dead_workers(), one.inbox.pending()
     admin.connection.command("XADD", admin.keys.inputs("a"), "*", "m", b"no batch")

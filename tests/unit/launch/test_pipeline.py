@@ -323,3 +323,23 @@ def test_load_stages_follow_the_groups() -> None:
     assert pipeline.get_load_stages() == [["load", "expand", "keep"]]
     assert pipeline.get_load_stages("sequential_step_execution") == [["load"], ["expand"], ["keep"]]
     assert pipeline.get_load_stages([[pipeline.steps["expand"]]]) == [["load"], ["expand"], ["keep"]]
+
+
+def test_prices_are_part_of_the_pipeline_and_not_of_its_identity() -> None:
+    def pipeline(**options: Any) -> Pipeline:
+        with Pipeline("p", **options) as pipeline:
+            LoadDataFromDicts(name="load", data=ROWS)
+        return pipeline
+
+    priced = pipeline(prices={"m": {"input": 1, "output": 2.5}, "n": {"input": 0, "output": 0, "cached": 0}})
+    assert priced.dump()["prices"] == {
+        "m": {"input": 1.0, "output": 2.5},
+        "n": {"input": 0.0, "output": 0.0, "cached": 0.0},
+    }
+    assert Pipeline.from_dict(priced.dump()) == priced
+    assert priced.signature == pipeline().signature
+    assert "prices" not in priced.spec().dump_for_workers()
+    with pytest.raises(SpecError, match="prices"):
+        Pipeline.from_dict(priced.dump() | {"prices": {"m": {"input": -1, "output": 1}}})
+    with pytest.raises(SpecError, match="output"):
+        Pipeline.from_dict(priced.dump() | {"prices": {"m": {"input": 1}}})
