@@ -25,8 +25,7 @@ _OF_A_STEP = (
 )
 _OF_AN_LLM = (
     frozenset(
-        {"api_version", "deployment", "endpoint_namespace"}
-        | {"tokenizer_id", "tokenizer", "tokenizer_revision", "max_concurrent_requests", "follow_redirects"}
+        {"api_version", "deployment", "endpoint_namespace", "max_concurrent_requests", "follow_redirects"}
         | {"base_url", "timeout", "max_retries", "api_key_env", "provider", "default_headers", "stream"}
         | {"connect_timeout", "first_byte_timeout", "idle_timeout"}
     )
