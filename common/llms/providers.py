@@ -89,7 +89,10 @@ PROVIDERS: Mapping[str, Provider] = {
         rules=(Rule("away", (502, 503)), Rule("fault", (424, 424))),
     ),
     "mistral": Provider(
-        "https://api.mistral.ai/v1", "MISTRAL_API_KEY", renames={"seed": "random_seed"}, omits=("stream_options",)
+        "https://api.mistral.ai/v1",
+        "MISTRAL_API_KEY",
+        renames={"seed": "random_seed", "max_completion_tokens": "max_tokens"},
+        omits=("stream_options",),
     ),
     "moonshot": Provider("https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
     "nebius": Provider("https://api.tokenfactory.nebius.com/v1", "NEBIUS_API_KEY"),

@@ -68,6 +68,12 @@ def test_the_key_comes_from_the_named_variable_and_another_endpoint_needs_none(
     assert "sk-" not in chat.requests[0][1]["authorization"]
 
 
+def test_an_endpoint_that_answers_a_stream_in_one_piece_is_understood() -> None:
+    answer, chat = generate_against(echoed, stream=True)
+    assert answer.text == "answer to hi"
+    assert chat.requests[0][2]["stream"] is True
+
+
 def test_openai_itself_without_a_key_is_refused_at_load() -> None:
     with pytest.raises(UsageError, match=r"needs a key: set the environment variable MY_KEY"):
         OpenAILLM(model="m", api_key_env="MY_KEY").load()

@@ -168,8 +168,10 @@ def test_a_host_of_ollama_is_written_as_its_clients_take_it(
 def test_fields_that_a_provider_refuses_are_not_sent_and_options_have_its_names() -> None:
     assert "stream_options" in OpenAILLM(model="m", base_url="http://h/v1", stream=True)._request(HI, {})
     for name in ("mistral", "cohere"):
-        llm = OpenAILLM(model="m", provider=name, stream=True, generation_kwargs={"seed": 1})
+        options = {"seed": 1, "max_completion_tokens": 5}
+        llm = OpenAILLM(model="m", provider=name, stream=True, generation_kwargs=options)
         request = llm._request(HI, {})
+        assert request["max_tokens" if name == "mistral" else "max_completion_tokens"] == 5
         assert "stream_options" not in request
         assert request["random_seed" if name == "mistral" else "seed"] == 1
 
