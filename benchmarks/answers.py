@@ -20,7 +20,7 @@ from random import Random
 import click
 import orjson
 
-from common.llms.answers.database import answers_file
+from common.llms.answers.answers_file import answers_file
 from common.llms.answers.kept import Place
 from common.llms.answers.request_key import Family
 from common.llms.answers.row_answers import RowAnswers, question, use_answers

@@ -217,7 +217,7 @@ def _messages(prompt: Path | None) -> list[Any]:
 
 def _file(cache_dir: Path | None) -> Path:
     from common.cache import cache_directory
-    from common.llms.answers.database import answers_file
+    from common.llms.answers.answers_file import answers_file
 
     return answers_file(cache_directory(cache_dir))
 

@@ -11,6 +11,8 @@ from common.broker.connection import Connection
 from common.broker.control import Control
 from common.broker.runs import RunRegistry
 from common.building.descriptor import endpoints
+from common.cache import cache_directory
+from common.errors import UsageError
 from common.protocol.run_options import KeptAnswers
 from common.protocol.wire import PROTOCOL
 from coordinator.identity.known_run import all_endpoints, check_known_run
@@ -81,7 +83,7 @@ class Registration:
             limit=self.request.limit,
             dry_run=self.request.dry_run,
             files=self.run.data.of_parameters,
-            answers=KeptAnswers(self.request.answers, str(self.directory.cache)),
+            answers=self._answers,
         )
         record = self._record(self.directory.read())
         control.update(
@@ -114,6 +116,14 @@ class Registration:
             bill=begun.bill if begun else Bill(),
             identity=self.run.made_of.digests(),
         )
+
+    @property
+    def _answers(self) -> KeptAnswers:
+        """A dry run has a cache folder of its own, but keeps the answers for the run that follows."""
+        try:
+            return KeptAnswers(self.request.answers, str(cache_directory(self.request.cache_dir)))
+        except UsageError:  # no home folder, and a worker on this host will say so
+            return KeptAnswers(self.request.answers)
 
     @property
     def _registry(self) -> RunRegistry:

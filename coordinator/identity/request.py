@@ -10,12 +10,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import KW_ONLY, Field, dataclass, field, fields
 from functools import wraps
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Concatenate, Literal, ParamSpec, Self, TypeVar, get_args
 
 if TYPE_CHECKING:
     from common.steps.base import BaseStep
 
 LoadGroups = Sequence[Sequence["str | BaseStep"]] | Literal["sequential_step_execution"]
+AnswersKind = Literal["sqlite", "off"]
+ANSWERS: tuple[AnswersKind, ...] = get_args(AnswersKind)
 P = ParamSpec("P")
 T = TypeVar("T")
 Asked = TypeVar("Asked")
@@ -102,7 +104,7 @@ class ProgramRequest:
         "--payloads",
         metavar="URL",
     )
-    answers: Literal["sqlite", "off"] = option(
+    answers: AnswersKind = option(
         "sqlite", "Where workers keep the answers of models, so that none is paid for twice.", "--answers"
     )
     progress: bool = option(True, "Show the progress; otherwise only log warnings, to the logger `penstock`.")

@@ -26,7 +26,7 @@ from common.spec.yaml_source import YamlSource
 from common.steps.graph import current_graph
 from common.words.printable import printable
 from common.words.secret_marks import is_secret_setting
-from coordinator.identity.request import ProgramRequest, RunRequest
+from coordinator.identity.request import ANSWERS, ProgramRequest, RunRequest
 from coordinator.launch.execution import Execution
 from coordinator.launch.pipeline_graph import PipelineGraph
 from coordinator.launch.run import check_output, check_standby
@@ -58,6 +58,8 @@ def run_pipeline(pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch
     prepared = prepare_pipeline(pipeline, request, dry_run_batch_size, to_run=True)
     broker = request.broker or os.environ.get("PENSTOCK_BROKER_URL") or None
     secrets = collect_secrets(pipeline.steps.values())
+    if request.answers not in ANSWERS:
+        raise UsageError(f"answers='{request.answers}' is not a place to keep answers: choose {' or '.join(ANSWERS)}")
     if request.workers == "external":
         _check_external(prepared, broker, secrets)
     if broker is not None:
@@ -70,6 +72,7 @@ def run_pipeline(pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch
             request,
             broker=broker,
             dry_run=dry,
+            cache_dir=pipeline.cache_dir,
             command=_command(secrets.values()),
             environment=_environment(secrets),
         )

@@ -107,11 +107,6 @@ class RunDirectory:
             cache / (folder.replace(".", "%2E") if folder.startswith(".") else folder) / signature[:SIGNATURE_LENGTH]
         )
 
-    @property
-    def cache(self) -> Path:
-        """The folder of all run directories of this host."""
-        return self.path.parents[1]
-
     def acquire(self, patience: float = LOCK_PATIENCE) -> None:
         """Creates the directory, closes it to other users, and locks it for as long as this process lives.
 

@@ -197,7 +197,7 @@ class Assembly:
         kept = self.record.options.answers
         if kept.kind != "sqlite" or not step.use_cache or not isinstance(step, AsyncStep):
             return None
-        from common.llms.answers.database import answers_file
+        from common.llms.answers.answers_file import answers_file
         from common.llms.answers.store import AnswerStore
 
         try:

@@ -1,4 +1,4 @@
-"""The file of kept answers: where it is, what is in it, and how it is opened.
+"""The file of kept answers: what is in it, and how it is opened.
 
 SQLite was chosen because a damaged or truncated file is an error there, never the end of the process.
 """
@@ -14,7 +14,6 @@ from pathlib import Path
 
 from common.cache import make_private
 
-FILE = "answers.sqlite"
 FORMAT = 1
 _MARK = 0x50534B41
 """SQLite's `application_id` of these files."""
@@ -39,11 +38,6 @@ of a run: `claimant` identifies it."""
 
 class UnknownFormat(Exception):
     """The file is not one of kept answers, or one of another version."""
-
-
-def answers_file(cache: Path) -> Path:
-    """The file in a cache folder."""
-    return cache / FILE
 
 
 def connect(path: Path, wait: float) -> sqlite3.Connection:

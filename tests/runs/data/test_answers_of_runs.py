@@ -118,6 +118,22 @@ def test_no_answer_is_paid_for_twice_whatever_else_changes(harness: Harness) -> 
         assert Counter(body["messages"][-1]["content"] for body in chat_options)["new"] == 2
 
 
+def test_what_a_dry_run_has_asked_is_found_by_the_run_and_the_bill_says_so(harness: Harness) -> None:
+    write_rows(harness)
+    with endpoint(numbered()) as chat:
+        spec = write(harness, chat, more="concurrency: 2")
+        code, text = harness.run(spec, "--dry-run")
+        assert code == 0, text
+        dry = len(chat.requests)
+        assert 0 < dry < 2 * ROWS
+        assert len(complete(harness, spec)) == 2 * ROWS
+        assert len(chat.requests) == 2 * ROWS
+    status = harness.start("pipeline-coordinator", "status", "--json", harness.run_directory)
+    assert status.wait() == 0, status.text
+    bill = json.loads(status.text)["bill"]
+    assert (bill["saved"]["requests"], bill["spent"]["requests"]) == (dry, 2 * ROWS - dry)
+
+
 @pytest.mark.parametrize("arguments", [("--answers", "off"), ()])
 def test_answers_are_asked_for_again_where_the_user_wants_that(harness: Harness, arguments: tuple[str, ...]) -> None:
     write_rows(harness)

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-from common.llms.answers.database import answers_file
+from common.llms.answers.answers_file import answers_file
 from common.llms.answers.kept import Place
 from common.llms.answers.request_key import request_key
 from common.llms.answers.store import AnswerStore

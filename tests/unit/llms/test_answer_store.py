@@ -19,7 +19,8 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from common.llms.answers import housekeeping
-from common.llms.answers.database import FORMAT, answers_file, connect
+from common.llms.answers.answers_file import answers_file, file_system_of
+from common.llms.answers.database import FORMAT, connect
 from common.llms.answers.kept import Found, Place
 from common.llms.answers.request_key import Family, parts_of, request_key
 from common.llms.answers.store import AnswerStore
@@ -409,6 +410,45 @@ def test_a_file_that_another_process_holds_is_a_miss_and_not_the_end(
             assert store.find(key("a"), place("later")) is None
         assert reply(store.find(key("a"), place("later"))) == "yes"
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
+
+
+# where
+
+MOUNTS = """\
+21 1 254:0 / / rw,relatime - ext4 /dev/root rw
+22 21 0:20 / /proc rw shared:13 - proc proc rw
+40 21 0:41 / /home rw,relatime shared:20 - nfs4 server:/home rw,vers=4.2
+41 40 254:1 / /home/me/my\\040disk rw - xfs /dev/sdb rw
+42 21 0:50 / /home2 rw - tmpfs tmpfs rw
+"""
+
+
+@pytest.mark.parametrize(
+    ("path", "kind"),
+    [
+        ("/var/cache", "ext4"),
+        ("/home/me/.cache", "nfs4"),
+        ("/home/me/my disk/cache", "xfs"),
+        ("/home2/me", "tmpfs"),
+    ],
+)
+def test_the_file_system_of_a_path_is_that_of_the_nearest_mount(path: str, kind: str) -> None:
+    assert file_system_of(Path(path), MOUNTS) == kind
+    assert file_system_of(Path(path), "") == ""
+
+
+def test_on_a_file_system_of_several_hosts_each_has_a_file_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mounts = tmp_path / "mounts"
+    mounts.write_text(f"1 1 0:41 / {tmp_path} rw - nfs4 server:/ rw\n")
+    assert answers_file(tmp_path).name == "answers.sqlite"
+    monkeypatch.setattr("common.llms.answers.answers_file.MOUNTS", mounts)
+    names = set()
+    for host in ("node-1", "node-2"):
+        monkeypatch.setattr("socket.gethostname", lambda host=host: host)
+        names.add(answers_file(tmp_path).name)
+    assert names == {"answers-node-1.sqlite", "answers-node-2.sqlite"}
 
 
 # size
