@@ -227,6 +227,7 @@ def test_a_property_that_may_be_null_becomes_required_and_a_schema_that_cannot_b
     assert strict_schema(Defaulted.model_json_schema()) is None
     assert strict_schema(Mapped.model_json_schema()) is None
     assert strict_schema({"type": "array", "items": {"type": "string"}}) is None
+    assert strict_schema({**STRICT_CITY, "additionalProperties": True}) is None  # it asks for others
 
 
 LEAVES = st.sampled_from(
