@@ -68,7 +68,7 @@ def test_what_is_written_from_the_code_is_what_it_says(name: str) -> None:
         assert path.read_text() == text, f"{path} is out of date: python docs/{name}.py"
 
 
-@pytest.mark.parametrize("spec", blocks("spec"))
+@pytest.mark.parametrize("spec", [*blocks("spec"), *blocks("asked")])
 def test_every_spec_in_the_documents_is_valid(folder: Path, spec: str) -> None:
     assert prepared(folder, spec).plan.leaves
 

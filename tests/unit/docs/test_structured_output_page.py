@@ -32,7 +32,7 @@ def with_answers() -> list[Any]:
     """(mark, text, the next answer), of each example of a spec or an LLM."""
     found, waiting = [], None
     for mark, text in BLOCKS:
-        if mark in ("spec", "form"):
+        if mark in ("asked", "form"):
             assert waiting is None, "an example without an answer"
             waiting = mark, text
         elif mark == "answer":
@@ -71,7 +71,7 @@ def generated(llm: LLM, answer: str, **options: Any) -> tuple[Any, dict[str, Any
 def test_the_answer_that_the_page_shows_has_the_form_and_no_other_text_does(
     mark: str, text: str, answer: str, folder: Path
 ) -> None:
-    if mark == "spec":
+    if mark == "asked":
         (folder / "spec.yaml").write_text(text)
         step: Any = prepare(folder / "spec.yaml").steps["ask"]
         llm, options = step.llm, {"structured_columns": step.structured_columns}
