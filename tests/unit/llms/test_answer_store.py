@@ -7,7 +7,6 @@ import os
 import sqlite3
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -239,28 +238,27 @@ number = 0
 while True:
     store.find(key(str(number)), place(str(number)))
     store.keep(key(str(number)), place(str(number)), FAMILY, request(str(number)), b"x")
-    print(number, time.time(), flush=True)
+    print(number, flush=True)
     number += 1
-    time.sleep(0.002)
+    time.sleep(0.01)
 """
 
 
 def test_kill_minus_nine_loses_the_answers_of_the_last_moment_and_no_others(tmp_path: Path) -> None:
     worker = run_python(KILLED, str(tmp_path))
     assert worker.stdout is not None
-    lines = [worker.stdout.readline() for _ in range(400)]
+    lines = [worker.stdout.readline() for _ in range(180)]
     worker.kill()
-    killed = time.time()
     lines += worker.stdout.readlines()
     worker.wait()
     worker.stdout.close()
-    kept_at = {number: float(at) for number, at in (line.split() for line in lines if line.endswith("\n"))}
+    kept = [line.strip() for line in lines if line.endswith("\n")]
     with opened(tmp_path, "later") as store:
-        lost = [number for number in kept_at if store.find(key(number), place(f"later {number}")) is None]
-    assert len(kept_at) >= 400
-    # 64 answers or a tenth of a second, and those that came while they were being committed.
-    assert len(lost) <= 128
-    assert all(killed - kept_at[number] < 1.0 for number in lost)
+        lost = [number for number in kept if store.find(key(number), place(f"later {number}")) is None]
+    assert len(kept) >= 180
+    # Those of a tenth of a second, 10 of them, and as many that came while others were committed on a slow machine.
+    assert len(lost) <= 30
+    assert lost == kept[len(kept) - len(lost) :]
 
 
 # faults

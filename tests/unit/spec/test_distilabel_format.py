@@ -91,6 +91,11 @@ def test_a_dump_of_distilabel_becomes_the_same_pipeline_of_ours(tmp_path: Path) 
     assert list(prepare(write(tmp_path, DISTILABEL), allow=["tests"]).plan.steps) == ["load", "gen"]
 
 
+def test_a_step_that_uses_no_cache_in_a_dump_uses_none_here(tmp_path: Path) -> None:
+    loaded = load_spec(write(tmp_path, DISTILABEL.replace("use_cache: true", "use_cache: false")))
+    assert loaded.spec.dump()["steps"]["load"]["use_cache"] is False
+
+
 def test_all_types_of_distilabel_without_a_counterpart_are_in_one_message(tmp_path: Path) -> None:
     text = DISTILABEL.replace("name: TextGeneration", "name: UltraFeedback").replace(
         "name: OpenAILLM", "name: OpenAILM"
