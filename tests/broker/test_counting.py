@@ -16,12 +16,13 @@ from common.payloads.source import PayloadSource
 from common.protocol.batch import Payload, Result
 from common.protocol.codec import encode_rows
 from common.settings import Settings
-from common.steps.base import AsyncStep, Row
+from common.steps.base import AsyncStep, Row, Step, StepInput, StepOutput
 from tests.support.runs.broker import Run, Worker, batch, take
 from worker.batches.batch_work import Packer
 from worker.batches.payload_reader import PayloadReader
 from worker.runners.async_runner import AsyncRunner
 from worker.runners.runner import Bench, Runner
+from worker.runners.sync_runner import SyncRunner
 
 ROWS: list[Row | None] = [{"n": n} for n in range(10)]
 SETTINGS = Settings(worker_lease=1.0, patience=20.0, grace=5.0)
@@ -45,12 +46,13 @@ class Asks(AsyncStep):
 
 
 @contextmanager
-def running(run: Run, step: AsyncStep, *, counts: bool = True) -> Iterator[Runner]:
+def running(run: Run, step: Step | AsyncStep, *, counts: bool = True) -> Iterator[Runner]:
     """A worker at work; its journal entry is there at the end of the block."""
     worker: Worker = run.worker("w1")
     packer = Packer(step, worker.worker_id, SETTINGS, None, counts=counts)
     reader = PayloadReader(PayloadSource(worker.payloads))
-    runner = AsyncRunner(step, Bench(worker.consumer, reader, packer, SETTINGS, counts_usage=counts))
+    bench = Bench(worker.consumer, reader, packer, SETTINGS, counts_usage=counts)
+    runner = AsyncRunner(step, bench) if isinstance(step, AsyncStep) else SyncRunner(step, bench)
     runner.load()
     thread = threading.Thread(target=runner.run)
     thread.start()
@@ -62,7 +64,7 @@ def running(run: Run, step: AsyncStep, *, counts: bool = True) -> Iterator[Runne
         runner.unload()
 
 
-def result_of(run: Run, wait_until: Callable[..., None], step: AsyncStep, *, counts: bool = True) -> Result:
+def result_of(run: Run, wait_until: Callable[..., None], step: Step | AsyncStep, *, counts: bool = True) -> Result:
     with running(run, step, counts=counts):
         wait_until(run.journal, 60)
     (result,) = run.journal()
@@ -102,6 +104,28 @@ def test_a_batch_that_runs_row_by_row_counts_alike(run: Run, wait_until: Callabl
     kept = result.usage.total
     assert (kept.requests, kept.input_tokens) == tokens_of([0, 1, 2, 6, 7, 8, 9])
     assert result.failed == 3
+
+
+class AsksForBatches(Step):
+    """Asks once per call; a call with row 3 fails."""
+
+    def process(self, inputs: StepInput) -> StepOutput:
+        note_answer("m", Generation("yes", "stop", input_tokens=len(inputs), output_tokens=1))
+        if any(row["n"] == 3 for row in inputs):
+            raise ValueError("no")
+        yield inputs
+
+
+def test_of_a_step_that_takes_batches_the_answers_of_calls_that_fail_are_not_kept(
+    run: Run, wait_until: Callable[..., None]
+) -> None:
+    """The batch is halved until the failing row is alone; each call asks for as many tokens as it has rows."""
+    dispatch(run)
+    result = result_of(run, wait_until, AsksForBatches(name="a", retries=0))
+    assert (result.failed, result.usage.total.input_tokens) == (1, 9)
+    spent = read_spent(run.connection, run.run_id).steps["a"].total
+    assert spent.input_tokens > 19
+    assert spent.requests > result.usage.total.requests
 
 
 def test_a_coordinator_of_an_earlier_version_gets_what_it_reads(run: Run, wait_until: Callable[..., None]) -> None:

@@ -35,7 +35,7 @@ class FailedRow:
 
 @dataclass(frozen=True, slots=True)
 class MadeRows:
-    """The output for one row of an asynchronous step.
+    """The output of one call of a step: for a row of an asynchronous step, else for a batch or a part of one.
 
     Args:
         usage: of the models' answers that it holds.
@@ -54,7 +54,7 @@ class Outcome:
     Args:
         pieces: (rows given, rows made) in order; a failed row is a piece of one row given and a None made.
         failed: the rows that failed.
-        asked: rows for which models were asked.
+        asked: calls in which models were asked.
     """
 
     taken: int
@@ -62,10 +62,10 @@ class Outcome:
     failed: list[FailedRow] = field(default_factory=list)
     asked: list[MadeRows] = field(default_factory=list)
 
-    def add(self, made: MadeRows) -> None:
-        """The output for one row."""
+    def add(self, made: MadeRows, given: int = 1) -> None:
+        """The output for so many rows."""
         rows = list(made.rows)
-        self.pieces.append((1, rows))
+        self.pieces.append((given, rows))
         if made.usage or made.saved:
             self.asked.append(replace(made, rows=rows))
 
@@ -73,7 +73,7 @@ class Outcome:
         """(usage, saved) of the answers that are in the output.
 
         Args:
-            lost: ids of rows that cannot be stored; the answers of a row are lost if all rows made of it are.
+            lost: ids of rows that cannot be stored; the answers of a call are lost if all rows that it made are.
         """
         kept = [one for one in self.asked if not one.rows or any(id(row) not in lost for row in one.rows)]
         return sum((one.usage for one in kept), Usage()), sum((one.saved for one in kept), Usage())

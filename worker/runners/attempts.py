@@ -8,11 +8,12 @@ from typing import Any
 
 from common.building.components import retry_policy
 from common.errors import RowError, StepFailed, UsageError
+from common.llms.metering import Meter, Tally, use_tally
 from common.process.raised import StepCode
 from common.steps.base import BaseStep, GlobalStep, Row, Step
 from common.steps.mappings import apply_input_mappings, apply_output_mappings
 from common.steps.retry import Again, GivenUp, Halts, Retry
-from worker.batches.outcome import FailedRow, Outcome, columns_of, give_up, give_up_batch
+from worker.batches.outcome import FailedRow, MadeRows, Outcome, columns_of, give_up, give_up_batch
 from worker.runners.complaints import Complaints
 
 Inputs = Sequence[list[Row]]
@@ -62,6 +63,9 @@ class Attempts:
         pause: waits for some seconds; raises Interrupted if the worker must stop.
         complaints: logs the errors of rows that are given up.
         watch: wraps every call of `process`, to end one that takes too long.
+
+    Attributes:
+        meter: what all calls of models in these batches took.
     """
 
     def __init__(
@@ -76,6 +80,7 @@ class Attempts:
         self._watch = watch
         self._pause = pause
         self._complaints = complaints
+        self.meter = Meter()
 
     def run(self, fresh: Callable[[], Inputs]) -> Outcome:
         """Runs one batch.
@@ -93,7 +98,7 @@ class Attempts:
         retry = Retry(self._policy)
         made = self._try(f"a batch of {taken} rows", inputs, fresh, retry)
         if not isinstance(made, GivenUp):
-            outcome.pieces.append((taken, made))
+            outcome.add(made, taken)
             return outcome
         if isinstance(self._step, GlobalStep):
             raise StepFailed(made.error) from made.cause
@@ -104,7 +109,7 @@ class Attempts:
             give_up_batch(self._step, outcome, whole, made.error, retry.tries)
         return outcome
 
-    def _try(self, what: str, inputs: Inputs, fresh: Callable[[], Inputs], retry: Retry) -> list[Row | None] | GivenUp:
+    def _try(self, what: str, inputs: Inputs, fresh: Callable[[], Inputs], retry: Retry) -> MadeRows | GivenUp:
         """Runs rows, with their retries."""
         while True:
             try:
@@ -121,9 +126,12 @@ class Attempts:
                     self._complaints.note(what, cause)
                     return verdict
 
-    def _call(self, inputs: Inputs) -> list[Row | None]:
+    def _call(self, inputs: Inputs) -> MadeRows:
+        tally = Tally(self.meter)
+        use_tally(tally)
         with self._watch(), StepCode():
-            return list(call_step(self._step, inputs))
+            rows = call_step(self._step, inputs)
+        return MadeRows(rows, tally.usage, tally.saved)
 
     def _splittable(self, inputs: Inputs) -> bool:
         return self._step.splittable and len({len(rows) for rows in inputs}) == 1
@@ -150,7 +158,7 @@ class Attempts:
                 waiting += [(first + 1, last), (first, first + 1)]
             else:
                 try:
-                    outcome.pieces.append((last - first, self._call(_copies(whole, first, last))))
+                    outcome.add(self._call(_copies(whole, first, last)), last - first)
                     failed_alone = 0
                 except Exception as error:
                     if isinstance(verdict := Retry(self._policy).after(error), Halts):
@@ -166,7 +174,7 @@ class Attempts:
         retry = Retry(self._policy)
         made = self._try("a row", take(), take, retry)
         if not isinstance(made, GivenUp):
-            outcome.pieces.append((1, made))
+            outcome.add(made)
             return True
         failure = FailedRow(place, made.error, retry.tries, whole[0][place], columns_of(made.cause))
         give_up(self._step, outcome, [failure])

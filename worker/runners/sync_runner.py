@@ -7,6 +7,7 @@ import time
 from common.broker.commits import Done
 from common.errors import Interrupted, StepFailed
 from common.protocol.batch import Batch
+from common.protocol.usage import Usage
 from common.steps.base import Row, Step
 from worker.batches.batch_work import Work
 from worker.batches.outcome import Outcome
@@ -71,6 +72,10 @@ class SyncRunner(Runner):
     def in_hand(self) -> str:
         """The batch passed to `process`."""
         return f"batch {self._batch.seq}" if self._batch else super().in_hand()
+
+    def spent(self) -> Usage:
+        """In all batches, whatever became of them."""
+        return self._attempts.meter.spent
 
     def note_late(self, why: str) -> None:
         """A row that runs alone is known to be the cause."""
