@@ -64,11 +64,13 @@ class RowClock:
 
     Attributes:
         was_interrupted: a wait ended because the worker must stop, whatever the step made of the exception.
+        records: what the row has met, by whom it asked.
     """
 
     def __init__(self, waits: Waits | None = None, patience: float | None = None) -> None:
         self.was_interrupted = False
         self.patience = patience
+        self.records: dict[object, Any] = {}
         self._waits = waits or Waits()
         self._began = time.monotonic()
         self._waiting = 0

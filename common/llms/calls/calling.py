@@ -18,6 +18,7 @@ from common.llms.answers.request_key import Family
 from common.llms.answers.row_answers import Question, question
 from common.llms.base import Cached
 from common.llms.calls.gate import Gate
+from common.llms.calls.outage import Record
 from common.llms.calls.transport import Fault, Reply, Timeouts, Transport
 from common.llms.calls.verdicts import ErrorReply, Rule, Verdict, judge, pause_asked_for, status_of
 from common.llms.waiting import RowClock, row_clock
@@ -153,27 +154,24 @@ class Endpoint:
             CallFailed, NotAnAnswer: this one was not, but may be the next time.
             Interrupted: the worker must stop, and the endpoint is away or busy.
         """
-        body = orjson.dumps(request)
-        clock, own = row_clock(), 0
+        body, clock = orjson.dumps(request), row_clock()
         while True:
             probes = await self._gate.enter(clock)
             try:
-                answer, own = await self._once(body, clock, own)
+                answer = await self._once(body, clock)
             finally:
                 self._gate.leave(probes=probes)
             if answer is not None:
                 return answer[0]
 
-    async def _once(self, body: bytes, clock: RowClock, own: int) -> tuple[tuple[Any] | None, int]:
-        """One request: (the answer, or None where it is sent again; faults so far that may be the row's own)."""
-        outage, pace = self._gate.outage, self._gate.pace
-        before, sent = outage.successes, time.monotonic()
+    async def _once(self, body: bytes, clock: RowClock) -> tuple[Any] | None:
+        """One request: the answer, or None where it is to be sent again."""
+        pace, sent = self._gate.pace, time.monotonic()
         try:
             reply = await self._transport.post(body)
         except Fault as fault:
-            own += fault.reached
-            await self._blame(str(fault), clock, is_away=not fault.reached, before=before, own=own)
-            return None, own
+            await self._blame(str(fault), clock, is_away=not fault.reached)
+            return None
         status = reply.status
         if status != 200:
             error = self._error(reply)
@@ -182,24 +180,24 @@ class Endpoint:
         else:
             self._gate.worked()
             pace.granted(time.monotonic())
-            return (answer,), own
+            return (answer,)
         verdict = judge(status, error, self._address.rules)
         said = f"{status}: {self._hidden(error.message.strip())[:_SHOWN_CHARACTERS]}"
         if verdict.kind == "busy":
             self._gate.worked()
             pace.refused(sent, time.monotonic(), pause_asked_for(reply.headers, error.message))
-            return None, own
+            return None
         if verdict.kind in ("away", "fault"):
-            own += verdict.kind == "fault"
-            await self._blame(said, clock, is_away=verdict.kind == "away", before=before, own=own)
-            return None, own
+            await self._blame(said, clock, is_away=verdict.kind == "away")
+            return None
         self._gate.worked()
         raise self._refusal(status, verdict, said)
 
-    async def _blame(self, why: str, clock: RowClock, *, is_away: bool, before: int, own: int) -> None:
+    async def _blame(self, why: str, clock: RowClock, *, is_away: bool) -> None:
         """Waits a moment if the endpoint is to blame. Raises CallFailed if the row is."""
         outage = self._gate.outage
-        blamed = outage.failed(self._short(why), time.monotonic(), is_away=is_away, before=before, own=own)
+        record = clock.records.setdefault(self, Record())
+        blamed = outage.failed(self._short(why), time.monotonic(), record, is_away=is_away)
         if blamed == "row":
             raise CallFailed(
                 f"{self._address.shown}, model '{self._address.model}': {self._hidden(why)[:_SHOWN_CHARACTERS]}"

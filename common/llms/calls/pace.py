@@ -15,9 +15,12 @@ MEASURED_SECONDS = 10.0
 CUT = 0.9
 """Share of the measured rate that is asked for after a refusal."""
 CLIMB = 0.01
-"""Share of that rate which is added with each second."""
-FREE_AT = 8.0
-"""The rate is no longer limited once it has climbed to so many times what was measured."""
+STEADY_SECONDS = 15.0
+"""The rate climbs by this share of what was measured each second, and ever faster once that has gone well for long."""
+FIRST_CLIMB = 0.15
+"""After the first refusal it climbs by this share of itself: one short burst may have shown far too little."""
+RESERVED_SECONDS = 1.0
+"""No turn is given further ahead than this, since the rate changes meanwhile."""
 LEAST_RATE = 0.05
 """Calls per second."""
 
@@ -55,6 +58,8 @@ class Pace:
         if self.rate is None:
             return 0.0, True
         at = max(now, self._next)
+        if at - now > RESERVED_SECONDS:
+            return RESERVED_SECONDS, False
         self._next = at + 1 / self.rate
         return at - now, True
 
@@ -97,7 +102,8 @@ class Pace:
 
     def _climb(self, now: float) -> None:
         if self.rate is not None:
-            self.rate += self._measured * CLIMB * max(0.0, now - self._climbed_at)
+            assert self._cut_at is not None
+            quiet, passed = (now - self._cut_at) / STEADY_SECONDS, max(0.0, now - self._climbed_at)
+            climb = self.rate * FIRST_CLIMB if self.cuts == 1 else self._measured * CLIMB * (1 + quiet**2)
+            self.rate += climb * passed
             self._climbed_at = now
-            if self.rate > FREE_AT * self._measured:
-                self.rate = None

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+import threading
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -44,7 +45,7 @@ class ChatServer:
                 lines = "".join(f"{name}: {value}\r\n" for name, value in head.items())
                 writer.write(f"HTTP/1.1 {status} X\r\n{lines}\r\n".encode() + data)
                 await writer.drain()
-        except ConnectionError:
+        except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
             writer.close()
@@ -59,6 +60,67 @@ async def serving(answer: Callable[[dict[str, Any]], Answer], delay: float = 0.0
         yield chat
     finally:
         server.close()
+
+
+class Endpoint:
+    """A chat endpoint in a thread, which a test can take away and bring back at the same port.
+
+    Args:
+        answer: gives the answer to each request; replaced at will.
+    """
+
+    def __init__(self, answer: Callable[[dict[str, Any]], Answer], delay: float = 0.0) -> None:
+        self.chat = ChatServer(answer, delay=delay)
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._server: asyncio.Server | None = None
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}/v1"
+
+    def start(self) -> None:
+        """Listens, at the port of before if there was one."""
+        self._call(self._start())
+
+    def stop(self) -> None:
+        """Refuses connections, and resets those that are open."""
+        self._call(self._stop())
+
+    def _call(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        if not self._thread.is_alive():
+            self._thread.start()
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    async def _start(self) -> None:
+        self._server = await asyncio.start_server(self.chat.serve, "127.0.0.1", self._port)
+        self._port = self._server.sockets[0].getsockname()[1]
+
+    async def _stop(self) -> None:
+        if self._server is not None:
+            self._server.close()
+            self._server = None
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            task.cancel()
+
+    def close(self) -> None:
+        """Ends the thread."""
+        self.stop()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+
+@contextmanager
+def endpoint(answer: Callable[[dict[str, Any]], Answer], delay: float = 0.0) -> Iterator[Endpoint]:
+    """An endpoint that listens."""
+    found = Endpoint(answer, delay)
+    found.start()
+    try:
+        yield found
+    finally:
+        found.close()
 
 
 def completion(content: str | None, finish_reason: str = "stop") -> Answer:

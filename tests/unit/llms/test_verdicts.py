@@ -1,0 +1,109 @@
+"""The table of classes: one case per line, with answers as the providers' documents show them."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime
+
+import pytest
+
+from common.llms.apis.chat_completions import ChatCompletions
+from common.llms.calls.verdicts import COMMON, LONGEST_PAUSE, ErrorReply, judge, pause_asked_for
+from common.llms.providers import PROVIDERS
+
+CASES = [
+    # status, code, type, message, class
+    (200, "", "", "", "answer"),
+    (402, "", "", "Insufficient Balance", "setup"),
+    (429, "insufficient_quota", "insufficient_quota", "You exceeded your current quota, check your plan", "setup"),
+    (400, "", "invalid_request_error", "Your credit balance is too low to access the API", "setup"),
+    (429, "rate_limit_exceeded", "tokens", "Rate limit reached for gpt-4o", "busy"),
+    (503, "", "", "The model is overloaded. Please try again later.", "busy"),
+    (403, "", "", "Your input was flagged by moderation", "request"),
+    (401, "invalid_api_key", "invalid_request_error", "Incorrect API key provided", "setup"),
+    (403, "", "", "Country, region, or territory not supported", "setup"),
+    (404, "model_not_found", "invalid_request_error", "The model `m` does not exist", "setup"),
+    (405, "", "", "Method Not Allowed", "setup"),
+    (400, "context_length_exceeded", "", "This model's maximum context length is 8192 tokens", "request"),
+    (400, "content_filter", "", "The response was filtered due to the prompt triggering the policy", "request"),
+    (413, "", "request_too_large", "Request exceeds the maximum size", "request"),
+    (422, "", "", "`inputs` tokens + `max_new_tokens` must be <= 4096, too many tokens", "request"),
+    (400, "model_not_found", "", "model: claude-9 not found", "setup"),
+    (400, "", "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", "setup"),
+    (400, "unsupported_parameter", "", "Unsupported parameter: 'max_tokens'", "setup"),
+    (422, "", "", "Extra inputs are not permitted", "setup"),
+    (400, "", "", "Something about this prompt", "request"),
+    (408, "", "", "Request Timeout", "fault"),
+    (409, "", "", "Conflict", "fault"),
+    (422, "", "", "Unprocessable", "request"),
+    (424, "", "", "Failed dependency", "busy"),
+    (529, "", "overloaded_error", "Overloaded", "away"),
+    (500, "", "", "The server had an error", "fault"),
+    (502, "", "", "Bad Gateway", "fault"),
+    (503, "", "", "Service Unavailable", "fault"),
+    (302, "", "", "", "setup"),
+    (451, "", "", "", "setup"),
+]
+
+
+@pytest.mark.parametrize(("status", "code", "kind", "message", "expected"), CASES)
+def test_an_answer_has_its_class(status: int, code: str, kind: str, message: str, expected: str) -> None:
+    assert judge(status, ErrorReply(message, kind, code)).kind == expected
+
+
+def test_each_line_of_the_table_is_the_first_that_matches_some_case() -> None:
+    used = set()
+    for status, code, kind, message, _ in CASES:
+        used.add(next(i for i, rule in enumerate(COMMON) if rule.matches(status, ErrorReply(message, kind, code))))
+    assert used == set(range(len(COMMON)))
+
+
+def test_what_halts_a_run_says_what_to_change() -> None:
+    for rule in COMMON:
+        assert bool(rule.advice) == (rule.verdict == "setup")
+
+
+@pytest.mark.parametrize(
+    ("provider", "status", "message", "expected"),
+    [("gemini", 503, "The service is currently unavailable", "busy"), ("groq", 498, "Flex tier capacity", "busy")],
+)
+def test_a_line_of_a_provider_comes_first(provider: str, status: int, message: str, expected: str) -> None:
+    assert judge(status, ErrorReply(message), PROVIDERS[provider].rules).kind == expected
+
+
+@pytest.mark.parametrize(
+    ("reply", "expected"),
+    [
+        ({"error": {"message": "m", "type": "t", "code": "c", "param": "p"}}, ErrorReply("m", "t", "c", "p")),
+        ({"object": "error", "message": "m", "type": "t", "code": 400, "param": None}, ErrorReply("m", "t", "400")),
+        (
+            [{"error": {"code": 400, "message": "m", "status": "INVALID_ARGUMENT"}}],
+            ErrorReply("m", "INVALID_ARGUMENT", "400"),
+        ),
+        ({"detail": "Not Found"}, ErrorReply("Not Found")),
+        ({"error": "Input validation error", "error_type": "validation"}, ErrorReply("Input validation error")),
+        ("plain", ErrorReply("plain")),
+    ],
+)
+def test_errors_are_read_as_each_server_writes_them(reply: object, expected: ErrorReply) -> None:
+    assert ChatCompletions().error(reply) == expected
+
+
+NOW = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({}, None),
+        ({"retry-after": "7"}, 7.0),
+        ({"retry-after": "0.5"}, 0.5),
+        ({"retry-after": "7", "retry-after-ms": "250"}, 0.25),
+        ({"retry-after": "Sat, 28 Nov 2026 12:00:30 GMT"}, 30.0),
+        ({"retry-after": "Sat, 28 Nov 2026 11:00:00 GMT"}, 0.0),
+        ({"retry-after": "999999"}, LONGEST_PAUSE),
+        ({"retry-after": "soon"}, None),
+        ({"retry-after": "-3"}, None),
+    ],
+)
+def test_the_pause_that_an_endpoint_asks_for_is_read(headers: dict[str, str], seconds: float | None) -> None:
+    assert pause_asked_for(headers, NOW) == seconds
