@@ -31,6 +31,8 @@ CASES = [
     (400, "", "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", "setup"),
     (400, "unsupported_parameter", "", "Unsupported parameter: 'max_tokens'", "setup"),
     (422, "", "", "Extra inputs are not permitted", "setup"),
+    (400, "json_validate_failed", "", "Failed to generate JSON", "fault"),
+    (400, "", "", "Invalid schema for response_format 'x'", "setup"),
     (400, "", "", "Something about this prompt", "request"),
     (408, "", "", "Request Timeout", "fault"),
     (409, "", "", "Conflict", "fault"),
@@ -106,4 +108,4 @@ NOW = datetime(2026, 11, 28, 12, 0, 0, tzinfo=UTC)
     ],
 )
 def test_the_pause_that_an_endpoint_asks_for_is_read(headers: dict[str, str], seconds: float | None) -> None:
-    assert pause_asked_for(headers, NOW) == seconds
+    assert pause_asked_for(headers, now=NOW) == seconds
