@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from common.protocol.status import ENDED, UNDER_WAY
-from coordinator.commands.options import broker_option, cache_option, run_argument, say
+from coordinator.commands.options import broker_option, cache_option, run_argument, say, say_aside
 from coordinator.view.console import make_console, show
 
 if TYPE_CHECKING:
@@ -38,7 +38,7 @@ def status(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
     from common.errors import Disconnected
     from coordinator.runs.lookup import broker_of, coordinator_of, find_run
 
-    found = find_run(run_id, cache_dir, broker)
+    found = find_run(run_id, cache_dir, broker, tell=say_aside)
     try:
         with broker_of(found, broker) as connection:
             record = RunRegistry(connection).read(found.run_id) if connection else None

@@ -67,6 +67,20 @@ def test_runs_lists_what_the_broker_knows(connection: Connection) -> None:
     ]
 
 
+def test_of_several_runs_of_a_pipeline_status_shows_the_one_in_progress(connection: Connection) -> None:
+    begin(connection, "demo-1").update(begun="2026-01-02T03:04:05+00:00")
+    ended = begin(connection, "other-id")
+    ended.update(begun="2026-02-03T04:05:06+00:00")
+    ended.resign()
+    result = call("status", "demo", "--broker", connection.url)
+    assert result.exit_code == 0
+    assert "'demo' has 2 runs; taking demo-1, which is in progress; " in result.stderr
+    assert "give its id: other-id\n" in result.stderr
+    RunRegistry(connection).ask_to_stop("demo-1")
+    connection.command("DEL", Keys("demo-1").lease)
+    assert "taking other-id, the newest one" in call("status", "demo", "--broker", connection.url).stderr
+
+
 def test_status_shows_coordinator_steps_and_workers(connection: Connection) -> None:
     begin(connection, "demo-1")
     facts = {"step": "keep", "host": "gpu-7", "pid": 1, "loaded": 1}
