@@ -54,7 +54,7 @@ def status(run_id: str, broker: str | None, cache_dir: Path | None) -> None:
         if found.directory is None:
             raise
         _show_facts([("state", _state(found, None, coordinator_of(found, None))), *_directory_facts(found)])
-        say(f"\n{error}", err=True)
+        say_aside(f"\n{error}")
 
 
 def _state(found: FoundRun, record: RunRecord | None, holder: Holder | None) -> str:
@@ -131,7 +131,7 @@ def _show_steps(connection: Connection, record: RunRecord, *, is_coordinated: bo
 
 def _show_view(connection: Connection, record: RunRecord, is_coordinated: bool) -> RunView | None:
     from common.broker.views import Views
-    from common.errors import WireError
+    from common.errors import NotPermitted, WireError
     from common.words.printable import one_line
     from common.words.wording import about, duration, size
     from coordinator.view.view_codec import decode_view
@@ -139,8 +139,8 @@ def _show_view(connection: Connection, record: RunRecord, is_coordinated: bool) 
     try:
         published = Views(connection, record.run_id).read()
         view = decode_view(published.message) if published is not None else None
-    except WireError as error:
-        say(f"\n{error}", err=True)
+    except (NotPermitted, WireError) as error:  # users of earlier versions lack `+time`
+        say_aside(f"\n{error}")
         return None
     if published is None or view is None:
         return None

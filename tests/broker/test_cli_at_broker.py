@@ -22,6 +22,7 @@ from coordinator.cli import group
 from coordinator.runs.run_directory import RunDirectory, RunRecord
 from coordinator.view.view import RunView, StepView, WorkerView
 from coordinator.view.view_codec import encode_view
+from tests.support.runs.roles import Roles, users
 from tests.support.servers.redis_server import RedisServer
 
 SPEC = {"name": "demo", "steps": {"load": {"type": "LoadDataFromDicts"}, "keep": {"type": "KeepColumns"}}}
@@ -114,6 +115,19 @@ def test_status_shows_what_the_coordinator_has_published(connection: Connection)
     assert " ago: running, 1 min 33 s at work, about 2 min left" in result.output
     assert "12.3 MB of payloads" in result.output
     assert "one more worker" not in result.output
+
+
+def test_status_for_a_user_without_the_clock_names_the_permission_and_shows_what_the_broker_knows(
+    roles: Roles,
+) -> None:
+    with closing(Connection(roles.url)) as connection:
+        publish(begin(connection, "demo-1"), connection, encode_view(view_of("demo-1")))
+    user = users()["dashboard"]
+    roles.set(user, [rule for rule in user.rules if rule != "+time"])
+    result = call("status", "demo-1", "--broker", roles.url_of("dashboard"))
+    assert result.exit_code == 0, result.output
+    assert "the user needs +time (docs/security.md lists the permissions that users need)" in result.stderr
+    assert ["keep", "0", "-", "0"] in [line.split() for line in result.stdout.splitlines()]
 
 
 def test_status_shows_what_was_seen_last_of_a_run_whose_coordinator_has_ended(connection: Connection) -> None:
