@@ -314,7 +314,7 @@ def raise_first(replies: Sequence[Any]) -> None:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Was it refused by an ACL? Each version words it differently for a script's commands."""
+    """Whether an ACL refused the command. Each version words it differently for a script's commands."""
     refusals = redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError
     return isinstance(error, refusals) or any(mark in str(error) for mark in _REFUSALS)
 

@@ -225,7 +225,7 @@ def _allowed(module_name: str, allow: Sequence[str]) -> bool:
 
 
 def _is_there(module_name: str) -> bool:
-    """Does the module exist, or a package that may have it? Imports nothing."""
+    """Whether the module exists, or a package that may have it. Imports nothing."""
     try:
         return find_spec(module_name.partition(".")[0]) is not None
     except ValueError:  # a module in memory without a spec, such as a script
