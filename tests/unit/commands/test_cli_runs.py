@@ -301,7 +301,7 @@ def test_what_has_another_name_elsewhere_is_not_counted_as_freed(tmp_path: Path)
 
 
 def put_elsewhere(directory: RunDirectory, folder: Path) -> None:
-    """As to another disk; what is left here is a link, which is not followed when runs are removed."""
+    """Moves it, as to another disk; the link that stays is not followed when runs are removed."""
     directory.path.rename(folder)
     directory.path.symlink_to(folder)
 

@@ -1,4 +1,4 @@
-"""What is said of earlier runs of a pipeline before another one begins."""
+"""The notice about earlier runs of a pipeline before another one starts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def prepared(folder: Path, text: str) -> Prepared:
 
 
 def remember(folder: Path, text: str, run: str, limit: int | None = None, done: int = 1_000) -> None:
-    """A run that has been."""
+    """Leaves an earlier run."""
     pipeline = prepared(folder, text)
     identity = Identity.of(pipeline.spec, pipeline.steps, pipeline.routing, {"limit": limit})
     with RunDirectory.of(folder, "demo", identity.signature) as directory:
@@ -53,7 +53,7 @@ def remember(folder: Path, text: str, run: str, limit: int | None = None, done: 
 
 
 def said(folder: Path, text: str, limit: int | None = None) -> list[str]:
-    """Before a run of this spec."""
+    """The notice before a run of this spec."""
     pipeline = prepared(folder, text)
     identity = Identity.of(pipeline.spec, pipeline.steps, pipeline.routing, {"limit": limit})
     directory = RunDirectory.of(folder, "demo", identity.signature)

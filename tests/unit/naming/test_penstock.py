@@ -1,4 +1,4 @@
-"""The package that programs import: the same objects as where they stand, under a name that nobody else has."""
+"""The package that programs import: the same objects as in their modules, under a name that no other package has."""
 
 from __future__ import annotations
 
