@@ -177,7 +177,7 @@ def test_a_failed_run_raises_with_its_report_and_the_same_call_goes_on(harness: 
     import os
     class Fragile(Double):
         def process(self, inputs: StepInput):
-            if not os.path.exists("mended") and any(row["n"] == 50 for row in inputs):
+            if not os.path.exists("fixed") and any(row["n"] == 50 for row in inputs):
                 raise ValueError("fifty is broken")
             yield from super().process(inputs)
 
@@ -189,7 +189,7 @@ def test_a_failed_run_raises_with_its_report_and_the_same_call_goes_on(harness: 
             fragile.run(progress=False)
         except RunFailed as error:
             print("FAILED", error.report.status, error.report.exit_code, error)
-        open("mended", "w").close()
+        open("fixed", "w").close()
         show(fragile.run(progress=False))
     """
     )
