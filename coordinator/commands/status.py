@@ -145,7 +145,10 @@ def _show_view(connection: Connection, record: RunRecord, is_coordinated: bool) 
     if published is None or view is None:
         return None
     left = f"about {about(view.seconds_left)} left" if view.seconds_left and is_coordinated else ""
-    facts = ", ".join(fact for fact in (view.state, f"{duration(view.elapsed)} at work", left) if fact)
+    stops = is_coordinated and record.want == "stop" and not view.state.startswith("stopping")  # seen before the wish
+    facts = ", ".join(
+        fact for fact in ("stopping" if stops else view.state, f"{duration(view.elapsed)} at work", left) if fact
+    )
     say(f"{'seen':<{NAME_WIDTH}}{duration(published.age)} ago: {one_line(facts, 300)}")
     limit = f" of {size(view.memory_limit)}" if view.memory_limit else ""
     held = f"{size(view.payload_bytes)} of payloads; memory used: {size(view.memory)}{limit}"

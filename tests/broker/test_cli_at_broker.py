@@ -117,6 +117,16 @@ def test_status_shows_what_the_coordinator_has_published(connection: Connection)
     assert "one more worker" not in result.output
 
 
+def test_status_of_a_run_that_is_asked_to_stop_does_not_say_that_it_loads(connection: Connection) -> None:
+    view = replace(view_of("demo-1"), state="loading steps 0/2")
+    publish(begin(connection, "demo-1"), connection, encode_view(view))
+    assert "ago: loading steps 0/2, " in call("status", "demo-1", "--broker", connection.url).output
+    RunRegistry(connection).ask_to_stop("demo-1")
+    output = call("status", "demo-1", "--broker", connection.url).output
+    assert "ago: stopping, " in output
+    assert "loading steps" not in output
+
+
 def test_status_for_a_user_without_the_clock_names_the_permission_and_shows_what_the_broker_knows(
     roles: Roles,
 ) -> None:
