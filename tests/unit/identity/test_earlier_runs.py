@@ -94,6 +94,16 @@ def test_what_changed_and_what_it_costs_is_said(tmp_path: Path, old: str, new: s
     assert said(tmp_path, SPEC.replace(old, new)) == [line]
 
 
+def test_a_changed_source_of_an_llm_names_its_class(tmp_path: Path) -> None:
+    spec = SPEC.replace("{type: EchoLLM}", '{type: "llms_of_earlier:Mine"}')
+    module = tmp_path / "llms_of_earlier.py"
+    module.write_text("from penstock.llms import EchoLLM\n\n\nclass Mine(EchoLLM):\n    pass\n")
+    remember(tmp_path, spec, "demo-1")
+    module.write_text(module.read_text() + "    # other answers\n")
+    (line,) = said(tmp_path, spec)
+    assert "since the source of step 'ask' or of its LLM Mine (or what they import) changed: 1,000 answers" in line
+
+
 def test_the_run_with_most_in_common_is_the_one_that_is_compared(tmp_path: Path) -> None:
     remember(tmp_path, SPEC, "near")
     remember(tmp_path, SPEC.replace("clean: {type: KeepColumns,", "clean: {type: KeepColumns, on_error: fail,"), "far")
