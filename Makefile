@@ -1,6 +1,6 @@
 # Everything happens in .venv, which is made here; Python >= 3.11 and make are all it takes.
 #   make run     set up, and run the quickstart on an embedded broker
-#   make test    set up, and run the tests, their files on TEST_JOBS processes; TESTS selects some, as for pytest
+#   make test    set up, and run the tests on TEST_JOBS processes; TESTS selects some, as for pytest
 #   make check   set up, and run what CI checks: format, lint, types, layers, sizes of classes and functions
 #   make chaos   set up, and play SEEDS runs with injected faults, JOBS at a time; writes docs/guarantees.md (hours)
 #   make bench   set up, and run the benchmarks (minutes)
@@ -11,7 +11,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OUTPUT ?= output/quickstart
-TEST_JOBS ?= 3
+TEST_JOBS ?= 5
 TESTS ?=
 SEEDS ?= 200
 JOBS ?= 1
@@ -31,7 +31,8 @@ run: $(VENV)/.run
 test: $(VENV)/.test
 	@# Hundreds of processes import these; with PYTHONDONTWRITEBYTECODE each would compile them.
 	$(BIN)/python -m compileall -q common coordinator penstock worker
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(TESTS)
+	@# Tests of processes mostly wait: five at a time keep two cores busy. One that is done takes over tests of another.
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal $(TESTS)
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .
