@@ -11,7 +11,7 @@ RUN apt-get update -qq && apt-get install -y -qq --no-install-recommends gcc g++
 RUN python -m venv /opt/penstock
 ENV PATH=/opt/penstock/bin:$PATH PIP_DISABLE_PIP_VERSION_CHECK=1 PIP_NO_CACHE_DIR=1 PIP_ROOT_USER_ACTION=ignore
 WORKDIR /src
-# What it needs comes first, so that a change of the source does not install it anew.
+# What it needs comes first, so that a change of the source does not install it again.
 ARG EXTRAS=
 ARG PACKAGES=
 ARG PIP_INDEX_URL

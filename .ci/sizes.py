@@ -2,7 +2,7 @@
 
 A class with behaviour has at most 300 lines and 12 fields: attributes that it declares, or assigns on `self`. Records
 of data are exempt: what is only looked at, such as a frozen dataclass. The parameters of steps and LLMs, which users
-set, are no fields. A function has at most 60 lines.
+set, are not fields. A function has at most 60 lines.
 """
 
 from __future__ import annotations
@@ -57,7 +57,7 @@ def definitions(tree: ast.AST, prefix: str = "") -> Iterator[tuple[str, Function
 
 
 def is_record(node: ast.ClassDef) -> bool:
-    """Is it only looked at? A mutable dataclass is a record while it has no methods beside properties."""
+    """Whether the class only holds data. A mutable dataclass is a record while it has no methods beside properties."""
     if any(name_of(base) in RECORDS for base in node.bases):
         return True
     decorators = {name_of(decorator): decorator for decorator in node.decorator_list}
@@ -69,7 +69,7 @@ def is_record(node: ast.ClassDef) -> bool:
 
 
 def has_parameters(node: ast.ClassDef) -> bool:
-    """Is it a step, an LLM or what they are made of?"""
+    """Whether the class is a step, an LLM or a mixin of these."""
     return any(name_of(base).endswith(("Step", "LLM", "Mixin")) for base in node.bases)
 
 

@@ -47,7 +47,7 @@ steps:
 
 @contextmanager
 def row_server(latency: float, slow: float) -> Iterator[int]:
-    """A server process; gives its port."""
+    """A server process; returns its port."""
     command = [sys.executable, str(HERE / "row_server.py"), str(latency), str(slow)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

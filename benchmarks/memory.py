@@ -1,9 +1,9 @@
-"""Is memory bounded? The no-op chain with 50,000 and with 1,000,000 rows of 500 bytes.
+"""Whether memory is bounded: the no-op chain with 50,000 and with 1,000,000 rows of 500 bytes.
 
     python benchmarks/memory.py [--small 50000] [--large 1000000]
 
 Prints the peak resident memory of the coordinator, the peak of what the broker uses (without the journal and without
-the buffers of its AOF), and the bytes of the journal per batch and step; fails where the large run needs more than 1.5
+the buffers of its AOF), and the bytes of the journal per batch and step; fails if the large run needs more than 1.5
 times the small one's memory, or the journal more than 200 bytes.
 """
 
@@ -37,7 +37,7 @@ class Memory:
 
 
 class BrokerWatch:
-    """Looks at the broker while a run goes on."""
+    """Looks at the broker during a run."""
 
     def __init__(self, url: str) -> None:
         self._client = redis.Redis.from_url(url)
@@ -63,7 +63,7 @@ class BrokerWatch:
         if self._key is not None:
             self.journal = int(self._client.memory_usage(self._key) or 0)
         info = self._client.info("memory")
-        # While Redis rewrites its AOF it buffers what arrives: a matter of its disk, not of what we keep there.
+        # While Redis rewrites its AOF it buffers new data: that depends on its disk, not on what Penstock stores.
         self.peak = max(self.peak, int(info["used_memory"]) - int(info["mem_aof_buffer"]) - self.journal)
 
 

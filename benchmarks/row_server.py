@@ -34,7 +34,7 @@ class RowServer:
         self.last = 0.0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        """One connection, kept alive; `GET /times` tells and resets the times."""
+        """One connection, kept alive; `GET /times` returns and resets the times."""
         try:
             while head := await reader.readuntil(b"\r\n\r\n"):
                 length = re.search(rb"content-length: *(\d+)", head, re.IGNORECASE)

@@ -215,7 +215,7 @@ class PayloadCorrupt(PayloadLost):
     def __init__(self, name: str, size: int) -> None:
         super().__init__(
             name,
-            f"payload {name} was changed or cut off in the store: its {size} bytes do not match the digest in its "
+            f"payload {name} was changed or truncated in the store: its {size} bytes do not match the digest in its "
             "name; restore the file and rerun the command, or start over with --fresh",
         )
 

@@ -6,6 +6,7 @@ lease as well, which only the live keeper of a live worker renews. Exits with 0 
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import socket
@@ -92,6 +93,12 @@ def _leases(registry: RunRegistry) -> Mapping[int, Mapping[str, bool]]:
 
 def main() -> int:
     """The exit code."""
+    parser = argparse.ArgumentParser(
+        prog="python -m common.health",
+        description="Checks Penstock's processes in this container: they exist, are not suspended, reach their broker, "
+        "and workers have their leases. Exits with 0, or with 1 and the reasons.",
+    )
+    parser.parse_args()
     try:
         found = list(processes())
         wrong = list(faults(found))

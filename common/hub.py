@@ -97,7 +97,7 @@ def _reason(error: Exception) -> str:
 
 
 def _is(error: BaseException | None, *names: str) -> bool:
-    """By name: versions of the hub's client use different HTTP libraries."""
+    """Whether the error has this name; versions of the hub's client use different HTTP libraries."""
     while error is not None:
         if any(kind.__name__ in names for kind in type(error).__mro__):
             return True

@@ -234,7 +234,7 @@ _BY_NAME = (Parameter.POSITIONAL_OR_KEYWORD, Parameter.KEYWORD_ONLY)
 
 
 def is_factory(function: Callable[..., Any]) -> bool:
-    """Is it annotated to return a routing function? Only then may it be called to get one."""
+    """Whether it is annotated to return a routing function. Only then may it be called to get one."""
     returned = getattr(function, "__annotations__", {}).get("return")
     return returned is RoutingBatchFunction or str(returned).rpartition(".")[2].strip("'\"") == "RoutingBatchFunction"
 

@@ -37,7 +37,7 @@ _OF_STEPS = ("StepResources", "make_generator_step", "step")
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'penstock' has no attribute '{name}'")
-    return own_attribute("common.steps" if name in _OF_STEPS else "coordinator", name)
+    return own_attribute(__name__, "common.steps" if name in _OF_STEPS else "coordinator", name)
 
 
 def __dir__() -> list[str]:

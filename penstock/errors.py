@@ -15,7 +15,7 @@ __all__ = ["PenstockError", "RowError", "RunError", "RunFailed", "RunStopped", "
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'penstock.errors' has no attribute '{name}'")
-    return own_attribute("common.errors", name)
+    return own_attribute(__name__, "common.errors", name)
 
 
 def __dir__() -> list[str]:

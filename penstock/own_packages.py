@@ -27,15 +27,19 @@ def foreign_package(*names: str) -> str | None:
     return None
 
 
-def own_attribute(module: str, name: str) -> Any:
-    """A name from one of our modules, for a module that re-exports it.
+def own_attribute(face: str, module: str, name: str) -> Any:
+    """A name from one of our modules, for the module `face` that re-exports it.
 
     Raises:
-        AttributeError: there is no such name.
+        AttributeError: there is no such name; Python adds the nearest one of `face`.
         ImportError: the packages on the path are not ours.
     """
+    unknown = AttributeError(f"module '{face}' has no attribute '{name}'")
     if name.startswith("__") and name != "__all__":  # such as __path__, which would import the files again
-        raise AttributeError(f"module '{module}' has no attribute '{name}'")
+        raise unknown
     if problem := foreign_package("common", "coordinator"):
         raise ImportError(problem)
-    return getattr(import_module(module), name)
+    found = import_module(module)
+    if name != "__all__" and name not in dir(found):
+        raise unknown
+    return getattr(found, name)

@@ -15,7 +15,7 @@ __all__ = ["RoutingBatchFunction", "routing_batch_function", "sample_n_steps"]
 def __getattr__(name: str) -> Any:
     if name not in __all__:
         raise AttributeError(f"module 'penstock.routing' has no attribute '{name}'")
-    return own_attribute("common.routing", name)
+    return own_attribute(__name__, "common.routing", name)
 
 
 def __dir__() -> list[str]:

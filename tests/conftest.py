@@ -1,4 +1,4 @@
-"""The broker of the tests: a Redis of the session's own, in a container or not, or that of PENSTOCK_TEST_BROKER.
+"""The broker of the tests: a separate Redis for the session, in a container or not, or that of PENSTOCK_TEST_BROKER.
 
 Tests that kill servers, or start them with options, start their own from the binary of this host in any case.
 """
@@ -68,7 +68,7 @@ def pytest_report_header(config: pytest.Config) -> str:
 
 @pytest.fixture(scope="session")
 def broker_url(request: pytest.FixtureRequest) -> Iterator[str]:
-    """A broker that lives as long as the session. A test that kills servers starts a `RedisServer` of its own."""
+    """A broker that lives as long as the session. A test that kills servers starts its own `RedisServer`."""
     if url := os.environ.get(BROKER_VARIABLE):
         yield url
         return
@@ -105,7 +105,7 @@ def run(redis_url: str) -> Run:
 
 @pytest.fixture
 def proxy(redis_url: str, run: Run) -> Iterator[Proxy]:
-    """A way to the same broker on which replies get lost."""
+    """A connection to the same broker that loses replies."""
     run.load_scripts()
     with Proxy(redis_url) as proxy:
         yield proxy
@@ -121,7 +121,7 @@ def gate(harness: Harness) -> Path:
 
 @pytest.fixture(scope="module")
 def chain(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Pipeline]:
-    """With what it gives when it is left alone."""
+    """With the results of an uninterrupted run."""
     for harness in harnesses(tmp_path_factory.mktemp("chain")):
         yield Pipeline.left_alone(harness, CHAIN)
 

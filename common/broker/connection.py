@@ -276,8 +276,8 @@ class Connection:
         text = str(error)
         if _is_refusal(error):
             return NotPermitted(
-                f"the broker at {self.shown_url} refuses this user{_named(call)}: {text} (docs/security.md lists the "
-                "permissions that users need)"
+                f"the broker at {self.shown_url} refuses this user{_named(call)}: {text}{_missing(text)} "
+                "(docs/security.md lists the permissions that users need)"
             )
         if why := handshake_fault(error):
             return BrokerError(f"the broker at {self.shown_url} is unusable: {why}")
@@ -314,9 +314,15 @@ def raise_first(replies: Sequence[Any]) -> None:
 
 
 def _is_refusal(error: Exception) -> bool:
-    """Was it refused by an ACL? Each version words it differently for a script's commands."""
+    """Whether an ACL refused the command. Each version words it differently for a script's commands."""
     refusals = redis.exceptions.AuthenticationError | redis.exceptions.NoPermissionError
     return isinstance(error, refusals) or any(mark in str(error) for mark in _REFUSALS)
+
+
+def _missing(text: str) -> str:
+    """What to add to the user's line, if the broker names the command that it refuses."""
+    command = re.search(r"run the '([\w|]+)' command", text)
+    return f"; the user needs +{command[1].lower()}" if command else ""
 
 
 def _named(call: Call | Sequence[Argument]) -> str:

@@ -47,7 +47,7 @@ class Consumer:
         return int(reply)
 
     def is_of_this_run(self) -> bool:
-        """Is the run still the one that the worker joined? `--fresh` starts another with the same id."""
+        """Whether the run is still the one that the worker joined. `--fresh` starts another with the same id."""
         return RunRegistry(self.connection).begun(self.run_id) == self.begun
 
     def dead_workers(self) -> set[str]:

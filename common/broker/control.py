@@ -322,7 +322,7 @@ class Control:
         return reply
 
     def is_forgotten(self) -> bool:
-        """Does the broker know fewer takeovers than there were, because it lost the last one?"""
+        """Whether the broker knows fewer takeovers than there were, because it lost the last one."""
         return self._misses_a_takeover(self._connection.command("HGET", self.keys.run, "takeovers"))
 
     def _check_remembered(self, takeovers: bytes | None) -> None:

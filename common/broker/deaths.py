@@ -26,7 +26,7 @@ class Deaths:
 
     @property
     def look_is_due(self) -> bool:
-        """Was the last look at least half a lease ago?"""
+        """Whether the last look was at least half a lease ago."""
         return self._clock() - self._looked >= self._half
 
     def news(self, certified: Set[str]) -> Set[str]:

@@ -189,7 +189,7 @@ class RunRegistry:
         return Holder.parse(held) if held else None
 
     def is_coordinated(self, run_id: str) -> bool:
-        """Does anybody have the coordinator's lease of the run?"""
+        """Whether any process has the coordinator's lease of the run."""
         return bool(self._connection.command("EXISTS", Keys(run_id).lease))
 
     def workers(self, run_id: str) -> list[WorkerRecord]:

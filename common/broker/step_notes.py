@@ -23,7 +23,7 @@ class StepNotes:
         self._consumer.write("note", [], f"columns:{self._step}")
 
     def columns_noted(self) -> bool:
-        """Has a worker of the step seen rows with all required columns?"""
+        """Whether a worker of the step has seen rows with all required columns."""
         return bool(self._connection.command("HEXISTS", self._keys.progress, f"columns:{self._step}"))
 
     def describe(self, descriptor: bytes) -> bytes | None:

@@ -96,7 +96,7 @@ def held_by(annotation: Any, within: tuple[Any, ...] = ()) -> Holds:
 
 
 def _is_foreign(cls: object) -> bool:
-    """Is it a class from outside Python: a model, or a protocol of models?"""
+    """Whether it is a class from outside Python: a model, or a protocol of models."""
     return isinstance(cls, type) and cls.__module__.partition(".")[0] not in sys.stdlib_module_names
 
 

@@ -59,7 +59,7 @@ def dump_value(value: Any) -> Any:
 
 
 def _is_plain(value: Any) -> bool:
-    """A fast path: most cells of rows are such texts, and there may be many."""
+    """Whether the value is plain already. A fast path, for most cells of rows."""
     kind = type(value)
     if kind is str:
         return value.isascii()  # type: ignore[no-any-return]

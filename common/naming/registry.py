@@ -9,7 +9,7 @@ A name is one of
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from importlib.metadata import entry_points
 from importlib.util import find_spec
@@ -79,7 +79,9 @@ class Namespace(Generic[T]):
             return self._from_entry_point(type_name)
         if not module_name or not class_name:
             raise UnknownType(f"'{type_name}' is not a type name; write module:Class", type_name)
-        _admit(type_name, module_name, class_name, allow)
+        if not _allowed(module_name, allow):
+            _check_built_in(type_name, module_name, class_name, paths(*self.kinds), "type: ")
+            raise _not_allowed(type_name, module_name, class_name, allow)
         return self._class(module_name, class_name, type_name)
 
     def _class(self, module_name: str, class_name: str, type_name: str) -> type[T]:
@@ -150,7 +152,9 @@ def resolve_function(name: str, allow: Sequence[str] = ()) -> Callable[..., Any]
     module_name, _, path = name.partition(":")
     if not module_name or not path:
         raise UnknownType(f"'{name}' is not the name of a function; write module:function", name)
-    _admit(name, module_name, path, allow)
+    if not _allowed(module_name, allow):
+        _check_built_in(name, module_name, path, paths("routing function"))
+        raise _not_allowed(name, module_name, path, allow)
     module = _import(module_name, name)
     found = _find(module, path)
     if callable(found) and not isinstance(found, type):
@@ -194,17 +198,26 @@ def check_shadowing(folder: Path) -> None:
             )
 
 
-def _admit(name: str, module_name: str, inside: str, allow: Sequence[str]) -> None:
-    if not _allowed(module_name, allow):
-        close = nearest(module_name, allow)
-        meant = f"did you mean '{close}:{inside}'? Else, " if close else ""
-        there = _is_there(module_name)
-        raise NotHere(
-            f"'{name}' is not allowed here; {meant}to let this process import it: --allow {module_name}"
-            f"{'' if there else ' (but there is no such module on this host)'}",
-            name,
-            forbidden=there,
-        )
+def _check_built_in(name: str, module_name: str, inside: str, names: Collection[str], key: str = "") -> None:
+    """Raises UnknownType if it is meant to be one of the built-in `names`, which are written without their module."""
+    if module_name.partition(".")[0] not in OUR_PACKAGES:
+        return
+    if inside in names:
+        raise UnknownType(f"'{name}' is built in; write {key}{inside}", name, inside)
+    if close := nearest(inside, names):
+        raise UnknownType(f"there is no built-in '{inside}'; did you mean {key}{close}?", name, close)
+
+
+def _not_allowed(name: str, module_name: str, inside: str, allow: Sequence[str]) -> NotHere:
+    close = nearest(module_name, allow)
+    meant = f"did you mean '{close}:{inside}'? Else, " if close else ""
+    there = _is_there(module_name)
+    return NotHere(
+        f"'{name}' is not allowed here; {meant}to let this process import it: --allow {module_name}"
+        f"{'' if there else ' (but there is no such module on this host)'}",
+        name,
+        forbidden=there,
+    )
 
 
 def _allowed(module_name: str, allow: Sequence[str]) -> bool:
@@ -212,7 +225,7 @@ def _allowed(module_name: str, allow: Sequence[str]) -> bool:
 
 
 def _is_there(module_name: str) -> bool:
-    """Does the module exist, or a package that may have it? Imports nothing."""
+    """Whether the module exists, or a package that may have it. Imports nothing."""
     try:
         return find_spec(module_name.partition(".")[0]) is not None
     except ValueError:  # a module in memory without a spec, such as a script

@@ -46,7 +46,7 @@ class RuntimeParametersMixin(BaseModel):
 
 
 def is_runtime_parameter(field: FieldInfo) -> bool:
-    """Is a field annotated as one?"""
+    """Whether a field is annotated as a runtime parameter."""
     inner = (mark for part in parts(field.annotation) for mark in getattr(part, "__metadata__", ()))
     return any(isinstance(mark, RuntimeParameterMarker) for mark in (*field.metadata, *inner))
 

@@ -65,7 +65,7 @@ class Holder:
         return cls(int(found[1]), one_line(found[2], LONGEST_HOST)) if found else cls(None, "")
 
     def has_name_of(self, other: Holder) -> bool:
-        """Are they the same process, as far as a lock can tell?"""
+        """Whether both are the same process, as far as a lock can tell."""
         return (self.pid, self.host) == (other.pid, other.host)
 
     def has_run(self, run_id: str, argument: str = "") -> str:

@@ -74,7 +74,7 @@ def decode_batch(step: str, message: bytes) -> Batch:
 
 
 def needs_manifest(batch: Batch) -> bool:
-    """Do its inputs exceed a stream entry? Those of a global step may."""
+    """Whether its inputs exceed a stream entry. Those of a global step may."""
     return sum(len(source.slices) for source in batch.inputs) > SLICES_IN_A_MESSAGE
 
 
@@ -89,7 +89,7 @@ def encode_pointer(batch: Batch) -> bytes:
 
 
 def is_pointer(message: bytes) -> bool:
-    """Does the message say that the batch is in a manifest?"""
+    """Whether the message says that the batch is in a manifest."""
     return _read(message, {"manifest": lambda *_: True, "batch": lambda *_: False})
 
 

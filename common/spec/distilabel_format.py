@@ -30,7 +30,7 @@ _DISTILABEL_ONLY: Mapping[str, Any] = {
 
 
 def is_distilabel(data: Any) -> bool:
-    """Does a parsed file look like a distilabel dump?"""
+    """Whether a parsed file looks like a distilabel dump."""
     return isinstance(data, dict) and isinstance(data.get("pipeline"), dict) and "steps" in data["pipeline"]
 
 

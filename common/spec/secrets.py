@@ -46,7 +46,7 @@ def refuse_secrets(params: Mapping[str, Any], loc: Loc) -> None:
 
 
 def holds_secret(value: Any, loc: Loc) -> bool:
-    """Would the value be refused at this place?"""
+    """Whether the value would be refused at this place."""
     return next(_secrets(value, loc), None) is not None
 
 
@@ -73,7 +73,7 @@ def hide_given(message: str, given: Any, loc: Loc) -> str:
 
 
 def _begins_in(message: str, text: str) -> bool:
-    """Does the message repeat the text, or the beginning of it?"""
+    """Whether the message repeats the text, or the beginning of it."""
     return text in message or repr(text)[1:50] in message
 
 
@@ -139,7 +139,7 @@ def _readings(key: str, value: Any) -> Iterator[tuple[str, Any]]:
 
 
 def _holds_secret(name: str, value: Any) -> bool:
-    """For a key with a secret's name: a text, several texts, or a number used as one."""
+    """Whether a key with a secret's name has a value that may be one: a text, several texts, or a number."""
     if isinstance(value, Mapping):
         return is_secret_name(name) and name.lower().startswith("cookie") and any(map(_is_filled, value.values()))
     return any(_names_secret(name, inner) for inner in (value if isinstance(value, list) else [value]))

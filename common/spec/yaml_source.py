@@ -226,7 +226,7 @@ def _check_number(node: ScalarNode, checked: _Checked, line: int) -> None:
 
 
 def _is_too_large(number: str) -> bool:
-    """YAML's own infinity (`.inf`) is intended; one from a large exponent is not."""
+    """Whether a large exponent made it infinite. YAML's own infinity (`.inf`) is intended."""
     try:
         return "inf" not in number.lower() and math.isinf(float(number.replace("_", "")))
     except ValueError:  # a float of YAML's that Python refuses is found when it is built

@@ -28,7 +28,7 @@ def process_parameters(cls: type[BaseStep]) -> Mapping[str, Parameter]:
 
 
 def takes_rows(parameter: Parameter) -> bool:
-    """Is it annotated as a `StepInput`?"""
+    """Whether the parameter is annotated as a `StepInput`."""
     hint = parameter.annotation
     if isinstance(hint, str):
         return _MARKER in hint
@@ -36,7 +36,7 @@ def takes_rows(parameter: Parameter) -> bool:
 
 
 def returns_nothing(function: FunctionType) -> bool:
-    """Does a call always return None, with neither a yield nor a result?"""
+    """Whether a call always returns None, with neither a yield nor a result."""
     if function.__code__.co_flags & (inspect.CO_GENERATOR | inspect.CO_COROUTINE | inspect.CO_ASYNC_GENERATOR):
         return False
     returned, before = [], None

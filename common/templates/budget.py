@@ -81,8 +81,8 @@ class Budget:
             if self._steps < 0:
                 raise TemplateTooLarge(
                     f"template: it takes more than {STEPS:,} steps for this row (a step is a turn of a loop, a call, a "
-                    f"filter, or {STRIDE:,} characters that one of them goes through, an item of a list being "
-                    f"{ITEM}); loop over less, and do before a loop what is the same in each turn"
+                    f"filter, or {STRIDE:,} characters that one of them reads; an item of a list counts as "
+                    f"{ITEM}); loop over less, and move work that is the same in each turn before the loop"
                 )
 
     def look(self, value: Any, slowness: int = 1) -> None:
@@ -105,7 +105,7 @@ class Budget:
                 self._extend()
                 if self._held + length > self._limit:
                     raise TemplateTooLarge(
-                        f"template: it makes more than {TEXT:,} characters of this row that are there at one "
+                        f"template: it makes more than {TEXT:,} characters of this row at one "
                         f"time (an item of a list counts as {ITEM}); repeat, fill and pad less"
                     )
 
@@ -119,7 +119,7 @@ class Budget:
         elif isinstance(value, Iterator):
             depth = 1 + max((inner.depth for inner in given if isinstance(inner, _Counted)), default=0)
             if depth > DEEPEST:
-                raise TemplateTooLarge(f"template: it puts more than {DEEPEST} filters such as map into each other")
+                raise TemplateTooLarge(f"template: it nests more than {DEEPEST} filters such as map")
             return _Counted(self, value, 1, depth)
         else:
             self.weight(value)
@@ -263,7 +263,7 @@ def check_width(width: Any) -> None:
     """Raises TemplateTooLarge for padding a value to too many characters."""
     if isinstance(width, int) and abs(width) > WIDEST:
         shown = f"{width:,}" if width.bit_length() < 64 else "too many"
-        raise TemplateTooLarge(f"template: it pads a value to {shown} characters; at most {WIDEST:,} are made")
+        raise TemplateTooLarge(f"template: it pads a value to {shown} characters; at most {WIDEST:,} are allowed")
 
 
 def _items(value: Any) -> Iterable[Any]:

@@ -38,7 +38,7 @@ def before_percent(budget: Budget, text: str | bytes, values: Any) -> None:
     length = len(template)
     for found in _CONVERSION.finditer(template):
         if found["nested"]:
-            raise TemplateRefused("template: a name in a format has a parenthesis, as in '%(a(b))s'; give it another")
+            raise TemplateRefused("template: a name in a format has a parenthesis, as in '%(a(b))s'; rename it")
         if found["kind"] == "%":
             continue
         budget.steps()

@@ -113,7 +113,7 @@ def _center(budget: Budget, value: Any, width: Any = 80) -> Any:
 
 def _indent(budget: Budget, value: Any, width: Any = 4, first: Any = False, blank: Any = False) -> Any:
     if not isinstance(value, str):  # jinja2 would append to a list of the row
-        raise RowError(f"template: indent takes text, and is given a value of type {type(value).__name__}")
+        raise RowError(f"template: indent takes text, but got a value of type {type(value).__name__}")
     check_width(width)
     each = len(width) if isinstance(width, str) else max(int(width), 0)
     budget.room(len(value) + (lines_of(value) + 1) * (each + ITEM))

@@ -77,7 +77,7 @@ def shown(value: Any, limit: int = 60) -> str:
 
 
 def _names_a_type(detail: ErrorDetails) -> bool:
-    """Is the error about a class that was not found?"""
+    """Whether the error is about a class that was not found."""
     return hasattr(detail.get("ctx", {}).get("error"), "type_name")
 
 

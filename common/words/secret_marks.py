@@ -84,7 +84,7 @@ _HEADER = re.compile(r"\s*([A-Za-z][\w-]*)\s*:\s*(\S.*)", re.DOTALL)
 
 
 def is_secret_name(name: str) -> bool:
-    """Is it the name of a password, a key or a token, in upper or lower case, with any separator between its words?
+    """Whether it is the name of a password, a key or a token, in any case and with any separator between its words.
 
     Examples: `secret_access_key`, `apiKey`, `X-Api-Key`, `db-password`. Not `max_tokens`, `key_column`, `api_key_env`.
     """
@@ -100,23 +100,23 @@ def is_secret_name(name: str) -> bool:
 
 
 def is_secret_setting(name: str, value: str) -> bool:
-    """Does its name mark it as a secret? A variable or key `PWD` that holds an absolute path is not a secret."""
+    """Whether its name marks it as a secret. A variable or key `PWD` that holds an absolute path is not a secret."""
     return is_secret_name(name) and not (name in _WORKING_DIRECTORIES and value.startswith("/"))
 
 
 def is_secret_value(text: str) -> bool:
-    """Is it a key of a known service, or the value of an `Authorization` header?"""
+    """Whether it is a key of a known service, or the value of an `Authorization` header."""
     return bool(_KEY_OF_A_SERVICE.fullmatch(text) or _BEARER.fullmatch(text))
 
 
 def is_secret_header(text: str) -> bool:
-    """Is it a line such as `Authorization: Bearer ...` or `X-Api-Key: ...`?"""
+    """Whether it is a line such as `Authorization: Bearer ...` or `X-Api-Key: ...`."""
     found = _HEADER.fullmatch(text)
     return found is not None and is_secret_name(found[1])
 
 
 def has_password(url: str) -> bool:
-    """Is it a URL with a password, before its host or as an option?"""
+    """Whether it is a URL with a password, before its host or as an option."""
     found = _URL.match(url)
     if found is None:
         return False

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from coordinator.commands.options import broker_option, cache_option, run_argument, say
+from coordinator.commands.options import broker_option, cache_option, run_argument, say, say_aside
 from coordinator.view.console import show
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def failures(
     from coordinator.runs.failures import FailureLog
     from coordinator.runs.lookup import find_run
 
-    found = find_run(run_id, cache_dir, broker)
+    found = find_run(run_id, cache_dir, broker, tell=say_aside)
     if found.directory is None:
         raise UsageError(
             f"the failed rows of '{found.run_id}' are in its run directory, which is not on this host; run this "

@@ -80,3 +80,8 @@ def say(text: str, *, err: bool = False) -> None:
     from common.words.printable import printable
 
     click.echo(printable(text), err=err)
+
+
+def say_aside(text: str) -> None:
+    """Prints a line that is not part of the result, to stderr."""
+    say(text, err=True)

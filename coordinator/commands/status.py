@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import click
 
 from common.protocol.status import ENDED, UNDER_WAY
-from coordinator.commands.options import broker_option, cache_option, run_argument, say
+from coordinator.commands.options import broker_option, cache_option, run_argument, say, say_aside
 from coordinator.view.console import make_console, show
 
 if TYPE_CHECKING:
@@ -40,7 +40,7 @@ def status(run_id: str, as_json: bool, broker: str | None, cache_dir: Path | Non
     from common.errors import Disconnected
     from coordinator.runs.lookup import broker_of, coordinator_of, find_run
 
-    found = find_run(run_id, cache_dir, broker)
+    found = find_run(run_id, cache_dir, broker, tell=say_aside)
     if as_json:
         from coordinator.commands.status_json import status_json
 
@@ -67,7 +67,7 @@ def status(run_id: str, as_json: bool, broker: str | None, cache_dir: Path | Non
         _show_facts([("state", state_of(found, None, coordinator_of(found, None))), *_directory_facts(found)])
         if found.record is not None:
             _show_bill(found.record.bill)
-        say(f"\n{error}", err=True)
+        say_aside(f"\n{error}")
 
 
 def _show_bill(bill: Bill) -> None:
@@ -150,7 +150,7 @@ def _show_steps(connection: Connection, record: RunRecord, *, is_coordinated: bo
 
 def _show_view(connection: Connection, record: RunRecord, is_coordinated: bool) -> RunView | None:
     from common.broker.views import Views
-    from common.errors import WireError
+    from common.errors import NotPermitted, WireError
     from common.words.printable import one_line
     from common.words.wording import about, duration, size
     from coordinator.view.view_codec import decode_view
@@ -158,13 +158,16 @@ def _show_view(connection: Connection, record: RunRecord, is_coordinated: bool) 
     try:
         published = Views(connection, record.run_id).read()
         view = decode_view(published.message) if published is not None else None
-    except WireError as error:
-        say(f"\n{error}", err=True)
+    except (NotPermitted, WireError) as error:  # users of earlier versions lack `+time`
+        say_aside(f"\n{error}")
         return None
     if published is None or view is None:
         return None
     left = f"about {about(view.seconds_left)} left" if view.seconds_left and is_coordinated else ""
-    facts = ", ".join(fact for fact in (view.state, f"{duration(view.elapsed)} at work", left) if fact)
+    stops = is_coordinated and record.want == "stop" and not view.state.startswith("stopping")  # seen before the wish
+    facts = ", ".join(
+        fact for fact in ("stopping" if stops else view.state, f"{duration(view.elapsed)} at work", left) if fact
+    )
     say(f"{'seen':<{NAME_WIDTH}}{duration(published.age)} ago: {one_line(facts, 300)}")
     limit = f" of {size(view.memory_limit)}" if view.memory_limit else ""
     held = f"{size(view.payload_bytes)} of payloads; memory used: {size(view.memory)}{limit}"

@@ -77,6 +77,7 @@ class Watch:
 
     def show(self, session: Session, waits_for: str = "", *, stopping: bool = False, force: bool = True) -> None:
         """Shows the run as it is now; arguments as for `look`."""
+        stopping = stopping or self._tenure.stop_asked.is_set()
         self._publisher.look(session, Situation(stopping, waits_for, self.start_rows, self._broker), force=force)
 
     def away(self, session: Session) -> str:

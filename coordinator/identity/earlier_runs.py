@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from common.building.descriptor import model_identities
+from common.building.components import Place, language_models
 from common.building.signature import PARAMETER, Identity
 from common.errors import RunError
+from common.llms.base import LLM
+from common.location import OUR_PACKAGES
 from common.words.wording import count
 from coordinator.identity.signature_0_1 import signature_0_1
 from coordinator.plan.load import Prepared
@@ -42,7 +44,7 @@ def lines_about_earlier_runs(
         directory,
         identity.digests(),
         {name: step.predecessors for name, step in prepared.plan.steps.items()},
-        frozenset(name for name, step in prepared.steps.items() if model_identities(step)),
+        {name: _own_classes(llms) for name, step in prepared.steps.items() if (llms := language_models(step))},
     )
     if (line := run.what_is_done_again()) is not None:
         yield line
@@ -71,13 +73,13 @@ class NewRun:
     Args:
         identity: see `common.building.signature.Identity.digests`.
         predecessors: step -> its predecessors.
-        asking: steps that ask models.
+        asking: steps that ask models -> the classes of their LLMs that are not built in.
     """
 
     directory: RunDirectory
     identity: Mapping[str, Mapping[str, str]]
     predecessors: Mapping[str, Sequence[str]]
-    asking: frozenset[str]
+    asking: Mapping[str, Sequence[str]]
 
     def what_is_done_again(self) -> str | None:
         """One line about the closest earlier run; None if none shares a step or differs only in source code."""
@@ -115,7 +117,7 @@ class NewRun:
         return [name for name in waiting if name in same]
 
     def _changes(self, run: RunRecord) -> str:
-        changes = list(_changes(run.identity, self.identity)) or ["its data may have changed"]
+        changes = list(_changes(run.identity, self.identity, self.asking)) or ["its data may have changed"]
         shown = changes[:MOST_CHANGES]
         if len(changes) > len(shown):
             shown.append(f"{len(changes) - len(shown)} more")
@@ -137,7 +139,15 @@ def _differ_in_source(before: Mapping[str, Mapping[str, str]], now: Mapping[str,
     return without[0] == without[1]
 
 
-def _changes(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]]) -> Iterator[str]:
+def _own_classes(llms: Sequence[tuple[Place, LLM]]) -> list[str]:
+    """Names of the classes that are not Penstock's."""
+    classes = [type(llm) for _, llm in llms]
+    return [cls.__name__ for cls in classes if cls.__module__.partition(".")[0] not in OUR_PACKAGES]
+
+
+def _changes(
+    before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[str, str]], llms: Mapping[str, Sequence[str]]
+) -> Iterator[str]:
     for step in {**before, **now}:
         if step not in now:
             yield f"step '{step}' was removed"
@@ -149,6 +159,9 @@ def _changes(before: Mapping[str, Mapping[str, str]], now: Mapping[str, Mapping[
             if "models" in aspects and any("." in name for name in aspects):
                 aspects.remove("models")  # it follows from an option of the LLM
             for name in aspects:
+                if name == "source" and (classes := llms.get(step)):  # one digest for the step and its LLMs
+                    yield f"the source of step '{step}' or of its LLM {_listed(classes)} (or what they import) changed"
+                    continue
                 what = _WORDS.get(name, f"'{name.removeprefix(PARAMETER)}'")
                 yield f"{what} of step '{step}' changed" if step else f"'{name}' of the run changed"
 

@@ -23,6 +23,16 @@ def recipe(request: RunRequest) -> str:
     return shlex.join([*WORDS, PIPELINE, *option_words(request, only_recipe=True)])
 
 
+def run_words(request: RunRequest, spec: str, program: str = WORDS[0]) -> list[str]:
+    """A command that runs a pipeline elsewhere.
+
+    Args:
+        spec: path of the spec there.
+        program: path of `pipeline-coordinator` there.
+    """
+    return [program, *WORDS[1:], spec, *option_words(request)]
+
+
 def option_words(request: RunRequest, *, only_recipe: bool = False) -> Iterator[str]:
     """The options of a request, as they are retyped: without those from the environment, which may hold a password.
 

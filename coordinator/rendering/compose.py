@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from common.errors import UsageError
+from coordinator.identity.request import RunRequest
+from coordinator.identity.run_command import option_words, run_words
 from coordinator.rendering.services import PipelineServices, StepService
 from coordinator.rendering.yaml_text import Anchored, Commented, yaml_text
 
@@ -124,11 +126,9 @@ def _coordinator(
     services: PipelineServices, common: Anchored, environment: Anchored, mount: str, inside: str
 ) -> dict[str, Any]:
     spec = services.file if inside == "." else f"{inside}/{services.file}"
-    words = ["pipeline-coordinator run", f"${{SPEC:-{spec}}}", "--workers external"]
-    words += [
-        f"--output /output/${{DATASET:-{services.name}}}",
-        *([_words(services.options)] if services.options else []),
-    ]
+    # Compose replaces the variables, so these words are not quoted like the others.
+    place = RunRequest(output=f"/output/${{DATASET:-{services.name}}}")
+    words = [*run_words(place, f"${{SPEC:-{spec}}}"), _words(list(option_words(services.request)))]
     return Anchored(
         Commented(
             {

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import shlex
+from dataclasses import replace
 from typing import Any
 
 from common.protocol.keys import GROUP, Keys
+from coordinator.identity.run_command import run_words
 from coordinator.rendering.cluster import PASSWORD_KEY, REDIS_PORT, Manifests
 from coordinator.rendering.pods import (
     FOLDER,
@@ -36,9 +38,13 @@ NO_FAULT = [75, 130]
 def coordinator_job(manifests: Manifests) -> dict[str, Any]:
     """Runs the pipeline. A lost pod is replaced by another one, which resumes the run."""
     services, cluster = manifests.services, manifests.cluster
-    words = ["pipeline-coordinator", "run", f"{FOLDER}/{services.file}", "--workers", "external", "--standby"]
-    words += ["--run-id", manifests.run_id, "--output", f"{OUTPUT}/{services.name}"]
-    words += ["--payloads", cluster.payloads] if cluster.payloads else []
+    request = replace(
+        services.request,
+        standby=True,
+        run_id=manifests.run_id,
+        output=f"{OUTPUT}/{services.name}",
+        payloads=cluster.payloads or None,
+    )
     reads = any(step.files for step in services.steps)
     mounts = [*spec_mounts(manifests, files=reads), {"name": "data", "mountPath": OUTPUT, "subPath": "output"}]
     variables = {
@@ -48,7 +54,7 @@ def coordinator_job(manifests: Manifests) -> dict[str, Any]:
     main = container(
         manifests,
         "coordinator",
-        [*words, *services.options],
+        run_words(request, f"{FOLDER}/{services.file}"),
         mounts,
         env=environment(manifests, **variables),
         livenessProbe=liveness(manifests),

@@ -7,7 +7,7 @@ import json
 import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.building.cuda import devices_wanted
@@ -19,6 +19,8 @@ from common.settings import ENVIRONMENT_PREFIX, Settings
 from common.spec.spec import StepSpec
 from common.steps.base import BaseStep
 from common.words.faults import hint
+from coordinator.identity.request import RunRequest
+from coordinator.identity.run_command import option_words
 from coordinator.plan.load import Prepared, prepare
 from coordinator.plan.worker_command import step_modules, worker_words
 
@@ -76,7 +78,7 @@ class PipelineServices:
         file: name of the spec's file in `folder`.
         modules: the modules next to the spec that it needs: path below `folder` -> source.
         stages: number of load stages.
-        options: options of `pipeline-coordinator run`, after the spec.
+        request: what every coordinator of it is asked for.
         settings: environment variables for every process, as they are set here.
         limits: the same settings, parsed.
     """
@@ -88,13 +90,14 @@ class PipelineServices:
     modules: Mapping[str, str]
     steps: tuple[StepService, ...]
     stages: int
-    options: tuple[str, ...]
+    request: RunRequest
     settings: Mapping[str, str]
     limits: Settings
 
     def new_run_id(self) -> str:
         """An id for its run, which changes with the spec, the options or the modules."""
-        text = json.dumps([self.text, self.options, self.modules], sort_keys=True)
+        rows = replace(self.request, workers="local")  # where the workers are does not change the rows
+        text = json.dumps([self.text, list(option_words(rows)), self.modules], sort_keys=True)
         return f"{self.name}-{hashlib.blake2b(text.encode()).hexdigest()[:RUN_ID_DIGITS]}"
 
 
@@ -120,8 +123,6 @@ def pipeline_services(
     for name in wanted:
         if name not in prepared.steps:
             raise UsageError(f"--replicas {name}: there is no such step{hint(name, prepared.steps, 'the steps are')}")
-    options = [word for override in overrides for word in ("--set", override)]
-    options += [word for module in allow for word in ("--allow", module)]
     return PipelineServices(
         name=prepared.spec.name,
         file=spec.name,
@@ -130,7 +131,7 @@ def pipeline_services(
         modules=dict(_sources(prepared.folder)),
         steps=tuple(_service(prepared, name, wanted.get(name)) for name in prepared.plan.steps),
         stages=len(prepared.plan.stages),
-        options=tuple(options),
+        request=RunRequest(overrides=tuple(overrides), allow=tuple(allow), workers="external"),
         settings={
             variable: os.environ[variable]
             for name in Settings.model_fields

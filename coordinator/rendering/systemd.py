@@ -5,10 +5,11 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from common.errors import UsageError
+from coordinator.identity.run_command import run_words
 from coordinator.rendering.services import PipelineServices, StepService
 
 END_SECONDS = 30
@@ -71,9 +72,13 @@ PENSTOCK_BROKER_URL="rediss://penstock-worker:PASSWORD@broker.example:6379/0?ssl
 
 
 def _coordinator(services: PipelineServices, host: Host) -> str:
-    words = [str(host.binaries / "pipeline-coordinator"), "run", str(host.folder / services.file)]
-    words += ["--workers", "external", "--standby", "--cache-dir", f"/var/lib/{STATE}/runs"]
-    words += ["--output", f"/var/lib/{STATE}/{services.name}", *services.options]
+    request = replace(
+        services.request,
+        standby=True,
+        cache_dir=Path(f"/var/lib/{STATE}/runs"),
+        output=f"/var/lib/{STATE}/{services.name}",
+    )
+    words = run_words(request, str(host.folder / services.file), str(host.binaries / "pipeline-coordinator"))
     service: list[Line] = [
         ("Type", "exec"),
         ("ExecStart", _line(words)),

@@ -5,8 +5,8 @@ from __future__ import annotations
 import os
 import shlex
 import socket
-from collections.abc import Iterator, Sequence
-from contextlib import closing, contextmanager
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -19,6 +19,7 @@ from common.protocol.holder import Holder
 from common.words.shown_url import HIDDEN, redact
 from coordinator.local.embedded import leftover, ping
 from coordinator.local.socket_folder import SocketFolder
+from coordinator.runs.newest_run import Choice, newest_run
 from coordinator.runs.run_directory import LOCK, RECORD, RunDirectory, RunRecord
 from coordinator.runs.run_list import condemned_runs, list_runs
 
@@ -47,12 +48,21 @@ class FoundRun:
         return shlex.quote(str(self.directory.path)) if self.by_path and self.directory is not None else self.run_id
 
 
-def find_run(run: str, cache_dir: Path | None, broker: str | None, *, condemned: bool = False) -> FoundRun:
+def find_run(
+    run: str,
+    cache_dir: Path | None,
+    broker: str | None,
+    *,
+    condemned: bool = False,
+    tell: Callable[[str], None] | None = None,
+) -> FoundRun:
     """The run with the id `run`, or the only one whose id begins with it, in run directories and at the broker.
 
     Args:
         run: or the path of a run directory, which contains a `/`.
         condemned: also find a run whose removal was interrupted.
+        tell: for a command that changes nothing: `run` may also be the name of a pipeline. If it has several runs, the
+            one in progress is found, else the newest one, and `tell` is told which one and which others there are.
 
     Raises:
         UsageError: there is none, or several, or one with several run directories.
@@ -63,7 +73,8 @@ def find_run(run: str, cache_dir: Path | None, broker: str | None, *, condemned:
     if os.sep in run:
         return _run_at(Path(os.path.abspath(run)), condemned)
     cache = cache_directory(cache_dir)
-    here = [FoundRun(record.run, directory, record) for directory, record in list_runs(cache)]
+    listed = list_runs(cache)
+    here = [FoundRun(record.run, directory, record) for directory, record in listed]
     if condemned:
         here += [FoundRun(record.run, directory, record, True) for directory, record in condemned_runs(cache)]
     known: dict[str, list[FoundRun]] = {}
@@ -79,6 +90,9 @@ def find_run(run: str, cache_dir: Path | None, broker: str | None, *, condemned:
         except Disconnected:
             if not any(run_id.startswith(run) for run_id in known):
                 raise
+    if tell is not None and run not in known and (choice := _choice(run, listed, broker)):
+        tell(f"'{run}' has {1 + len(choice.others)} runs; {choice}")
+        return _only(known[choice.run_id])
     found = [run] if run in known else sorted(run_id for run_id in known if run_id.startswith(run))
     if len(found) == 1:
         return _only(known[found[0]])
@@ -157,6 +171,13 @@ def local_coordinator(directory: RunDirectory) -> int | None:
     except OSError:
         return None
     return pid if lock is not None and any(FileIdentity.seen_at(file) == lock for file in opened) else None
+
+
+def _choice(pipeline: str, here: Sequence[tuple[RunDirectory, RunRecord]], broker: str | None) -> Choice | None:
+    if broker:
+        with suppress(Disconnected), connect(broker) as connection:
+            return newest_run(pipeline, here, RunRegistry(connection))
+    return newest_run(pipeline, here, None)
 
 
 def _run_at(path: Path, condemned: bool) -> FoundRun:

@@ -8,8 +8,8 @@ from penstock.own_packages import own_attribute
 
 
 def __getattr__(name: str) -> Any:
-    return own_attribute("common.steps", name)
+    return own_attribute(__name__, "common.steps", name)
 
 
 def __dir__() -> list[str]:
-    return list(own_attribute("common.steps", "__all__"))
+    return list(own_attribute(__name__, "common.steps", "__all__"))

@@ -1,4 +1,4 @@
-"""The users of `examples/acl/users.acl` may do what they have to, and no more."""
+"""The users of `examples/acl/users.acl` may do what they must, and nothing else."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def test_a_worker_that_may_not_note_what_it_spends_commits_nevertheless(
 
 
 def refused(url: str, *command: Any) -> bool:
-    """Does the broker refuse this to the user, before it looks at anything else?"""
+    """Whether the broker refuses this to the user before it looks at anything else."""
     with redis.Redis.from_url(url) as client:
         try:
             client.execute_command(*command)

@@ -1,4 +1,4 @@
-"""A step that raises what is no `Exception`: an error of its rows like any other, in each kind of step."""
+"""A step that raises something other than an `Exception`: its rows fail as usual, in each kind of step."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ BAD = 7
 
 
 class OfMyOwn(BaseException):
-    """As some libraries have, so that nobody catches it by mistake."""
+    """As some libraries define, so that it is not caught by mistake."""
 
 
 class Unreadable(BaseException):
@@ -117,7 +117,7 @@ class IsCancelled(AsyncStep):
 
 
 class Stubborn(AsyncStep):
-    """Goes on however often it is cancelled."""
+    """Continues however often it is cancelled."""
 
     async def process_row(self, row: dict[str, Any]) -> dict[str, Any]:
         if row["n"] == BAD:
@@ -163,7 +163,7 @@ def failed_of(run: Run, runner: Runner, wait_until: Callable[..., None]) -> str:
 
 
 def failure_of(run: Run, runner: Runner, wait_until: Callable[..., None]) -> str:
-    """What the run halts with."""
+    """The reason for which the run halts."""
     with running(runner):
         wait_until(run.journal, 60)
     assert runner.error is None
@@ -182,7 +182,7 @@ def test_a_row_of_a_step_fails(
     step = kind(name="a", words=words, backoff=(0, 0))
     error = failed_of(run, SyncRunner(step, bench(run.worker("w1"), step)), wait_until)
     assert words in error
-    assert "test_base_exceptions.py" in error or "StopIteration" in words  # which Python raises anew
+    assert "test_base_exceptions.py" in error or "StopIteration" in words  # which Python replaces
 
 
 @pytest.mark.parametrize("words", RAISED)
@@ -190,7 +190,7 @@ def test_a_row_of_an_asynchronous_step_fails(run: Run, wait_until: Callable[...,
     step = RaisesAlone(name="a", words=words, backoff=(0, 0))
     error = failed_of(run, AsyncRunner(step, bench(run.worker("w1"), step)), wait_until)
     assert words in error
-    assert "test_base_exceptions.py" in error or "StopIteration" in words  # which Python raises anew
+    assert "test_base_exceptions.py" in error or "StopIteration" in words  # which Python replaces
 
 
 @pytest.mark.parametrize("limit", [None, 60.0])

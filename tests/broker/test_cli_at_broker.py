@@ -22,6 +22,7 @@ from coordinator.cli import group
 from coordinator.runs.run_directory import RunDirectory, RunRecord
 from coordinator.view.view import RunView, StepView, WorkerView
 from coordinator.view.view_codec import encode_view
+from tests.support.runs.roles import Roles, users
 from tests.support.servers.redis_server import RedisServer
 
 SPEC = {"name": "demo", "steps": {"load": {"type": "LoadDataFromDicts"}, "keep": {"type": "KeepColumns"}}}
@@ -67,6 +68,20 @@ def test_runs_lists_what_the_broker_knows(connection: Connection) -> None:
     ]
 
 
+def test_of_several_runs_of_a_pipeline_status_shows_the_one_in_progress(connection: Connection) -> None:
+    begin(connection, "demo-1").update(begun="2026-01-02T03:04:05+00:00")
+    ended = begin(connection, "other-id")
+    ended.update(begun="2026-02-03T04:05:06+00:00")
+    ended.resign()
+    result = call("status", "demo", "--broker", connection.url)
+    assert result.exit_code == 0
+    assert "'demo' has 2 runs; taking demo-1, which is in progress; " in result.stderr
+    assert "give its id: other-id\n" in result.stderr
+    RunRegistry(connection).ask_to_stop("demo-1")
+    connection.command("DEL", Keys("demo-1").lease)
+    assert "taking other-id, the newest one" in call("status", "demo", "--broker", connection.url).stderr
+
+
 def test_status_shows_coordinator_steps_and_workers(connection: Connection) -> None:
     begin(connection, "demo-1")
     facts = {"step": "keep", "host": "gpu-7", "pid": 1, "loaded": 1}
@@ -100,6 +115,29 @@ def test_status_shows_what_the_coordinator_has_published(connection: Connection)
     assert " ago: running, 1 min 33 s at work, about 2 min left" in result.output
     assert "12.3 MB of payloads" in result.output
     assert "one more worker" not in result.output
+
+
+def test_status_of_a_run_that_is_asked_to_stop_does_not_say_that_it_loads(connection: Connection) -> None:
+    view = replace(view_of("demo-1"), state="loading steps 0/2")
+    publish(begin(connection, "demo-1"), connection, encode_view(view))
+    assert "ago: loading steps 0/2, " in call("status", "demo-1", "--broker", connection.url).output
+    RunRegistry(connection).ask_to_stop("demo-1")
+    output = call("status", "demo-1", "--broker", connection.url).output
+    assert "ago: stopping, " in output
+    assert "loading steps" not in output
+
+
+def test_status_for_a_user_without_the_clock_names_the_permission_and_shows_what_the_broker_knows(
+    roles: Roles,
+) -> None:
+    with closing(Connection(roles.url)) as connection:
+        publish(begin(connection, "demo-1"), connection, encode_view(view_of("demo-1")))
+    user = users()["dashboard"]
+    roles.set(user, [rule for rule in user.rules if rule != "+time"])
+    result = call("status", "demo-1", "--broker", roles.url_of("dashboard"))
+    assert result.exit_code == 0, result.output
+    assert "the user needs +time (docs/security.md lists the permissions that users need)" in result.stderr
+    assert ["keep", "0", "-", "0"] in [line.split() for line in result.stdout.splitlines()]
 
 
 def test_status_shows_what_was_seen_last_of_a_run_whose_coordinator_has_ended(connection: Connection) -> None:

@@ -33,7 +33,7 @@ from worker.life.finder import Finder
 
 @pytest.fixture
 def full_broker() -> Iterator[tuple[Run, Callable[[], None]]]:
-    """A run on a server of its own, and what makes that server full."""
+    """A run on a separate server, and a function that fills that server."""
     with RedisServer() as server:
         run = Run(server.url)
         run.load_scripts()
@@ -118,7 +118,7 @@ def test_a_batch_that_is_to_drain_a_full_broker_goes_through(full_broker: FullBr
 
 
 def test_a_coordinator_lives_goes_and_comes_on_a_full_broker(full_broker: FullBroker) -> None:
-    """What is in hand must be able to drain, also after a crash."""
+    """Batches in hand must be able to drain, also after a crash."""
     run, fill = full_broker
     RunRegistry(run.connection).add(run.run_id)
     fill()

@@ -1,4 +1,4 @@
-"""How workers of a host share its devices in the broker: all they want or none, and nothing for two at once."""
+"""How workers of a host share its devices in the broker: all that they need or none, and no device for two at once."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ class Host:
         return DeviceLeases(self.connection, holder.dump(), lease)
 
     def held(self) -> list[str]:
-        """Per device the worker that has it."""
+        """For each device, the worker that has it."""
         others = DeviceLeases(self.connection, "", LEASE).others(keys(0, 1, 2))
         return [others[key].worker if key in others else "" for key in keys(0, 1, 2)]
 

@@ -1,4 +1,4 @@
-"""Anything at all in the keys of a run: every reader ends with an error of Penstock, and no command with a traceback.
+"""Arbitrary data in the keys of a run: every reader ends with an error of Penstock, and no command with a traceback.
 
 Each example is a run at a real broker, of which one field, entry or key is not what Penstock writes.
 """
@@ -82,7 +82,7 @@ right = [
 
 @st.composite
 def broken_messages(draw: st.DrawFn) -> bytes:
-    """A message of ours with a piece cut out, repeated or changed; or an array of any values of any kind."""
+    """A message of Penstock's with a piece removed, repeated or changed; or an array of any values of any kind."""
     if draw(st.booleans()):
         kind = draw(st.sampled_from(["batch", "manifest", "letter", "result", "failure", "routed", "part", "reopened"]))
         values = draw(st.lists(json_values | st.binary(max_size=8), max_size=12))
@@ -129,7 +129,7 @@ def begun(url: str) -> Run:
 
 
 def endures(read: Callable[[], object]) -> object:
-    """What it gives; an error of ours is an answer, any other exception fails the test."""
+    """The result; an error of Penstock's is an answer, any other exception fails the test."""
     try:
         return read()
     except PenstockError as error:
@@ -207,7 +207,7 @@ def rows_of(worker: Worker) -> None:
 
 
 def look_at(run: Run) -> None:
-    """The commands for people; `rm` comes last and must get rid of it all."""
+    """Runs the commands for users; `rm` comes last and must remove everything."""
     url = run.url
     endures(lambda: list(old_at_broker(url, 0, unfinished=True, here=())))
     for command in (("runs",), ("status", run.run_id), ("failures", run.run_id), ("gc", "--older-than", "1s"),

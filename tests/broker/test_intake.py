@@ -31,7 +31,7 @@ def delivered() -> queue.SimpleQueue[Work | BaseException]:
 
 @pytest.fixture
 def intake(run: Run, proxy: Proxy, delivered: queue.SimpleQueue[Work | BaseException]) -> Iterator[Intake]:
-    """Of a worker whose way to the broker loses replies."""
+    """The intake of a worker whose connection to the broker loses replies."""
     worker = run.worker("w1", url=proxy.url)
     settings = Settings(worker_lease=1.0, patience=20.0)
     taking = Intake(

@@ -117,7 +117,7 @@ class Protocol(RuleBasedStateMachine):
 
     @rule(name=names)
     def fall_silent(self, name: str) -> None:
-        """The worker may go on all the same: it stood still, or is cut off."""
+        """The worker may continue nevertheless: it was suspended, or is disconnected."""
         self.run.die(self.workers[name])
         self.alive.discard(name)
 

@@ -1,4 +1,4 @@
-"""The keys of a run that is removed, and coordinators of other hosts that want the run meanwhile."""
+"""The keys of a run that is removed, and coordinators on other hosts that try to start the run meanwhile."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ REMOVER = Holder(4712, "there", "r")
 
 @pytest.fixture
 def stopped(run: Run) -> Run:
-    """A run with some keys that nobody coordinates."""
+    """A run with some keys and without a coordinator."""
     RunRegistry(run.connection).add(run.run_id)
     run.connection.command("DEL", run.keys.lease)
     return run

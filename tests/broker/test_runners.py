@@ -1,4 +1,4 @@
-"""Runners at a real broker: what they leave there when they are told to stop, and when the broker is away or full."""
+"""Runners at a real broker: what is left there when they are told to stop, and when the broker is away or full."""
 
 from __future__ import annotations
 
@@ -98,7 +98,7 @@ def running(runner: Runner) -> Iterator[threading.Thread]:
 
 
 def dispatch(run: Run, number: int) -> None:
-    """Sends so many batches of step `a`, with their rows."""
+    """Sends a number of batches of step `a`, with their rows."""
     for seq in range(number):
         run.store(Payload("g", seq), data=encode_rows(ROWS))
     run.dispatch(*map(batch, range(number)))
@@ -182,7 +182,7 @@ def test_a_worker_that_leaves_while_the_broker_is_away_commits_and_hands_back_wh
 
 
 def chunks(run: Run) -> list[bool]:
-    """Which of the outputs of a global step `a` with 10 rows, 4 to a payload, are in the broker?"""
+    """Which outputs of a global step `a` with 10 rows, 4 per payload, are in the broker."""
     return run.stored(*(Payload("a", seq) for seq in range(3)))
 
 

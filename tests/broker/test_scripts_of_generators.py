@@ -31,7 +31,7 @@ def test_a_generator_has_one_owner_until_it_dies(run: Run) -> None:
 def test_a_generator_is_taken_from_an_owner_that_stays_silent_and_not_from_one_that_the_broker_has_forgotten(
     run: Run,
 ) -> None:
-    """Where the broker was away for longer than a lease, nobody has one."""
+    """If the broker was away for longer than a lease, no worker has one."""
     owner = run.worker("w1", "g")
     other = Worker(Consumer(run.connection, run.run_id, "g", "w2"), lease=0.2)
     owner.generator.own()
@@ -45,7 +45,7 @@ def test_a_generator_is_taken_from_an_owner_that_stays_silent_and_not_from_one_t
 
 
 def test_a_generator_is_not_taken_from_an_owner_that_came_between(run: Run) -> None:
-    """Between the look at who owns it, a dead worker, and the script, another worker was faster."""
+    """Another worker was faster, after this one saw a dead owner and before it called the script."""
     dead, fast = run.worker("w1", "g"), run.worker("w2", "g")
     dead.generator.own()
     run.die(dead)
@@ -73,7 +73,7 @@ def test_the_deaths_of_owners_are_counted_until_a_batch_is_made(run: Run) -> Non
 
 
 def test_an_owner_that_was_only_slow_does_not_count(run: Run) -> None:
-    """On a machine with too much to do, leases run out of workers that live, and they take the generator in turns."""
+    """On an overloaded machine the leases of live workers expire, and they take the generator in turns."""
     owners = [run.worker(f"w{number}", "g") for number in range(3)]
     for owner in owners * 3:
         state = owner.generator.own()
@@ -189,7 +189,7 @@ def test_a_generator_that_failed_starts_its_next_attempt_at_the_same_seq_and_off
 
 
 def test_nobody_serves_a_generator_that_failed_until_the_run_goes_on(run: Run) -> None:
-    """A worker that went on at once would die of the same rows again, and that would count when the run goes on."""
+    """A worker that continued at once would die of the same rows again, and that would count after a resume."""
     worker = run.worker("w1", "g")
     worker.generator.own()
     one, _ = tickets(run, worker, 2)

@@ -95,7 +95,7 @@ def test_release_frees_payloads_and_notes_the_cursor(run: Run) -> None:
     assert run.control.journal.marks([])[1] == 8
 
 
-# inputs that are too many for a message
+# inputs that exceed a message
 
 
 def test_the_inputs_of_a_large_batch_are_there_when_it_is_read(run: Run) -> None:
@@ -373,7 +373,7 @@ def test_a_run_that_is_worked_on_again_does_not_expire(run: Run) -> None:
 
 
 def ttls(run: Run) -> dict[str, int]:
-    """Milliseconds that each key has left; -1 for one that stays."""
+    """Milliseconds until each key expires; -1 for one that stays."""
     return {key: int(run.connection.command("PTTL", key)) for key in run.everything()}
 
 

@@ -165,7 +165,7 @@ def test_two_workers_that_claim_at_once_do_not_both_get_an_entry(run: Run) -> No
 
 
 def test_a_claim_that_comes_after_anothers_takes_nothing(run: Run) -> None:
-    """Between the look at what a dead worker has and the claim, another worker was faster."""
+    """Another worker was faster, after this one saw the batches of a dead worker and before its claim."""
     run.dispatch(batch(0))
     owner, fast = run.worker("w1"), run.worker("w2")
     (taken,) = take(owner)
@@ -234,7 +234,7 @@ def test_what_is_handed_back_goes_to_whoever_claims_it_next_and_keeps_its_delive
     run.die(dead)
     (claimed,) = patient.inbox.claim("w1", 1)
     assert claimed.deliveries == 2
-    for _ in range(3):  # to hand back what was not begun is no delivery
+    for _ in range(3):  # handing back an unstarted batch is not a delivery
         patient.inbox.hand_back([claimed])
         assert (run.pending(), patient.inbox.silent_workers()) == ({}, {})
         (claimed,) = patient.inbox.claim_handed_back(5)
@@ -264,7 +264,7 @@ def test_what_is_handed_back_with_a_lost_reply_is_there_once(run: Run, proxy: Pr
 
 
 def test_reclaim_gives_back_what_dead_workers_had(run: Run) -> None:
-    """They died with their coordinator, which is no delivery; a death before that, at the batch, stays one."""
+    """They died with their coordinator, which does not count as a delivery; an earlier death at the batch does."""
     run.dispatch(*map(batch, range(5)))
     dead, first, second = run.worker("w0"), run.worker("w1"), run.worker("w2")
     take(dead)

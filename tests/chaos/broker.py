@@ -20,7 +20,7 @@ FORGOTTEN = 1.0
 
 @dataclass(slots=True)
 class Broker:
-    """What a fault can do to it, and what is seen of it.
+    """The broker, as faults harm it and tests look at it.
 
     Args:
         server, proxy: of a broker beside the command; None for the embedded one.
@@ -50,7 +50,7 @@ class Broker:
         return self._client
 
     def written(self) -> int:
-        """Entries of the journal; 0 while nobody can tell."""
+        """Entries of the journal; 0 while that is unknown."""
         try:
             return int(self.client().xlen(self.keys.journal))
         except (redis.RedisError, OSError, ValueError, AssertionError):
@@ -64,7 +64,7 @@ class Broker:
 
     @property
     def can_lose_a_second(self) -> bool:
-        """Has it been looked at for long enough?"""
+        """Whether it has been watched for long enough."""
         return len(self._sizes) >= 20
 
     def lose_power(self) -> None:

@@ -1,4 +1,4 @@
-"""How each kind of fault is done to a run. An injector returns False where there is nothing to do it to just now."""
+"""How each kind of fault is done to a run. An injector returns False if it has no target at the moment."""
 
 from __future__ import annotations
 
@@ -24,11 +24,11 @@ SMALL_FILE = 2_000
 
 
 def inject(stage: Stage, fault: Fault) -> bool:
-    """Does it, if it can be done now."""
+    """Injects the fault; returns whether that was possible."""
     try:
         return INJECTORS[fault.kind](stage, fault)
     except (psutil.NoSuchProcess, redis.RedisError, ValueError, OSError):
-        return False  # what it was to be done to has just gone, or is not there yet
+        return False  # its target has just gone, or is not there yet
 
 
 # workers
@@ -149,7 +149,7 @@ def kill_broker(stage: Stage, fault: Fault) -> bool:
 
 
 def forget_last_second(stage: Stage, fault: Fault) -> bool:
-    """As a host that loses power: what was not synced is gone."""
+    """As on a host that loses power, unsynced data are gone."""
     server = stage.broker.server
     if server is None or not stage.later.nothing_left or not stage.broker.can_lose_a_second:
         return False
@@ -163,7 +163,7 @@ def fill_broker(stage: Stage, fault: Fault) -> bool:
     client.config_set("maxmemory", 1)
 
     def make_room() -> None:
-        with suppress(redis.RedisError, OSError):  # one that was started again has its own limit
+        with suppress(redis.RedisError, OSError):  # a restarted one has its own limit
             stage.broker.client().config_set("maxmemory", 0)
 
     stage.later.after(fault.seconds, make_room)
@@ -186,7 +186,7 @@ def slow_connections(stage: Stage, fault: Fault) -> bool:
 
 
 def fill_disk(stage: Stage, fault: Fault) -> bool:
-    """No file of the coordinator can grow beyond a part."""
+    """Lets no file of the coordinator grow beyond a part."""
     process = psutil.Process(stage.command.process.pid)
     stage.allowed.add(EXIT_FAILED)
     process.rlimit(resource.RLIMIT_FSIZE, (SMALL_FILE, resource.RLIM_INFINITY))
@@ -203,7 +203,7 @@ def fill_disk(stage: Stage, fault: Fault) -> bool:
 
 
 def claim_for_stranger(stage: Stage, fault: Fault) -> bool:
-    """Somebody who never works on them takes batches away."""
+    """Claims batches for a consumer that never works on them."""
     for step in (fault.step, *stage.scenario.pipeline.steps):
         stream = stage.broker.keys.inputs(step)
         held = stage.broker.client().xpending_range(stream, GROUP, "-", "+", 3)
@@ -234,7 +234,7 @@ def start_other_source(stage: Stage, fault: Fault) -> bool:
     folder = stage.harness.folder / "other"
     folder.mkdir(exist_ok=True)
     (folder / STEPS.name).write_text(STEPS.read_text() + "\n# another source\n")
-    step = fault.step if fault.step != "keep" else "label"  # its source is Penstock's own
+    step = fault.step if fault.step != "keep" else "label"  # its source is Penstock's
     stage.workers.start_other_source(step, folder)
     return True
 

@@ -1,4 +1,4 @@
-"""What is to be done later in a scenario."""
+"""Actions that are due later in a scenario."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ class Later:
         self._actions: list[tuple[float, Callable[[], None]]] = []
 
     def after(self, seconds: float, action: Callable[[], None]) -> None:
-        """Does something when so many seconds have passed."""
+        """Acts after the given seconds."""
         self._actions.append((time.monotonic() + seconds, action))
 
     def do_what_is_due(self, everything: bool = False) -> None:
-        """Called often; with `everything` nothing is left for later."""
+        """Called often; `everything`: also what is not due yet."""
         now = time.monotonic()
         due = [one for one in self._actions if everything or one[0] <= now]
         self._actions = [one for one in self._actions if one not in due]
@@ -26,5 +26,5 @@ class Later:
 
     @property
     def nothing_left(self) -> bool:
-        """Is nothing going on that is still to be undone?"""
+        """Whether no action is pending."""
         return not self._actions

@@ -27,14 +27,14 @@ class Played:
 
     @classmethod
     def of(cls, trial: Trial) -> Played:
-        """What the record needs of a trial."""
+        """The part of a trial that the record needs."""
         takeovers = tuple((one.kind, round(one.leases, 3)) for one in trial.takeovers)
         return cls(trial.scenario.seed, tuple(trial.injected.elements()), len(trial.codes), takeovers)
 
 
 @dataclass(frozen=True, slots=True)
 class Deaths:
-    """Points at which coordinators were to die, from the first one on, and how many did."""
+    """Number of points at which coordinators should die, and how many did."""
 
     first: int
     points: int
@@ -58,7 +58,7 @@ class Notes:
                 self._keep(Deaths(**fields))
 
     def add(self, note: Played | Deaths) -> None:
-        """Keeps it, on disk too."""
+        """Stores it, on disk too."""
         with self._guard:
             self._keep(note)
             self._path.parent.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,6 @@
-"""Plays many seeds and writes what came of them into docs/guarantees.md: `python -m tests.chaos.record --seeds 200`.
+"""Plays many seeds and writes the results into docs/guarantees.md: `python -m tests.chaos.record --seeds 200`.
 
-A seed that fails is named with everything that is known about it, and the page is left alone.
+A failing seed is reported with everything that is known about it, and the page is not written.
 """
 
 from __future__ import annotations
@@ -32,8 +32,8 @@ def main() -> int:
     parser.add_argument("--deaths", type=int, default=1_000, help="calls of each effect at which a coordinator dies")
     parser.add_argument("--jobs", type=int, default=1, help="runs at a time")
     parser.add_argument("--keep", type=Path, help="a folder for the files of runs that fail")
-    parser.add_argument("--notes", type=Path, help="a file of what is done, with which the next call goes on")
-    parser.add_argument("--dry", action="store_true", help="leave the page alone")
+    parser.add_argument("--notes", type=Path, help="a file of what is done, from which the next call resumes")
+    parser.add_argument("--dry", action="store_true", help="do not write the page")
     asked = parser.parse_args()
     seeds = range(asked.first, asked.first + asked.seeds)
     with TemporaryDirectory() as folder, ThreadPoolExecutor(asked.jobs) as pool:
@@ -55,7 +55,7 @@ def main() -> int:
 
 
 def try_seed(seed: int, notes: Notes, keep: Path | None) -> None:
-    """Plays it; says why where it fails."""
+    """Plays the seed; says why if it fails."""
     try:
         trial = play(draw(seed), keep)
     except Exception as error:
@@ -70,7 +70,7 @@ def try_seed(seed: int, notes: Notes, keep: Path | None) -> None:
 
 
 def try_points(first: int, points: Sequence[Point], notes: Notes) -> None:
-    """Has coordinators die at them, one after the other; says why where it fails."""
+    """Has coordinators die at them, one after the other; says why if it fails."""
     try:
         died = die_at(points)
     except Exception as error:

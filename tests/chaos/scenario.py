@@ -93,7 +93,7 @@ def draw_pipeline(number: int) -> Pipeline:
     def step(name: str, kind: str, after: str, seconds: float, more: str = "") -> str:
         size = random.randint(4, 17)
         pace = f", seconds: {seconds}" if seconds else ""
-        # A batch that a stranger took has had two more workers, and one that is killed over and over is not poison.
+        # A batch that a stranger took has had two more workers; one that is killed repeatedly is not poison.
         more += ", max_deliveries: 20"
         return f'  {name}: {{type: "chaos_steps:{kind}", after: {after}, input_batch_size: {size}{pace}{more}}}'
 

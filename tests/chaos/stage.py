@@ -49,7 +49,7 @@ class Stage:
         return self.broker.sight
 
     def run(self) -> None:
-        """Starts the command, as a user does who wants the run to go on."""
+        """Starts the command, as a user does who resumes the run."""
         arguments: list[str] = []
         if self.broker.proxy is not None:
             arguments += ["--broker", self.broker.url]

@@ -41,7 +41,7 @@ class Trial:
 
 @lru_cache
 def left_alone(number: int) -> Yield:
-    """What a pipeline gives when nothing goes wrong; held to the ledger as well."""
+    """The results of an uninterrupted run; checked against the ledger too."""
     pipeline = draw_pipeline(number)
     scenario = Scenario(-1, pipeline, "local", dict.fromkeys(pipeline.steps, 1), ())
     with TemporaryDirectory(prefix="penstock-chaos-") as folder, set_up(scenario, Path(folder)) as stage:
@@ -60,7 +60,7 @@ def play(scenario: Scenario, keep: Path | None = None) -> Trial:
         keep: a folder for what a run that fails leaves behind: its files, and those of its broker.
 
     Raises:
-        AssertionError: something was lost, made twice or left behind; a note says which scenario it was.
+        AssertionError: something was lost, duplicated or left behind; a note says which scenario it was.
     """
     alone = left_alone(scenario.pipeline.number)
     began = time.monotonic()
@@ -80,7 +80,7 @@ def play(scenario: Scenario, keep: Path | None = None) -> Trial:
 
 
 def drive(stage: Stage, entries: int, injected: list[Fault]) -> tuple[int, ...]:
-    """Brings the faults about, and the run to its end: whenever the command ends, it is given again."""
+    """Brings the faults about, and the run to its end: whenever the command ends, it is rerun."""
     faults = list(stage.scenario.faults)
     codes: list[int] = []
     deadline = time.monotonic() + LIMIT
@@ -101,7 +101,7 @@ def drive(stage: Stage, entries: int, injected: list[Fault]) -> tuple[int, ...]:
 
 
 def end_workers(stage: Stage) -> None:
-    """The run is complete: workers leave by themselves, and those that could not serve have left."""
+    """The run is complete: workers leave unasked, and those that could not serve have left."""
     stage.later.do_what_is_due(everything=True)
     stage.workers.wait_for_end()
     wait_for(lambda: not stage.harness.processes(), 20, "the end of every process")
@@ -121,7 +121,7 @@ def keep_files(stage: Stage, folder: Path) -> None:
 
 
 def describe(stage: Stage, injected: list[Fault]) -> str:
-    """For a failure: what was done, and what was said."""
+    """For a failure: the faults, and the output."""
     scenario = stage.scenario
     log = next((path.read_text()[-6000:] for path in stage.harness.folder.glob("cache/*/*/pipeline.log")), "")
     return (

@@ -1,4 +1,4 @@
-"""What a run has given, and whether anything was lost, made twice, or left behind."""
+"""What a run has produced, and whether anything was lost, duplicated or left behind."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ Poisoned = tuple[tuple[str, int, int, str], ...]
 
 @dataclass(frozen=True, slots=True)
 class Yield:
-    """What a pipeline gives.
+    """What a pipeline produces.
 
     Args:
         digests: per leaf, of its rows and their order.
@@ -49,9 +49,9 @@ def check_poison(pipeline: Pipeline, harness: Harness) -> None:
 
 
 def check_ledger(plan: Plan, journal: Sequence[Entry]) -> None:
-    """On every edge rows put out = rows taken; per step rows in = processed + failed + lost + holes; leaves written.
+    """On every edge, output rows = rows taken; per step rows in = processed + failed + lost + holes; leaves written.
 
-    The journal is folded anew; of several results of a batch only the first one counts.
+    The journal is folded again; of several results of a batch only the first one counts.
     """
     manager = BatchManager(plan)
     applied: dict[tuple[str, int, int], Result] = {}
@@ -92,7 +92,7 @@ def check_broker(stage: Stage, keys: Keys) -> None:
 
 
 def check(stage: Stage, pipeline: Pipeline, alone: Yield) -> None:
-    """After the end of a run: it is as if nothing had ever happened."""
+    """After the end of a run: it looks like an uninterrupted run."""
     found = collect(stage.harness)
     assert found.digests == alone.digests, "other rows, or another order"
     assert found.failed == alone.failed, f"other failed rows: {set(found.failed) ^ set(alone.failed)}"

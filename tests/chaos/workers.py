@@ -34,7 +34,7 @@ class Workers:
     _run_id: str = ""
 
     def start(self) -> None:
-        """Those that are started by hand; one that a fault ended is started again, as a service manager does it.
+        """Starts those that are started by hand; one that a fault ended is started again, as a service manager does it.
 
         One that has left because its stage is over is needed again if the command is stopped, or the broker forgets.
         """
@@ -53,7 +53,7 @@ class Workers:
             self._serving += [(step, self._start(step, self.harness.folder)) for _ in range(count - alive)]
 
     def _explains(self, worker: Command) -> bool:
-        """Is it a fault that ended the worker: itself, or a broker that came back without the run?"""
+        """Whether a fault ended the worker: directly, or by a broker that came back without the run."""
         return worker.process.pid in self._hurt or "no longer has this run" in worker.text
 
     def _start(self, step: str, folder: Path) -> Command:
@@ -94,7 +94,7 @@ class Workers:
     # the end
 
     def wait_for_end(self) -> None:
-        """The run is complete: workers leave by themselves, and those that could not serve have left."""
+        """The run is complete: workers leave unasked, and those that could not serve have left."""
         for _, worker in self._serving:
             code = worker.wait(40)
             assert code == 0 or self._explains(worker), f"a worker ended with {code}: {worker.text}"

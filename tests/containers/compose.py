@@ -1,4 +1,4 @@
-"""Brings `docker-compose.yml` up for real, in a folder and under a name of its own, and takes it down again."""
+"""Brings `docker-compose.yml` up for real, in a separate folder and under its own name, and takes it down again."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Compose:
         return command.returncode, said
 
     def do(self, *words: str, **variables: str) -> str:
-        """One that has to succeed."""
+        """Runs a command that must succeed."""
         code, said = self.run(*words, **variables)
         assert code == 0, f"docker compose {' '.join(words)}:\n{said}"
         return said
@@ -133,7 +133,7 @@ class Compose:
     # the run
 
     def run_id(self) -> str:
-        """Of the one run at the broker; empty where there is none, or the broker does not answer."""
+        """Of the one run at the broker; empty if there is none, or the broker does not answer."""
         try:
             return next(iter(RunRegistry(Connection(self.url, timeout=5)).run_ids()), "")
         except BrokerError:
@@ -155,12 +155,12 @@ class Compose:
             return 0
 
     def wait_for_step(self, step: str, results: int = 3) -> None:
-        """Returns when a worker of the step has been loaded, and the journal has grown by so many entries since."""
+        """Returns when a worker of the step has been loaded, and the journal has grown by the given entries since."""
         wait_for(lambda: self.workers(step), 60, f"a worker of step '{step}'; {self.logs()[-3000:]}")
         self.wait_for_results(results)
 
     def wait_for_results(self, count: int) -> None:
-        """Returns when the journal has grown by so many entries."""
+        """Returns when the journal has grown by the given entries."""
         before = self.results()
         wait_for(lambda: self.results() >= before + count, 60, f"{count} results more; {self.logs()[-3000:]}")
 

@@ -1,4 +1,4 @@
-"""A Docker engine, the image, and projects of Docker Compose; skipped where there is no engine."""
+"""A Docker engine, the image, and projects of Docker Compose; skipped without an engine."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ BUILD_SECONDS = 900.0
 
 
 def why_no_engine() -> str:
-    """Empty where there is one, with Compose."""
+    """Empty if there is one, with Compose."""
     for command in (["docker", "info"], ["docker", "compose", "version"]):
         try:
             subprocess.run(command, capture_output=True, check=True, timeout=30)

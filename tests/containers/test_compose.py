@@ -1,4 +1,4 @@
-"""`docker compose up`, and what is done to it in mid-run: the dataset is that of a run that was left alone."""
+"""`docker compose up`, and what is done to it in mid-run: the dataset is that of an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ CALLER = 12345
 
 
 def test_the_quickstart_runs_to_its_end_and_leaves_the_dataset_to_the_caller(quickstart: Compose) -> None:
-    if os.geteuid() == 0:  # a clone of somebody else's
+    if os.geteuid() == 0:  # another user's clone
         os.chown(quickstart.folder, CALLER, CALLER)
     code, said = quickstart.run("up", "--exit-code-from", "coordinator", timeout=180)
     assert code == 0, said

@@ -1,4 +1,4 @@
-"""The image: what is in it, who it runs as, and how it says that it is well."""
+"""The image: what is in it, who it runs as, and its health check."""
 
 from __future__ import annotations
 

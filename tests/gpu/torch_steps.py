@@ -45,7 +45,7 @@ class OnGpu(Step):
 
 
 class TinyLM(LLM, CudaDevicePlacementMixin):
-    """A language model with random weights: it talks nonsense, on the device that it was given."""
+    """A language model with random weights: it generates nonsense, on its device."""
 
     tokens: int = Field(default=8, description="Bytes that it answers with.")
 

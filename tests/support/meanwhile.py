@@ -37,7 +37,7 @@ def before_the_rename(path: Path, change: Callable[[], object]) -> None:
 
 
 def in_a_child(act: Callable[[], object]) -> None:
-    """Calls `act` in a process of its own; it must not raise."""
+    """Calls `act` in a separate process; it must not raise."""
     pid = os.fork()
     if not pid:
         try:

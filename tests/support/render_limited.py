@@ -30,7 +30,7 @@ def main() -> None:
             raised = None
         except RowError as error:
             raised = f"{type(error).__name__}: {error}"
-        except BaseException as error:  # what else it raises is what the test shows
+        except BaseException as error:  # other errors are for the test to show
             raised = f"not in our words: {type(error).__name__}: {str(error)[:200]}"
         print(json.dumps({"seconds": time.process_time() - began, "raised": raised}), flush=True)
 

@@ -82,7 +82,7 @@ class Packer:
 
     @property
     def may_wait(self) -> bool:
-        """Does its output go to a store that may be slow?"""
+        """Whether its output goes to a store that may be slow."""
         return self._files is not None
 
     def pack(

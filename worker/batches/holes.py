@@ -32,7 +32,7 @@ class WholeRows:
 
     @property
     def aligned(self) -> bool:
-        """Are the inputs equally long, so that row i of each belongs to row i of the others?"""
+        """Whether the inputs are equally long, so that row i of each belongs to row i of the others."""
         return all(len(rows) == self.count for rows in self.inputs)
 
 

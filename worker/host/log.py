@@ -41,7 +41,7 @@ class LogShipper(logging.Handler):
 
     @property
     def is_empty(self) -> bool:
-        """Is nothing left to send?"""
+        """Whether nothing is left to send."""
         return not self._lines
 
     def emit(self, record: logging.LogRecord) -> None:

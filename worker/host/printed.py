@@ -35,7 +35,7 @@ class Allowance:
         self._dropped = 0
 
     def take(self, size: int) -> bool:
-        """May a line of this many bytes be logged now? If not, it counts as dropped."""
+        """Whether a line of this many bytes may be logged now. If not, it counts as dropped."""
         with self._guard:
             self._begin_second()
             if not self._is_left:
@@ -46,7 +46,7 @@ class Allowance:
             return True
 
     def is_left(self) -> bool:
-        """May another line be logged now?"""
+        """Whether another line may be logged now."""
         with self._guard:
             self._begin_second()
             return self._is_left
@@ -111,7 +111,7 @@ class Line:
         return self._text.decode("utf-8", "backslashreplace") + cut
 
     def __bool__(self) -> bool:
-        """Is it non-empty?"""
+        """Whether it is non-empty."""
         return bool(self._length or self._returned or self.is_torn)
 
 
@@ -123,7 +123,7 @@ class PrintedLines(io.RawIOBase):
 
     Args:
         descriptor: of the process, for users that need one, such as `subprocess`.
-        of_threads: are lines assembled per writing thread, or for all together?
+        of_threads: whether lines are assembled per writing thread; if not, for all together.
     """
 
     def __init__(self, logger: logging.Logger, level: int, descriptor: int, *, of_threads: bool = True) -> None:
@@ -136,7 +136,7 @@ class PrintedLines(io.RawIOBase):
         self._of_child: bytes | None = None
 
     def writable(self) -> bool:
-        """It accepts bytes."""
+        """Whether it accepts bytes: always."""
         return True
 
     def fileno(self) -> int:

@@ -38,7 +38,7 @@ class Absence:
         self._since, self._said = None, False
 
     def is_too_long(self) -> bool:
-        """Has the absence exceeded the timeout? Logs once that it began, and what follows."""
+        """Whether the absence has exceeded the timeout. Logs once that it began, and what follows."""
         if self._since is None:
             return False
         if time.monotonic() - self._since >= self._timeout:

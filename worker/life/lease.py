@@ -71,7 +71,7 @@ class Keeper:
         url: of the broker; it may contain a password, so it never appears in a command line.
         run_id, worker_id: whose lease it is.
         lease: seconds.
-        heard: the worker's standard streams; None to leave those alone.
+        heard: the worker's standard streams; None to leave them as they are.
     """
 
     def __init__(self, url: str, run_id: str, worker_id: str, lease: float, heard: Heard | None = None) -> None:
@@ -124,7 +124,7 @@ class Keeper:
 
     def _start(self, keeps: list[int], terminal: int | None) -> subprocess.Popen[bytes]:
         """A new interpreter, since a step may have started threads, which make a fork unsafe."""
-        # -P: a folder named `worker` in the current directory must not be imported instead of ours.
+        # -P: a folder named `worker` in the current directory must not be imported instead of Penstock's.
         command = [sys.executable, "-P", "-m", "worker.life.lease"]
         return subprocess.Popen(
             command,
@@ -165,7 +165,7 @@ class Keeper:
                 self._process.wait()
 
     def _hears(self, answer: bytes, timeout: float) -> bool:
-        """Does the keeper give this answer, or end, in time? Late answers to other requests do not count."""
+        """Whether the keeper gives this answer, or ends, in time. Late answers to other requests do not count."""
         assert self._process is not None
         assert self._process.stdout is not None
         end = time.monotonic() + timeout
@@ -289,7 +289,7 @@ def give_back(leases: DeviceLeases, devices: Sequence[str], pid: int, pidfd: int
 
 
 def has_ended(pid: int, pidfd: int | None, timeout: float) -> bool:
-    """Does the worker's process end within the given seconds, with all its threads?
+    """Whether the worker's process ends within the given seconds, with all its threads.
 
     Children of a killed process get another parent while some of its threads may still hold its files.
     """
@@ -308,7 +308,7 @@ def devices_told(line: bytes, connection: Connection, lease: float) -> tuple[lis
 
 
 def is_told(timeout: float = 0.0) -> bool:
-    """Does standard input have a line, or end, within the given seconds?"""
+    """Whether standard input has a line, or ends, within the given seconds."""
     return bool(select.select([0], [], [], timeout)[0])
 
 
@@ -324,7 +324,7 @@ def read_line() -> bytes:
 
 
 def is_stopped(pid: int) -> bool:
-    """Has the process been stopped by a signal or a debugger?"""
+    """Whether the process was stopped by a signal or a debugger."""
     return process_state(pid) in ("T", "t")
 
 

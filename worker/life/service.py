@@ -208,7 +208,7 @@ class Worker:
 
     @property
     def _is_local(self) -> bool:
-        """Was it started by a coordinator? Then it ends with it, and need not check that it lives."""
+        """Whether a coordinator started it. Then it ends with it, and need not check that it lives."""
         return not self._place.echo
 
     def _take_devices(self, step: BaseStep, facts: dict[str, object], keeper: Keeper, watch: Watch) -> bool:

@@ -107,7 +107,7 @@ class Supervisor:
         return there
 
     def _restarts(self, ended: Ended) -> bool:
-        """A worker that ended deliberately says who replaces it; one that crashed has a successor."""
+        """Whether it gets a successor. A worker that ended deliberately says so; one that crashed gets one."""
         child, successor = ended.child, ended.successor
         if successor is Successor.WITH_THE_RUN and not self._is_local:
             self.run_is_gone = True

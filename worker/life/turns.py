@@ -44,7 +44,7 @@ class Turns:
 
     @property
     def several(self) -> bool:
-        """Is there more than one stage, or may there be? If not, no worker ever waits."""
+        """Whether there is more than one stage, or may be. If not, no worker ever waits."""
         return not self._known or len(self._stages) > 1
 
     def of(self, step: str) -> int:
@@ -71,7 +71,7 @@ class Turns:
             pause: waits for some seconds; returns True if the worker must stop.
 
         Returns:
-            May it be loaded? If not, the stage is over or the worker must stop.
+            Whether it may be loaded. If not, the stage is over or the worker must stop.
         """
         mine, said = self.of(step), ""
         while self.several:
@@ -108,12 +108,12 @@ class Turns:
         return f"workers of other stages on this host to end (process {pids})" if pids else ""
 
     def _blocks(self, record: WorkerRecord, mine: int) -> bool:
-        """Workers of later stages only wait, unless the run has gone back after they loaded."""
+        """Whether the worker must end first. Those of later stages only wait, unless they had loaded before."""
         stage = self.of(record.step)
         here = record.host == socket.gethostname() and record.pid != os.getpid()
         return here and (stage < mine or (stage > mine and record.loaded))
 
 
 def _is_running(pid: int) -> bool:
-    """An ended process that its parent has not yet waited for holds nothing."""
+    """Whether it runs. An ended process that its parent has not yet waited for holds nothing."""
     return process_state(pid) not in ("", "Z", "X")

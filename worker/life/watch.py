@@ -35,7 +35,7 @@ class Watch:
 
     Attributes:
         turns: the stages of the run; replaced once those are known.
-        in_turn: has the step's stage begun? From then on the worker leaves with it.
+        in_turn: whether the step's stage has begun. From then on the worker leaves with it.
         placement: the devices that the worker has.
         runner: of the step, once that is loaded.
     """

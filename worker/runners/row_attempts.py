@@ -89,7 +89,7 @@ class RowAttempts:
         """Calls the step; a row that takes too long is cancelled and fails. Its waits for an endpoint do not count.
 
         The call is a separate task, so that a step that cancels its own task, or lets a cancelled future cancel it,
-        ends nothing of ours.
+        ends nothing of Penstock's.
         """
         limit = self._step.batch_timeout
         call = asyncio.get_running_loop().create_task(self._call(row, clock, tally, answers))

@@ -1,5 +1,5 @@
--- Gives entries back: they wait under a name that no worker has, and are claimed before new ones are read. An entry added
--- anew would wait behind all that was sent after it. This delivery does not count.
+-- Gives entries back: they wait under a name that no worker has, and are claimed before new ones are read. A new entry
+-- would wait behind all that was sent after it. This delivery does not count.
 -- Writes with XCLAIM alone, so that a worker can leave a full broker.
 -- KEYS  1 the step's stream
 -- ARGV  1 group   2 the worker that has them   3 that name   4.. entries

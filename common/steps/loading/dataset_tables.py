@@ -112,7 +112,7 @@ def _sliced(table: pa.Table) -> Iterator[pa.Table]:
 
 
 def _same(before: Any, after: Any) -> bool:
-    """Has Arrow left every value unchanged? It reads text as bytes, and numbers as times, if the first value is one."""
+    """Whether Arrow left every value unchanged. It reads text as bytes, or numbers as times, if the first is one."""
     if isinstance(before, dict):
         return isinstance(after, dict) and all(_same(value, after.get(key)) for key, value in before.items())
     if isinstance(before, list):

@@ -95,7 +95,7 @@ class FileSource:
 
     @property
     def is_local(self) -> bool:
-        """Is it on this host?"""
+        """Whether the file is on this host."""
         return "file" in _protocols(self.filesystem)
 
     def _compared(self) -> AbstractContextManager[None]:
@@ -124,7 +124,7 @@ def find_files(patterns: Sequence[str], storage_options: dict[str, Any]) -> list
 
 
 def is_pattern(path: str) -> bool:
-    """Does the path have wildcards?"""
+    """Whether the path has wildcards."""
     return any(character in path for character in "*?[")
 
 

@@ -118,12 +118,12 @@ class DataFiles:
 
     @property
     def are_small(self) -> bool:
-        """May the files be read before the first row?"""
+        """Whether the files are small enough to be read before the first row."""
         return sum(state.size for state in self.files) <= SMALL_BYTES
 
     @property
     def is_here(self) -> bool:
-        """Are the files on this host?"""
+        """Whether the files are on this host."""
         return self.host == socket.gethostname()
 
     def encode(self) -> str:

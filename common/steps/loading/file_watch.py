@@ -133,7 +133,7 @@ class _Tap(io.RawIOBase):
         return str(self._hash.hexdigest()) if self._ended and self._hashed == self._position else ""
 
     def has_news(self) -> bool:
-        """Is there anything new since the last call?"""
+        """Whether there is anything new since the last call."""
         news, self._news = self._news or not self._remote, False
         return news
 

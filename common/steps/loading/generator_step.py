@@ -84,7 +84,7 @@ def _plain(rows: list[Row]) -> list[Row]:
 
 
 def _not_a_number(row: Row) -> bool:
-    """Does it contain NaN or an infinite number, which JSON in a spec cannot hold?"""
+    """Whether it contains NaN or an infinite number, which JSON in a spec cannot hold."""
     try:
         json.dumps(row, allow_nan=False)
     except ValueError:

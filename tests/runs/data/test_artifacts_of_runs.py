@@ -32,7 +32,7 @@ def spec(harness: Harness, options: str = "retries: 0") -> Path:
 
 
 def assert_all_there(folder: Path) -> None:
-    """What the run saved, and nothing beside it."""
+    """Everything that the run saved is there, and nothing else."""
     assert sorted(path.relative_to(folder).as_posix() for path in folder.glob("*/*")) == [
         "index/index",
         "note/batch-0",

@@ -1,4 +1,4 @@
-"""Built-in steps in real runs: from data in memory through pairs and conversations to a dataset, and from there on."""
+"""Built-in steps in real runs: from data in memory through pairs and conversations to a dataset, and on from it."""
 
 from __future__ import annotations
 

@@ -94,9 +94,9 @@ def test_the_nearest_column_is_named_as_the_row_has_it(harness: Harness) -> None
     assert code == 1
     assert "it needs column 'boddy' (as 'text'), which none of the 50 rows" in text
     assert "did you mean 'body'? (input_mappings: {text: body})" in text
-    mended = write(harness, 'type: "mysteps:Needs", input_mappings: {text: body}')
+    fixed = write(harness, 'type: "mysteps:Needs", input_mappings: {text: body}')
     assert "A fixed pipeline is a new run" in text
-    assert harness.run(mended)[0] == 0
+    assert harness.run(fixed)[0] == 0
 
 
 def test_the_same_command_halts_again_in_the_same_words(harness: Harness, redis_url: str) -> None:
@@ -116,7 +116,7 @@ def test_rows_without_a_column_that_others_have_fail_one_by_one(harness: Harness
 
 
 def test_what_one_worker_has_seen_holds_for_all(run: Run) -> None:
-    """A worker that comes late may begin with rows that lack what others have."""
+    """A late worker may start with rows that lack a column that others have."""
     step = Upper(name="a", input_mappings={"text": "body"})
     early, late, other = (FirstBatch(step, run.worker(name).notes) for name in ("w1", "w2", "w3"))
     assert early.complaint(work([])) is None, "no rows show nothing"

@@ -1,4 +1,4 @@
-"""`--output`, with other runs that write there too."""
+"""`--output`, while other runs write to the same folder."""
 
 from __future__ import annotations
 

@@ -34,7 +34,7 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
 def write(
     harness: Harness, label: str = ROUTED["step"], function: str = "by_topic", seconds: float = 0.0, **options: Any
 ) -> Path:
-    """count -> label -> (land, sea) -> all; the batch sizes do not fit together."""
+    """count -> label -> (land, sea) -> all; the batch sizes do not divide each other."""
     harness.folder.joinpath("routes.py").write_text((STEPS_FOLDER / "routes.py").read_text())
     count = "" if "Numbers" in label else "count: {type: 'mysteps:Count', rows: 203, batch_size: 17}"
     given = "".join(f", {name}: {value}" for name, value in options.items())

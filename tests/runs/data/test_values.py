@@ -118,7 +118,7 @@ def test_a_value_that_cannot_join_the_column_of_a_leaf_is_a_failed_row(harness: 
 
 
 def test_a_row_that_raises_and_one_beside_it_that_does_not_fit_are_both_kept(harness: Harness) -> None:
-    """The rows of a leaf have other positions than those that the step was given: the letters must not be confused."""
+    """The rows of a leaf have other positions than those that the step was given: so dead letters could be mixed up."""
     spec = write(harness, "odd: {type: 'failing_steps:Values', after: gen, bad: {'76': set, '77': str, '78': str}}")
     code, text = harness.run(spec)
     assert code == 3, text

@@ -1,4 +1,4 @@
-"""What distilabel does without a word, and the tests of other files do not cover: exit code, message and dataset."""
+"""Failures that distilabel ignores silently, as far as other files do not test them: exit code, message, dataset."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ def test_one_call_of_fifty_that_fails_costs_one_row_and_what_there_is_of_an_answ
 
 
 def interrupted(harness: Harness, rows: int = 1_000) -> Path:
-    """A spec whose run was stopped in the midst of its rows."""
+    """A spec whose run was stopped in the middle of its rows."""
     (harness.folder / "batch_steps.py").write_text(STEPS.with_name("batch_steps.py").read_text())
     spec = harness.write_spec(SLOW.format(rows=rows, seconds=0.2, size=50))
     run = harness.start_run(spec)

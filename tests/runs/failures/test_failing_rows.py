@@ -1,4 +1,4 @@
-"""Rows that fail, in real runs: what becomes of them, what becomes of the others, and what is tried before."""
+"""Rows that fail, in real runs: what happens to them and to the others, and which retries come first."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that end early because of what a step does: in words, with exit 1, and ready to go on once the cause is gone."""
+"""Runs that end early because of what a step does: with a message and exit 1, and resumable once the cause is gone."""
 
 from __future__ import annotations
 
@@ -73,7 +73,7 @@ def test_a_step_that_fails_every_row_halts_after_some_20_and_is_done_again_later
 ) -> None:
     notes = harness.folder / "notes"
     fragile = f"type: 'failing_steps:{kind}', after: gen, everything: true, cause: '{cause}', notes: '{notes}'"
-    # One batch in hand and one that is read ahead: what 20 rows decide, a few batches more may already have begun.
+    # One batch in hand and one read ahead: when 20 rows have decided, a few more batches may have started.
     step = f"{fragile}, input_batch_size: 5, {RETRY}" + (", concurrency: 5" if kind == "FragileAsync" else "")
     spec = write(harness, f"frag: {{{step}}}", "after: {type: 'mysteps:DoubleAsync', after: frag}", rows=2_000)
     code, text = harness.run(spec)
@@ -267,7 +267,7 @@ class Mixes(Step):
 """
     )
     spec = write(harness, 'mix: {type: "mixing:Mixes", after: gen}', rows=12)
-    for _ in range(2):  # the second time it goes on, and cannot
+    for _ in range(2):  # the second time it resumes, and cannot
         code, text = harness.run(spec)
         assert code == 1, text
         why = r"step 'mix': none of its 12 rows could be written; change its output, .*; first error: .*mixed"

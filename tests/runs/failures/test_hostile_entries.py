@@ -53,7 +53,7 @@ class Intruder:
         return added.decode()
 
     def overwrite(self, stream: str) -> str:
-        """Puts garbage in the place of the entry that is last in the stream."""
+        """Replaces the last entry of the stream with garbage."""
         ((entry, _),) = self.connection.command("XREVRANGE", stream, "+", "-", "COUNT", 1)
         self.connection.command("XDEL", stream, entry)
         return self.add(stream, GARBAGE[0])
@@ -63,7 +63,7 @@ class Intruder:
 
 
 def under_way(harness: Harness, url: str) -> tuple[Command, Intruder]:
-    """A run with its own workers, in the midst of its batches, with many that wait."""
+    """A run with local workers, in the middle of its batches, with many that wait."""
     run = harness.start_run(harness.write_spec(BRIEF), "--broker", url)
     intruder = Intruder(url)
     wait_for(lambda: intruder.length(intruder.keys.inputs("double")) > 10, what="waiting batches")
@@ -71,7 +71,7 @@ def under_way(harness: Harness, url: str) -> tuple[Command, Intruder]:
 
 
 def check_failed(harness: Harness, run: Command, *words: str) -> None:
-    """The run has ended with 1, in words, and nothing of it is left."""
+    """The run has ended with 1 and a message, and no process of it is left."""
     assert run.wait(60) == 1, run.text
     assert "Traceback" not in run.text
     for word in words:

@@ -105,7 +105,7 @@ def test_a_disk_that_stays_full_ends_the_run_which_goes_on_later(
 def test_a_dataset_that_has_no_room_where_it_is_to_be_copied_stays_whole(harness: Harness, small_disk: Path) -> None:
     (small_disk / "ballast").write_bytes(bytes(1_500_000))
     arguments = (bulky(harness), "--output", small_disk / "out")
-    for _ in range(2):  # the second time the run is complete already
+    for _ in range(2):  # the second time the run is already complete
         code, text = harness.run(*arguments)
         assert code == 1, text
         assert "is complete and its dataset is in" in text

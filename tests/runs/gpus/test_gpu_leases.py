@@ -1,4 +1,4 @@
-"""What becomes of a worker's devices when it, its keeper or the broker is killed, or stands still."""
+"""What happens to a worker's devices when it, its keeper or the broker is killed or suspended."""
 
 from __future__ import annotations
 
@@ -64,7 +64,7 @@ def keeper_of(sight: Sight, worker: psutil.Process) -> psutil.Process:
 
 def test_when_a_worker_is_killed_another_has_its_device_at_once(gpus: Gpus, redis_url: str) -> None:
     run, sight, worker = start(gpus, redis_url)
-    Connection(redis_url).command("PEXPIRE", KEY, 60_000)  # not by running out
+    Connection(redis_url).command("PEXPIRE", KEY, 60_000)  # not because the lease expired
     sight.wait_for_results("placed", 3)
     worker.kill()
     assert gpus.wait_for_loaded(2)[1].devices == "0"

@@ -1,4 +1,4 @@
-"""Runs whose steps want GPUs: on hosts that say that they have some, a worker never shares one with another."""
+"""Runs whose steps need GPUs: on hosts that declare some, no two workers share one."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def test_a_step_with_the_mixin_says_what_it_runs_on(gpus: Gpus, options: str, ex
     assert {row["devices"] for row in gpus.rows("placed")} == {expected}
 
 
-# more wanted than there is
+# more GPUs needed than there are
 
 
 def test_four_replicas_on_two_devices_take_them_in_turns_as_workers_die(gpus: Gpus) -> None:

@@ -267,7 +267,7 @@ def test_each_child_is_reported_with_its_own_code(guardian: Guardian) -> None:
 def test_a_command_that_does_not_exist_is_an_error_with_its_name(guardian: Guardian) -> None:
     with pytest.raises(RunError, match=r"cannot start /nowhere/worker: .*No such file"):
         guardian.start(["/nowhere/worker"], rank=WORKERS)
-    assert guardian.wait(guardian.start(["true"], rank=WORKERS), 10) == 0, "the guardian goes on"
+    assert guardian.wait(guardian.start(["true"], rank=WORKERS), 10) == 0, "the guardian continues"
 
 
 def test_a_folder_is_removed_at_the_end(guardian: Guardian, tmp_path: Path) -> None:

@@ -41,7 +41,7 @@ def wait_at_gate(gate: Path) -> None:
 
 
 def check_left(*workers: Command, timeout: str = "0.5") -> None:
-    """They have gone since nobody came, and have said so."""
+    """The workers have left since no coordinator came, and have said so."""
     for one in workers:
         assert one.wait(60) == GONE, one.text
         assert f"has had no coordinator for {timeout} s: this worker leaves" in one.text

@@ -93,7 +93,7 @@ def test_a_broker_that_comes_back_with_nothing_makes_the_run_start_from_its_begi
 
 
 def restart(harness: Harness, server: RedisServer, workers: dict[str, Command]) -> None:
-    """As a service manager does it, of those that came back before the run was known again."""
+    """Restarts, as a service manager does, workers that came back before the run was known again."""
     for step, worker in workers.items():
         if worker.process.poll() == 1:
             assert "it has lost its data, or the run was removed" in worker.text
@@ -132,7 +132,7 @@ def test_local_workers_that_find_nothing_of_their_run_are_started_again_until_it
     forget(server, 0)
     wait_for(lambda: not any(worker.is_running() for worker in others), what="the other workers to leave")
     command.kill(signal.SIGCONT)
-    wait_for(lambda: "the run starts from the beginning" in command.text, 10, "the run to be made anew")
+    wait_for(lambda: "the run starts from the beginning" in command.text, 10, "the run to start over")
     gate.unlink()  # now the first worker leaves as well
     gated.check_end(harness, command)
 

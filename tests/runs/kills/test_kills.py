@@ -1,4 +1,4 @@
-"""`kill -9` of anything, in mid-run: in the end the very rows, in the very order, of a run that was left alone."""
+"""`kill -9` of anything, in mid-run: in the end the same rows in the same order as an uninterrupted run."""
 
 from __future__ import annotations
 
@@ -192,7 +192,7 @@ def kill_broker(sight: Sight) -> None:
 
 
 def kill_everything(harness: Harness) -> None:
-    """As a power cut does it: nothing gets to see the others die."""
+    """As a power cut does it: no process sees the others die."""
     processes = harness.processes()
     for process in processes:
         process.suspend()

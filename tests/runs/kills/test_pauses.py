@@ -1,4 +1,4 @@
-"""Workers that stand still for longer than their lease, lose their batches to others, and then go on."""
+"""Workers that are suspended for longer than their lease, lose their batches to others, and then continue."""
 
 from __future__ import annotations
 

@@ -53,7 +53,7 @@ def test_a_run_goes_on_through_a_failover(harness: Harness, setup: Sentinels, ch
 def test_a_run_goes_on_with_a_replica_that_has_missed_the_last_writes(
     harness: Harness, setup: Sentinels, chain: Pipeline
 ) -> None:
-    """What it has is a prefix: results, parts and releases are undone together, and done again."""
+    """What it has is a prefix: results, parts and releases are lost together, and done again."""
     workers = start_workers(harness, setup.url, "count", "double", "keep")
     command = start_external(harness, setup.url, chain)
     sight = Sight(harness, setup.url)
@@ -147,7 +147,7 @@ def test_a_replica_takes_no_writes_and_is_waited_for_in_words(setup: Sentinels) 
 
 
 def test_who_must_not_mix_two_lives_of_a_server_is_disconnected_until_it_looks_for_the_new_one() -> None:
-    """Also where no socket was in use when the server died, so that nobody saw it."""
+    """Also if no socket was in use when the server died, so that no client saw it."""
     with RedisServer() as server:
         connection, other = Connection(server.url, one_life=True), Connection(server.url)
         Patience(connection, 5).reach()

@@ -110,7 +110,7 @@ def test_other_commands_say_no_more_than_that(harness: Harness) -> None:
 
 
 def guardian_of(harness: Harness, run: Command) -> psutil.Process | None:
-    """None before it is there."""
+    """The guardian; None before it is there."""
     with suppress(ValueError, psutil.NoSuchProcess):
         return Sight(harness).guardian(run)
     return None
@@ -121,7 +121,7 @@ def test_a_second_signal_ends_a_start_that_cannot_be_unwound(harness: Harness, n
     run = harness.start_run(harness.write_spec(SLOW))
     guardian = wait_for(lambda: guardian_of(harness, run), what="the guardian")
     guardian.suspend()  # whoever waits for it waits for half a minute
-    wait_for(lambda: guardian.status() == psutil.STATUS_STOPPED, what="the guardian to stand still")
+    wait_for(lambda: guardian.status() == psutil.STATUS_STOPPED, what="the guardian to be suspended")
     run.kill(number)
     with pytest.raises(subprocess.TimeoutExpired):
         run.wait(1)

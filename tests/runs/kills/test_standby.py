@@ -55,7 +55,7 @@ def wait_for_words(command: Command, words: str) -> None:
 
 
 def lapse(begun: float) -> float:
-    """Leases since then."""
+    """Time since then, in leases."""
     return (time.monotonic() - begun) / LEASE
 
 

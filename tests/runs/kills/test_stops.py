@@ -59,7 +59,7 @@ class Noted:
         self._at = at
 
     def pipeline(self, more: str = "") -> Pipeline:
-        """What it gives is what the chain gives."""
+        """Its results are those of the chain."""
         at = "null" if self._at is None else self._at
         return Pipeline(NOTING.format(gate=self.gate, at=at, notes=self.notes, more=more), self._chain.digests)
 
@@ -91,7 +91,7 @@ def interrupt(command: Command, number: signal.Signals = signal.SIGINT) -> None:
 
 
 def stop_is_wanted(sight: Sight) -> bool:
-    """Has the coordinator heard of the stop?"""
+    """Whether the coordinator knows of the stop."""
     connection = sight.connect()
     want = connection.command("HGET", Keys(sight.run_id).run, "want")
     connection.close()
@@ -99,7 +99,7 @@ def stop_is_wanted(sight: Sight) -> bool:
 
 
 def check_stopped(harness: Harness, command: Command) -> None:
-    """It ended as a stopped run does; what it has so far does not look like a dataset."""
+    """It ended as a stopped run does; its unfinished data do not look like a dataset."""
     assert command.wait(60) == 130, command.text
     assert_nothing_runs(harness)
     folder = harness.run_directory
@@ -145,7 +145,7 @@ def test_what_a_stopped_run_has_so_far_is_the_head_of_its_dataset(
     command = noted.start_and_stop(sight)
     check_stopped(harness, command)
     numbers = [row["n"] for row in harness.rows("keep", harness.run_directory / "partial")]
-    assert 0 < len(numbers) <= 300  # what was in hand is done, but nothing new was begun with it
+    assert 0 < len(numbers) <= 300  # batches in hand were finished, and none was started
     assert numbers == list(range(len(numbers)))
 
 

@@ -50,12 +50,12 @@ def workers_of_all_steps(harness: Harness, broker: str) -> list[Command]:
 
 
 def check_workers_leave(workers: list[Command]) -> None:
-    """The run has ended, and they with it."""
+    """The run has ended, and its workers too."""
     assert [worker.wait(30) for worker in workers] == [0] * len(workers)
 
 
 def check_workers_are_known(command: Command) -> None:
-    """The coordinator has not asked for workers that it has."""
+    """The coordinator has not asked for workers that are there."""
     assert "no worker for step" not in command.text
 
 

@@ -1,4 +1,4 @@
-"""A step that says 76 MB a batch, in whatever way: nothing grows with it, and the log says how much is missing."""
+"""A step that prints or logs 76 MB per batch: memory and log stay bounded, and the log says how much is missing."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a run publishes of itself while it runs, and in the end."""
+"""The view that a run publishes while it runs, and in the end."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def test_a_file_that_came_after_the_last_listing_is_found(server: S3Server, stor
 def test_an_object_that_was_changed_is_an_error_that_names_it(server: S3Server, store: FileStore) -> None:
     payload = Payload("a", 0, 0, store.write("a", 0, 0, b"rows"))
     server.overwrite(f"run-1/{payload.external}", b"others")
-    with pytest.raises(PayloadCorrupt, match=f"{URL}/{payload.external} was changed or cut off"):
+    with pytest.raises(PayloadCorrupt, match=f"{URL}/{payload.external} was changed or truncated"):
         store.read(payload)
     store.delete([str(payload.external)])
     with pytest.raises(PayloadMissing, match=f"{URL}/{payload.external} is missing"):

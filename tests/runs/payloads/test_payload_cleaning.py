@@ -1,4 +1,4 @@
-"""Whatever becomes of a run, its payloads do not stay in their folders for good."""
+"""However a run ends, its payloads do not stay in their folders forever."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ def other(tmp_path: Path) -> Store:
 
 
 def cut_off(harness: Harness, url: str, store: Store) -> Path:
-    """A run of which everything was killed half way; returns its spec."""
+    """A run whose processes were all killed half way; returns its spec."""
     gate = harness.folder / "gate"
     gate.touch()
     spec = write_spec(harness)
@@ -99,7 +99,7 @@ def test_a_run_is_removed_with_its_files(
     arguments = (command, *chosen, "--broker", redis_url, "--cache-dir", cache)
 
     def removed() -> str | None:
-        """Where the run directory is not here, its lease has to run out first."""
+        """If the run directory is elsewhere, its lease must expire first."""
         done = harness.start("pipeline-coordinator", *arguments)
         return done.text if done.wait() == 0 and "emoved" in done.text else None
 

@@ -1,4 +1,4 @@
-"""What goes wrong with a payload store is said in words, and never gives other rows."""
+"""Failures of a payload store end in a message, and never in other rows."""
 
 from __future__ import annotations
 
@@ -51,7 +51,7 @@ def payload(store: Store, step: str, seq: int) -> Path:
     return Path(path)
 
 
-@pytest.mark.parametrize("harm", ["cut off", "changed", "gone"])
+@pytest.mark.parametrize("harm", ["truncated", "changed", "gone"])
 def test_a_payload_that_was_harmed_halts_the_run_and_one_that_is_restored_lets_it_go_on(
     harness: Harness, redis_url: str, shared: Store, harm: str
 ) -> None:
@@ -59,7 +59,7 @@ def test_a_payload_that_was_harmed_halts_the_run_and_one_that_is_restored_lets_i
     file = payload(shared, "blobs", 12)
     data = file.read_bytes()
     match harm:
-        case "cut off":
+        case "truncated":
             file.write_bytes(data[:-1])
         case "changed":
             file.write_bytes(data.replace(b"\xc4\x04blob", b"\xc4\x04glob") + b"\xc0")
@@ -69,7 +69,7 @@ def test_a_payload_that_was_harmed_halts_the_run_and_one_that_is_restored_lets_i
     assert run.wait(100) == 1, run.text
     assert "halted" in run.text
     assert file.name in " ".join(run.text.split()).replace(" ", ""), run.text
-    assert ("missing from the store" if harm == "gone" else "was changed or cut off") in " ".join(run.text.split())
+    assert ("missing from the store" if harm == "gone" else "was changed or truncated") in " ".join(run.text.split())
     check_leaves(workers)
     file.write_bytes(data)
     again = harness.start_run(

@@ -25,7 +25,7 @@ steps:
 
 @pytest.fixture
 def roles(roles: Roles) -> Iterator[Roles]:
-    """Nothing may be refused to them."""
+    """The users; the broker may refuse nothing to them."""
     yield roles
     assert roles.refused() == []
 
@@ -42,7 +42,7 @@ def ask(harness: Harness, roles: Roles, role: str, *command: str) -> str:
 
 
 def test_external_workers_under_a_user_of_their_own(roles: Roles, harness: Gpus) -> None:
-    """Nobody but the workers can import the steps: so they describe them, too; and one has a device."""
+    """Only the workers can import the steps, so they describe them too; and one has a device."""
     spec = harness.write(EVERYTHING)
     elsewhere = harness.folder / "elsewhere"
     elsewhere.mkdir()
@@ -68,7 +68,7 @@ def test_a_run_is_stopped_gone_on_with_and_collected(roles: Roles, harness: Gpus
     assert run.wait() == 130, run.text
     assert "stopped" in ask(harness, roles, "dashboard", "status", run_id)
     assert [one.wait() for one in workers] == [0, 0]
-    code, text = harness.run(spec, "--broker", url)  # with workers of its own
+    code, text = harness.run(spec, "--broker", url)  # with local workers
     assert code == 0, text
     assert len(harness.rows()) == 400
     assert "freed" in ask(harness, roles, "coordinator", "gc", "--older-than", "0s").lower()

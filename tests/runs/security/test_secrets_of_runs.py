@@ -52,7 +52,7 @@ class Refusing(BaseHTTPRequestHandler):
         self.wfile.write(said)
 
     def log_message(self, *_: object) -> None:
-        """Nothing at the terminal."""
+        """Prints nothing on the terminal."""
 
 
 @pytest.fixture
@@ -113,7 +113,7 @@ def test_no_secret_is_kept_or_shown(harness: Harness, server: RedisServer, given
 
     def ended() -> bool:
         for process in harness.processes():
-            if process.pid != program.process.pid:  # the secret is in its command line by our own hand
+            if process.pid != program.process.pid:  # the test put the secret into its command line
                 try:
                     seen.add(" ".join(process.cmdline()))
                 except psutil.NoSuchProcess:

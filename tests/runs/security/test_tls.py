@@ -1,4 +1,4 @@
-"""Brokers that are spoken to with TLS: whole runs, and what is said where a certificate does not do.
+"""Brokers that are spoken to with TLS: whole runs, and what is said of an unsuitable certificate.
 
 Each test runs against a Redis with a `tls-port` where there is one, and against a proxy that speaks TLS in front of the
 ordinary Redis of the tests.
@@ -96,7 +96,7 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
 
 
 def reason(url: str) -> str:
-    """What is said of a broker that is not usable; within seconds, though there would be patience."""
+    """The message about an unusable broker; within seconds, although patience is longer."""
     started = time.monotonic()
     with pytest.raises(BrokerError) as caught:
         Patience(Connection(url, timeout=5), 60).reach()
@@ -132,7 +132,7 @@ def test_a_run_with_external_workers_goes_over_tls(serve: Serve, certificates: C
         assert harness.record().run in done.text if command[0] != "rm" else "keys in the broker" in done.text
 
 
-# certificates that do not do
+# unsuitable certificates
 
 
 def test_the_authority_must_be_named(serve: Serve, certificates: Certificates) -> None:

@@ -1,4 +1,4 @@
-"""Run directories that were copied, moved, or put back from a backup: their original is left alone."""
+"""Run directories that were copied, moved, or restored from a backup: their original is kept as it is."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs that begin where another one was, whose keys are in another broker, or under another id."""
+"""Runs that start in the directory of another one, whose keys are in another broker, or under another id."""
 
 from __future__ import annotations
 

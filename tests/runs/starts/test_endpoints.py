@@ -36,7 +36,7 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
 
 @contextmanager
 def endpoint(name: str, knows: int = ROWS) -> Iterator[ChatServer]:
-    """Answers the first rows in its own name, and refuses the others."""
+    """Answers the first rows under its own name, and refuses the others."""
 
     def answer(body: dict[str, Any]) -> Answer:
         asked = body["messages"][-1]["content"]

@@ -128,6 +128,19 @@ def test_an_unguarded_script_is_told_to_guard_its_run_and_starts_nothing_twice(h
     assert_nothing_runs(harness)
 
 
+def test_a_script_of_built_in_classes_needs_no_guard(harness: Harness) -> None:
+    text = """
+    from penstock import Pipeline
+    from penstock.steps import KeepColumns, LoadDataFromDicts
+
+    with Pipeline("plain") as pipeline:
+        LoadDataFromDicts(data=[{"n": 1}]) >> KeepColumns(columns=["n"])
+    print(pipeline.run(progress=False)["default"]["train"].to_list())
+    """
+    code, output = harness.run_script(script(text))
+    assert (code, output.splitlines()[-1]) == (0, "[{'n': 1}]"), output
+
+
 def test_an_llm_and_a_routing_function_of_the_script_are_used(harness: Harness) -> None:
     text = (
         OWN
@@ -177,7 +190,7 @@ def test_a_failed_run_raises_with_its_report_and_the_same_call_goes_on(harness: 
     import os
     class Fragile(Double):
         def process(self, inputs: StepInput):
-            if not os.path.exists("mended") and any(row["n"] == 50 for row in inputs):
+            if not os.path.exists("fixed") and any(row["n"] == 50 for row in inputs):
                 raise ValueError("fifty is broken")
             yield from super().process(inputs)
 
@@ -189,7 +202,7 @@ def test_a_failed_run_raises_with_its_report_and_the_same_call_goes_on(harness: 
             fragile.run(progress=False)
         except RunFailed as error:
             print("FAILED", error.report.status, error.report.exit_code, error)
-        open("mended", "w").close()
+        open("fixed", "w").close()
         show(fragile.run(progress=False))
     """
     )
@@ -259,6 +272,20 @@ def test_ctrl_c_raises_and_the_same_call_goes_on_with_the_run(harness: Harness) 
     code, output = harness.run_script(script(STOPPED))
     assert code == 0, output
     assert rows(output) == [{"n": n, "double": 2 * n} for n in range(100)]
+
+
+@pytest.mark.parametrize(("caught", "exit_code"), [("RunFailed", 130), ("ZeroDivisionError", 1)])
+def test_a_stopped_script_ends_with_130_if_it_passes_the_code_on_else_with_1(
+    harness: Harness, caught: str, exit_code: int
+) -> None:
+    text = STOPPED.replace(
+        "except RunStopped as error:", f"except {caught} as error:\n            sys.exit(error.exit_code)"
+    )
+    command = harness.start_script(script(text))
+    wait_for(lambda: list(harness.folder.glob("seen-2*")), what="work under way")
+    command.kill(signal.SIGINT)
+    assert command.wait() == exit_code, command.text
+    assert ("RunStopped: " in command.text) == (caught != "RunFailed")
 
 
 def test_a_dry_run_returns_one_batch_and_keeps_nothing(harness: Harness) -> None:

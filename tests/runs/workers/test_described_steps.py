@@ -63,7 +63,7 @@ def waits_for_a_worker(run: Command, step: str = "scale") -> None:
     said(run, f"no worker for step '{step}' yet; start one with: pipeline-worker --step {step} ")
 
 
-# what comes of it
+# what follows from a description
 
 
 def test_the_first_worker_of_a_step_says_what_it_is(harness: Harness, redis_url: str) -> None:
@@ -184,7 +184,7 @@ def test_a_fresh_run_takes_the_source_that_is_there_now(harness: Harness, redis_
     check_end(harness, fresh, workers)
 
 
-# coordinators that come and go
+# coordinators that are replaced
 
 
 def test_ctrl_c_ends_the_wait_and_the_same_command_goes_on(harness: Harness, redis_url: str) -> None:

@@ -1,4 +1,4 @@
-"""Which run a worker joins, workers that cannot serve, and brokers that are not fit: each with its words."""
+"""Which run a worker joins, workers that cannot serve, and unsuitable brokers: each with its message."""
 
 from __future__ import annotations
 
@@ -139,7 +139,7 @@ def test_the_coordinator_says_what_it_waits_for(harness: Harness, redis_url: str
         said(run, f"no worker for step '{step}' yet; start one with: ")
     commands = [shlex.split(hint) for hint in re.findall(r"start one with: pipeline-worker (.*)", run.text)]
     assert [command[:4] for command in commands] == [["--step", step, "--run", run_id] for step in ("load", "double")]
-    workers = [harness.start("pipeline-worker", *command) for command in commands]  # as they stand there
+    workers = [harness.start("pipeline-worker", *command) for command in commands]  # as they are written there
     check_end(harness, run, workers)
     assert run.text.count("no worker for step") == 2
 

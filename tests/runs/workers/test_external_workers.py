@@ -87,7 +87,7 @@ def test_every_key_of_a_complete_run_expires(harness: Harness, redis_url: str) -
     assert staying == [b"penstock:runs"]
 
 
-# who comes and goes
+# workers that join and leave
 
 
 def test_workers_join_and_leave_in_mid_run(harness: Harness, redis_url: str) -> None:
@@ -106,7 +106,7 @@ def test_workers_join_and_leave_in_mid_run(harness: Harness, redis_url: str) -> 
     assert first.process.pid not in [process.pid for process in sight.workers("double")]
     check_end(harness, run, [load, second])
     assert [row["n"] for row in harness.rows("double")] == list(range(400))
-    assert sorted(rows_that_ran(harness)) == list(range(400)), "what was not begun was handed back, not run twice"
+    assert sorted(rows_that_ran(harness)) == list(range(400)), "unstarted batches were handed back, not run twice"
 
 
 @pytest.mark.parametrize("kind", ["load", "double", "async"])

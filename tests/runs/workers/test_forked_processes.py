@@ -1,4 +1,4 @@
-"""A step that forks: its children end when they are told to, and have nothing of the worker."""
+"""A step that forks: its children end when told to, and share nothing with the worker."""
 
 from __future__ import annotations
 

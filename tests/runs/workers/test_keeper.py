@@ -101,6 +101,6 @@ def write_all(descriptor: int, data: bytes) -> None:
 
 
 def frames() -> Iterator[traceback.FrameSummary]:
-    """What all threads of this process are at."""
+    """The frames in which all threads of this process are."""
     for frame in sys._current_frames().values():
         yield from traceback.extract_stack(frame)

@@ -139,7 +139,7 @@ def test_a_broker_keeps_nothing_of_a_run_whose_removal_was_cut_off(redis_url: st
     keys = Keys(run.run_id)
     run.connection.command("XADD", keys.journal, "1-0", "entry", "any")
     run.connection.command("SET", keys.payload("a", 0, 0), "rows")
-    run.connection.command("UNLINK", keys.run, keys.progress, keys.lease)  # as far as it came
+    run.connection.command("UNLINK", keys.run, keys.progress, keys.lease)  # as far as it got
     registry.add("another")
     assert run.run_id in registry.run_ids()
     arguments = ["gc", "--older-than", "0s", "--broker", redis_url, "--cache-dir", str(tmp_path)]

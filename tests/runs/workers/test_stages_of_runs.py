@@ -35,7 +35,7 @@ def sight(harness: Harness) -> Sight:
 
 
 def check_rows(harness: Harness, reverse: bool = False) -> None:
-    """What the pipeline gives without load groups as well; see the first test."""
+    """The rows that the pipeline has without load groups too; see the first test."""
     numbers = range(ROWS)
     expected = [{"n": n, "twice": 2 * n, "double": 2 * n} for n in (reversed(numbers) if reverse else numbers)]
     assert harness.rows("keep") == expected
@@ -148,7 +148,7 @@ def test_a_broker_that_is_killed_in_a_stage_does_not_disturb_the_turns(staged: S
 
 
 def test_workers_follow_a_run_that_goes_back_to_an_earlier_stage(staged: Staged, sight: Sight) -> None:
-    """As it does where the broker has lost what the end of a stage rests on."""
+    """As it does if the broker has lost results that ended a stage."""
     gate = staged.harness.folder / "gate"
     gate.touch()
     command = staged.harness.start_run(

@@ -76,7 +76,7 @@ def test_one_command_for_all_steps_goes_through_the_stages(staged: Staged, redis
 
 
 def test_stages_that_workers_have_to_describe_first_are_gone_through_as_well(staged: Staged, redis_url: str) -> None:
-    """Steps that the coordinator cannot import may be global ones, so nobody knows the stages before."""
+    """Steps that the coordinator cannot import may be global ones, so the stages are unknown before."""
     spec = staged.write("[[one], [two]]", reverse=True)
     far = staged.harness.folder / "far"
     far.mkdir()

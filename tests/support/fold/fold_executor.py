@@ -1,4 +1,4 @@
-"""Runs the fold's effects in memory, in any order, and holds the fold to its promises while it does so."""
+"""Runs the fold's effects in memory, in any order, and checks the fold's promises meanwhile."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ class FoldExecutor:
         return self.manager.plan
 
     def run(self) -> FoldExecutor:
-        """Goes on until nothing is left to do, and checks that the fold knows it."""
+        """Runs until nothing is left to do, and checks that the fold knows it."""
         weights = {action: self.random.choice(WEIGHTS) for action in ("apply", "perform", "work", "generate", "write")}
         while possible := self._possible():
             action = self.random.choices(list(possible), [weights.get(name, 1) for name in possible])[0]
@@ -145,7 +145,7 @@ class FoldExecutor:
 
     def _reopen(self) -> None:
         self.journal.append(Reopened())
-        self.trouble.mend()
+        self.trouble.end_outage()
         self._apply()
 
     def _crash(self) -> None:

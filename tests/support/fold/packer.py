@@ -1,4 +1,4 @@
-"""What workers put out, in a run of the fold, on its way to the payload store."""
+"""The output of workers, in a run of the fold, on its way to the payload store."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ Routes = tuple[tuple[str, ...], ...]
 
 
 class Packer:
-    """Makes payloads of what steps put out, some of them in files."""
+    """Makes payloads of the output of steps, some of them in files."""
 
     def __init__(self, plan: Plan, programs: dict[str, Program], payloads: PayloadStore, random: Random) -> None:
         self._plan = plan

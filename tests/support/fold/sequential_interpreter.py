@@ -40,10 +40,10 @@ class Program:
     Args:
         yields: what a generator yields, one batch each.
         process: rows in, one list per input, to rows out.
-        fails: does a position fail, given its row in each input that has one?
+        fails: whether a position fails, given its row in each input that has one.
         choose: routing, by (seq of the output, its rows, successors).
         choose_by_rows: routing that reads the whole rows of an output instead; an output without one goes nowhere.
-        nulls: is a failed row kept, as `NULLS`?
+        nulls: whether a failed row is kept, as `NULLS`.
     """
 
     yields: list[list[Row]] = field(default_factory=list)

@@ -26,7 +26,7 @@ class Conditions:
 
 
 class Trouble:
-    """The conditions of a run, and what of them is over."""
+    """The conditions of a run, and which of them are over."""
 
     def __init__(self, conditions: Conditions) -> None:
         self.conditions = conditions
@@ -34,19 +34,19 @@ class Trouble:
         self._outage = conditions.outage
 
     def breaks(self, step: str, seq: int) -> bool:
-        """Does this attempt at a batch end in a Failure? Asked once per attempt."""
+        """Whether this attempt at a batch ends in a Failure. Called once per attempt."""
         first = (step, seq) not in self._tried
         self._tried.add((step, seq))
         return first and (step, seq) in self.conditions.breaks
 
     def fails_rows(self, step: str) -> bool:
-        """Do all rows of a step fail just now?"""
+        """Whether all rows of a step fail at the moment."""
         return step == self._outage
 
-    def mend(self) -> None:
-        """The run is reopened: what made rows fail is over."""
+    def end_outage(self) -> None:
+        """The run is reopened, and the cause of failing rows is gone."""
         self._outage = None
 
     def crashes(self, random: Random) -> bool:
-        """Does the coordinator die at this moment?"""
+        """Whether the coordinator dies at this moment."""
         return bool(self.conditions.crashes) and random.random() < self.conditions.crashes

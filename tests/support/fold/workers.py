@@ -34,7 +34,7 @@ class Workers:
         self._trouble = trouble
 
     def work(self, random: Random) -> Result | Failure:
-        """Takes a batch, and says what came of it."""
+        """Takes a batch, and returns its result."""
         batch = self.bag.pop(random.randrange(len(self.bag)))
         name, seq, attempt = batch.step, batch.seq, batch.attempt
         inputs = self._inputs(batch)

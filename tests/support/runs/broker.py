@@ -79,7 +79,7 @@ def part(first: int = 0, last: int = 0, step: str = "a") -> PartWritten:
 
 
 class Worker:
-    """All that one worker of a step does to the broker."""
+    """Everything that one worker of a step does at the broker."""
 
     def __init__(self, consumer: Consumer, lease: float = LEASE) -> None:
         self.consumer = consumer
@@ -123,7 +123,7 @@ class Run:
         return worker
 
     def die(self, worker: Worker) -> None:
-        """As the worker's keeper says it, which has seen it end."""
+        """Certifies the death, as the worker's keeper does when it has seen the worker end."""
         self.fall_silent(worker)
         self.connection.command("SADD", self.keys.dead, worker.worker_id)
 
@@ -144,7 +144,7 @@ class Run:
         return self.keys.payload(payload.step, payload.seq, payload.attempt)
 
     def stored(self, *payloads: Payload) -> list[bool]:
-        """Which of the payloads are in the broker?"""
+        """Which of the payloads are in the broker."""
         return [bool(self.connection.command("EXISTS", self.payload_key(payload))) for payload in payloads]
 
     def journal(self) -> list[Entry]:

@@ -1,4 +1,4 @@
-"""Runs on hosts that say that they have GPUs."""
+"""Runs on hosts that declare GPUs."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class Gpus(Harness):
         )
 
     def loaded(self, step: str = "placed") -> list[Loaded]:
-        """Those who have loaded a step so far; nobody may ever have found somebody else on a device."""
+        """Those who have loaded a step so far; no worker may have found another one on its device."""
         notes = self.folder / "notes.txt"
         lines = [line.split() for line in notes.read_text().splitlines()] if notes.exists() else []
         assert [line for line in lines if line[0] == "collision"] == []
@@ -85,7 +85,7 @@ def hosts_of(folder: Path) -> Iterator[Gpus]:
 
 
 def holder(url: str, device: int = 0) -> str:
-    """What the lease of a device says."""
+    """The holder in the lease of a device."""
     connection = Connection(url)
     found = connection.command("GET", device_key(HOST, str(device))) or b""
     connection.close()

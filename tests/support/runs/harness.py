@@ -55,7 +55,7 @@ class Harness:
 
     Args:
         settings: environment settings on top of `FAST`, without the prefix.
-        fresh: each command is an interpreter of its own, not a fork of one that has imported everything (`prefork.py`).
+        fresh: each command is a new interpreter, not a fork of one that has imported everything (`prefork.py`).
     """
 
     folder: Path
@@ -183,7 +183,7 @@ class Harness:
         return mine
 
     def left_over(self) -> list[psutil.Process]:
-        """What is alive that does not end by itself, as a keeper does soon after its worker."""
+        """Processes that are alive, but for keepers, which end soon after their worker."""
         return psutil.wait_procs(self.processes(), 20)[1]
 
     def _is_mine(self, process: psutil.Process) -> bool:
@@ -204,7 +204,7 @@ class Harness:
 
 
 def wait_for(condition: Callable[[], T], timeout: float = 30, what: str = "the condition") -> T:
-    """Polls until `condition` gives something true, and returns it."""
+    """Polls until `condition` returns something true, and returns that."""
     deadline = time.monotonic() + timeout
     while time.monotonic() < deadline:
         if found := condition():

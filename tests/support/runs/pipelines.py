@@ -1,4 +1,4 @@
-"""Pipelines for tests that end runs before their time: slow enough to be caught in the middle, with a known end."""
+"""Pipelines for tests that interrupt runs: slow enough to be interrupted in the middle, with known results."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ steps:
 
 @dataclass(frozen=True, slots=True)
 class Pipeline:
-    """A spec, and what it gives when it is left alone.
+    """A spec, and the results of its uninterrupted run.
 
     Args:
         digests: per leaf, of rows and their order.
@@ -65,13 +65,13 @@ class Pipeline:
         return harness.start_run(harness.write_spec(self.spec), *arguments, **settings)
 
     def finish(self, harness: Harness, *arguments: str, **settings: str) -> str:
-        """Runs the command again; it must end as if nothing had ever happened. Returns what it said."""
+        """Reruns the command; it must end like an uninterrupted run. Returns what it said."""
         command = self.start(harness, *arguments, **settings)
         self.check_end(harness, command)
         return command.text
 
     def check_end(self, harness: Harness, command: Command, workers: Sequence[Command] = ()) -> None:
-        """The run completes: the rows of a run left alone, in their order, and nothing else left of it.
+        """The run completes: the rows of an uninterrupted run, in their order, and no leftovers.
 
         Args:
             workers: external ones, which leave by themselves.

@@ -1,8 +1,8 @@
 """Commands as forks of a process that has imported what they import, which is most of what a start takes.
 
-Such a command is a process as any: with a session, an environment, a folder and an output of its own, and with the end
+Such a command is an ordinary process: with its own session, environment, folder and output, and with the end
 of any Python program. What it shares with its siblings is the seed of string hashes, and what `/proc/<pid>/cmdline` and
-`environ` say. Tests of these, of starting or of memory start their commands anew (`Harness.fresh`).
+`environ` say. Tests of these, of starting or of memory start new interpreters (`Harness.fresh`).
 """
 
 from __future__ import annotations
@@ -53,7 +53,7 @@ class Forked:
         """Its exit code.
 
         Raises:
-            TimeoutExpired: it still runs after so many seconds.
+            TimeoutExpired: it still runs after the given seconds.
         """
         if self.returncode is None:
             if not select.select([self._channel], [], [], timeout)[0]:
@@ -127,7 +127,7 @@ def parent() -> Parent:
 
 
 def serve(control: socket.socket) -> dict[str, object] | None:
-    """Forks until nobody is there to ask; returns what is asked for in each child, and None at the end."""
+    """Forks until the asker is gone; returns the request in each child, and None at the end."""
     woken, wakes = socket.socketpair()
     for end in (woken, wakes):
         end.setblocking(False)
@@ -157,7 +157,7 @@ def serve(control: socket.socket) -> dict[str, object] | None:
 
 
 def say(channel: socket.socket, number: int) -> None:
-    """To who asked for the command, if it still wants to know."""
+    """Answers the process that asked for the command, if it still listens."""
     with contextlib.suppress(OSError):
         channel.sendall(b"%d\n" % number)
 

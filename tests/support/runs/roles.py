@@ -1,4 +1,4 @@
-"""The users of `examples/acl/users.acl` at a Redis of the tests, and all that each of them does to a broker."""
+"""The users of `examples/acl/users.acl` at a Redis of the tests, and everything that each of them does at a broker."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ class Roles:
             self.set(user, user.rules)
 
     def set(self, user: User, rules: list[str]) -> None:
-        """Makes the user anew with these rules; an old server has keys that may be read and written only."""
+        """Replaces the user by one with these rules; an old server has keys that may be read and written only."""
         known = [rule if self.version >= READ_ONLY_SINCE else rule.replace("%R~", "~") for rule in rules]
         self.admin.execute_command("ACL", "SETUSER", user.name, "reset", *known)
 
@@ -80,7 +80,7 @@ class Roles:
         return f"{target.scheme}://{user.name}:{user.password}@{host}{target.path}"
 
     def refused(self) -> list[str]:
-        """What the broker has refused to any user; that the client could not say its own name does not matter."""
+        """What the broker has refused to any user; but for the client's name, which does not matter."""
         log = self.admin.execute_command("ACL", "LOG")
         entries = [one if isinstance(one, dict) else dict(zip(one[::2], one[1::2], strict=True)) for one in log]
         return [one["object"] for one in entries if not one["object"].startswith("client")]

@@ -27,12 +27,12 @@ def on_this_host(words: list[str], folder: Path) -> list[str]:
 
 @dataclass
 class Scaler:
-    """What is looked after.
+    """Scales the workers of rendered manifests.
 
     Args:
         most: workers of each Deployment that there were at once.
-        ended: workers that have left by themselves or were told to.
-        knows_lag: does the server (Redis 7 or newer) say what no worker has?
+        ended: workers that have left, told to or not.
+        knows_lag: whether the server (Redis 7 or newer) says how many entries no worker has.
     """
 
     harness: Harness

@@ -84,7 +84,7 @@ class Sight:
         return sum(holders(reply).values())
 
     def holder(self, step: str) -> int:
-        """Process of a worker that has a batch of a step in hand; 0: nobody has."""
+        """Process of a worker that has a batch of a step in hand; 0 if there is none."""
         connection = self.connect()
         held = connection.pending(Keys(self.run_id).inputs(step), GROUP, 100)
         pids = {record.worker_id: record.pid for record in RunRegistry(connection).workers(self.run_id)}
@@ -147,7 +147,7 @@ class Sight:
 
 
 def is_keeper(process: psutil.Process) -> bool:
-    """Is it one that keeps a worker's lease?"""
+    """Whether the process keeps a worker's lease."""
     try:
         return process.name() == PROCESS_NAME and process.status() != psutil.STATUS_ZOMBIE
     except psutil.NoSuchProcess:

@@ -37,7 +37,7 @@ class Authority:
         )
 
     def sign(self, name: str, names: str = "IP:127.0.0.1", days: int = 2) -> Pair:
-        """A certificate of its own.
+        """Signs a new certificate.
 
         Args:
             names: the hosts that it is for.

@@ -1,4 +1,4 @@
-"""A chat endpoint on loopback, that answers as a test wants it to."""
+"""A chat endpoint on loopback that answers as a test sets it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Runs code that speaks to a test's hub in a process of its own: the hub's client reads its address when imported."""
+"""Runs code that speaks to a test's hub in a separate process: the hub's client reads its address when imported."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ def answer(value): print("answer: " + json.dumps(value, default=str))
 
 
 def run_at_hub(hub: Hub, folder: Path, code: str, **environment: str) -> Any:
-    """The value that `code` gives to `answer()`. The process has caches of its own below `folder`.
+    """The value that `code` passes to `answer()`. The process has separate caches below `folder`.
 
     Raises:
         AssertionError: it ended with an exception.

@@ -12,7 +12,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 class Proxy:
-    """A proxy on a port of its own, for any number of clients.
+    """A proxy on its own port, for any number of clients.
 
     Args:
         url: of the broker: `unix://` or `redis://`.
@@ -44,25 +44,25 @@ class Proxy:
         """Lets a request that contains `marker` through, then closes its connection in place of the reply.
 
         Args:
-            after: so many such requests are answered before.
+            after: number of such requests that are answered before.
         """
         with self._guard:
             self._marker, self._answered = marker, after
 
     def cut(self) -> None:
-        """Closes every connection that there is; new ones are taken."""
+        """Closes every connection; new ones are accepted."""
         with self._guard:
             for one in self._open - {self._listener}:
                 with contextlib.suppress(OSError):
                     one.shutdown(socket.SHUT_RDWR)
 
     def slow_down(self, seconds: float) -> None:
-        """Lets nothing pass for so long; then everything that came meanwhile, in its order."""
+        """Lets nothing pass for that long; then everything that came meanwhile, in order."""
         self._slow_until = time.monotonic() + seconds
 
     @property
     def lost(self) -> bool:
-        """Has the reply been lost that was to be?"""
+        """Whether the chosen reply has been lost."""
         return not self._marker
 
     def close(self) -> None:

@@ -1,4 +1,4 @@
-"""A Redis or Valkey in a container, started by testcontainers, for the tests that need only a broker and no more."""
+"""A Redis or Valkey in a container, started by testcontainers, for the tests that need only a broker."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ import redis
 REDIS_8 = "redis:8"
 PORT = 6379
 
-# Its helper, which removes what a killed test leaves, is an image more to be fetched; we have it removed by Docker.
+# Its helper, which removes what a killed test leaves, is another image to be fetched; Docker removes it instead.
 os.environ.setdefault("TESTCONTAINERS_RYUK_DISABLED", "true")
 
 

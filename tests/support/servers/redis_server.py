@@ -1,4 +1,4 @@
-"""A real Redis for the tests: on a unix socket in a short folder of its own, AOF everysec, ended by its own pid."""
+"""A real Redis for the tests: on a unix socket in its own folder with a short path, AOF everysec, ended by pid."""
 
 from __future__ import annotations
 

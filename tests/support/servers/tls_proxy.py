@@ -14,7 +14,7 @@ from tests.support.servers.certificates import Pair
 
 
 class TlsProxy:
-    """A proxy on a port of its own, that demands a certificate of each client.
+    """A proxy on its own port that demands a certificate from each client.
 
     Args:
         url: of the broker: `unix://` or `redis://`.

@@ -1,4 +1,4 @@
-"""Steps that tell in their rows what they were given. A test gets a copy beside its spec."""
+"""Steps that note in their rows what they were given. A test gets a copy beside its spec."""
 
 from __future__ import annotations
 

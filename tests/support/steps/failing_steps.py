@@ -131,7 +131,7 @@ class Spoils(Step):
 
 
 class Odd(Step):
-    """Yields something else than rows for the row `bad`."""
+    """Yields something other than rows for the row `bad`."""
 
     bad: int
     what: str
@@ -360,7 +360,7 @@ class Bulky(Step):
 
 
 class DiesOften(GeneratorStep):
-    """Is killed once at every batch whose number divides by `every`, and makes it the next time."""
+    """Is killed once at every batch whose number is divisible by `every`, and succeeds the next time."""
 
     rows: int
     every: int

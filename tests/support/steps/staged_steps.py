@@ -79,7 +79,7 @@ class Gated(Model):
 
 
 class Stubborn(Model):
-    """Does not come to the end of its `unload`."""
+    """Never finishes its `unload`."""
 
     def unload(self) -> None:
         super().unload()

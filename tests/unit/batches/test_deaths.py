@@ -1,4 +1,4 @@
-"""Who is dead: of whom that is certified, or who is silent in looks half a lease apart, and in all between."""
+"""Which workers are dead: certified ones, and those silent in looks half a lease apart and in all between."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ LEASE = 10.0
 
 
 class Clock:
-    """Stands still until it is moved."""
+    """A clock that stands until the test moves it."""
 
     def __init__(self) -> None:
         self.now = 1_000.0

@@ -1,4 +1,4 @@
-"""Rows that failed keep their place: what a step is given of a batch with holes, and where the holes come back."""
+"""Rows that failed keep their place: what a step gets of a batch with holes, and where the holes return."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ def row(value: object) -> dict[str, Any]:
     return {"v": value}
 
 
-# what a step is given
+# what a step gets
 
 
 def test_without_holes_a_step_is_given_everything() -> None:
@@ -89,7 +89,7 @@ def test_what_a_step_is_given_can_be_changed_without_a_trace_in_the_batch(shape:
     assert inputs == before
 
 
-# where holes come back
+# where holes return
 
 
 @given(columns)
@@ -122,7 +122,7 @@ def test_no_output_row_is_dropped_and_every_hole_is_kept(shape: list[list[bool]]
     assert restored.count(None) == whole.length - whole.count
 
 
-# what became of the rows
+# the outcome of the rows
 
 
 class Answer(Step):

@@ -1,4 +1,4 @@
-"""How long a broker is waited for, by a clock that stands still between the waits."""
+"""How long to wait for an unreachable broker, by a clock that moves only with the waits."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ NOWHERE = "redis://127.0.0.1:1/0"
 
 @dataclass
 class Clock:
-    """Waits are over at once, and time goes on by them."""
+    """Waits end at once, and advance the time."""
 
     time: float = 0.0
     waits: list[float] = field(default_factory=list)
@@ -37,7 +37,7 @@ def patience(clock: Clock, said: list[str], seconds: float = 60.0) -> Patience:
 
 
 def failing(*errors: Exception) -> Callable[[], str]:
-    """Raises one error after the other, and then gives a value."""
+    """Raises one error after the other, and then returns a value."""
     left = list(errors)
 
     def act() -> str:

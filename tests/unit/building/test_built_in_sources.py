@@ -58,7 +58,7 @@ class Cut:
 
 
 class Kept(KeepColumns):
-    """A class of a user's."""
+    """A user's class."""
 
 
 def test_each_change_of_a_built_in_class_has_a_version_or_a_waiver() -> None:

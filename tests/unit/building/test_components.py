@@ -1,4 +1,4 @@
-"""Where the models in a step are, and that everyone who asks for them finds the same ones."""
+"""Where the models in a step are, and that all callers find the same ones."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ T = TypeVar("T")
 
 
 class Member(EchoLLM, CudaDevicePlacementMixin):
-    """Says what it is by its name."""
+    """Identifies itself by its name."""
 
     final_errors: ClassVar[tuple[type[Exception], ...]] = (RowError,)
     citations: ClassVar[tuple[str, ...]] = ("@misc{member}",)

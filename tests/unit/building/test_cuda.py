@@ -1,4 +1,4 @@
-"""What a step says of the GPUs that it runs on."""
+"""The GPUs that a step declares."""
 
 from __future__ import annotations
 

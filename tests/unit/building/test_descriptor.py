@@ -103,7 +103,7 @@ def test_a_step_that_cannot_say_its_columns_is_named() -> None:
         describe_step(samples.BrokenInputs(name="one"))
 
 
-# what nobody should have written
+# foreign data
 
 GOOD = describe_step(samples.Upper(name="one"))
 

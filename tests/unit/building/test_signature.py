@@ -1,4 +1,4 @@
-"""Which changes make another run, and which apply to the run that is there."""
+"""Which changes make another run, and which apply to the existing run."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a step's parameters is signed where nobody here can build the step."""
+"""Which of a step's parameters are signed if this host cannot build the step."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ PLACE = {"base_url": "http://here", "timeout": 5}
 
 
 def around(model: dict[str, Any]) -> list[dict[str, Any]]:
-    """Parameters that hold it, in every kind of place."""
+    """Parameters that hold the value, in every kind of place."""
     return [
         {"llm": model},
         {"llms": [model]},

@@ -1,4 +1,4 @@
-"""Pipelines with steps that this process cannot import: what is said of them, and what is checked all the same."""
+"""Pipelines with steps that this process cannot import: what is said of them, and what is checked nevertheless."""
 
 from __future__ import annotations
 

@@ -68,7 +68,7 @@ def digests(folder: Path, module: str = "main_of_test") -> tuple[str, str]:
 
 
 def changes(before: tuple[str, str], after: tuple[str, str]) -> bool:
-    """Both digests or none."""
+    """Whether both digests change; fails if only one does."""
     differ = {one != two for one, two in zip(before, after, strict=True)}
     assert len(differ) == 1
     return differ.pop()

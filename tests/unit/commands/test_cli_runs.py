@@ -109,6 +109,46 @@ def test_a_prefix_of_two_runs_is_refused_with_both_names(tmp_path: Path) -> None
     assert "'demo-a' matches demo-aaaa, demo-abbb" in result.stderr
 
 
+@pytest.mark.parametrize("command", ["status", "failures"])
+def test_of_several_runs_of_a_pipeline_the_newest_is_shown_and_the_others_are_named(
+    tmp_path: Path, command: str
+) -> None:
+    for signature, days in (("aaaa", 2), ("bbbb", 0), ("dddd", 1)):
+        make_run(tmp_path, signature, days=days)
+    result = call(command, "demo")
+    assert result.exit_code == 0
+    assert result.stderr == (
+        "'demo' has 3 runs; taking demo-bbbb, the newest one; to see another one, give its id: demo-dddd, demo-aaaa\n"
+    )
+    assert "demo-bbbb" in result.stdout
+    assert "demo-aaaa" not in result.stdout
+    assert call(command, "demo-aaaa").stderr == ""
+
+
+def test_of_several_runs_of_a_pipeline_the_one_in_progress_is_shown(
+    tmp_path: Path, running: tuple[RunDirectory, subprocess.Popen[str]]
+) -> None:
+    make_run(tmp_path, "aaaa")
+    result = call("status", "demo")
+    assert result.stderr.startswith("'demo' has 2 runs; taking demo-cccc, which is in progress; ")
+    assert f"running, coordinated by process {running[1].pid} on " in result.stdout
+
+
+@pytest.mark.parametrize("command", ["stop", "rm"])
+def test_a_command_that_changes_a_run_refuses_a_name_of_several(tmp_path: Path, command: str) -> None:
+    directories = [make_run(tmp_path, "aaaa"), make_run(tmp_path, "bbbb")]
+    result = call(command, "demo")
+    assert result.exit_code == 2
+    assert "'demo' matches demo-aaaa, demo-bbbb; give more of the id" in result.stderr
+    assert all(directory.path.exists() for directory in directories)
+
+
+def test_the_beginning_of_several_ids_is_refused_if_it_is_not_a_pipelines_name(tmp_path: Path) -> None:
+    make_run(tmp_path, "aaaa")
+    make_run(tmp_path, "abbb")
+    assert "'demo-a' matches demo-aaaa, demo-abbb" in call("status", "demo-a").stderr
+
+
 def test_an_unknown_run_is_answered_with_those_there_are(tmp_path: Path) -> None:
     make_run(tmp_path, "aaaa")
     result = call("status", "other")
@@ -261,7 +301,7 @@ def test_what_has_another_name_elsewhere_is_not_counted_as_freed(tmp_path: Path)
 
 
 def put_elsewhere(directory: RunDirectory, folder: Path) -> None:
-    """As to another disk; what is left here is a link, which is not followed when runs are removed."""
+    """Moves it, as to another disk; the link that stays is not followed when runs are removed."""
     directory.path.rename(folder)
     directory.path.symlink_to(folder)
 

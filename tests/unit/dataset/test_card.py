@@ -1,4 +1,4 @@
-"""The card: what it says, and of what it is made."""
+"""The card: its text, and the sources of it."""
 
 from __future__ import annotations
 

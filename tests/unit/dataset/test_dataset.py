@@ -1,4 +1,4 @@
-"""The dataset folder: what `datasets` reads in it, and which folders it may and may not take the place of."""
+"""The dataset folder: what `datasets` reads in it, and which folders it may and may not replace."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ Load = Callable[..., Any]
 
 @pytest.fixture
 def load(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Load:
-    """`datasets.load_dataset`, offline, with every cache in the test's own folder."""
+    """`datasets.load_dataset`, offline, with every cache in the test's folder."""
     monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
     monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path / "hf" / "datasets"))
     monkeypatch.setenv("HF_HUB_OFFLINE", "1")

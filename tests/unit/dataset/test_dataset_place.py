@@ -1,4 +1,4 @@
-"""Where a dataset is put: whichever processes write there or die, it is one dataset, whole."""
+"""The place of a dataset: whichever processes write there or die, it is one dataset, complete."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def made(tmp_path: Path, name: str, pipeline: str = "quotes") -> Path:
 
 
 def whose(folder: Path) -> str:
-    """The one run whose dataset it is, whole."""
+    """The one run whose dataset it is; fails if it is incomplete."""
     rows = pq.read_table(folder / "keep").column("of").to_pylist()
     assert rows == [rows[0]] * FILES
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {"keep", rows[0]}
@@ -86,7 +86,7 @@ def test_two_processes_that_write_there_at_once_leave_the_dataset_of_one(tmp_pat
             each.stdin.write(b"go\n")
             each.stdin.close()
         while any(each.poll() is None for each in copies):
-            DatasetPlace(output, "quotes").check()  # what a third one does before it begins
+            DatasetPlace(output, "quotes").check()  # what a third one does before it starts
         assert [each.wait(60) for each in copies] == [0, 0]
     finally:
         for each in copies:

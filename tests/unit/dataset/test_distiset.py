@@ -1,4 +1,4 @@
-"""Distiset: what a run leaves as DatasetDicts, split, saved and read again."""
+"""Distiset: the dataset of a run as DatasetDicts, split, saved and read again."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ def test_columns_keep_the_types_of_the_files(tmp_path: Path) -> None:
     folder = finished_run(tmp_path, keep=ROWS)
     stored = pq.read_schema(next((folder / "keep").glob("train-00000-of-00001-*.parquet")))
     schema = Distiset.from_folder(folder)["default"]["train"].features.arrow_schema
-    # What the values of a list are called inside is all that differs.
+    # Only the inner name of a list's values differs.
     assert [(field.name, str(field.type)) for field in schema] == [
         (field.name, str(field.type).replace("element:", "item:")) for field in stored
     ]

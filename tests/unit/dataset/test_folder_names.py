@@ -1,4 +1,4 @@
-"""Folders whose names `datasets` takes for something else: refused, or read nevertheless, never mixed with others."""
+"""Folders whose names `datasets` misreads: refused, or read nevertheless, never mixed with others."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def put(dataset: Path, folder: Path) -> Path:
 
 
 def loaded(hub: Any, folder: Path) -> list[dict[str, Any]]:
-    """By the code that people are told."""
+    """The rows, loaded by the code that users are shown."""
     return list(eval(how_to_load(folder), {"datasets": hub})["train"])
 
 

@@ -1,4 +1,4 @@
-"""Pushing to a hub: what arrives there, what stays, and what is said when it is refused."""
+"""Pushing to a hub: what arrives there, what stays here, and what a refusal says."""
 
 from __future__ import annotations
 

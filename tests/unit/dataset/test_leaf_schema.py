@@ -64,7 +64,7 @@ def typed(value: Any) -> Any:
 
 
 def stored(value: Any, column: ColumnType) -> Any:
-    """What the dataset holds for a value: the value, but for what the module's docstring says."""
+    """What the dataset holds for a value: the value, except as the module's docstring says."""
     if value is None or (column.kind is Kind.STRUCT and not column.fields):
         return None
     if column.kind is Kind.STRUCT:

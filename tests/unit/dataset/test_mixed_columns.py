@@ -1,4 +1,4 @@
-"""Columns of values of several types, where a pipeline wants them as text."""
+"""Columns of values of several types, if a pipeline asks for them as text."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rows that a leaf has given and that cannot be had."""
+"""Rows that a leaf has produced and that are unavailable."""
 
 from __future__ import annotations
 

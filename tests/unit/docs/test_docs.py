@@ -1,4 +1,4 @@
-"""The documents say what the code does, where a test can tell."""
+"""The documents say what the code does, as far as a test can check it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each command of ours that a page shows is understood: its options exist."""
+"""Each Penstock command that a page shows is valid: its options exist."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ ENDS = {"|", ">", "&&", ";"}
 
 
 def commands(text: str) -> Iterator[list[str]]:
-    """The words of each command line that calls one of our programs, whatever stands before it."""
+    """The words of each command line that calls a Penstock program, whatever precedes it."""
     for block in BLOCK.finditer(text):
         for line in block["text"].replace("\\\n", " ").splitlines():
             if not any(name in line for name in PROGRAMS):

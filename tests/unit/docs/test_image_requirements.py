@@ -1,4 +1,4 @@
-"""What the image is made with: the packages that `docker/requirements.py` prints."""
+"""The packages of the image: those that `docker/requirements.py` prints."""
 
 from __future__ import annotations
 

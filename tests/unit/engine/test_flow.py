@@ -125,7 +125,7 @@ def test_a_budget_that_is_used_up_does_not_hold_up_what_goes_to_the_file_store()
 
 
 def test_many_batches_of_a_branch_may_wait_for_a_global_step() -> None:
-    """Each routed batch ends a span of its own, which is no reason to take the global step for one that could go on."""
+    """Each routed batch ends a span of its own, which does not mean that the global step could continue."""
     routed = generator(routed=True)
     told = Told(routed, step("a", "g", scope=branch("g", "a")), global_step("all", "a"))
     programs = {

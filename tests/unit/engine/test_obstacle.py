@@ -1,4 +1,4 @@
-"""What a run waits for: said once, and given up when patience runs out."""
+"""Obstacles of a run: reported once, and fatal when patience is exhausted."""
 
 import pytest
 

@@ -301,7 +301,7 @@ def test_what_a_global_step_waits_for_is_no_backlog() -> None:
 
 
 def test_a_step_is_lacked_as_long_as_one_successor_cannot_cut_a_batch_without_it() -> None:
-    """j has enough of a, but waits for b, which waits for a: to spare j would be to wait for ever."""
+    """j has enough of a, but waits for b, which waits for a: sparing j would mean waiting forever."""
     fold = Fold(generator(), step("a", "g", size=1), step("b", "a", size=1), step("j", "a", "b", size=1))
     fold(*made("g", 3, last=False), done("a", 0, 1), done("b", 0, 0, taken=1))
     assert fold.manager.is_lacked("a")

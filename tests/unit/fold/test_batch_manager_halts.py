@@ -34,7 +34,7 @@ from tests.support.fold.trouble import Conditions
 
 
 def breaker_fold(rows: int = 100, size: int = 5, rate: float = 0.5) -> Fold:
-    """g -> a -> b; all of a's batches are sent, and the run goes on."""
+    """g -> a -> b; all of a's batches are sent, and the run continues."""
     fold = Fold(generator(), step("a", "g", size=size, rate=rate), step("b", "a", size=size))
     fold(*made("g", rows))
     return fold

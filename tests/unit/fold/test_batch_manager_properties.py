@@ -187,7 +187,7 @@ def pipelines(draw: st.DrawFn) -> Pipeline:
 
 
 def with_optional_leaves(steps: dict[str, StepPlan]) -> dict[str, StepPlan]:
-    """Global leaves above the last level may fail without an end to the run, as `build_plan` has it."""
+    """Global leaves above the last level may fail without ending the run, as in `build_plan`."""
     levels: dict[str, int] = {}
     for name, step in steps.items():
         levels[name] = 1 + max((levels[other] for other in step.predecessors), default=0)
@@ -200,7 +200,7 @@ def with_optional_leaves(steps: dict[str, StepPlan]) -> dict[str, StepPlan]:
 
 
 def conditions(pipeline: Pipeline, seed: int, crashes: float = 0.0, broken: bool = False) -> Conditions:
-    """Draws from the seed what is not the pipeline's own."""
+    """Draws from the seed what is not part of the pipeline."""
     random = Random(seed)
     names = list(pipeline.plan.steps)
     return Conditions(

@@ -124,7 +124,7 @@ def test_a_line_that_another_thread_ends_at_any_moment_disturbs_no_other(
 
 @contextmanager
 def at_instruction(number: int, act: Callable[[], object]) -> Iterator[Callable[[], int]]:
-    """Acts before one instruction that this thread takes in `PrintedLines`; gives how many it has taken."""
+    """Acts before one instruction that this thread takes in `PrintedLines`; returns how many it has taken."""
     taken = 0
 
     def trace(frame: FrameType, event: str, _: Any) -> Any:

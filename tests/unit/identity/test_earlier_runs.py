@@ -1,4 +1,4 @@
-"""What is said of earlier runs of a pipeline before another one begins."""
+"""The notice about earlier runs of a pipeline before another one starts."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def prepared(folder: Path, text: str) -> Prepared:
 
 
 def remember(folder: Path, text: str, run: str, limit: int | None = None, done: int = 1_000) -> None:
-    """A run that has been."""
+    """Leaves an earlier run."""
     pipeline = prepared(folder, text)
     identity = Identity.of(pipeline.spec, pipeline.steps, pipeline.routing, {"limit": limit})
     with RunDirectory.of(folder, "demo", identity.signature) as directory:
@@ -53,7 +53,7 @@ def remember(folder: Path, text: str, run: str, limit: int | None = None, done: 
 
 
 def said(folder: Path, text: str, limit: int | None = None) -> list[str]:
-    """Before a run of this spec."""
+    """The notice before a run of this spec."""
     pipeline = prepared(folder, text)
     identity = Identity.of(pipeline.spec, pipeline.steps, pipeline.routing, {"limit": limit})
     directory = RunDirectory.of(folder, "demo", identity.signature)
@@ -92,6 +92,16 @@ def test_nothing_is_said_of_a_first_run_or_of_one_that_has_nothing_in_common(tmp
 def test_what_changed_and_what_it_costs_is_said(tmp_path: Path, old: str, new: str, line: str) -> None:
     remember(tmp_path, SPEC, "demo-1")
     assert said(tmp_path, SPEC.replace(old, new)) == [line]
+
+
+def test_a_changed_source_of_an_llm_names_its_class(tmp_path: Path) -> None:
+    spec = SPEC.replace("{type: EchoLLM}", '{type: "llms_of_earlier:Mine"}')
+    module = tmp_path / "llms_of_earlier.py"
+    module.write_text("from penstock.llms import EchoLLM\n\n\nclass Mine(EchoLLM):\n    pass\n")
+    remember(tmp_path, spec, "demo-1")
+    module.write_text(module.read_text() + "    # other answers\n")
+    (line,) = said(tmp_path, spec)
+    assert "since the source of step 'ask' or of its LLM Mine (or what they import) changed: 1,000 answers" in line
 
 
 def test_the_run_with_most_in_common_is_the_one_that_is_compared(tmp_path: Path) -> None:

@@ -116,7 +116,7 @@ def test_an_edit_in_the_middle_is_another_run_also_where_the_time_was_put_back(
     assert look(tmp_path / "runs", steps)[0].signature == second.signature
     file.write_bytes(original)
     third, _, _ = look(tmp_path / "runs", steps)
-    assert (third.signature == first.signature) == read_whole, "the first run goes on where it is known for sure"
+    assert (third.signature == first.signature) == read_whole, "the first run is resumed if it is certain"
     assert third.signature != second.signature
 
 

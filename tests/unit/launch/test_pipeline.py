@@ -22,7 +22,7 @@ ROWS = [{"text": "a"}, {"text": "b"}]
 
 @pytest.fixture(autouse=True)
 def _paths(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What is put on `sys.path` for a pipeline is taken off again."""
+    """Removes what is added to `sys.path` for a pipeline."""
     monkeypatch.setattr(sys, "path", [*sys.path])
 
 

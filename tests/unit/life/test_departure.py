@@ -1,4 +1,4 @@
-"""Why a worker leaves: the first reason stands, and says the exit code and who comes in its place."""
+"""Why a worker leaves: the first reason counts, and gives the exit code and the successor."""
 
 from __future__ import annotations
 

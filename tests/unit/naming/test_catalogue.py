@@ -1,4 +1,4 @@
-"""What is built in: one file and one line in the catalogue, which all that names it follows."""
+"""Built-in classes: each has one file and one line in the catalogue, from which all names follow."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The package that programs import: the same objects as where they stand, under a name that nobody else has."""
+"""The package that programs import: the same objects as in their modules, under a name that no other package has."""
 
 from __future__ import annotations
 
@@ -52,8 +52,15 @@ def test_no_name_of_the_old_faces_is_missing(package: str) -> None:
 
 @pytest.mark.parametrize("face", FACES)
 def test_a_name_that_is_not_there_is_an_attribute_error(face: str) -> None:
-    with pytest.raises(AttributeError, match="has no attribute 'Nothing'"):
+    with pytest.raises(AttributeError, match=f"^module '{face}' has no attribute 'Nothing'$"):
         import_module(face).Nothing  # noqa: B018
+
+
+def test_a_misspelt_name_is_answered_with_the_nearest(tmp_path: Path) -> None:
+    ended = python(tmp_path, "import penstock.steps\npenstock.steps.KeepColumn\n")
+    assert ended.stderr.splitlines()[-1] == (
+        "AttributeError: module 'penstock.steps' has no attribute 'KeepColumn'. Did you mean: 'KeepColumns'?"
+    )
 
 
 def test_a_module_has_one_identity() -> None:

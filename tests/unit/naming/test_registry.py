@@ -15,7 +15,7 @@ from common.code.source import Sources
 from common.errors import UnknownType, UsageError
 from common.llms.base import resolve_llm
 from common.naming.catalogue import STEP_KINDS, paths
-from common.naming.registry import check_shadowing
+from common.naming.registry import check_shadowing, resolve_function
 from common.steps.base import Step
 from common.steps.columns.rearrange import GroupColumns, KeepColumns
 from tests.support.places import REPOSITORY
@@ -87,6 +87,30 @@ def test_a_class_of_another_module_is_refused_before_it_is_imported(allow: tuple
     assert refused.endswith("to let this process import it: --allow tests.support.steps.sample_steps")
     assert refusal("antigravity:Step", allow).startswith("'antigravity:Step' is not allowed here")
     assert "antigravity" not in sys.modules
+
+
+@pytest.mark.parametrize(
+    ("name", "problem"),
+    [
+        ("penstock.steps:KeepColumns", "'penstock.steps:KeepColumns' is built in; write type: KeepColumns"),
+        ("common.steps.KeepColumns", "'common.steps.KeepColumns' is built in; write type: KeepColumns"),
+        (paths("step")["KeepColumns"], f"'{paths('step')['KeepColumns']}' is built in; write type: KeepColumns"),
+        ("penstock.steps:KeepColums", "there is no built-in 'KeepColums'; did you mean type: KeepColumns?"),
+    ],
+)
+def test_a_built_in_step_that_is_named_with_its_module_gets_its_name(name: str, problem: str) -> None:
+    assert refusal(name, ()) == problem
+
+
+def test_a_built_in_llm_or_function_that_is_named_with_its_module_gets_its_name() -> None:
+    with pytest.raises(UnknownType, match=r"^'penstock.llms:EchoLLM' is built in; write type: EchoLLM$"):
+        resolve_llm("penstock.llms:EchoLLM")
+    with pytest.raises(UnknownType, match=r"^'penstock:sample_n_steps' is built in; write sample_n_steps$"):
+        resolve_function("penstock:sample_n_steps")
+
+
+def test_a_class_of_ours_that_is_not_built_in_is_not_allowed() -> None:
+    assert refusal("common.spec.spec:StepSpec", ()).startswith("'common.spec.spec:StepSpec' is not allowed here; ")
 
 
 def test_a_misspelt_name_gets_the_nearest_right_one() -> None:

@@ -1,4 +1,4 @@
-"""A folder of files, on this host: what it gives back, and what it says when it cannot be used."""
+"""A folder of files, on this host: what it returns, and what it says when it is unusable."""
 
 from __future__ import annotations
 

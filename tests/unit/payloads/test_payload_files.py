@@ -99,7 +99,7 @@ def test_a_worker_refuses_a_folder_that_is_not_the_coordinators(tmp_path: Path, 
 
 
 class Unwell(MemoryFileSystem):  # type: ignore[misc]
-    """A store that fails as it is told to, error after error; then it is well.
+    """A store that fails as told, error after error, and then works.
 
     Attributes:
         asked: times that something was to be written.

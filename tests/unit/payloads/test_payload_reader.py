@@ -97,7 +97,7 @@ def test_several_batches_cost_one_round_trip(kept: BrokerPayloads) -> None:
 @pytest.mark.parametrize("order", [(0, 1, 2), (2, 1, 0), (1, 2, 0), (2, 0, 1)], ids=str)
 @pytest.mark.parametrize("together", [True, False], ids=["one read", "a read each"])
 def test_slices_may_be_read_in_any_order(kept: BrokerPayloads, order: tuple[int, ...], together: bool) -> None:
-    """Other workers have the batches between, and those that died give theirs back late."""
+    """Other workers have the batches between, and those that died return theirs late."""
     payload = store(kept, 0, 28)
     reader = PayloadReader(PayloadSource(kept))
     batches = [batch(seq, Slice(payload, 10 * seq, min(28, 10 * seq + 10))) for seq in order]

@@ -186,7 +186,7 @@ def test_an_option_that_no_file_can_hold_says_so() -> None:
         dump_routing(every.bind(n=object()))
 
 
-# what is no routing function
+# what is not a routing function
 
 
 @pytest.mark.parametrize(

@@ -25,7 +25,7 @@ UP = f'up: {{type: "{SAMPLES}:Upper", after: load}}'
 
 @pytest.fixture
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """What is put on `sys.path` for it is taken off again."""
+    """A folder; what is added to `sys.path` for it is removed again."""
     monkeypatch.setattr(sys, "path", [*sys.path])
     return tmp_path
 
@@ -38,7 +38,7 @@ def prepared(folder: Path, *steps: str, more: str = "") -> Prepared:
 
 
 def said(folder: Path, *steps: str, more: str = "") -> str:
-    """What is wrong, beginning with the line."""
+    """The error, starting with the line."""
     with pytest.raises(SpecError) as caught:
         prepared(folder, *steps, more=more)
     return str(caught.value).removeprefix(f"{folder}/spec.yaml:")

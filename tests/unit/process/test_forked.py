@@ -1,4 +1,4 @@
-"""A process that is forked from a worker: what it has of the worker, and what not."""
+"""A process that is forked from a worker: what it shares with the worker, and what not."""
 
 from __future__ import annotations
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from common.health import Process, faults, processes
+from tests.support.places import REPOSITORY
 
 PYTHON = "/opt/penstock/bin/python"
 
@@ -61,3 +64,11 @@ def test_without_a_process_nothing_is_well() -> None:
 def test_a_coordinator_with_a_broker_of_its_own_is_well_as_long_as_it_runs() -> None:
     assert list(faults([Process(7, "S", "")])) == []
     assert list(faults([Process(7, "T", "")])) == ["process 7 is stopped (state T)"]
+
+
+@pytest.mark.parametrize(("option", "exit_code"), [("--help", 0), ("--nothing", 2)])
+def test_the_command_says_how_it_is_used(option: str, exit_code: int) -> None:
+    command = [sys.executable, "-m", "common.health", option]
+    ended = subprocess.run(command, capture_output=True, text=True, cwd=REPOSITORY)
+    assert ended.returncode == exit_code
+    assert (ended.stdout or ended.stderr).startswith("usage: python -m common.health [-h]\n")

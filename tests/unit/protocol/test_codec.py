@@ -1,4 +1,4 @@
-"""Rows <-> bytes: what goes in comes out, what cannot is named, and no bytes from outside do more than be refused."""
+"""Rows <-> bytes: what goes in comes out, what cannot is named, and foreign bytes are refused."""
 
 from __future__ import annotations
 
@@ -141,7 +141,7 @@ def test_kinds_of_plain_values_become_plain(value: object, plain: object) -> Non
 
 
 class Colour:
-    """An object of the user's own."""
+    """A user's object."""
 
 
 def _cycle() -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""Who holds a lease or a lock: what is written is read again, and what something else has written names nobody."""
+"""Who holds a lease or a lock: what is written is read again, and foreign data name no holder."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages <-> the bytes of a stream entry: every kind comes back as it was, all else is refused in words."""
+"""Messages <-> the bytes of a stream entry: every kind comes back as it was; all else is refused with a message."""
 
 from __future__ import annotations
 

@@ -210,7 +210,8 @@ def test_the_job_runs_the_spec_and_goes_on_after_a_lost_pod() -> None:
     pod = job["template"]["spec"]
     arguments = only(job["template"])["args"]
     assert arguments[:3] == ["pipeline-coordinator", "run", "/work/quickstart.yaml"]
-    assert arguments[-2:] == ["--set", "generate.llm.prefix=$$(HOME)"]
+    place = arguments.index("--set")
+    assert arguments[place : place + 2] == ["--set", "generate.llm.prefix=$$(HOME)"]
     context = run.make_context("run", [argument.replace("$$(", "$(") for argument in arguments[2:]])
     assert context.params["workers"] == "external"
     assert context.params["standby"] is True

@@ -1,4 +1,4 @@
-"""What all renderings are written with: names that Kubernetes takes, and YAML that older readers understand."""
+"""The text tools of all renderings: names that Kubernetes takes, and YAML that older readers understand."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Which errors are worth another try."""
+"""Which errors are retried."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ POLICIES = st.builds(
 
 
 def verdicts(policy: RetryPolicy, errors: list[Exception]) -> list[Verdict]:
-    """What follows from each error, up to the one that ends it."""
+    """The verdict on each error, up to the one that ends the retries."""
     retry, found = Retry(policy), []
     for error in errors:
         found.append(retry.after(error))
@@ -239,7 +239,7 @@ def test_the_error_of_a_neighbour_does_not_cost_a_row_its_retries() -> None:
 
 
 class MisledInHalves(Step):
-    """Finds out that something is wrong with its set-up, once it gets fewer than eight rows."""
+    """Notices a wrong set-up once it gets fewer than eight rows."""
 
     def process(self, inputs: StepInput) -> StepOutput:
         CALLS.append([row["n"] for row in inputs])

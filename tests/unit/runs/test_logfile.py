@@ -1,4 +1,4 @@
-"""`pipeline.log`: the shape of its lines, and that nothing that is sent to it can spoil it."""
+"""`pipeline.log`: the shape of its lines, and that nothing sent to it can break it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Removing and forgetting runs: whenever that is cut off, a run is whole, or gone."""
+"""Removing and forgetting runs: whenever that is interrupted, a run is complete, or gone."""
 
 from __future__ import annotations
 
@@ -105,7 +105,7 @@ def test_a_run_that_is_to_be_forgotten_by_somebody_who_dies_is_whole_or_gone(cac
 
         died = dies_at(change, forget)
         check_whole_or_gone(cache, directory)
-        assert is_listed(cache) or directory.is_condemned, "the next run does not go on with what is left of it"
+        assert is_listed(cache) or directory.is_condemned, "the next run does not resume what is left of it"
         gc()
         assert list(cache.iterdir()) == []
         if not died:

@@ -1,4 +1,4 @@
-"""The directory of a run: where it is, who has it, what is recorded in it."""
+"""The directory of a run: where it is, which process has it, what it records."""
 
 from __future__ import annotations
 

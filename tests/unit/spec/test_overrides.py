@@ -1,4 +1,4 @@
-"""Parameters that are given with a run, put into the data of a spec."""
+"""Parameters passed to a run, put into the data of a spec."""
 
 from __future__ import annotations
 

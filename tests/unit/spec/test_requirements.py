@@ -1,4 +1,4 @@
-"""Requirements of steps and pipelines, against the packages that are installed here and some that are made up."""
+"""Requirements of steps and pipelines, against the packages that are installed here and some invented ones."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What of a spec is refused as a secret in plain text, and what is none."""
+"""What of a spec is refused as a secret in plain text, and what is not a secret."""
 
 from __future__ import annotations
 
@@ -130,7 +130,7 @@ def test_options_of_routing_functions_are_looked_at_too() -> None:
 
 
 class Strict(Step):
-    """Refuses its parameters, each in words of its own."""
+    """Refuses its parameters, each with its own message."""
 
     token_style: Any = None
     style: Any = None

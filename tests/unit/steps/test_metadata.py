@@ -22,7 +22,7 @@ ASKED = [{"role": "user", "content": "Why?"}]
 
 
 class Talker(LLM):
-    """Gives the next of its answers."""
+    """Returns the next of its answers."""
 
     answers: list[str | None] = ["one"]
 

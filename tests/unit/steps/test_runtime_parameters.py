@@ -1,4 +1,4 @@
-"""Runtime parameters: what may be given late, what is missing, and what there is."""
+"""Runtime parameters: what may be passed late, what is missing, and what exists."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ from coordinator.plan.load import prepare
 
 
 class Options(BaseModel):
-    """A model of the user's own, which knows nothing of runtime parameters."""
+    """A user's model, which knows nothing of runtime parameters."""
 
     depth: RuntimeParameter[int]
     width: int = 1

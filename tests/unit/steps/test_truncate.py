@@ -1,4 +1,4 @@
-"""TruncateTextColumn: at most so many characters, words or tokens, and the rest of the text as it was."""
+"""TruncateTextColumn: at most a number of characters, words or tokens, and the rest of the text unchanged."""
 
 from __future__ import annotations
 

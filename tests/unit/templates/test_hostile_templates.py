@@ -1,4 +1,4 @@
-"""Whatever a template computes, it takes a bounded time and 256 MiB at most, and fails its row in words."""
+"""Whatever a template computes, it takes a bounded time and 256 MiB at most, and fails its row with a message."""
 
 from __future__ import annotations
 

@@ -179,7 +179,7 @@ def test_what_templates_are_for_is_as_it_was(template: str, expected: str) -> No
 )
 def test_a_template_changes_nothing_of_the_row(template: str) -> None:
     row: dict[str, Any] = {"words": ["one"], "turns": [{"b": 1}]}
-    with pytest.raises(Exception, match=r"unsafe|indent takes text, and is given a value of type list"):
+    with pytest.raises(Exception, match=r"unsafe|indent takes text, but got a value of type list"):
         PromptTemplate(template).render(row)
     assert row == {"words": ["one"], "turns": [{"b": 1}]}
 

@@ -1,4 +1,4 @@
-"""Texts of specs, rows, endpoints and other hosts are shown: they give no orders to a terminal, nor to a card."""
+"""Texts of specs, rows, endpoints and other hosts are shown, and cannot control a terminal or a card."""
 
 from __future__ import annotations
 

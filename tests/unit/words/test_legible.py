@@ -1,4 +1,4 @@
-"""Rows that cannot be stored are kept such that people can read them."""
+"""Rows that cannot be stored are stored so that people can read them."""
 
 from __future__ import annotations
 

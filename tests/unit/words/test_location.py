@@ -78,7 +78,7 @@ def test_an_error_of_ours_says_it_all_in_words() -> None:
     kept = caught(lambda: list(KeepColumns(columns=["a"]).process([{}])))
     assert describe(kept) == "RowError: the row has no column 'a'; it has none"
     made = caught(lambda: PromptTemplate("{{ a.center(99999999) }}").render({"a": "b"}))
-    assert describe(made).endswith("characters; at most 10,000 are made")
+    assert describe(made).endswith("characters; at most 10,000 are allowed")
 
 
 def test_of_another_error_in_our_code_or_pythons_it_is_the_line_that_raised() -> None:

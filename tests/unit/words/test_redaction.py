@@ -1,4 +1,4 @@
-"""Commands that go on with a run, and messages, are shown and kept without the secrets in them."""
+"""Commands that resume a run, and messages, are shown and stored without the secrets in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Mistakes that everybody makes are named in words, and before anything is started where that is possible."""
+"""Common mistakes end in a clear message, before anything is started if possible."""
 
 from __future__ import annotations
 
