@@ -60,6 +60,8 @@ TABLE: Final[Mapping[str, Price]] = {
     "o3": Price(2, 8, 0.5),
     "o3-mini": Price(1.1, 4.4, 0.55),
     "o4-mini": Price(1.1, 4.4, 0.275),
+    "text-embedding-3-small": Price(0.02, 0),
+    "text-embedding-3-large": Price(0.13, 0),
     # Anthropic
     "claude-3-5-haiku": Price(0.8, 4, 0.08),
     "claude-3-7-sonnet": Price(3, 15, 0.3),
