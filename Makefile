@@ -48,8 +48,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/throughput.py
 	$(BIN)/python benchmarks/async_rows.py
 	$(BIN)/python benchmarks/async_rows.py --slow 20
-	$(BIN)/python benchmarks/async_rows.py --client openai
-	$(BIN)/python benchmarks/async_rows.py --client openai --slow 20
+	$(BIN)/python benchmarks/llm_rows.py
 	$(BIN)/python benchmarks/memory.py
 
 clean:

@@ -1,6 +1,6 @@
 """Rows in flight: a step of the engine beside a bare asyncio loop with the same client, against a local HTTP server.
 
-    python benchmarks/async_rows.py [--client light|openai] [--slow 1|20] [--rows N] [--runs 5]
+    python benchmarks/async_rows.py [--slow 1|20] [--rows N] [--runs 5]
 
 The rate is the server's: rows divided by the time from the first request to the last answer. Alternating runs; prints
 every run, the medians, and their ratio.
@@ -24,24 +24,13 @@ from async_steps import LightClient
 from engine import HERE, run_spec
 
 CONCURRENCY = 50
-LATENCY = {"light": 0.05, "openai": 0.5}
-ENOUGH = {"light": 10_000, "openai": 2_000}
+LATENCY = 0.05
 
-LIGHT_SPEC = """
+SPEC = """
 name: async-light
 steps:
   rows: {{type: "async_steps:Rows", rows: {rows}}}
   ask: {{type: "async_steps:Ask", after: rows, port: {port}, concurrency: 50}}
-"""
-OPENAI_SPEC = """
-name: async-openai
-steps:
-  rows: {{type: "async_steps:Rows", rows: {rows}}}
-  ask:
-    type: TextGeneration
-    after: rows
-    concurrency: 50
-    llm: {{type: OpenAILLM, model: bench, base_url: "http://127.0.0.1:{port}/v1"}}
 """
 
 
@@ -84,40 +73,26 @@ async def bare_light(port: int, rows: int) -> None:
     client.close()
 
 
-async def bare_openai(port: int, rows: int) -> None:
-    """The openai client, as `OpenAILLM` uses it."""
-    import openai
-
-    async with openai.AsyncOpenAI(base_url=f"http://127.0.0.1:{port}/v1", api_key="none") as client:
-
-        async def ask(prompt: str) -> object:
-            return await client.chat.completions.create(model="bench", messages=[{"role": "user", "content": prompt}])
-
-        await bare_loop(ask, rows)
-
-
-def engine(client: str, port: int, rows: int) -> None:
+def engine(port: int, rows: int) -> None:
     """The same rows through the engine."""
     with tempfile.TemporaryDirectory(prefix="penstock-async-") as name:
         spec = Path(name) / "spec.yaml"
-        spec.write_text((LIGHT_SPEC if client == "light" else OPENAI_SPEC).format(rows=rows, port=port))
+        spec.write_text(SPEC.format(rows=rows, port=port))
         run_spec(spec, Path(name))
 
 
 @click.command()
-@click.option("--client", type=click.Choice(["light", "openai"]), default="light", show_default=True)
 @click.option("--slow", default=1.0, show_default=True, help="How many times slower one row in 20 is.")
-@click.option("--rows", type=int, default=None, help="Default: enough for some ten seconds.")
+@click.option("--rows", default=10_000, show_default=True)
 @click.option("--runs", default=5, show_default=True)
-def main(client: str, slow: float, rows: int | None, runs: int) -> None:
+def main(slow: float, rows: int, runs: int) -> None:
     """Prints a line per run, then the medians."""
-    rows = rows or ENOUGH[client]
     rates: dict[str, list[float]] = {"engine": [], "bare": []}
-    with row_server(LATENCY[client], slow) as port:
+    with row_server(LATENCY, slow) as port:
         for number in range(runs):
-            engine(client, port, rows)
+            engine(port, rows)
             rates["engine"].append(server_rate(port, rows))
-            asyncio.run((bare_light if client == "light" else bare_openai)(port, rows))
+            asyncio.run(bare_light(port, rows))
             rates["bare"].append(server_rate(port, rows))
             click.echo(
                 f"run {number + 1}: engine {rates['engine'][-1]:.1f} rows/s, bare {rates['bare'][-1]:.1f} rows/s"
@@ -125,7 +100,7 @@ def main(client: str, slow: float, rows: int | None, runs: int) -> None:
     medians = {name: statistics.median(found) for name, found in rates.items()}
     ratio = medians["engine"] / medians["bare"]
     click.echo(
-        f"median of {runs}, {client} client, one row in 20 {slow:g} times slower: "
+        f"median of {runs}, one row in 20 {slow:g} times slower: "
         f"engine {medians['engine']:.1f} rows/s, bare {medians['bare']:.1f} rows/s, ratio {ratio:.3f}"
     )
     sys.exit(0 if ratio >= (0.9 if slow == 1 else 0.85) else 1)

@@ -136,7 +136,7 @@ class EndpointClient(RuntimeParametersMixin):
             secrets=self._secrets(),
         )
         limits = Timeouts(self.connect_timeout, self.first_byte_timeout, self.idle_timeout, self.timeout)
-        self._open = Endpoint(address, limits, error_of, assembled)
+        self._open = Endpoint(address, limits, error_of, assembled, self.max_retries)
         await self._open.open()
 
     async def aunload(self) -> None:

@@ -94,6 +94,7 @@ class Endpoint:
     Args:
         error_of: reads the error in a reply.
         assembled: makes one reply of a stream of events; None for a whole reply.
+        retries: of one call that fails by its row's fault.
     """
 
     def __init__(
@@ -102,7 +103,9 @@ class Endpoint:
         timeouts: Timeouts,
         error_of: Callable[[Any], ErrorReply],
         assembled: Callable[[bytes], Any] | None = None,
+        retries: int = 0,
     ) -> None:
+        self._retries = retries
         self._address = address
         self._transport = Transport(address.url, address.headers, timeouts)
         self._error_of = error_of
@@ -198,7 +201,10 @@ class Endpoint:
         outage = self._gate.outage
         record = clock.records.setdefault(self, Record())
         blamed = outage.failed(self._short(why), time.monotonic(), record, is_away=is_away)
-        if blamed == "row":
+        if blamed == "row" and record.retried < self._retries:
+            record.retried += 1
+        elif blamed == "row":
+            record.retried = 0
             raise CallFailed(
                 f"{self._address.shown}, model '{self._address.model}': {self._hidden(why)[:_SHOWN_CHARACTERS]}"
             )

@@ -28,10 +28,12 @@ class Record:
     Args:
         faults: that may be its own.
         seen: the endpoint's successes and outages at the last one; None before the first.
+        retried: how often the current call was repeated after a fault of the row's.
     """
 
     faults: int = 0
     seen: tuple[int, int] | None = None
+    retried: int = 0
 
 
 class Outage:

@@ -121,6 +121,19 @@ def test_one_prompt_that_always_gives_500_is_one_failed_row_and_holds_up_nothing
     assert asked.count(17) <= 8
 
 
+@pytest.mark.parametrize(("max_retries", "calls"), [(0, 1), (2, 3)])
+def test_a_client_repeats_a_call_by_itself_where_that_is_wanted(harness: Harness, max_retries: int, calls: int) -> None:
+    def answer(body: dict[str, Any]) -> Answer:
+        return error(500, "boom") if number_in(body) == 17 else echoed(body)
+
+    with endpoint(answer, delay=0.02) as at:
+        arguments = ("--set", f"ask.llm.max_retries={max_retries}")
+        code, text = harness.run(spec_for(harness, at.url, "retries: 0"), *arguments)
+        asked = [number_in(body) for _, _, body in at.chat.requests]
+    assert code == 3, text
+    assert calls < asked.count(17) <= calls + 4  # the first faults say nothing
+
+
 def test_a_rate_limit_fails_no_row(harness: Harness) -> None:
     begun = time.monotonic()
     granted = count()
