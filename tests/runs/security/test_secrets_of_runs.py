@@ -45,7 +45,7 @@ class Refusing(BaseHTTPRequestHandler):
         said = json.dumps(
             {"error": {"message": f"refused {self.headers['authorization']}: {self.headers.as_string()}"}}
         ).encode()
-        self.send_response(401)
+        self.send_response(400)
         self.send_header("content-type", "application/json")
         self.send_header("content-length", str(len(said)))
         self.end_headers()
