@@ -8,8 +8,8 @@ from penstock.own_packages import own_attribute
 
 
 def __getattr__(name: str) -> Any:
-    return own_attribute("common.llms.embeddings", name)
+    return own_attribute(__name__, "common.llms.embeddings", name)
 
 
 def __dir__() -> list[str]:
-    return list(own_attribute("common.llms.embeddings", "__all__"))
+    return list(own_attribute(__name__, "common.llms.embeddings", "__all__"))

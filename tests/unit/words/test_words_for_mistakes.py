@@ -101,7 +101,7 @@ def test_a_misspelt_option_of_the_model_is_found_by_validate(tmp_path: Path) -> 
     llm = {**OPENAI, "base_url": "http://127.0.0.1:1/v1", "generation_kwargs": {"temprature": 1}}
     result = validate(spec(tmp_path, load=LOAD, ask=ask(llm)))
     assert result.exit_code == 2
-    assert "spec.yaml:3: step 'ask': generation_kwargs: the chat completions API has no option" in result.stderr
+    assert "spec.yaml:3: step 'ask': generation_kwargs: the API has no option" in result.stderr
     assert "'temprature'; did you mean 'temperature'?" in result.stderr
 
 
