@@ -71,6 +71,7 @@ class EndpointClient(RuntimeParametersMixin):
     """Parameter of distilabel's class -> its name here."""
 
     _open: Endpoint | None = PrivateAttr(default=None)
+    _provider_when_open: Provider | None = PrivateAttr(default=None)
 
     @model_validator(mode="before")
     @classmethod
@@ -125,6 +126,7 @@ class EndpointClient(RuntimeParametersMixin):
         assembled: Callable[[bytes], Any] | None = None,
     ) -> None:
         """Opens the client for requests to a URL; connections follow with the first calls. See `Endpoint`."""
+        self._provider_when_open = self._provider
         address = Address(
             url=url,
             shown=self.endpoint.rstrip("/"),
@@ -143,7 +145,7 @@ class EndpointClient(RuntimeParametersMixin):
         """Closes all connections."""
         if self._open is not None:
             await self._open.close()
-            self._open = None
+            self._open = self._provider_when_open = None
 
     @property
     def _model_there(self) -> str:
@@ -191,6 +193,10 @@ class EndpointClient(RuntimeParametersMixin):
 
     @property
     def _provider(self) -> Provider:
+        """Whose endpoint it is; looked up once for all calls."""
+        return self._provider_when_open or self._provider_of_url()
+
+    def _provider_of_url(self) -> Provider:
         if self.provider:
             return PROVIDERS[self.provider]
         if (found := provider_at(urlsplit(self._url).hostname)) is not None:

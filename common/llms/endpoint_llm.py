@@ -129,7 +129,8 @@ class EndpointLLM(EndpointClient, LLM):
             request = self._api.request(self._model_there, self._told.stated(messages), self._renamed(options))
         except ValueError as error:
             raise RequestRefused(f"{self.endpoint} cannot be asked: {error}") from None
-        return {name: value for name, value in request.items() if name not in self._provider.omits}
+        omits = self._provider.omits
+        return {name: value for name, value in request.items() if name not in omits} if omits else request
 
     def asks(self, messages: list[ChatMessage]) -> tuple[Family, dict[str, Any]]:
         """What a call would send, and to which model, without a call: the client need not be open.
