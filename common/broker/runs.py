@@ -59,6 +59,7 @@ class WorkerRecord:
         fault: the fault in the spec, if that is why.
         waits: what it waits for before loading the step: "waits for 1 of 2 GPUs of host..."; empty if nothing.
         away: what its rows wait for: "endpoint http://... (connection refused)"; empty if nothing.
+        busy: what has asked it for a pause: "endpoint http://... (429: ...)"; empty if nothing.
     """
 
     worker_id: str
@@ -72,6 +73,7 @@ class WorkerRecord:
     refused: str
     waits: str = ""
     away: str = ""
+    busy: str = ""
     fault: SpecFault | None = None
 
     @property
@@ -295,6 +297,7 @@ def _worker(worker_id: str, facts: Mapping[str, Any], *, alive: bool) -> WorkerR
         str(facts.get("refused", "")),
         str(facts.get("waits", "")),
         printable(str(facts.get("away", "")))[:AWAY_LIMIT],
+        printable(str(facts.get("busy", "")))[:AWAY_LIMIT],
         _fault(facts.get("fault")),
     )
 

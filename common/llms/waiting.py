@@ -26,6 +26,7 @@ class Waits:
 
     stopping: bool = False
     reasons: Counter[str] = field(default_factory=Counter)
+    _busy: tuple[str, float] = ("", 0.0)
     _stopped: asyncio.Future[None] | None = None
 
     def stop(self) -> None:
@@ -38,6 +39,20 @@ class Waits:
     def reason(self) -> str:
         """What most of them wait for; empty if none does."""
         return next((why for why, _ in self.reasons.most_common(1)), "")
+
+    @property
+    def busy(self) -> str:
+        """What has asked for a pause that is not over; empty if nothing has."""
+        what, until = self._busy
+        return what if time.monotonic() < until else ""
+
+    def note_busy(self, what: str, until: float) -> None:
+        """Something such as an endpoint has asked for a pause.
+
+        Args:
+            until: when it is over, by `time.monotonic`.
+        """
+        self._busy = (what, until)
 
     def note(self, why: str, rows: int) -> None:
         """More rows, or fewer, wait for it."""
@@ -82,6 +97,10 @@ class RowClock:
         """Seconds."""
         now = time.monotonic()
         return now - self._began - self._waited - (now - self._since if self._waiting else 0.0)
+
+    def note_busy(self, what: str, until: float) -> None:
+        """See `Waits`."""
+        self._waits.note_busy(what, until)
 
     async def wait(
         self, *, until: asyncio.Future[Any] | None = None, seconds: float | None = None, why: str = ""

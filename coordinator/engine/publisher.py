@@ -246,4 +246,6 @@ def _says(record: WorkerRecord) -> str:
     """What keeps a worker from serving its step, in one line."""
     if record.waits and record.alive:
         return printable(record.waits)
+    if record.alive and (held_up := record.away or record.busy):
+        return f"waits for {held_up}"
     return next(iter(record.troubles), "")

@@ -104,7 +104,7 @@ class Watch:
             return
         self._membership.stay_known()
         if self.runner is not None:
-            self._membership.amend(away=self.runner.away())
+            self._membership.amend(away=self.runner.away(), busy=self.runner.busy())
             self.runner.spending.write()
         if status in ENDED or want == "stop":
             self._leave(None)

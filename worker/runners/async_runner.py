@@ -247,6 +247,10 @@ class AsyncRunner(Runner):
         """Of its rows, whatever became of them."""
         return self._attempts.meter.spent
 
+    def busy(self) -> str:
+        """The endpoint that is asked too often."""
+        return self._attempts.waits.busy
+
     def note_late(self, why: str) -> None:
         """A row that runs alone is known to be the cause."""
         self._isolation.note_late(why)

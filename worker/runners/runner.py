@@ -170,6 +170,10 @@ class Runner(ABC):
         """What calls of models have taken so far, whatever became of them."""
         return Usage()
 
+    def busy(self) -> str:
+        """What has asked for a pause, such as an endpoint; empty if nothing."""
+        return ""
+
     def note_late(self, why: str) -> None:  # noqa: B027
         """Leaves a note for the next worker about what took too long, if known."""
 

@@ -189,6 +189,7 @@ class Endpoint:
         if verdict.kind == "busy":
             self._gate.worked()
             pace.refused(sent, time.monotonic(), pause_asked_for(reply.headers, error.message))
+            clock.note_busy(f"endpoint {self._address.shown} ({self._short(said)})", pace.pause_ends)
             return None
         if verdict.kind in ("away", "fault"):
             await self._blame(said, clock, is_away=verdict.kind == "away")

@@ -63,6 +63,11 @@ class Pace:
         self._next = at + 1 / self.rate
         return at - now, True
 
+    @property
+    def pause_ends(self) -> float:
+        """When the pause after the last refusal is over."""
+        return self._in_peace_until
+
     def granted(self, now: float) -> None:
         """A call was answered."""
         self._refused_in_row = 0

@@ -149,6 +149,20 @@ def test_a_rate_limit_fails_no_row(harness: Harness) -> None:
     assert answers(harness) == ALL
 
 
+def test_a_worker_says_that_its_endpoint_has_asked_for_a_pause(harness: Harness) -> None:
+    with endpoint(lambda _: error(429, "tomorrow", {"retry-after": "60"})) as at:
+        run = harness.start_run(spec_for(harness, at.url))
+        said = f"waits for endpoint {at.url} (429: tomorrow)"
+
+        def shown() -> bool:
+            status = harness.start("pipeline-coordinator", "status", "asking", "--json")
+            return status.wait() == 0 and said in status.text
+
+        wait_for(shown, what=said)
+        run.kill(signal.SIGINT)
+        assert run.wait() == 130, run.text
+
+
 @pytest.mark.parametrize(
     ("answer", "words"),
     [
