@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import os
 import threading
@@ -18,6 +17,7 @@ import pytest
 from tests.support.runs.harness import Harness, harnesses, wait_for
 from tests.support.runs.sight import Sight
 from tests.support.servers.chat_server import Answer, ChatServer, completion, serving
+from tests.support.servers.on_a_thread import on_a_thread
 
 ROWS = 12
 PROMPTS = [f"row {number % 9}" for number in range(ROWS)]
@@ -48,23 +48,8 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
 @contextmanager
 def endpoint(answer: Callable[[dict[str, Any]], Answer], delay: float = 0.0) -> Iterator[ChatServer]:
     """On a thread, while commands run."""
-    started, ended = threading.Event(), threading.Event()
-    found: list[ChatServer] = []
-
-    async def serve() -> None:
-        async with serving(answer, delay) as server:
-            found.append(server)
-            started.set()
-            await asyncio.to_thread(ended.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    started.wait()
-    try:
-        yield found[0]
-    finally:
-        ended.set()
-        thread.join()
+    with on_a_thread(serving(answer, delay)) as server:
+        yield server
 
 
 def numbered() -> Callable[[dict[str, Any]], Answer]:

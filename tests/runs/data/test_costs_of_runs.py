@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import signal
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -16,6 +14,7 @@ import pytest
 from tests.support.runs.harness import Harness, harnesses, wait_for
 from tests.support.runs.sight import Sight
 from tests.support.servers.chat_server import Answer, ChatServer, serving
+from tests.support.servers.on_a_thread import on_a_thread
 
 ROWS = 60
 SPEC = f"""
@@ -65,23 +64,8 @@ class Counter:
 @contextmanager
 def endpoint(delay: float = 0.0) -> Iterator[tuple[Counter, ChatServer]]:
     counter = Counter()
-    started, ended = threading.Event(), threading.Event()
-    found: list[ChatServer] = []
-
-    async def serve() -> None:
-        async with serving(counter.answer, delay) as server:
-            found.append(server)
-            started.set()
-            await asyncio.to_thread(ended.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    started.wait()
-    try:
-        yield counter, found[0]
-    finally:
-        ended.set()
-        thread.join()
+    with on_a_thread(serving(counter.answer, delay)) as server:
+        yield counter, server
 
 
 def bill_of(harness: Harness) -> dict[str, Any]:

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -15,6 +13,7 @@ import pytest
 
 from tests.support.runs.harness import Harness, harnesses
 from tests.support.servers.chat_server import Answer, ChatServer, completion, serving
+from tests.support.servers.on_a_thread import on_a_thread
 
 SPEC = """
 name: cities
@@ -58,23 +57,8 @@ def endpoint() -> Iterator[ChatServer]:
             return completion(json.dumps({"name": asked.upper(), "people": 1}))
         return completion(f"no city for {asked}")
 
-    started, ended = threading.Event(), threading.Event()
-    found: list[ChatServer] = []
-
-    async def serve() -> None:
-        async with serving(answer) as server:
-            found.append(server)
-            started.set()
-            await asyncio.to_thread(ended.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    started.wait()
-    try:
-        yield found[0]
-    finally:
-        ended.set()
-        thread.join()
+    with on_a_thread(serving(answer)) as server:
+        yield server
 
 
 def test_a_run_has_the_columns_of_the_form_and_says_what_the_model_said_instead(

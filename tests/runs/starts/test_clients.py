@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +11,7 @@ import pytest
 from tests.support.runs.harness import Harness, harnesses
 from tests.support.servers.anthropic_server import AnthropicServer, refusal
 from tests.support.servers.api_server import KEY, Asked, serving_api
+from tests.support.servers.on_a_thread import on_a_thread
 
 ROWS = 12
 SPEC = f"""
@@ -49,30 +47,11 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
     yield from harnesses(tmp_path)
 
 
-@contextmanager
-def serving(server: AnthropicServer) -> Iterator[None]:
-    started, ended = threading.Event(), threading.Event()
-
-    async def serve() -> None:
-        async with serving_api(server):
-            started.set()
-            await asyncio.to_thread(ended.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    started.wait()
-    try:
-        yield
-    finally:
-        ended.set()
-        thread.join()
-
-
 def test_claude_answers_a_run_and_a_prompt_that_it_refuses_fails_alone(
     harness: Harness, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server = Busy()
-    with serving(server):
+    with on_a_thread(serving_api(server)):
         monkeypatch.setenv("ANTHROPIC_BASE_URL", server.url)
         monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
         code, text = harness.run(harness.write_spec(SPEC))

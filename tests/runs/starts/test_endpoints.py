@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,6 +11,7 @@ import pytest
 
 from tests.support.runs.harness import Harness, harnesses
 from tests.support.servers.chat_server import Answer, ChatServer, completion, serving
+from tests.support.servers.on_a_thread import on_a_thread
 
 ROWS = 20
 SPEC = f"""
@@ -44,23 +43,8 @@ def endpoint(name: str, knows: int = ROWS) -> Iterator[ChatServer]:
             return 400, {}, {"error": {"message": "no more"}}
         return completion(f"{name} answers {asked}")
 
-    started, ended = threading.Event(), threading.Event()
-    found: list[ChatServer] = []
-
-    async def serve() -> None:
-        async with serving(answer) as server:
-            found.append(server)
-            started.set()
-            await asyncio.to_thread(ended.wait)
-
-    thread = threading.Thread(target=asyncio.run, args=(serve(),))
-    thread.start()
-    started.wait()
-    try:
-        yield found[0]
-    finally:
-        ended.set()
-        thread.join()
+    with on_a_thread(serving(answer)) as server:
+        yield server
 
 
 def test_a_run_goes_on_at_another_endpoint_and_a_complete_one_says_whose_answers_it_has(
