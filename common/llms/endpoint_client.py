@@ -152,11 +152,6 @@ class EndpointClient(RuntimeParametersMixin):
         """The model's name in a request."""
         return self.model
 
-    def _hide_secrets(self, message: str) -> str:
-        for secret in self._secrets():
-            message = message.replace(secret, "***")
-        return message
-
     def _secrets(self) -> list[str]:
         """The secrets of a request: the key, and the password of a URL, which is sent encoded instead of the key."""
         found = [self._key] if self._key else []

@@ -107,7 +107,7 @@ class EndpointLLM(EndpointClient, LLM):
         except MALFORMED as error:
             answered.reject()
             note_answer(self.model_name, None, answered.cached or "now")
-            shown = self._hide_secrets(str(answered.reply))[:_SHOWN_CHARACTERS]
+            shown = self._open.hidden(str(answered.reply))[:_SHOWN_CHARACTERS]
             raise NotAnAnswer(
                 f"{self.endpoint} answered model '{self.model_name}' with something that is not an answer of its API, "
                 f"since {error} (check base_url; it usually ends in /v1): {shown}"

@@ -119,7 +119,9 @@ class RowClock:
         self._waits.note(why, 1)
         stopped = self._waits.stopped()
         try:
-            await asyncio.wait({stopped} if until is None else {stopped, until}, timeout=seconds, return_when=_FIRST)
+            await asyncio.wait(
+                {stopped} if until is None else {stopped, until}, timeout=seconds, return_when=asyncio.FIRST_COMPLETED
+            )
         finally:
             self._waiting -= 1
             if not self._waiting:
@@ -131,7 +133,6 @@ class RowClock:
 
 
 PATIENCE_OF_A_PROGRAM = 30.0
-_FIRST = asyncio.FIRST_COMPLETED
 _CLOCK: ContextVar[RowClock | None] = ContextVar("penstock_row_clock", default=None)
 
 

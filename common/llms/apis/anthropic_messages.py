@@ -10,6 +10,7 @@ from typing import Any
 
 import orjson
 
+from common.llms.apis.api import apart_from_extra
 from common.llms.apis.chat_completions import ChatCompletions, count
 from common.llms.apis.events import events
 from common.llms.base import ChatMessage, Generation
@@ -50,8 +51,7 @@ class AnthropicMessages:
 
     def request(self, model: str, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> dict[str, Any]:
         """See `Api`. Several system messages become one; calls and results of tools become blocks."""
-        extra = options.get("extra_body") or {}
-        named = {name: value for name, value in options.items() if name != "extra_body"}
+        named, extra = apart_from_extra(options)
         if isinstance(stops := named.get("stop_sequences"), str):
             named["stop_sequences"] = [stops]
         system = [message["content"] for message in messages if message["role"] in _SYSTEM_ROLES]

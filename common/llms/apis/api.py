@@ -9,6 +9,12 @@ from common.llms.base import ChatMessage, Generation
 from common.llms.calls.verdicts import ErrorReply
 
 
+def apart_from_extra(options: Mapping[str, Any]) -> tuple[dict[str, Any], Mapping[str, Any]]:
+    """(the options that the API has, those under `extra_body`, which are sent as they are)."""
+    named = {name: value for name, value in options.items() if name != "extra_body"}
+    return named, options.get("extra_body") or {}
+
+
 class Api(Protocol):
     """An API of language models. Pure: the same arguments give the same result."""
 

@@ -11,6 +11,7 @@ from typing import Any
 
 import orjson
 
+from common.llms.apis.api import apart_from_extra
 from common.llms.apis.events import events
 from common.llms.base import ChatMessage, Generation
 from common.llms.calls.verdicts import ErrorReply
@@ -35,8 +36,7 @@ class ChatCompletions:
 
     def request(self, model: str, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> dict[str, Any]:
         """See `Api`."""
-        extra = options.get("extra_body") or {}
-        named = {name: value for name, value in options.items() if name != "extra_body"}
+        named, extra = apart_from_extra(options)
         request = {"model": model, "messages": messages, **named, **extra}
         if request.get("stream"):
             request.setdefault("stream_options", {"include_usage": True})

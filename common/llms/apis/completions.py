@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from common.llms.apis.api import apart_from_extra
 from common.llms.apis.chat_completions import ChatCompletions, count, text_or_none
 from common.llms.apis.events import events
 from common.llms.base import ChatMessage, Generation
@@ -31,8 +32,7 @@ class Completions:
         contents = [message["content"] for message in messages]
         if not all(isinstance(content, str) for content in contents):
             raise ValueError("the completions API takes texts alone, and a message has another content")
-        extra = options.get("extra_body") or {}
-        named = {name: value for name, value in options.items() if name != "extra_body"}
+        named, extra = apart_from_extra(options)
         request = {"model": model, "prompt": "\n\n".join(map(str, contents)), **named, **extra}
         if request.get("stream"):
             request.setdefault("stream_options", {"include_usage": True})

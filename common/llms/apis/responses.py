@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from common.llms.apis.api import apart_from_extra
 from common.llms.apis.chat_completions import ChatCompletions, count
 from common.llms.apis.events import events
 from common.llms.base import ChatMessage, Generation
@@ -37,8 +38,8 @@ class Responses:
 
     def request(self, model: str, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> dict[str, Any]:
         """See `Api`. The first system messages become the instructions."""
-        extra = options.get("extra_body") or {}
-        named = _own_names({name: value for name, value in options.items() if name != "extra_body"})
+        own, extra = apart_from_extra(options)
+        named = _own_names(own)
         first = next((n for n, message in enumerate(messages) if not _is_instruction(message)), len(messages))
         request: dict[str, Any] = {
             "model": model,

@@ -112,11 +112,6 @@ class Endpoint:
         self._assembled = assembled
         self._gate = Gate(address.shown)
 
-    @property
-    def is_open(self) -> bool:
-        """Whether it can be asked."""
-        return self._transport.is_open
-
     async def open(self) -> None:
         """Call it on the event loop that asks."""
         await self._transport.open()
@@ -185,7 +180,7 @@ class Endpoint:
             pace.granted(time.monotonic())
             return (answer,)
         verdict = judge(status, error, self._address.rules)
-        said = f"{status}: {self._hidden(error.message.strip())[:_SHOWN_CHARACTERS]}"
+        said = f"{status}: {self.hidden(error.message.strip())[:_SHOWN_CHARACTERS]}"
         if verdict.kind == "busy":
             self._gate.worked()
             pace.refused(sent, time.monotonic(), pause_asked_for(reply.headers, error.message))
@@ -207,7 +202,7 @@ class Endpoint:
         elif blamed == "row":
             record.retried = 0
             raise CallFailed(
-                f"{self._address.shown}, model '{self._address.model}': {self._hidden(why)[:_SHOWN_CHARACTERS]}"
+                f"{self._address.shown}, model '{self._address.model}': {self.hidden(why)[:_SHOWN_CHARACTERS]}"
             )
         if outage.since is None:  # not enough to say that it is away
             pause = max(0.0, outage.probe_at - time.monotonic())
@@ -218,7 +213,7 @@ class Endpoint:
         try:
             return self._assembled(reply.body) if self._assembled and not is_whole else orjson.loads(reply.body)
         except MALFORMED as error:
-            shown = self._hidden(reply.body[:_SHOWN_CHARACTERS].decode(errors="replace"))
+            shown = self.hidden(reply.body[:_SHOWN_CHARACTERS].decode(errors="replace"))
             is_json = not isinstance(error, orjson.JSONDecodeError)
             why = f"a broken stream, since {error}" if is_json else "something that is not JSON (is base_url right?)"
             raise NotAnAnswer(f"{self._about} with {why}: {shown}") from None
@@ -247,9 +242,10 @@ class Endpoint:
         return f"{self._address.shown} answered model '{self._address.model}'"
 
     def _short(self, why: str) -> str:
-        return " ".join(self._hidden(why).split())[:120]
+        return " ".join(self.hidden(why).split())[:120]
 
-    def _hidden(self, text: str) -> str:
+    def hidden(self, text: str) -> str:
+        """A text without the secrets of its requests, which an endpoint may repeat."""
         for secret in self._address.secrets:
             text = text.replace(secret, "***")
         return text

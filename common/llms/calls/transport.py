@@ -79,11 +79,6 @@ class Transport:
         self._timeouts = timeouts
         self._session: ClientSession | None = None
 
-    @property
-    def is_open(self) -> bool:
-        """Whether requests can be sent."""
-        return self._session is not None
-
     async def open(self) -> None:
         """Opens no connection yet."""
         from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector

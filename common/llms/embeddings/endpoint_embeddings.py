@@ -99,7 +99,7 @@ class EndpointEmbeddings(EndpointClient, Embeddings):
             encoded = self._api.encoded(reply, len(inputs))
         except ValueError as error:
             note_answer(self.model_name, None)
-            shown = self._hide_secrets(str(reply))[:_SHOWN_CHARACTERS]
+            shown = self._open.hidden(str(reply))[:_SHOWN_CHARACTERS]
             raise NotAnAnswer(
                 f"{self.endpoint} answered model '{self.model_name}' with something that is not an answer of its API, "
                 f"since {error} (check base_url): {shown}"
