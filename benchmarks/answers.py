@@ -63,7 +63,7 @@ class Calls:
             use_answers(RowAnswers(store, (*store.run, "ask", place // 50, place % 50), 0))
             asked = question(FAMILY, request)
             assert asked is not None
-            found = asked.find()
+            found = await asked.find()
             assert (found is not None) == finds
             if found is None:
                 asked.keep(orjson.dumps(reply))
@@ -91,7 +91,7 @@ def main(calls: int, prompt: int, reply: int, kept: int, runs: int) -> None:
             made = Calls(calls, prompt, reply)
             for name, run, finds in zip(figures, ("one", "two", "two"), (False, True, True), strict=True):
                 store = AnswerStore(file, run, "", BUDGET)
-                store.find(b"opens the file", Place(b"none"))
+                asyncio.run(store.find(b"opens the file", Place(b"none")))
                 figures[name].append(asyncio.run(made.make(store, finds=finds)))
                 store.close()
             size = file.stat().st_size // (calls + kept)

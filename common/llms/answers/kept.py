@@ -52,11 +52,11 @@ class Place:
 class Answers(Protocol):
     """Where answers are kept. Nothing here raises."""
 
-    def find(self, key: bytes, place: Place) -> Found | None:
+    async def find(self, key: bytes, place: Place) -> Found | None:
         """The answer that this place has had before, else one to the request that no place of this run has."""
 
     def keep(self, key: bytes, place: Place, family: Family, request: Mapping[str, Any], reply: bytes) -> Kept:
-        """Keeps a new answer, for this place. Does not wait for the disk."""
+        """Keeps a new answer, for this place. Waits for nothing."""
 
     def reject(self, kept: Kept) -> None:
         """No row can keep this answer: only its own place is given it again, when its batch runs again."""

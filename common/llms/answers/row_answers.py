@@ -106,9 +106,9 @@ class Question:
         self._place, self._taken, self._number = row.take_place(self._key)
         self._kept: Kept | None = None
 
-    def find(self) -> Found | None:
+    async def find(self) -> Found | None:
         """The answer, if it was paid for before."""
-        found = self._row.store.find(self._key, self._place)
+        found = await self._row.store.find(self._key, self._place)
         if found is not None:
             self._note(found.kept)
         return found

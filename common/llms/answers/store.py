@@ -107,7 +107,7 @@ class AnswerStore:
         self._writer = GroupCommit(self._keep_within_budget, self._commit)
         self._writer.start()
 
-    def find(self, key: bytes, place: Place) -> Found | None:
+    async def find(self, key: bytes, place: Place) -> Found | None:
         """The answer that this place has had before, else one to the request that no place of this run has."""
         if self._reads is None and not self._is_off:
             self._open()

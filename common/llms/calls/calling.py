@@ -131,7 +131,7 @@ class Endpoint:
         asked = question(family, request)
         if asked is None:
             return Answered(await self.ask(request))
-        if (found := asked.find()) is not None:
+        if (found := await asked.find()) is not None:
             return Answered(orjson.loads(found.reply), "earlier" if found.is_own else "elsewhere", asked)
         try:
             reply = await self.ask(request)

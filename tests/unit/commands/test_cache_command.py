@@ -17,6 +17,7 @@ from common.llms.answers.request_key import request_key
 from common.llms.answers.store import AnswerStore
 from common.llms.openai import OpenAILLM
 from coordinator.cli import group
+from tests.support.kept_answers import look
 
 SPEC = """
 name: asking
@@ -54,7 +55,7 @@ def keep(tmp_path: Path, *prompts: str, model: str = "m", **options: object) -> 
     for prompt in prompts:
         family, request = llm.asks([{"role": "user", "content": prompt}])
         place = Place(f"{model} {prompt}".encode())
-        store.find(request_key(family, request), place)
+        look(store, request_key(family, request), place)
         store.keep(request_key(family, request), place, family, request, json.dumps(os.urandom(3000).hex()).encode())
     store.close()
 

@@ -23,6 +23,7 @@ from common.llms.answers.database import FORMAT, connect
 from common.llms.answers.kept import Found, Place
 from common.llms.answers.request_key import Family, parts_of, request_key
 from common.llms.answers.store import AnswerStore
+from tests.support.kept_answers import look
 
 FAMILY = Family("/chat/completions", "m")
 BUDGET = 1 << 30
@@ -50,7 +51,7 @@ def opened(folder: Path, run: str = "run", budget: int = BUDGET) -> Iterator[Ans
 
 
 def keep(store: AnswerStore, prompt: str, where: str, reply: str, attempt: int = 0) -> None:
-    assert store.find(key(prompt), place(where, attempt)) is None
+    assert look(store, key(prompt), place(where, attempt)) is None
     store.keep(key(prompt), place(where, attempt), FAMILY, request(prompt), reply.encode())
 
 
@@ -82,9 +83,9 @@ def test_the_key_is_that_of_the_body_the_api_and_the_model() -> None:
 def test_a_place_finds_its_own_answer_before_it_is_on_disk_and_after(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         keep(store, "a", "1", "yes")
-        assert reply(store.find(key("a"), place("1"))) == "yes"
+        assert reply(look(store, key("a"), place("1"))) == "yes"
     with opened(tmp_path) as store:
-        found = store.find(key("a"), place("1"))
+        found = look(store, key("a"), place("1"))
         assert found is not None
         assert (found.reply, found.is_own) == (b"yes", True)
 
@@ -94,10 +95,10 @@ def test_another_run_finds_the_answers_of_an_earlier_one_one_for_each_place(tmp_
         for name in ("1", "2"):
             keep(store, "a", name, f"answer {name}")
     with opened(tmp_path, "later") as store:
-        found = [store.find(key("a"), place(f"later {name}")) for name in range(3)]
+        found = [look(store, key("a"), place(f"later {name}")) for name in range(3)]
         assert [reply(one) for one in found] == ["answer 1", "answer 2", None]
         assert [one.is_own for one in found if one] == [False, False]
-        again = [reply(store.find(key("a"), place(f"later {name}"))) for name in range(2)]
+        again = [reply(look(store, key("a"), place(f"later {name}"))) for name in range(2)]
         assert again == ["answer 1", "answer 2"]
 
 
@@ -106,35 +107,35 @@ def test_equal_prompts_of_one_run_are_not_given_each_others_answers(tmp_path: Pa
         keep(store, "a", "1", "first")
     with opened(tmp_path) as store:
         keep(store, "a", "2", "second")
-        assert reply(store.find(key("a"), place("1"))) == "first"
+        assert reply(look(store, key("a"), place("1"))) == "first"
 
 
 def test_a_rejected_answer_is_found_by_its_place_alone_and_not_once_the_run_was_resumed(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         keep(store, "a", "1", "bad")
-        found = store.find(key("a"), place("1"))
+        found = look(store, key("a"), place("1"))
         assert found is not None
         store.reject(found.kept)
-        assert reply(store.find(key("a"), place("1"))) == "bad"
-        assert store.find(key("a"), place("1", attempt=1)) is None
+        assert reply(look(store, key("a"), place("1"))) == "bad"
+        assert look(store, key("a"), place("1", attempt=1)) is None
     with opened(tmp_path) as store:
-        assert reply(store.find(key("a"), place("1"))) == "bad"
+        assert reply(look(store, key("a"), place("1"))) == "bad"
         keep(store, "a", "1", "good", attempt=1)
-        assert reply(store.find(key("a"), place("1", attempt=1))) == "good"
+        assert reply(look(store, key("a"), place("1", attempt=1))) == "good"
     with opened(tmp_path, "later") as store:
-        assert reply(store.find(key("a"), place("later"))) == "good"
-        assert store.find(key("a"), place("later 2")) is None
+        assert reply(look(store, key("a"), place("later"))) == "good"
+        assert look(store, key("a"), place("later 2")) is None
 
 
 def test_of_two_answers_for_one_place_the_first_stays(tmp_path: Path) -> None:
     """As when a batch was delivered twice."""
     with opened(tmp_path) as one, opened(tmp_path) as other:
-        assert other.find(key("a"), place("1")) is None
+        assert look(other, key("a"), place("1")) is None
         keep(one, "a", "1", "first")
         one.close()
         other.keep(key("a"), place("1"), FAMILY, request("a"), b"second")
     with opened(tmp_path) as store:
-        assert reply(store.find(key("a"), place("1"))) == "first"
+        assert reply(look(store, key("a"), place("1"))) == "first"
 
 
 class Claims(RuleBasedStateMachine):
@@ -164,7 +165,7 @@ class Claims(RuleBasedStateMachine):
     @rule(run=runs, worker=st.integers(0, 1), prompt=prompts, number=places, bad=st.booleans())
     def ask(self, run: str, worker: int, prompt: str, number: int, bad: bool) -> None:
         store, where = self.stores[run, worker], place(f"{run} {prompt} {number}")
-        found = store.find(key(prompt), where)
+        found = look(store, key(prompt), where)
         mine = self.claims.get((run, prompt, number))
         taken = {answer for (other, _, _), answer in self.claims.items() if other == run}
         free = [one for one in self.answers[prompt] if one not in taken and one not in self.rejected]
@@ -201,10 +202,11 @@ TestClaims = Claims.TestCase
 WORKER = """
 import sys
 from pathlib import Path
+from tests.support.kept_answers import look
 from tests.unit.llms.test_answer_store import BUDGET, FAMILY, answers_file, key, place, request, AnswerStore
 store = AnswerStore(answers_file(Path(sys.argv[1])), "later", "begun", BUDGET)
 for number in range(200):
-    found = store.find(key("a"), place(f"{sys.argv[2]} {number}"))
+    found = look(store, key("a"), place(f"{sys.argv[2]} {number}"))
     print(found.reply.decode() if found else "paid", flush=True)
     if found is None:
         store.keep(key("a"), place(f"{sys.argv[2]} {number}"), FAMILY, request("a"), b"new")
@@ -232,11 +234,12 @@ def test_two_workers_at_once_never_take_the_same_answer(tmp_path: Path) -> None:
 KILLED = """
 import sys, time
 from pathlib import Path
+from tests.support.kept_answers import look
 from tests.unit.llms.test_answer_store import BUDGET, FAMILY, answers_file, key, place, request, AnswerStore
 store = AnswerStore(answers_file(Path(sys.argv[1])), "run", "begun", BUDGET)
 number = 0
 while True:
-    store.find(key(str(number)), place(str(number)))
+    look(store, key(str(number)), place(str(number)))
     store.keep(key(str(number)), place(str(number)), FAMILY, request(str(number)), b"x")
     print(number, flush=True)
     number += 1
@@ -254,7 +257,7 @@ def test_kill_minus_nine_loses_the_answers_of_the_last_moment_and_no_others(tmp_
     worker.stdout.close()
     kept = [line.strip() for line in lines if line.endswith("\n")]
     with opened(tmp_path, "later") as store:
-        lost = [number for number in kept if store.find(key(number), place(f"later {number}")) is None]
+        lost = [number for number in kept if look(store, key(number), place(f"later {number}")) is None]
     assert len(kept) >= 180
     # Those of a tenth of a second, 10 of them, and as many that came while others were committed on a slow machine.
     assert len(lost) <= 30
@@ -274,7 +277,7 @@ def warned(caplog: pytest.LogCaptureFixture) -> str:
 def use(store: AnswerStore, prompts: int = 3) -> list[str | None]:
     found = []
     for number in range(prompts):
-        found.append(reply(store.find(key(str(number)), place(str(number)))))
+        found.append(reply(look(store, key(str(number)), place(str(number)))))
         if found[-1] is None:
             store.reject(store.keep(key(str(number)), place(str(number)), FAMILY, request(str(number)), b"x"))
     return found
@@ -335,21 +338,22 @@ def test_a_damaged_value_is_a_miss_and_the_next_answer_is_taken(tmp_path: Path) 
     with closing(sqlite3.connect(answers_file(tmp_path))) as connection, connection:
         connection.execute("UPDATE answers SET reply = zeroblob(10) WHERE id = 1")
     with opened(tmp_path) as store:
-        assert store.find(key("a"), place("1")) is None
+        assert look(store, key("a"), place("1")) is None
     with opened(tmp_path, "later") as store:
-        assert reply(store.find(key("a"), place("later"))) == "second"
+        assert reply(look(store, key("a"), place("later"))) == "second"
 
 
 FULL = """
 import resource, sys, logging
 from pathlib import Path
+from tests.support.kept_answers import look
 from tests.unit.llms.test_answer_store import BUDGET, FAMILY, answers_file, key, place, request, AnswerStore
 import os
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
 resource.setrlimit(resource.RLIMIT_FSIZE, (300_000, 300_000))
 store = AnswerStore(answers_file(Path(sys.argv[1])), "run", "begun", BUDGET)
 for number in range(2000):
-    if store.find(key(str(number)), place(str(number))) is None:
+    if look(store, key(str(number)), place(str(number))) is None:
         store.keep(key(str(number)), place(str(number)), FAMILY, request(str(number)), os.urandom(2000))
 store.close()
 print("survived")
@@ -363,12 +367,13 @@ def test_a_full_disk_switches_the_answers_off_and_what_was_kept_before_is_found(
     assert said.count("the run continues without them") == 1
     assert said.endswith("survived\n")
     with opened(tmp_path) as store:
-        assert store.find(key("0"), place("0")) is not None
+        assert look(store, key("0"), place("0")) is not None
 
 
 READ_ONLY = """
 import sys, os, logging
 from pathlib import Path
+from tests.support.kept_answers import look
 from tests.unit.llms.test_answer_store import BUDGET, answers_file, use, AnswerStore
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
 if os.geteuid() == 0:
@@ -402,11 +407,11 @@ def test_a_file_that_another_process_holds_is_a_miss_and_not_the_end(
     with opened(tmp_path) as store:
         keep(store, "a", "1", "yes")
     with opened(tmp_path, "later") as store:
-        assert store.find(key("b"), place("1")) is None
+        assert look(store, key("b"), place("1")) is None
         with closing(sqlite3.connect(answers_file(tmp_path), isolation_level=None)) as other:
             other.execute("BEGIN IMMEDIATE")
-            assert store.find(key("a"), place("later")) is None
-        assert reply(store.find(key("a"), place("later"))) == "yes"
+            assert look(store, key("a"), place("later")) is None
+        assert reply(look(store, key("a"), place("later"))) == "yes"
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
@@ -455,11 +460,11 @@ def test_on_a_file_system_of_several_hosts_each_has_a_file_of_its_own(
 def test_the_oldest_answers_are_deleted_when_a_worker_opens_a_file_above_its_budget(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         for number in range(3000):
-            store.find(key(str(number)), place(str(number)))
+            look(store, key(str(number)), place(str(number)))
             store.keep(key(str(number)), place(str(number)), FAMILY, request(str(number)), os.urandom(500))
     size = answers_file(tmp_path).stat().st_size
     with opened(tmp_path, budget=size // 2) as store:
-        assert store.find(key("x"), place("x")) is None
+        assert look(store, key("x"), place("x")) is None
     with closing(connect(answers_file(tmp_path), 1.0)) as connection:
         assert housekeeping.used_bytes(connection) <= size // 2
         housekeeping.shrink(connection)
@@ -468,16 +473,16 @@ def test_the_oldest_answers_are_deleted_when_a_worker_opens_a_file_above_its_bud
         assert 0 < group.answers == claims < 3000
     assert answers_file(tmp_path).stat().st_size <= size // 2
     with opened(tmp_path) as store:
-        assert store.find(key("0"), place("0")) is None
-        assert store.find(key("2999"), place("2999")) is not None
+        assert look(store, key("0"), place("0")) is None
+        assert look(store, key("2999"), place("2999")) is not None
 
 
 def test_the_nearest_requests_say_which_parts_differ(tmp_path: Path) -> None:
     with opened(tmp_path) as store:
         for prompt in ("a", "b"):
-            store.find(key(prompt, temperature=0.7), place(prompt))
+            look(store, key(prompt, temperature=0.7), place(prompt))
             store.keep(key(prompt), place(prompt), FAMILY, request(prompt, temperature=0.7, top_p=1), b"x")
-        store.find(key("c"), place("c"))
+        look(store, key("c"), place("c"))
         store.keep(key("c"), place("c"), FAMILY, request("c", seed=1), b"x")
     asked = parts_of(FAMILY, request("a", temperature=0.2, top_p=1))
     with closing(connect(answers_file(tmp_path), 1.0)) as connection:
