@@ -7,6 +7,7 @@ A runner sets a `Tally` for each attempt at a row. Whatever asks a model within 
 from __future__ import annotations
 
 import threading
+from collections import deque
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
@@ -15,6 +16,7 @@ from typing import Literal
 from common.llms.base import Generation
 from common.protocol.usage import Usage
 
+_ADDED_TOGETHER = 10_000
 Paid = Literal["now", "earlier", "elsewhere"]
 """When an answer was paid for: with this call; earlier, by this very run; elsewhere, by another run."""
 
@@ -25,16 +27,24 @@ class Meter:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._spent = Usage()
+        self._new: deque[Usage] = deque()
 
     @property
     def spent(self) -> Usage:
         """So far."""
+        self._add_new()
         return self._spent
 
     def note(self, usage: Usage) -> None:
-        """Adds to it."""
+        """Adds to it: when somebody asks, or when there are many."""
+        self._new.append(usage)
+        if len(self._new) >= _ADDED_TOGETHER:
+            self._add_new()
+
+    def _add_new(self) -> None:
         with self._lock:
-            self._spent += usage
+            while self._new:
+                self._spent += self._new.popleft()
 
 
 class Tally:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from types import UnionType
-from typing import Annotated, Any, TypeVar, Union, get_args, get_origin
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar, Union, get_args, get_origin
 
 from pydantic import BaseModel, ModelWrapValidatorHandler, model_validator
 from pydantic.fields import FieldInfo
@@ -43,6 +43,15 @@ class RuntimeParametersMixin(BaseModel):
     def runtime_parameter_keys(cls, parameter: str) -> Mapping[str, bool]:
         """The known keys of a mapping among the runtime parameters: is each optional?"""
         return {}
+
+    if not TYPE_CHECKING:  # a type checker would take any attribute to exist
+
+        def __getattr__(self, name: str) -> Any:
+            """Finds a private attribute at once, where pydantic's way takes several times as long for every row."""
+            try:
+                return object.__getattribute__(self, "__pydantic_private__")[name]
+            except (AttributeError, TypeError, KeyError):
+                return super().__getattr__(name)
 
 
 def is_runtime_parameter(field: FieldInfo) -> bool:

@@ -25,6 +25,7 @@ class HasDescriptor(Protocol):
 _private: WeakSet[HasDescriptor] = WeakSet()
 _handlers: dict[int, object] = {}
 _mask = threading.local()
+_forks = 0
 
 
 def keep_private(*opened: HasDescriptor) -> None:
@@ -50,6 +51,19 @@ def in_children(act: Callable[[], None]) -> None:
     """Calls `act` in each child before anything else runs there, for the rest of the process's life."""
     _watch_forks()
     os.register_at_fork(after_in_child=act)
+
+
+def forks_so_far() -> int:
+    """How many forks lie between this process and the first one: it tells a child from its parent without a call."""
+    return _forks
+
+
+def _count_fork() -> None:
+    global _forks
+    _forks += 1
+
+
+os.register_at_fork(after_in_child=_count_fork)
 
 
 def _hold_signals() -> None:

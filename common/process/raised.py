@@ -13,6 +13,8 @@ import traceback
 from contextlib import suppress
 from types import TracebackType
 
+from common.process.forks import forks_so_far
+
 
 class StepCode:
     """Wraps calls of a step's code. A process forked inside ends when it leaves the block.
@@ -25,13 +27,15 @@ class StepCode:
         ...     step.load()
     """
 
+    __slots__ = ("_forks",)
+
     def __enter__(self) -> None:
-        self._process = os.getpid()
+        self._forks = forks_so_far()
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if os.getpid() != self._process:
+        if forks_so_far() != self._forks:
             end_child(error)
         if error is not None and not isinstance(error, Exception):
             raise as_error(error) from error
@@ -51,6 +55,13 @@ def end_child(error: BaseException | None) -> None:
         sys.stdout.flush()
         sys.stderr.flush()
     os._exit(code & 0xFF)
+
+
+def without_frames(error: BaseException | None) -> None:
+    """Drops the tracebacks of an error and of its causes, once they are logged: their frames hold rows, in a cycle."""
+    while error is not None:
+        error.__traceback__ = None
+        error = error.__cause__ or error.__context__
 
 
 def as_error(error: BaseException) -> Exception:

@@ -4,21 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
 
 from common.building.components import retry_policy
 from common.errors import RowError, StepFailed, UsageError
 from common.llms.metering import Meter, Tally, use_tally
-from common.process.raised import StepCode
+from common.process.raised import StepCode, without_frames
 from common.steps.base import BaseStep, GlobalStep, Row, Step
 from common.steps.mappings import apply_input_mappings, apply_output_mappings
 from common.steps.retry import Again, GivenUp, Halts, Retry
 from worker.batches.outcome import FailedRow, MadeRows, Outcome, columns_of, give_up, give_up_batch
 from worker.runners.complaints import Complaints
+from worker.runners.copies import copied
 
 Inputs = Sequence[list[Row]]
 Pause = Callable[[float], None]
-NESTED = (dict, list)
 DENSE = 4
 """Consecutive failed rows after which the next rows are tried alone."""
 
@@ -116,14 +115,16 @@ class Attempts:
                 return self._call(inputs)
             except Exception as error:
                 verdict = retry.after(error)
+                if isinstance(verdict, GivenUp):
+                    self._complaints.note(what, verdict.cause)
+                without_frames(error)
             match verdict:
                 case Again(seconds):
                     self._pause(seconds)
                     inputs = fresh()
                 case Halts(cause):
                     raise StepFailed(verdict.error) from cause
-                case GivenUp(cause):
-                    self._complaints.note(what, cause)
+                case GivenUp():
                     return verdict
 
     def _call(self, inputs: Inputs) -> MadeRows:
@@ -163,6 +164,7 @@ class Attempts:
                 except Exception as error:
                     if isinstance(verdict := Retry(self._policy).after(error), Halts):
                         raise StepFailed(verdict.error) from error
+                    without_frames(error)
                     waiting += _halves(first, last)
 
     def _run_alone(self, whole: Inputs, place: int, outcome: Outcome) -> bool:
@@ -188,11 +190,4 @@ def _halves(first: int, last: int) -> list[tuple[int, int]]:
 
 
 def _copies(whole: Inputs, first: int, last: int) -> Inputs:
-    return [[_copy(row) for row in rows[first:last]] for rows in whole]
-
-
-def _copy(value: Any) -> Any:
-    """Of the types that the codec reads, only dicts and lists are mutable. Many times faster than `copy.deepcopy`."""
-    if type(value) is dict:
-        return {key: _copy(inner) if type(inner) in NESTED else inner for key, inner in value.items()}
-    return [_copy(inner) if type(inner) in NESTED else inner for inner in value]
+    return [[copied(row) for row in rows[first:last]] for rows in whole]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import copy
 
 from common.building.components import retry_policy
 from common.errors import Interrupted, RowError
@@ -11,14 +10,15 @@ from common.llms.answers.row_answers import RowAnswers, note_used, use_answers
 from common.llms.calls.calling import CallFailed
 from common.llms.metering import Meter, Tally, use_tally
 from common.llms.waiting import RowClock, Waits, use_clock
-from common.process.raised import StepCode
+from common.process.raised import StepCode, without_frames
 from common.steps.base import AsyncStep, Row
 from common.steps.mappings import apply_input_mappings_to_row, apply_output_mappings_to_row
-from common.steps.retry import Again, Halts, Retry
+from common.steps.retry import Again, GivenUp, Halts, Retry
 from common.steps.tasks.asking import BadAnswer
 from worker.batches.outcome import FailedRow, MadeRows, columns_of
 from worker.host.watchdog import LAST_SECONDS
 from worker.runners.complaints import Complaints
+from worker.runners.copies import copied
 
 RowMade = MadeRows | FailedRow
 _NOT_OF_AN_ANSWER = (CallFailed, OSError)
@@ -62,7 +62,7 @@ class RowAttempts:
         while True:
             clock, tally = RowClock(self.waits), Tally(self.meter)
             try:
-                mapped, aside = apply_input_mappings_to_row(self._step, copy.deepcopy(row))
+                mapped, aside = apply_input_mappings_to_row(self._step, copied(row))
                 rows = await self._in_time(mapped, clock, tally, answers)
                 if clock.was_interrupted:  # the step has caught the exception
                     raise Interrupted
@@ -77,12 +77,14 @@ class RowAttempts:
                 verdict = retry.after(error)
                 if answers is not None and isinstance(error, _NOT_OF_AN_ANSWER):
                     answers.find_again()
+                if isinstance(verdict, GivenUp):
+                    self._complaints.note("a row", verdict.cause)
+                without_frames(error)
             if isinstance(verdict, Again):
                 await clock.wait(seconds=verdict.seconds)
             elif isinstance(verdict, Halts):
                 return FailedRow(place, verdict.error, retry.tries, row, ends_run=True)
             else:
-                self._complaints.note("a row", verdict.cause)
                 return FailedRow(place, verdict.error, retry.tries, row, columns_of(verdict.cause))
 
     async def _in_time(self, row: Row, clock: RowClock, tally: Tally, answers: RowAnswers | None) -> list[Row]:

@@ -10,7 +10,7 @@ from typing import Generic, TypeVar
 T = TypeVar("T")
 
 SECONDS = 0.1
-MOST = 64
+MOST = 1024
 
 
 class GroupCommit(Generic[T]):

@@ -41,7 +41,7 @@ class Place:
     """Where an answer goes.
 
     Args:
-        claimant: identifies the place, with the request and the run.
+        claimant: identifies the place, with the request and the run; of `KEY_BYTES`.
         attempt: how often a halted run was resumed with the batch.
     """
 

@@ -8,18 +8,17 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import orjson
 import zstandard
 
 from common.llms.answers.database import UnknownFormat, connect, is_busy, transaction
 from common.llms.answers.group_commit import GroupCommit
 from common.llms.answers.housekeeping import keep_within
+from common.llms.answers.inserts import New, insert
 from common.llms.answers.kept import Found, Kept, Place
-from common.llms.answers.request_key import Family, parts_of
+from common.llms.answers.request_key import Family
 from common.llms.answers.values import Values
 
 _WAIT, _WAIT_OF_WRITES = 2.0, 30.0
@@ -41,24 +40,9 @@ _CLAIM = (
     "INSERT INTO claims (claimant, run, answer, attempt) VALUES (?, ?, ?, ?) "
     "ON CONFLICT (claimant) DO UPDATE SET answer = excluded.answer, attempt = excluded.attempt"
 )
-_CLAIM_OF_NEW = f"{_CLAIM} WHERE excluded.attempt > attempt"
-"""If two workers have asked for the same place, the first one's answer stays in it."""
-_KEEP = (
-    "INSERT INTO answers (request, run, made, rejected, model, parts, digest, reply) VALUES (?, ?, ?, 0, ?, ?, ?, ?)"
-)
 _REJECT = "UPDATE answers SET rejected = 1 WHERE id = ?"
 
 logger = logging.getLogger("penstock.llm")
-
-
-@dataclass(frozen=True, slots=True)
-class _New:
-    key: bytes
-    place: Place
-    family: Family
-    request: Mapping[str, Any]
-    reply: bytes
-    kept: Kept = field(default_factory=Kept)
 
 
 class AnswerStore:
@@ -76,9 +60,9 @@ class AnswerStore:
         self._budget = budget
         self._run_number = 0
         self._reads: sqlite3.Connection | None = None
-        self._writer: GroupCommit[_New | Kept] | None = None
+        self._writer: GroupCommit[New | Kept] | None = None
         self._writes: sqlite3.Connection | None = None
-        self._uncommitted: dict[bytes, _New] = {}
+        self._uncommitted: dict[bytes, New] = {}
         self._all_claimed: OrderedDict[bytes, int] = OrderedDict()
         self._values = Values()
         self._turning_off = threading.Lock()
@@ -122,7 +106,7 @@ class AnswerStore:
 
     def keep(self, key: bytes, place: Place, family: Family, request: Mapping[str, Any], reply: bytes) -> Kept:
         """Keeps a new answer, for this place. Does not wait for the disk."""
-        new = _New(key, place, family, request, reply)
+        new = New(key, place, family, request, reply)
         if not self._is_off and self._writer is not None:
             self._uncommitted[place.claimant] = new
             self._writer.put(new)
@@ -183,33 +167,23 @@ class AnswerStore:
             if not is_busy(error):
                 self._turn_off(error)
 
-    def _commit(self, items: Sequence[_New | Kept]) -> None:
+    def _commit(self, items: Sequence[New | Kept]) -> None:
         """In the writer's thread."""
         if self._is_off or self._writes is None:
             return
         try:
             with transaction(self._writes):
+                if news := [item for item in items if isinstance(item, New)]:
+                    insert(self._writes, self._run_number, news, self._values)
                 for item in items:
-                    if isinstance(item, _New):
-                        item.kept.id = self._insert(self._writes, item)
-                    elif item.id is not None:
+                    if isinstance(item, Kept) and item.id is not None:
                         self._writes.execute(_REJECT, (item.id,))
         except (sqlite3.Error, zstandard.ZstdError) as error:
             self._turn_off(error)
             return
-        for item in items:
-            if isinstance(item, _New) and self._uncommitted.get(item.place.claimant) is item:
-                del self._uncommitted[item.place.claimant]
-
-    def _insert(self, writes: sqlite3.Connection, new: _New) -> int:
-        digest, reply = self._values.pack(new.reply)
-        parts = orjson.dumps(parts_of(new.family, new.request))
-        made = int(time.time())
-        values = (new.key, self._run_number, made, new.family.model, parts, digest, reply)
-        answer = writes.execute(_KEEP, values).lastrowid
-        assert answer is not None
-        writes.execute(_CLAIM_OF_NEW, (new.place.claimant, self._run_number, answer, new.place.attempt))
-        return answer
+        for new in news:
+            if self._uncommitted.get(new.place.claimant) is new:
+                del self._uncommitted[new.place.claimant]
 
     def _turn_off(self, error: Exception) -> None:
         with self._turning_off:

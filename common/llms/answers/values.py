@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Sequence
 
 import zstandard
 
-_DIGEST_BYTES = 8
+DIGEST_BYTES = 8
 _LEVEL = 3
 _LARGEST = 1 << 30
 
@@ -18,10 +19,11 @@ class Values:
         self._compressor = zstandard.ZstdCompressor(level=_LEVEL)
         self._decompressor = zstandard.ZstdDecompressor()
 
-    def pack(self, reply: bytes) -> tuple[bytes, bytes]:
-        """(digest, compressed)."""
-        packed = self._compressor.compress(reply)
-        return _digest(packed), packed
+    def pack(self, replies: Sequence[bytes]) -> list[tuple[bytes, bytes]]:
+        """(digest, compressed) of each, compressed together while other threads run."""
+        together = self._compressor.multi_compress_to_buffer(list(replies))
+        packed = [together[place].tobytes() for place in range(len(together))]
+        return [(_digest(each), each) for each in packed]
 
     def unpack(self, digest: bytes, packed: bytes) -> bytes | None:
         """None for a damaged value, which is treated as missing."""
@@ -34,4 +36,4 @@ class Values:
 
 
 def _digest(packed: bytes) -> bytes:
-    return hashlib.blake2b(packed, digest_size=_DIGEST_BYTES).digest()
+    return hashlib.blake2b(packed, digest_size=DIGEST_BYTES).digest()

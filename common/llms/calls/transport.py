@@ -39,7 +39,7 @@ class Reply:
     """What an endpoint sent.
 
     Args:
-        headers: names in lower case.
+        headers: by their names, in upper or lower case.
         body: whole.
     """
 
@@ -110,6 +110,8 @@ class Transport:
         Raises:
             Fault: no whole reply came.
         """
+        if self._timeouts.total is None:
+            return await self._post(body)
         try:
             async with asyncio.timeout(self._timeouts.total):
                 return await self._post(body)
@@ -123,7 +125,7 @@ class Transport:
         first = self._timeouts.first_byte
         try:
             async with self._session.post(self._url, data=body, proxy=self._proxy) as response:
-                return Reply(response.status, _lower(response.headers), await self._read(response))
+                return Reply(response.status, response.headers, await self._read(response))
         except aiohttp.ConnectionTimeoutError:
             raise Fault(f"no connection within {self._timeouts.connect:g} s", reached=False) from None
         except aiohttp.SocketTimeoutError:
@@ -136,6 +138,8 @@ class Transport:
             raise Fault(f"{type(error).__name__}: {error}", reached=True) from None
 
     async def _read(self, response: ClientResponse) -> bytes:
+        if response.content.is_eof():  # the body came with the head
+            return await response.read()
         pieces: list[bytes] = []
         loop, idle = asyncio.get_running_loop(), self._timeouts.idle
         try:
@@ -157,10 +161,6 @@ def _proxy_for(url: str) -> str | None:
     parts = urlsplit(url)
     proxy = getproxies().get(parts.scheme)
     return proxy if proxy and not proxy_bypass(parts.netloc.rpartition("@")[2]) else None
-
-
-def _lower(headers: Mapping[str, str]) -> Mapping[str, str]:
-    return {name.lower(): value for name, value in headers.items()}
 
 
 def _why(error: OSError) -> str:

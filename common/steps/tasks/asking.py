@@ -17,6 +17,7 @@ from common.llms.outputs import generate
 from common.llms.structured.prompts import asked_to_repair
 from common.llms.structured.reading import WrongForm, read
 from common.llms.waiting import row_clock
+from common.process.raised import without_frames
 from common.steps.retry import GivenUp, Halts, OutOfRetries, Retry, RetryPolicy
 
 CUT_SHORT = ("length", "max_tokens", "model_length")
@@ -148,6 +149,7 @@ async def ask(
                 raise
             if isinstance(verdict, GivenUp):
                 raise OutOfRetries(verdict.cause, retry.tries) from error
+            without_frames(error)
             pause = 0.0 if isinstance(error, BadAnswer) else verdict.seconds
         if pause:
             await clock.wait(seconds=pause)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import logging
 import os
 import sqlite3
@@ -21,7 +22,7 @@ from common.llms.answers import housekeeping
 from common.llms.answers.answers_file import answers_file, file_system_of
 from common.llms.answers.database import FORMAT, connect
 from common.llms.answers.kept import Found, Place
-from common.llms.answers.request_key import Family, parts_of, request_key
+from common.llms.answers.request_key import KEY_BYTES, Family, parts_of, request_key
 from common.llms.answers.store import AnswerStore
 from tests.support.kept_answers import look
 
@@ -38,7 +39,7 @@ def key(prompt: str, **options: object) -> bytes:
 
 
 def place(name: str, attempt: int = 0) -> Place:
-    return Place(name.encode(), attempt)
+    return Place(hashlib.blake2b(name.encode(), digest_size=KEY_BYTES).digest(), attempt)
 
 
 @contextmanager
