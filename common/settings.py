@@ -32,6 +32,8 @@ class Settings(BaseModel):
     flush_interval: float = Field(default=60.0, gt=0, description="Rows older than this are written to a part.")
     row_bytes: int = Field(default=64 << 20, ge=1, description="A row larger than this is a failed row.")
     answers_budget: int = Field(default=8 << 30, ge=0, description="Bytes of kept answers of models on a host.")
+    answers_broker_budget: int = Field(default=256 << 20, ge=0, description="The same in a broker, with their keys.")
+    answers_expiry: int = Field(default=30 * 86_400, gt=0, description="An answer in a broker unused for longer.")
     keep_finished: float = Field(default=7 * 86_400.0, gt=0, description="How long the broker keeps a finished run.")
     starting_hint: float = Field(default=5.0, ge=0, description="A step without a worker is named after this time.")
     devices: str | None = Field(default=None, description="The GPUs of this host, instead of nvidia-smi's list.")

@@ -14,11 +14,45 @@ HISTORIES = {1: 300, 10: 360}
 """Seconds between two entries of a run's history -> number of entries kept: five minutes, and an hour."""
 KEYS_PER_CALL = 1_000
 """Lua accepts a few thousand arguments at most."""
+CLAIM_KEYS = 16
+"""Keys that the claims of a run are spread over, so that none is very large."""
 
 
 def device_key(host: str, device: str) -> str:
     """Lease of a device: a string with a time to live. Runs share it, so its hash tag is its host's."""
     return f"penstock:{{devices:{host}}}:{device}"
+
+
+@dataclass(frozen=True, slots=True)
+class AnswerKeys:
+    """Keys of the answers of models that are kept in the broker. Runs share them; the number is that of their format.
+
+    A run's id has no colon, so no run has this hash tag.
+    """
+
+    tag: str = "penstock:{answers:1}"
+
+    @property
+    def used(self) -> str:
+        """Sorted set: key -> when it was last used, in ms since 1970."""
+        return f"{self.tag}:used"
+
+    @property
+    def sizes(self) -> str:
+        """Hash: key -> how many bytes it takes; `total`."""
+        return f"{self.tag}:bytes"
+
+    def request(self, key: bytes) -> str:
+        """Hash, expires: the answers to a request, by number; generation, last, model, parts, first, newest."""
+        return f"{self.tag}:of:{key.hex()}"
+
+    def claims(self, run: bytes, key: bytes) -> str:
+        """Hash, expires: which places of a run have which answers to the requests of a sixteenth of all keys."""
+        return f"{self.tag}:claims:{run.hex()}:{key[0] % CLAIM_KEYS:x}"
+
+    def all_claims(self, run: bytes) -> list[str]:
+        """Those of a whole run."""
+        return [self.claims(run, bytes([part])) for part in range(CLAIM_KEYS)]
 
 
 @dataclass(frozen=True, slots=True)

@@ -43,7 +43,7 @@ class KeptAnswers:
     """Where the answers of models are kept.
 
     Args:
-        kind: `sqlite`, a file on each host, or `off`.
+        kind: `sqlite`, a file on each host; `broker`; or `off`.
         folder: of the file, for workers started by the coordinator; all others use their own cache folder.
     """
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from common.steps.base import BaseStep
 
 LoadGroups = Sequence[Sequence["str | BaseStep"]] | Literal["sequential_step_execution"]
-AnswersKind = Literal["sqlite", "off"]
+AnswersKind = Literal["sqlite", "broker", "off"]
 ANSWERS: tuple[AnswersKind, ...] = get_args(AnswersKind)
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -105,7 +105,9 @@ class ProgramRequest:
         metavar="URL",
     )
     answers: AnswersKind = option(
-        "sqlite", "Where workers keep the answers of models, so that none is paid for twice.", "--answers"
+        "sqlite",
+        "Where workers keep the answers of models, so that none is paid for twice: a file on each host, or the broker.",
+        "--answers",
     )
     progress: bool = option(True, "Show the progress; otherwise only log warnings, to the logger `penstock`.")
     standby: bool = option(

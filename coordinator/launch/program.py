@@ -29,7 +29,7 @@ from common.words.secret_marks import is_secret_setting
 from coordinator.identity.request import ANSWERS, ProgramRequest, RunRequest
 from coordinator.launch.execution import Execution
 from coordinator.launch.pipeline_graph import PipelineGraph
-from coordinator.launch.run import check_output, check_standby
+from coordinator.launch.run import check_answers, check_output, check_standby
 from coordinator.plan.load import Prepared, prepare_loaded
 from coordinator.plan.pipeline_file import spec_text
 from coordinator.view.view import Outcome, Reporter, RunView
@@ -60,6 +60,7 @@ def run_pipeline(pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch
     secrets = collect_secrets(pipeline.steps.values())
     if request.answers not in ANSWERS:
         raise UsageError(f"answers='{request.answers}' is not a place to keep answers: choose {' or '.join(ANSWERS)}")
+    check_answers(request.answers, broker)
     if request.workers == "external":
         _check_external(prepared, broker, secrets)
     if broker is not None:

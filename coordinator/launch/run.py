@@ -40,6 +40,7 @@ def execute(request: RunRequest, reporter: Reporter) -> Outcome:
         Connection(request.broker).close()  # connects to nothing: only checks the URL
     if request.workers == "external" and request.broker is None:
         raise UsageError("external workers need a broker that they can reach: pass --broker URL")
+    check_answers(request.answers, request.broker)
     if request.run_id is not None:
         check_run_id(request.run_id)
     check_standby(request)
@@ -63,6 +64,15 @@ def check_output(request: RunRequest, pipeline: str) -> None:
         DatasetPlace(output, pipeline, request.overwrite).check()
     elif request.overwrite:
         raise UsageError("--overwrite works only with --output DIR: add it, or leave --overwrite out")
+
+
+def check_answers(answers: str, broker: str | None) -> None:
+    """Raises UsageError if there is no lasting broker to keep answers in."""
+    if answers == "broker" and broker is None:
+        raise UsageError(
+            "--answers broker keeps answers for later runs, and an embedded broker ends with its run: pass --broker URL, "
+            "or leave --answers out to keep them in a file on this host"
+        )
 
 
 def check_standby(request: RunRequest) -> None:

@@ -154,7 +154,7 @@ class Assembly:
             options.limit,
             options.dry_run,
             self.step in options.unchecked,
-            self._answers(step),
+            self._answers(step, consumer),
             last_words,
             options.counts_usage,
         )
@@ -192,10 +192,17 @@ class Assembly:
         url = folders.shared if self.place.echo else folders.local
         return ArtifactStore(url) if url else None
 
-    def _answers(self, step: BaseStep) -> Answers | None:
+    def _answers(self, step: BaseStep, consumer: Consumer) -> Answers | None:
         """A worker started by the coordinator uses its cache folder, any other that of its own host."""
-        kept = self.record.options.answers
-        if kept.kind != "sqlite" or not step.use_cache or not isinstance(step, AsyncStep):
+        kept, run, settings = self.record.options.answers, self.record, self.settings
+        if not step.use_cache or not isinstance(step, AsyncStep):
+            return None
+        if kept.kind == "broker":
+            from common.llms.answers.broker_store import BrokerAnswerStore
+
+            budget, expiry = settings.answers_broker_budget, settings.answers_expiry
+            return BrokerAnswerStore(consumer.connection.url, run.run_id, run.begun, budget, expiry)
+        if kept.kind != "sqlite":
             return None
         from common.llms.answers.answers_file import answers_file
         from common.llms.answers.store import AnswerStore
@@ -205,8 +212,7 @@ class Assembly:
         except UsageError as error:
             logger.warning("answers of models are not kept: %s", error)
             return None
-        run = self.record
-        return AnswerStore(answers_file(folder), run.run_id, run.begun, self.settings.answers_budget)
+        return AnswerStore(answers_file(folder), run.run_id, run.begun, settings.answers_budget)
 
     def _routing(self) -> RowRouting | None:
         spec = PipelineSpec.from_dict(self.record.spec)

@@ -14,11 +14,11 @@ class Kept:
     """An answer in the store.
 
     Args:
-        id: None while it is not committed.
+        id: of the store; None while it is not committed.
         rejected: no row could keep it.
     """
 
-    id: int | None = None
+    id: object = None
     rejected: bool = False
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Callable
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
 import redis
 
+from common.broker.answers import AnswersInBroker, AnswersOfBroker, NewAnswer, run_mark
 from common.broker.connection import NO_KEY, Connection
 from common.broker.consumer import Consumer
 from common.broker.control import Tick
@@ -129,6 +131,7 @@ def do_worker(admin: Run, url: str) -> None:
     assert [taken.entry for taken in two.inbox.claim(one.worker_id, 5)] == [third.entry, fourth.entry]
     two.inbox.hand_back(two.inbox.pending())
     two.membership.leave(), generator.membership.leave()
+    use_answers(connection, admin.run_id)
     leases = DeviceLeases(connection, DeviceHolder("r", "a", "w", 1, 1).dump(), LEASE)
     taken, _ = leases.take(DEVICES)
     leases.renew(DEVICES), leases.others(DEVICES), leases.release(taken)
@@ -139,6 +142,14 @@ def worker(admin: Run, connection: Connection, step: str) -> Worker:
     made = Worker(Consumer(connection, admin.run_id, step, f"w{number}"))
     made.membership.join({"step": step, "host": "here", "pid": 1})
     return made
+
+
+def use_answers(connection: Connection, run: str) -> None:
+    """As a worker does that keeps answers of models in the broker."""
+    answers, request = AnswersInBroker(connection, run_mark(run, ""), 60), secrets.token_bytes(16)
+    [number], _ = answers.keep([NewAnswer(request, b"place", 0, "m", b"{}", b"yes")])
+    answers.find([(request, b"place", 0), (request, b"another", 0)]), answers.reject([number])
+    AnswersOfBroker(connection).most(0), AnswersOfBroker(connection).keep_within(0)
 
 
 def keep(connection: Connection, admin: Run, of: Worker) -> None:
