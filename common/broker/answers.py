@@ -197,10 +197,6 @@ class AnswersOfBroker:
             deleted += self._evict(oldest)[0]
         return deleted
 
-    def forget_run(self, run: bytes) -> None:
-        """The run is removed: no place of it needs its answers again; other runs do."""
-        self._evict([(key.encode(), float(1 << 52)) for key in _KEYS.all_claims(run)])
-
     def _oldest(self, moment: float | None = None) -> list[tuple[bytes, float]]:
         """(key, when it was last used in ms)."""
         until = "+inf" if moment is None else f"{moment * 1000:.0f}"

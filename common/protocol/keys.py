@@ -50,10 +50,6 @@ class AnswerKeys:
         """Hash, expires: which places of a run have which answers to the requests of a sixteenth of all keys."""
         return f"{self.tag}:claims:{run.hex()}:{key[0] % CLAIM_KEYS:x}"
 
-    def all_claims(self, run: bytes) -> list[str]:
-        """Those of a whole run."""
-        return [self.claims(run, bytes([part])) for part in range(CLAIM_KEYS)]
-
 
 @dataclass(frozen=True, slots=True)
 class Keys:

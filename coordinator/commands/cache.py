@@ -1,26 +1,26 @@
-"""`pipeline-coordinator cache`: looks after the kept answers of models on this host."""
+"""`pipeline-coordinator cache`: looks after the kept answers of models, on this host or in a broker."""
 
 from __future__ import annotations
 
 import re
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from coordinator.commands.options import Age, allow_option, cache_option, say, set_option, spec_argument
 
 if TYPE_CHECKING:
-    import sqlite3
-
     from common.llms.answers.housekeeping import Nearest
+    from common.llms.answers.shelves import Shelf
     from common.llms.endpoint_llm import EndpointLLM
 
 WAIT_SECONDS = 30.0
 MOST_SHOWN = 5
+F = TypeVar("F", bound=Callable[..., Any])
 UNITS = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12}
 
 
@@ -39,29 +39,34 @@ class Size(click.ParamType[int]):
         return int(float(found.group(1)) * UNITS[found.group(2)])
 
 
+def place_options(command: F) -> F:
+    """Where the answers are."""
+    in_broker = click.option("--broker", metavar="URL", help="The answers that runs with --answers broker keep there.")
+    return cache_option(in_broker(command))
+
+
 @click.group(short_help="Look after the kept answers of models.")
 def cache() -> None:
-    """Looks after the answers of models that workers on this host have kept, so that none is paid for twice.
+    """Looks after the answers of models that workers have kept, on this host or, with --broker, in a broker.
 
     The commands may run beside runs.
     """
 
 
 @cache.command(short_help="List the models whose answers are kept.")
-@cache_option
-def ls(cache_dir: Path | None) -> None:
+@place_options
+def ls(cache_dir: Path | None, broker: str | None) -> None:
     """Lists the models, with how many answers of each are kept, their size and age."""
     from rich.table import Table
     from rich.text import Text
 
-    from common.llms.answers.housekeeping import groups
     from common.words.wording import ago, size
     from coordinator.view.console import show
 
-    with _opened(cache_dir) as connection:
-        if connection is None:
+    with _opened(cache_dir, broker) as shelf:
+        if shelf is None:
             return
-        found = groups(connection)
+        found = shelf.groups()
     if not found:
         say("No answers are kept.")
         return
@@ -76,56 +81,52 @@ def ls(cache_dir: Path | None) -> None:
     show(table)
 
 
-@cache.command(short_help="Show how large the file of kept answers is.")
-@cache_option
-def du(cache_dir: Path | None) -> None:
-    """Shows the size of the file of kept answers, and what part of it is in use."""
-    from common.llms.answers.housekeeping import groups, used_bytes
+@cache.command(short_help="Show how much room the kept answers take.")
+@place_options
+def du(cache_dir: Path | None, broker: str | None) -> None:
+    """Shows the size of the file of kept answers, and what part of it is in use; or the memory that they take."""
     from common.words.wording import count, size
 
-    with _opened(cache_dir) as connection:
-        if connection is None:
+    with _opened(cache_dir, broker) as shelf:
+        if shelf is None:
             return
-        answers = sum(group.answers for group in groups(connection))
-        used = used_bytes(connection)
-    file = _file(cache_dir)
-    whole = sum(path.stat().st_size for path in file.parent.glob(f"{file.name}*"))
-    say(f"{file}: {size(whole)} for {count(answers, 'answer')}, {size(used)} of it in use")
+        answers = count(sum(group.answers for group in shelf.groups()), "answer")
+        whole, used = shelf.sizes()
+    in_use = f", {size(used)} of it in use" if broker is None else ""
+    say(f"{shelf.shown}: {size(whole)} for {answers}{in_use}")
 
 
 @cache.command(short_help="Delete the oldest kept answers.")
-@click.option("--older-than", type=Age(), help="Delete answers that are older: 12h, 30d, 2w.")
-@click.option("--keep", type=Size(), help="Delete the oldest until the file has at most this size: 500MB, 2GB.")
-@cache_option
-def prune(older_than: float | None, keep: int | None, cache_dir: Path | None) -> None:
+@click.option(
+    "--older-than", type=Age(), help="Delete answers that are older: 12h, 30d, 2w; in a broker, unused for so long."
+)
+@click.option("--keep", type=Size(), help="Delete the oldest until all take at most this much room: 500MB, 2GB.")
+@place_options
+def prune(older_than: float | None, keep: int | None, cache_dir: Path | None, broker: str | None) -> None:
     """Deletes the oldest kept answers. Runs that ask for them again pay again."""
     from common.errors import UsageError
-    from common.llms.answers.housekeeping import delete_older, keep_within, shrink
     from common.words.wording import count
 
     if older_than is None and keep is None:
         raise UsageError("say what to delete, such as --older-than 30d, or what to keep, such as --keep 2GB")
-    with _opened(cache_dir) as connection:
-        if connection is None:
+    with _opened(cache_dir, broker) as shelf:
+        if shelf is None:
             return
-        deleted = delete_older(connection, time.time() - older_than) if older_than is not None else 0
-        deleted += keep_within(connection, keep) if keep is not None else 0
-        shrink(connection)
+        deleted = shelf.delete_older(time.time() - older_than) if older_than is not None else 0
+        deleted += shelf.keep_within(keep) if keep is not None else 0
     say(f"Deleted {count(deleted, 'answer')}.")
 
 
 @cache.command(short_help="Delete all kept answers.")
-@cache_option
-def clear(cache_dir: Path | None) -> None:
+@place_options
+def clear(cache_dir: Path | None, broker: str | None) -> None:
     """Deletes all kept answers. Runs that ask for them again pay again."""
-    from common.llms.answers.housekeeping import delete_older, shrink
     from common.words.wording import count
 
-    with _opened(cache_dir) as connection:
-        if connection is None:
+    with _opened(cache_dir, broker) as shelf:
+        if shelf is None:
             return
-        deleted = delete_older(connection, float(1 << 62))
-        shrink(connection)
+        deleted = shelf.clear()
     say(f"Deleted {count(deleted, 'answer')}.")
 
 
@@ -139,7 +140,7 @@ def clear(cache_dir: Path | None) -> None:
 )
 @set_option
 @allow_option
-@cache_option
+@place_options
 def explain(
     spec: Path,
     step: str,
@@ -147,20 +148,20 @@ def explain(
     overrides: tuple[str, ...],
     allow: tuple[str, ...],
     cache_dir: Path | None,
+    broker: str | None,
 ) -> None:
     """Compares what STEP of SPEC asks with the kept answers, and names the parts in which the nearest ones differ.
 
     Without --prompt, everything but the prompts is compared.
     """
-    from common.llms.answers.housekeeping import nearest
     from common.llms.answers.request_key import parts_of
 
     for llm in _models(spec, step, overrides, allow):
         messages = _messages(prompt)
-        with _opened(cache_dir) as connection:
-            if connection is None:
+        with _opened(cache_dir, broker) as shelf:
+            if shelf is None:
                 return
-            found = nearest(connection, parts_of(*llm.asks(messages)), with_prompt=prompt is not None)
+            found = shelf.nearest(parts_of(*llm.asks(messages)), with_prompt=prompt is not None)
         if not found:
             say("No answers are kept.")
         for near in found[:MOST_SHOWN]:
@@ -215,32 +216,49 @@ def _messages(prompt: Path | None) -> list[Any]:
     return messages if is_conversation else [{"role": "user", "content": text}]
 
 
-def _file(cache_dir: Path | None) -> Path:
-    from common.cache import cache_directory
-    from common.llms.answers.answers_file import answers_file
-
-    return answers_file(cache_directory(cache_dir))
-
-
 @contextmanager
-def _opened(cache_dir: Path | None) -> Iterator[sqlite3.Connection | None]:
+def _opened(cache_dir: Path | None, broker: str | None) -> Iterator[Shelf | None]:
     """The kept answers; None, and a line that says so, if there are none.
 
     Raises:
-        RunError: the file cannot be used.
+        RunError: the file or the broker cannot be used.
     """
+    with _in_broker(broker) if broker is not None else _in_file(cache_dir) as shelf:
+        yield shelf
+
+
+@contextmanager
+def _in_broker(broker: str) -> Iterator[Shelf | None]:
+    from common.broker.answers import AnswersOfBroker
+    from common.broker.connection import Connection
+    from common.llms.answers.shelves import BrokerShelf
+
+    with closing(Connection(broker)) as connection:
+        answers = AnswersOfBroker(connection)
+        if answers.total():
+            yield BrokerShelf(connection.shown_url, answers)
+        else:
+            say(f"No answers are kept in {connection.shown_url}.")
+            yield None
+
+
+@contextmanager
+def _in_file(cache_dir: Path | None) -> Iterator[Shelf | None]:
     import sqlite3
 
+    from common.cache import cache_directory
     from common.errors import RunError
+    from common.llms.answers.answers_file import answers_file
     from common.llms.answers.database import UnknownFormat, connect
+    from common.llms.answers.shelves import FileShelf
 
-    file = _file(cache_dir)
+    file = answers_file(cache_directory(cache_dir))
     if not file.exists():
         say(f"No answers are kept in {file.parent}.")
         yield None
         return
     try:
         with closing(connect(file, WAIT_SECONDS)) as connection:
-            yield connection
+            yield FileShelf(file, connection)
     except (sqlite3.Error, OSError, UnknownFormat) as error:
         raise RunError(f"the answers kept in {file} cannot be used: {error}; to do without them, delete it") from error

@@ -70,8 +70,8 @@ def check_answers(answers: str, broker: str | None) -> None:
     """Raises UsageError if there is no lasting broker to keep answers in."""
     if answers == "broker" and broker is None:
         raise UsageError(
-            "--answers broker keeps answers for later runs, and an embedded broker ends with its run: pass --broker URL, "
-            "or leave --answers out to keep them in a file on this host"
+            "--answers broker keeps answers for later runs, and an embedded broker ends with its run: "
+            "pass --broker URL, or leave --answers out to keep them in a file on this host"
         )
 
 

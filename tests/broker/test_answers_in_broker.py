@@ -15,7 +15,7 @@ import pytest
 import redis
 from hypothesis import settings as hypothesis_settings
 
-from common.broker.answers import BYTES_OF_REQUEST, AnswersOfBroker, run_mark
+from common.broker.answers import BYTES_OF_REQUEST, AnswersOfBroker
 from common.broker.connection import Connection
 from common.llms.answers import broker_store
 from common.llms.answers.broker_store import BrokerAnswerStore
@@ -258,16 +258,6 @@ def test_an_answer_that_was_deleted_and_comes_again_is_nobodys(url: str) -> None
     with opened(url) as store:
         assert found(store, "a", "2") == "second", "the claim was of an answer that is gone"
         assert found(store, "a", "1") is None
-
-
-def test_a_removed_run_leaves_its_answers_and_nothing_of_its_own(url: str) -> None:
-    with opened(url) as store:
-        keep(store, "a", "1", "x")
-    with connected(url) as connection:
-        AnswersOfBroker(connection).forget_run(run_mark("run", "begun"))
-        assert connection.command("KEYS", f"{KEYS.claims(run_mark('run', 'begun'), key('a'))[:-1]}*") == []
-    with opened(url, "later") as store:
-        assert found(store, "a", "1") == "x"
 
 
 # trouble

@@ -6,16 +6,15 @@ import logging
 import threading
 import time
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import orjson
-import zstandard
 
 from common.broker.answers import AnswersInBroker, AnswersOfBroker, HeldAnswer, NewAnswer, Number, run_mark
 from common.broker.connection import Connection
-from common.errors import BrokerFull, Disconnected, RunError
-from common.llms.answers.group_commit import MOST, GroupCommit
+from common.errors import BrokerFull, Disconnected
+from common.llms.answers.group_commit import GroupCommit
+from common.llms.answers.inserts import New
 from common.llms.answers.kept import Found, Kept, Place
 from common.llms.answers.look_ups import LookUps
 from common.llms.answers.request_key import Family, parts_of
@@ -28,18 +27,10 @@ _PAUSE = 5.0
 _MOST_BYTES = 32 << 20
 """Of answers that wait for a broker that is away."""
 _MARK_BYTES = 8
+_AT_A_TIME = 64
+"""Answers sent in one round trip; none of a worker's other calls waits long for it."""
 
 logger = logging.getLogger("penstock.llm")
-
-
-@dataclass(frozen=True, slots=True)
-class _New:
-    key: bytes
-    place: Place
-    family: Family
-    request: Mapping[str, Any]
-    reply: bytes
-    kept: Kept = field(default_factory=Kept)
 
 
 class BrokerAnswerStore:
@@ -59,10 +50,10 @@ class BrokerAnswerStore:
         self._room = _Room(AnswersOfBroker(self._connection), budget, expiry)
         self._standing = Standing(self._connection.shown_url)
         self._look_ups = LookUps(self._look)
-        self._writer: GroupCommit[_New | Kept] = GroupCommit(self._begin, self._commit)
+        self._writer: GroupCommit[New | Kept] = GroupCommit(self._begin, self._commit)
         self._is_open = False
-        self._uncommitted: dict[bytes, _New] = {}
-        self._waiting: list[_New | Kept] = []
+        self._uncommitted: dict[bytes, New] = {}
+        self._waiting: list[New | Kept] = []
         self._values = Values()
 
     def close(self) -> None:
@@ -86,7 +77,7 @@ class BrokerAnswerStore:
 
     def keep(self, key: bytes, place: Place, family: Family, request: Mapping[str, Any], reply: bytes) -> Kept:
         """Keeps a new answer, for this place. Waits for nothing."""
-        new = _New(key, place, family, request, reply)
+        new = New(key, place, family, request, reply)
         if not self._standing.is_off:
             self._open()
             self._uncommitted[place.claimant] = new
@@ -117,7 +108,7 @@ class BrokerAnswerStore:
             damaged = [one.number for one, read in zip(held, found, strict=True) if one is not None and read is None]
             if damaged:
                 self._answers.reject(damaged, damaged=True)
-        except RunError as error:
+        except Exception as error:  # whatever it is, rows wait
             self._standing.note(error)
             return [None] * len(wanted)
         self._standing.is_back()
@@ -133,29 +124,29 @@ class BrokerAnswerStore:
         """In the thread that commits, like all below."""
         try:
             self._room.make()
-        except RunError as error:
+        except Exception as error:
             self._standing.note(error)
 
-    def _commit(self, items: Sequence[_New | Kept]) -> None:
+    def _commit(self, items: Sequence[New | Kept]) -> None:
         self._waiting.extend(items)
         while self._waiting and not self._standing.is_off:
-            some = self._waiting[:MOST]
+            some = self._waiting[:_AT_A_TIME]
             try:
                 self._send(some)
             except Disconnected as error:  # they wait for the next commit
                 self._standing.note(error)
                 self._forget_what_is_too_much()
                 return
-            except (RunError, zstandard.ZstdError) as error:
+            except Exception as error:  # whatever it is, the next ones wait
                 self._standing.note(error)
             self._drop(len(some))
         if self._standing.is_off:
             self._drop(len(self._waiting))
 
-    def _send(self, items: Sequence[_New | Kept]) -> None:
-        new = [item for item in items if isinstance(item, _New)]
+    def _send(self, items: Sequence[New | Kept]) -> None:
+        new = [item for item in items if isinstance(item, New)]
         if new:
-            packed = [self._packed(one) for one in new]
+            packed = self._packed(new)
             try:
                 numbers, total = self._answers.keep(packed)
             except BrokerFull:
@@ -169,21 +160,28 @@ class BrokerAnswerStore:
             self._answers.reject(rejected)
         self._standing.is_back()
 
-    def _packed(self, new: _New) -> NewAnswer:
-        digest, reply = self._values.pack(new.reply)
-        parts = orjson.dumps(parts_of(new.family, new.request))
-        data = self._run + digest + reply
-        return NewAnswer(new.key, new.place.claimant, new.place.attempt, new.family.model, parts, data)
+    def _packed(self, news: Sequence[New]) -> list[NewAnswer]:
+        return [
+            NewAnswer(
+                new.key,
+                new.place.claimant,
+                new.place.attempt,
+                new.family.model,
+                orjson.dumps(parts_of(new.family, new.request)),
+                self._run + digest + reply,
+            )
+            for new, (digest, reply) in zip(news, self._values.pack([new.reply for new in news]), strict=True)
+        ]
 
     def _drop(self, count: int) -> None:
         """The first of those that wait are committed, or never will be."""
         for item in self._waiting[:count]:
-            if isinstance(item, _New) and self._uncommitted.get(item.place.claimant) is item:
+            if isinstance(item, New) and self._uncommitted.get(item.place.claimant) is item:
                 del self._uncommitted[item.place.claimant]
         del self._waiting[:count]
 
     def _forget_what_is_too_much(self) -> None:
-        sizes = [len(item.reply) if isinstance(item, _New) else 0 for item in self._waiting]
+        sizes = [len(item.reply) if isinstance(item, New) else 0 for item in self._waiting]
         excess, count = sum(sizes) - _MOST_BYTES, 0
         while excess > 0:
             excess -= sizes[count]

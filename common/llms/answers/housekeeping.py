@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 import orjson
@@ -23,15 +23,15 @@ class Group:
 
     Args:
         bytes: of their replies, compressed.
-        first, last: when they were made, in seconds since 1970.
+        first, last: when the first and the last one were made, in seconds since 1970.
         rejected: how many no row could keep.
     """
 
     model: str
     answers: int
     bytes: int
-    first: int
-    last: int
+    first: float
+    last: float
     rejected: int
 
 
@@ -93,15 +93,18 @@ def shrink(connection: sqlite3.Connection) -> None:
     connection.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
 
 
-def nearest(connection: sqlite3.Connection, parts: Mapping[str, str], *, with_prompt: bool) -> list[Nearest]:
+def nearest(
+    requests: Iterable[tuple[int, Mapping[str, str]]], parts: Mapping[str, str], *, with_prompt: bool
+) -> list[Nearest]:
     """The kept requests that differ least from one, as many parts differ.
 
     Args:
+        requests: how many answers to each may be used, and its parts.
         parts: of the request in question, see `parts_of`.
         with_prompt: compare the prompts as well.
     """
     found: dict[tuple[tuple[str, tuple[str | None, str | None]], ...], int] = {}
-    for answers, kept in _requests(connection):
+    for answers, kept in requests:
         differs = tuple(
             (part, (kept.get(part), parts.get(part)))
             for part in dict.fromkeys((*kept, *parts))
@@ -116,8 +119,8 @@ def nearest(connection: sqlite3.Connection, parts: Mapping[str, str], *, with_pr
     ]
 
 
-def _requests(connection: sqlite3.Connection) -> Iterator[tuple[int, dict[str, str]]]:
-    """Answers that may be used, and the parts of the request."""
+def requests(connection: sqlite3.Connection) -> Iterator[tuple[int, dict[str, str]]]:
+    """How many answers to a request may be used, and its parts."""
     for answers, parts in connection.execute("SELECT count(*), parts FROM answers WHERE NOT rejected GROUP BY parts"):
         yield answers, orjson.loads(parts)
 

@@ -487,9 +487,9 @@ def test_the_nearest_requests_say_which_parts_differ(tmp_path: Path) -> None:
         store.keep(key("c"), place("c"), FAMILY, request("c", seed=1), b"x")
     asked = parts_of(FAMILY, request("a", temperature=0.2, top_p=1))
     with closing(connect(answers_file(tmp_path), 1.0)) as connection:
-        [near] = housekeeping.nearest(connection, asked, with_prompt=False)
+        [near] = housekeeping.nearest(housekeeping.requests(connection), asked, with_prompt=False)
         assert (near.answers, near.differs) == (2, {"temperature": ("0.7", "0.2")})
-        [near] = housekeeping.nearest(connection, asked, with_prompt=True)
+        [near] = housekeeping.nearest(housekeeping.requests(connection), asked, with_prompt=True)
         assert (near.answers, near.differs) == (1, {"temperature": ("0.7", "0.2")})
 
 
