@@ -70,7 +70,7 @@ def is_record(node: ast.ClassDef) -> bool:
 
 def has_parameters(node: ast.ClassDef) -> bool:
     """Whether the class is a step, an LLM or a mixin of these."""
-    return any(name_of(base).endswith(("Step", "LLM", "Mixin")) for base in node.bases)
+    return any(name_of(base).endswith(("Step", "Task", "LLM", "Mixin")) for base in node.bases)
 
 
 def name_of(node: ast.AST) -> str:

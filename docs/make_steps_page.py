@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import json
+import re
 from collections.abc import Collection, Iterator
 from pathlib import Path
 from types import NoneType, UnionType
@@ -20,8 +21,11 @@ import common.llms
 import common.llms.embeddings
 import common.steps.tasks
 from common.building.build import resolve_step
+from common.building.columns import declared_columns
 from common.llms.base import resolve_llm
+from common.llms.echo import EchoLLM
 from common.llms.embeddings.base import EMBEDDINGS_NAMES
+from common.llms.messages import text_in
 from common.naming.catalogue import STEP_KINDS, Kind, entries, paths
 from common.naming.lazy_names import LazyNames
 from common.parameters.runtime_parameters import is_runtime_parameter
@@ -33,6 +37,7 @@ from common.steps.base import (
     Step,
     StepResources,
 )
+from common.steps.tasks.asking_step import AskingStep
 
 DOCS = Path(__file__).parent
 BEGIN, END = "<!-- Written by docs/make_steps_page.py from common/naming/catalogue.py. -->\n", "<!-- End. -->\n"
@@ -63,6 +68,7 @@ HEAD = """\
 What each built-in step does, and its parameters. [The spec](spec.md) explains how to write a step.
 `pipeline-coordinator info SPEC` shows the same for the steps of a spec, including your own.
 """
+OF_TASKS = "It also has the [parameters that every task has](#parameters-that-every-task-has)."
 COLUMNS = "| parameter | type | default | what it is |\n|---|---|---|---|"
 
 
@@ -103,7 +109,10 @@ def steps_page() -> str:
         cls = resolve_step(name)
         kind = next(word for base, word in KINDS.items() if issubclass(cls, base))
         parts.append(f"## {name}\n\n_{kind.capitalize()}._ {_prose(cls)}\n")
-        parts.append(_table(cls, leave_out={*BaseStep.model_fields, *OF_A_KIND}))
+        parts += _shown(cls) if issubclass(cls, AskingStep) else []
+        parts.append(_table(cls, leave_out={*BaseStep.model_fields, *OF_A_KIND, *_common(cls)}))
+        parts += [f"{OF_TASKS}\n"] if issubclass(cls, AskingStep) else []
+    parts += ["## Parameters that every task has\n", _table(AskingStep, leave_out=BaseStep.model_fields)]
     parts += ["## Parameters that every step has\n", _table(BaseStep, leave_out={"name", "resources"})]
     parts += ["`resources` is a mapping:\n", _table(StepResources)]
     parts += ["These depend on the kind of the step:\n", _kinds()]
@@ -114,6 +123,47 @@ def steps_page() -> str:
     for name in paths("embeddings"):
         parts += [f"### {name}\n\n{_prose(EMBEDDINGS_NAMES.resolve(name))}\n", _table(EMBEDDINGS_NAMES.resolve(name))]
     return "\n".join(parts)
+
+
+def _shown(cls: type[AskingStep]) -> Iterator[str]:
+    """The columns of a task, its examples and the work that it implements."""
+    example = cls.examples[0]
+    llm = EchoLLM()
+    task = cls(**{"name": "task", "llm": llm, **example.parameters})
+    inputs, outputs = (declared_columns(task, which) for which in ("inputs", "outputs"))
+    yield f"Columns in: {_columns(inputs)}. Columns added: {_columns(outputs)}.\n"
+    task.load()
+    if not isinstance(task, GeneratorStep) or example.row:
+        messages, _ = task.asker.messages(dict(example.row))
+        yield "What is sent for the row of the example:\n"
+        yield _block("\n\n".join(f"[{each['role']}]\n{text_in(each['content'])}" for each in messages), "text")
+    for each in cls.examples:
+        replies = [each.reply] if isinstance(each.reply, str) else each.reply
+        parts = {**({"parameters": each.parameters} if each.parameters else {}), "row": each.row}
+        lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in parts.items()]
+        lines += [f"reply: {json.dumps(reply, ensure_ascii=False)}" for reply in replies]
+        lines.append(f"adds: {json.dumps(each.made, ensure_ascii=False)}")
+        yield _block("\n".join(lines), "text")
+    for citation in cls.citations:
+        yield "Cite:\n"
+        yield _block(inspect.cleandoc(citation), "bibtex")
+
+
+def _columns(columns: dict[str, bool]) -> str:
+    return (
+        ", ".join(f"`{name}`" if required else f"`{name}` (optional)" for name, required in columns.items()) or "none"
+    )
+
+
+def _block(text: str, language: str) -> str:
+    fence = "`" * max(3, 1 + max(map(len, re.findall("`+", text)), default=0))
+    return f"{fence}{language}\n{text.rstrip()}\n{fence}\n"
+
+
+def _common(cls: type[BaseStep]) -> list[str]:
+    """Parameters that a task has as all tasks have them."""
+    fields = AskingStep.model_fields if issubclass(cls, AskingStep) else {}
+    return [name for name, field in fields.items() if repr(cls.model_fields[name]) == repr(field)]
 
 
 def _prose(cls: type) -> str:

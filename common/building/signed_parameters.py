@@ -20,7 +20,18 @@ from common.steps.base import BaseStep
 
 _PLACEMENT = frozenset({"cuda_devices", "disable_cuda_device_placement"})
 _OF_A_STEP = (
-    frozenset({"resources", "concurrency", "retries", "backoff", "max_deliveries", "batch_timeout", "use_cache"})
+    frozenset(
+        {
+            "resources",
+            "concurrency",
+            "retries",
+            "backoff",
+            "max_deliveries",
+            "batch_timeout",
+            "use_cache",
+            "parse_retries",
+        }
+    )
     | _PLACEMENT
 )
 _OF_AN_LLM = (

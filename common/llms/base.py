@@ -11,6 +11,7 @@ from typing import Any, ClassVar, Literal, Required, Self, TypedDict
 from pydantic import ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, model_validator
 from pydantic_core import CoreSchema, core_schema
 
+from common.errors import UsageError
 from common.llms.messages import ChatMessage as ChatMessage
 from common.llms.structured.structured_output import StructuredOutput
 from common.naming.catalogue import paths
@@ -164,6 +165,14 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
     def answer_form(self) -> StructuredOutput | None:
         """The form that answers must have; a task checks each. None if any text will do."""
         return None
+
+    def with_form(self, form: StructuredOutput) -> Self:
+        """The same client, open as it is, whose answers have another form.
+
+        Raises:
+            UsageError: it cannot demand that form.
+        """
+        raise UsageError(f"{type(self).__name__} has no structured_output, so it cannot demand a form of its answers")
 
     @abstractmethod
     async def agenerate(

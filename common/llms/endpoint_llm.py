@@ -5,7 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import Any, Self
 
 from pydantic import Field, PrivateAttr, field_validator
 
@@ -82,9 +82,25 @@ class EndpointLLM(EndpointClient, LLM):
                     f"generation_kwargs: the API has no option '{name}'{hint(name, known, '')}; put "
                     f"options that only your endpoint knows under extra_body: {{extra_body: {{{name}: ...}}}}"
                 )
-        grammars = sorted(name for name, each in PROVIDERS.items() if "grammar" in DIALECTS.get(each.dialect, ()))
-        ToldForm.of(self.structured_output, self._dialect).check(self.generation_kwargs, self.endpoint, grammars)
+        self._checked_form()
         self._check_key()
+
+    def _checked_form(self) -> ToldForm:
+        """The form as the endpoint is told it. Raises UsageError: it cannot be told."""
+        grammars = sorted(name for name, each in PROVIDERS.items() if "grammar" in DIALECTS.get(each.dialect, ()))
+        told = ToldForm.of(self.structured_output, self._dialect)
+        told.check(self.generation_kwargs, self.endpoint, grammars)
+        return told
+
+    def with_form(self, form: StructuredOutput) -> Self:
+        """The same client, open as it is, whose answers have another form.
+
+        Raises:
+            UsageError: the endpoint cannot be told the form.
+        """
+        other = self.model_copy(update={"structured_output": form})
+        other._told = other._checked_form()
+        return other
 
     async def aload(self) -> None:
         """Opens the client; connections follow with the first calls."""

@@ -8,7 +8,14 @@ from __future__ import annotations
 from common.naming.catalogue import modules
 from common.naming.lazy_names import LazyNames
 
-_NAMES = LazyNames(__name__, modules("task"))
+_NAMES = LazyNames(
+    __name__,
+    {
+        "Example": "common.steps.tasks.examples",
+        "Task": "common.steps.tasks.task",
+        **modules("task"),
+    },
+)
 __all__ = _NAMES.names()
 __getattr__ = _NAMES.find
 __dir__ = _NAMES.names

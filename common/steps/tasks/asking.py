@@ -5,9 +5,9 @@ Each generation of a row is asked for by itself, so that one bad answer of three
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar
 
 from common.errors import RowError
 from common.llms.answers.row_answers import note_used
@@ -20,10 +20,11 @@ from common.llms.waiting import row_clock
 from common.process.raised import without_frames
 from common.steps.retry import GivenUp, Halts, OutOfRetries, Retry, RetryPolicy
 
+T = TypeVar("T")
 CUT_SHORT = ("length", "max_tokens", "model_length")
 FILTERED = ("content_filter", "safety", "SAFETY", "RECITATION", "guardrail_intervened")
 """Words of endpoints for an answer that ended before its end."""
-_SHOWN_CHARACTERS = 500
+SHOWN_CHARACTERS = 500
 
 
 class BadAnswer(RowError):
@@ -36,6 +37,27 @@ class BadAnswer(RowError):
     def __init__(self, message: str, answer: Generation) -> None:
         self.answer = answer
         super().__init__(message)
+
+
+class Unreadable(BadAnswer):
+    """The answer is a text, but not one that the step can read."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asking:
+    """How a step asks for an answer.
+
+    Args:
+        policy: how often a bad answer or a failed call is repeated, and after how long.
+        accept: reasons to finish with which an answer may be kept although it is cut short or filtered.
+        parse_retries: how often an answer that cannot be read is asked for again.
+        options: of the call.
+    """
+
+    policy: RetryPolicy
+    accept: Collection[str] = ()
+    parse_retries: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
 
 
 def check_answer(answer: Generation, model: str, accept: Collection[str] = ()) -> None:
@@ -108,7 +130,7 @@ async def _in_form(
             return replace(answer, text=read(form, answer.text or "").text), tally
         except WrongForm as wrong:
             fault = str(wrong)
-    shown = (answer.text or "")[:_SHOWN_CHARACTERS]
+    shown = (answer.text or "")[:SHOWN_CHARACTERS]
     raise BadAnswer(f"the answer of model '{llm.model_name}' has the wrong form: {fault}; the answer: {shown}", answer)
 
 
@@ -119,36 +141,50 @@ def _sum(first: int | None, second: int | None) -> int | None:
 async def ask(
     llm: LLM, messages: Sequence[ChatMessage], policy: RetryPolicy, accept: Collection[str] = (), **options: Any
 ) -> Generation:
-    """One answer that a row can keep.
+    """One answer that a row can keep; see `ask_and_read`."""
+    answer, _ = await ask_and_read(llm, messages, Asking(policy, accept, options=options), lambda answer: None)
+    return answer
+
+
+async def ask_and_read(
+    llm: LLM, messages: Sequence[ChatMessage], asking: Asking, read_answer: Callable[[Generation], T]
+) -> tuple[Generation, T]:
+    """One answer that a row can keep, and what was read from it.
 
     Args:
-        policy: how often a bad answer or a failed call is repeated, and after how long.
-        options: of the call.
+        read_answer: raises Unreadable for an answer that it cannot read.
 
     Raises:
         OutOfRetries: none came.
         UsageError: the run must halt.
         Interrupted: the worker must stop.
     """
-    retry, clock = Retry(policy), row_clock()
+    retry, clock, unread = Retry(asking.policy), row_clock(), 0
     while True:
         used = note_used()
         try:
-            answer, tally = await _counted(llm, messages, options)
-            check_answer(answer, llm.model_name, accept)
-            answer, tally = await _in_form(llm, messages, (answer, tally), accept, options)
+            answer, tally = await _counted(llm, messages, asking.options)
+            check_answer(answer, llm.model_name, asking.accept)
+            answer, tally = await _in_form(llm, messages, (answer, tally), asking.accept, asking.options)
+            found = read_answer(answer)
             keep(tally)
-            return answer
+            return answer, found
         except Exception as error:
             if clock.was_interrupted:
                 raise
             if isinstance(error, BadAnswer):
                 used.reject()
+            if isinstance(error, Unreadable):
+                unread += 1
+                if unread > asking.parse_retries:
+                    raise OutOfRetries(error, retry.tries + unread) from error
+                without_frames(error)
+                continue
             verdict = retry.after(error)
             if isinstance(verdict, Halts):
                 raise
             if isinstance(verdict, GivenUp):
-                raise OutOfRetries(verdict.cause, retry.tries) from error
+                raise OutOfRetries(verdict.cause, retry.tries + unread) from error
             without_frames(error)
             pause = 0.0 if isinstance(error, BadAnswer) else verdict.seconds
         if pause:

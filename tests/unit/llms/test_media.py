@@ -21,7 +21,7 @@ from common.llms.media.parts import described, has_parts, with_media
 from common.llms.media.translation import anthropic_content, ollama_message, responses_content
 from common.steps import TextGeneration
 from common.steps.base import Row
-from common.steps.tasks.text_generation import PromptError
+from common.steps.tasks.asker import PromptError
 from tests.support.servers.anthropic_server import AnthropicServer
 from tests.support.servers.api_server import KEY, serving_api
 from tests.support.servers.chat_server import completion, serving

@@ -223,7 +223,7 @@ def test_a_hundred_rows_are_in_flight_at_once() -> None:
 
 async def asked(row: Row, **options: Any) -> list[ChatMessage]:
     async with loaded(TextGeneration(llm=Recorder(), **options)) as step:
-        return step.format_input(row)
+        return step.asker.messages(row)[0]
 
 
 CHAT = [
