@@ -84,12 +84,12 @@ def function_of(cls: type[BaseStep]) -> Function | None:
 
 
 def _make_class(function: Function, base: type[BaseStep], inputs: StepColumns, outputs: StepColumns) -> type[BaseStep]:
-    parameters = _parameters(function)
-    settable = {name: each for name, each in parameters.items() if _is_runtime_parameter(each)}
+    parameters = function_parameters(function)
+    settable = {name: each for name, each in parameters.items() if is_settable(each)}
     taken = [each for name, each in parameters.items() if name not in settable]
     _check_kind(function, base)
     for each in settable.values():
-        _check_settable(function, base, each)
+        check_settable(function, base, each)
     rows = _the_rows(function, base, taken)
     namespace: dict[str, Any] = {
         "__module__": function.__module__,
@@ -99,7 +99,7 @@ def _make_class(function: Function, base: type[BaseStep], inputs: StepColumns, o
         "_function": staticmethod(function),
         "inputs": property(lambda self: inputs),
         "outputs": property(lambda self: outputs),
-        **{name: _default(each) for name, each in settable.items()},
+        **{name: field_of(each) for name, each in settable.items()},
         **_methods(function, base, rows, tuple(settable)),
     }
     metaclass: Any = type(base)
@@ -142,7 +142,7 @@ def _named(method: Function, function: Function, parameters: Mapping[str, Parame
     return method
 
 
-def _parameters(function: Function) -> dict[str, Parameter]:
+def function_parameters(function: Function, decorator: str = "@step") -> dict[str, Parameter]:
     """The arguments with their annotations resolved; the return annotation may exist for type checkers only."""
     written = {name: each for name, each in function.__annotations__.items() if name != "return"}
     try:
@@ -150,9 +150,10 @@ def _parameters(function: Function) -> dict[str, Parameter]:
             SimpleNamespace(__annotations__=written), globalns=function.__globals__, include_extras=True
         )
     except Exception as error:
-        _refuse(
+        refuse(
             function,
             f"an annotation cannot be read ({error}); import what it names at run time, not under TYPE_CHECKING",
+            decorator,
         )
     return {
         name: each.replace(annotation=hints.get(name, Any))
@@ -162,21 +163,22 @@ def _parameters(function: Function) -> dict[str, Parameter]:
 
 def _check_kind(function: Function, base: type[BaseStep]) -> None:
     if inspect.isasyncgenfunction(function):
-        _refuse(function, "it is an asynchronous generator; an asynchronous step returns the result of one row")
+        refuse(function, "it is an asynchronous generator; an asynchronous step returns the result of one row")
     if inspect.iscoroutinefunction(function) and base is not AsyncStep:
-        _refuse(function, 'an asynchronous function takes one row at a time: @step(..., step_type="async")')
+        refuse(function, 'an asynchronous function takes one row at a time: @step(..., step_type="async")')
     if base is AsyncStep and not inspect.iscoroutinefunction(function):
-        _refuse(function, f"write an asynchronous step as 'async def {function.__name__}(row)'")
+        refuse(function, f"write an asynchronous step as 'async def {function.__name__}(row)'")
 
 
-def _check_settable(function: Function, base: type[BaseStep], parameter: Parameter) -> None:
+def check_settable(function: Function, base: type[BaseStep], parameter: Parameter, decorator: str = "@step") -> None:
+    """Checks an argument that becomes a parameter of the step. Raises UsageError: it cannot."""
     name = parameter.name
     if parameter.kind in (Parameter.POSITIONAL_ONLY, Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD):
-        _refuse(function, f"the runtime parameter '{name}' must be an argument that can be passed by name")
+        refuse(function, f"the runtime parameter '{name}' must be an argument that can be passed by name", decorator)
     if name in base.model_fields:
-        _refuse(function, f"every {base.__name__} already has a parameter '{name}'; rename this one")
+        refuse(function, f"every {base.__name__} already has a parameter '{name}'; rename this one", decorator)
     if name.startswith("_") or hasattr(base, name):
-        _refuse(function, f"a runtime parameter cannot be called '{name}'")
+        refuse(function, f"a runtime parameter cannot be called '{name}'", decorator)
 
 
 def _the_rows(function: Function, base: type[BaseStep], taken: Sequence[Parameter]) -> Parameter:
@@ -184,22 +186,20 @@ def _the_rows(function: Function, base: type[BaseStep], taken: Sequence[Paramete
     rows = [each for each in taken if takes_rows(each)]
     if base is GeneratorStep:
         if rows:
-            _refuse(function, f"a generator step takes no rows, but '{rows[0].name}' is a StepInput; remove it")
+            refuse(function, f"a generator step takes no rows, but '{rows[0].name}' is a StepInput; remove it")
         rows = [each for each in taken if each.name == "offset"]
         missing = f"a generator step must be able to restart at any row: def {function.__name__}(offset: int = 0)"
     elif base is AsyncStep:
         if rows:
-            _refuse(
-                function, f"an asynchronous step takes one row, but '{rows[0].name}' is a StepInput; write row: Row"
-            )
+            refuse(function, f"an asynchronous step takes one row, but '{rows[0].name}' is a StepInput; write row: Row")
         rows = [each for each in taken if each.default is Parameter.empty][:1]
         missing = f"it has no argument for the row: async def {function.__name__}(row)"
     else:
         missing = f"no argument has the type StepInput for the rows: def {function.__name__}(inputs: StepInput)"
     if not rows:
-        _refuse(function, missing)
+        refuse(function, missing)
     if len(rows) > 1:
-        _refuse(
+        refuse(
             function,
             f"several arguments have the type StepInput ({', '.join(each.name for each in rows)}); each takes the rows "
             "of one predecessor; for several predecessors write *inputs: StepInput",
@@ -208,24 +208,28 @@ def _the_rows(function: Function, base: type[BaseStep], taken: Sequence[Paramete
         if each is not rows[0]:
             wide = each.kind in (Parameter.VAR_POSITIONAL, Parameter.VAR_KEYWORD)
             how = "remove it" if wide else f"annotate a parameter of the step with RuntimeParameter[...]: {each.name}"
-            _refuse(function, f"the argument '{each.name}' would get no value; {how}")
+            refuse(function, f"the argument '{each.name}' would get no value; {how}")
     return rows[0]
 
 
-def _is_runtime_parameter(parameter: Parameter) -> bool:
+def is_settable(parameter: Parameter) -> bool:
+    """Whether an argument is annotated as a runtime parameter."""
     marks = [mark for part in parts(parameter.annotation) for mark in getattr(part, "__metadata__", ())]
     return any(isinstance(mark, RuntimeParameterMarker) for mark in marks)
 
 
-def _default(parameter: Parameter) -> FieldInfo:
+def field_of(parameter: Parameter) -> FieldInfo:
+    """The field of a step for an argument that is a runtime parameter."""
     if isinstance(parameter.default, FieldInfo):
         return parameter.default
     made: FieldInfo = Field() if parameter.default is Parameter.empty else Field(default=parameter.default)
     return made
 
 
-def _refuse(function: Function, problem: str) -> NoReturn:
+def refuse(function: Function, problem: str, decorator: str = "@step") -> NoReturn:
+    """Raises UsageError: the decorator cannot make a class of the function."""
     code = inspect.unwrap(function).__code__
     raise UsageError(
-        f"@step cannot turn '{function.__name__}' into a step ({code.co_filename}:{code.co_firstlineno}): {problem}"
+        f"{decorator} cannot turn '{function.__name__}' into a {decorator[1:]} ({code.co_filename}:"
+        f"{code.co_firstlineno}): {problem}"
     )

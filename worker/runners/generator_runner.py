@@ -14,16 +14,18 @@ from common.broker.generators import GeneratorOwnership
 from common.broker.inbox import Taken
 from common.building.components import retry_policy
 from common.errors import RowError, RunError, StepFailed, UsageError
+from common.llms.metering import Meter, Tally, use_tally
 from common.process.raised import StepCode
 from common.protocol.batch import Batch, Failure
 from common.protocol.generator_state import GeneratorState
+from common.protocol.usage import Usage
 from common.steps.base import GeneratorStep, Row
 from common.steps.loading.file_loader import FileLoader
 from common.steps.mappings import apply_output_mappings
 from common.steps.retry import Again, GivenUp, Retry
 from worker.batches.batch_work import Work
 from worker.batches.holes import WholeRows
-from worker.batches.outcome import Outcome, died
+from worker.batches.outcome import MadeRows, Outcome, died
 from worker.batches.taker import LONGEST_BLOCK
 from worker.runners.attempts import no_yield
 from worker.runners.runner import Bench, Runner
@@ -56,6 +58,7 @@ class GeneratorRunner(Runner):
         self._offset = 0
         self._tickets: deque[Work] = deque()
         self._source: Iterator[tuple[list[Row], bool]] = iter(())
+        self._meter = Meter()
 
     def room(self) -> int:
         """Only the owner takes tickets."""
@@ -84,6 +87,10 @@ class GeneratorRunner(Runner):
     def in_hand(self) -> str:
         """The generator's position."""
         return f"the rows from row {self._offset} on"
+
+    def spent(self) -> Usage:
+        """On all rows that it made, committed or not."""
+        return self._meter.spent
 
     def _own(self) -> GeneratorState | None:
         state = self.bench.patience.insist(self._ownership.own)
@@ -158,6 +165,8 @@ class GeneratorRunner(Runner):
         started = time.perf_counter()
         self._offset = state.offset
         try:
+            tally = Tally(self._meter)
+            use_tally(tally)
             with self.watchdog.watch(), StepCode():
                 rows, last = next(self._source)
             made: list[Row | None] = list(apply_output_mappings(self._generator, rows, None))
@@ -171,7 +180,8 @@ class GeneratorRunner(Runner):
         self._retry = Retry(self._policy)
         taken = len(made)
         whole = WholeRows((), tuple(range(taken)), taken, 0)
-        outcome = Outcome(taken, [(taken, made)])
+        outcome = Outcome(taken)
+        outcome.add(MadeRows(made, tally.usage, tally.saved), taken)
         try:
             done = packer.pack(Work(ticket, whole, lambda: whole), outcome, time.perf_counter() - started, last=last)
         except StepFailed as error:

@@ -53,22 +53,27 @@ def read(form: StructuredOutput, answer: str) -> Reading:
     raise WrongForm(f"it does not match the regular expression {form.schema_}")
 
 
-def _read_json(schema: Any, answer: str) -> Reading:
+def json_in(answer: str) -> Reading:
+    """The JSON that an answer consists of, maybe in a code fence. Raises WrongForm: it is something else."""
     text = answer.strip()
     fences = _FENCED.findall(text)
     if len(fences) == 1 and not text.startswith(("{", "[", '"')):
         text = fences[0].strip()
     try:
-        value = orjson.loads(text)
+        return Reading(text, orjson.loads(text))
     except orjson.JSONDecodeError as error:
         raise WrongForm(f"it is not JSON: {error}") from None
+
+
+def _read_json(schema: Any, answer: str) -> Reading:
+    found = json_in(answer)
     try:
-        fault = _fault(schema, value)
+        fault = _fault(schema, found.value)
     except RecursionError:
         fault = "it is nested too deeply"
     if fault:
         raise WrongForm(fault)
-    return Reading(text, value)
+    return found
 
 
 def _fault(schema: Any, value: Any) -> str:

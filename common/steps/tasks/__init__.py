@@ -12,7 +12,9 @@ _NAMES = LazyNames(
     __name__,
     {
         "Example": "common.steps.tasks.examples",
-        "Task": "common.steps.tasks.task",
+        "GeneratorTask": "common.steps.tasks.generator_task",
+        "Task": "common.steps.tasks.base",
+        "task": "common.steps.tasks.function_task",
         **modules("task"),
     },
 )

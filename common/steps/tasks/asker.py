@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar
 
 from common.cells import kind_of
 from common.errors import RowError, UsageError, words_of
 from common.llms.base import LLM, ChatMessage, Generation
 from common.llms.media.parts import described, has_parts, with_media
+from common.llms.structured.reading import WrongForm
 from common.llms.structured.structured_output import StructuredOutput
 from common.steps.base import Row
 from common.steps.metadata import task_metadata, with_metadata
@@ -80,11 +81,17 @@ class Prompt:
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
-    """An answer, and the columns that were read from it."""
+class Answer(Generic[T]):
+    """An answer that a row can keep.
 
+    Args:
+        messages: that it answers.
+        found: what was read from it, such as the columns of the task.
+    """
+
+    messages: list[ChatMessage]
     generation: Generation
-    columns: dict[str, Any]
+    found: T
 
 
 class Asker:
@@ -111,21 +118,25 @@ class Asker:
             PromptError: no prompt can be made from the row.
             RowError: the model gave no answer that the row can keep.
         """
-        prompt = await self.prompt(row)
-        answers = await self.answers(row, prompt)
+        answers = await self.answers(row, await self.prompt(row))
         if self.ways.group_generations:
-            return self.row(row, prompt.messages, answers)
-        rows = [self.row(row, prompt.messages, [answer]) for answer in answers]
+            return self.row(row, answers)
+        rows = [self.row(row, [answer]) for answer in answers]
         return rows[0] if self.ways.num_generations == 1 else rows
 
-    def messages(self, row: Row) -> tuple[list[ChatMessage], StructuredOutput | Mapping[str, Any] | None]:
+    def messages(
+        self, row: Row, made: Any = None
+    ) -> tuple[list[ChatMessage], StructuredOutput | Mapping[str, Any] | None]:
         """(the conversation of a row, with its system prompt; the form that the row demands of the answer).
+
+        Args:
+            made: what `format_input` would return, of a task that asks several things for one row.
 
         Raises:
             PromptError: no prompt can be made from the row.
         """
         try:
-            made = self._task.format_input(row)
+            made = self._task.format_input(row) if made is None else made
             form = None
             if isinstance(made, tuple) and len(made) == 2:  # as distilabel has it
                 made, form = made
@@ -139,13 +150,13 @@ class Asker:
         except Exception as error:  # of the author's code, which would raise it again
             raise PromptError(f"format_input: {type(error).__name__}: {words_of(error)}") from error
 
-    async def prompt(self, row: Row) -> Prompt:
-        """What is sent for a row.
+    async def prompt(self, row: Row, made: Any = None) -> Prompt:
+        """What is sent for a row; see `messages`.
 
         Raises:
             PromptError: no prompt can be made from the row.
         """
-        messages, form = self.messages(row)
+        messages, form = self.messages(row, made)
         try:
             llm = self._llm if form is None else llm_with_form(self._llm, form, self._forms)
             if not has_parts(messages):
@@ -155,7 +166,25 @@ class Asker:
         except RowError as error:
             raise PromptError(str(error)) from None
 
-    async def answers(self, row: Row, prompt: Prompt) -> Sequence[Answer]:
+    async def ask(self, row: Row, made: Any, read: Callable[[str], T]) -> Answer[T]:
+        """One answer, for a task that asks several things for one row and so has a `process_row` of its own.
+
+        Args:
+            made: what is asked, as `format_input` may return it.
+            read: of the answer's text; one for which it raises is asked for again, `parse_retries` times.
+
+        Raises:
+            PromptError: nothing can be asked.
+            RowError: no answer came that the row can keep; it has the metadata of the last one.
+        """
+        prompt = await self.prompt(row, made)
+        try:
+            return await self._answer(prompt, lambda answer: self.readable(answer, lambda: read(answer.text or "")))
+        except Exception as error:
+            self._note(error, row, prompt.messages, [])
+            raise
+
+    async def answers(self, row: Row, prompt: Prompt) -> Sequence[Answer[dict[str, Any]]]:
         """All that the row needs, each asked for, and retried, by itself.
 
         Raises:
@@ -163,7 +192,7 @@ class Asker:
         """
 
         def read(answer: Generation) -> dict[str, Any]:
-            return self._columns(answer, row)
+            return self.readable(answer, lambda: self._columns(answer, row))
 
         count = self.ways.num_generations
         if count == 1:
@@ -177,14 +206,11 @@ class Asker:
                 raise error
         return answers
 
-    async def _answer(self, prompt: Prompt, read: Callable[[Generation], dict[str, Any]]) -> Answer:
-        return Answer(*await ask_and_read(prompt.llm, prompt.sent, self._asking, read))
+    async def _answer(self, prompt: Prompt, read: Callable[[Generation], T]) -> Answer[T]:
+        generation, found = await ask_and_read(prompt.llm, prompt.sent, self._asking, read)
+        return Answer(prompt.messages, generation, found)
 
-    async def ask(self, messages: list[ChatMessage], read: Callable[[Generation], T]) -> tuple[Generation, T]:
-        """One answer to a conversation of the task's own, and what was read from it; see `ask_and_read`."""
-        return await ask_and_read(self._llm, messages, self._asking, lambda answer: self.readable(answer, read))
-
-    def readable(self, answer: Generation, read: Callable[[Generation], T]) -> T:
+    def readable(self, answer: Generation, read: Callable[[], T]) -> T:
         """What the author's code reads from an answer.
 
         Raises:
@@ -192,20 +218,18 @@ class Asker:
             UsageError: the run must halt.
         """
         try:
-            return read(answer)
+            return read()
         except UsageError:
             raise
         except Exception as error:
-            why = words_of(error) if isinstance(error, RowError) else f"{type(error).__name__}: {words_of(error)}"
+            said = words_of(error)
+            why = said if isinstance(error, RowError | WrongForm) else f"{type(error).__name__}: {said}"
             shown = (answer.text or "")[:SHOWN_CHARACTERS]
             raise Unreadable(
                 f"the answer of model '{self._model_name}' cannot be read: {why}; the answer: {shown}", answer
             ) from error
 
     def _columns(self, answer: Generation, row: Row) -> dict[str, Any]:
-        return self.readable(answer, lambda answer: self._formatted(answer, row))
-
-    def _formatted(self, answer: Generation, row: Row) -> dict[str, Any]:
         if answer.text is None and self.ways.needs_text:
             raise RowError("it has calls of tools and no text")
         found = self._task.format_output(answer.text, row)
@@ -216,21 +240,21 @@ class Asker:
                 raise RowError(f"format_output returned no column '{name}'")
         return found
 
-    def row(self, row: Row, messages: list[ChatMessage], answers: Sequence[Answer]) -> Row:
-        """The row with these answers: one, or with `group_generations` a list of each column."""
+    def row(self, row: Row, answers: Sequence[Answer[dict[str, Any]]]) -> Row:
+        """The row with the columns of these answers: of one, or with `group_generations` a list for each column."""
         ways = self.ways
         generations = [answer.generation for answer in answers]
         if ways.group_generations:
-            names = dict.fromkeys(name for answer in answers for name in answer.columns)
-            found = {name: [answer.columns.get(name) for answer in answers] for name in names}
+            names = dict.fromkeys(name for answer in answers for name in answer.found)
+            found = {name: [answer.found.get(name) for answer in answers] for name in names}
         else:
-            found = answers[0].columns
+            found = answers[0].found
         made = {**row, **found, "model_name": self._model_name}
         if ways.reasoning:
             thoughts = [answer.reasoning for answer in generations]
             made[ways.reasoning] = thoughts if ways.group_generations else thoughts[0]
         if ways.enable_metadata:
-            made |= self.metadata(row, messages, generations, grouped=ways.group_generations)
+            made |= self.metadata(row, answers[0].messages, generations, grouped=ways.group_generations)
         return made
 
     def metadata(

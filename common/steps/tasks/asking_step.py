@@ -88,7 +88,7 @@ class AskingStep(BaseStep):
             if "structured_output" not in type(self.llm).model_fields:
                 raise ValueError(
                     f"use_default_structured_output: {type(self.llm).__name__} has no structured_output, so it cannot "
-                    "demand a form of its answers"
+                    "demand a form of its answers; set use_default_structured_output: false to ask without"
                 )
             form = StructuredOutput.model_validate({"format": "json", "schema": schema})
             self.llm = self.llm.model_copy(update={"structured_output": form})
