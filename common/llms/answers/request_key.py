@@ -16,7 +16,7 @@ _NOT_PARTS = frozenset(
     {"stream", "stream_options", "user", "safety_identifier", "metadata", "store", "prompt_cache_key"}
 )
 """Options that say how an answer is sent, billed or kept, not what it is."""
-_PROMPT = ("messages", "contents", "input", "prompt")
+_PROMPT = ("messages", "contents", "input", "inputs", "prompt")
 """Where the APIs have the conversation."""
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -45,6 +45,7 @@ class RowAnswers:
 
     def __init__(self, store: Answers, row: tuple[str, str, str, int, int], attempt: int) -> None:
         self.store = store
+        self._run = row[:2]
         self._row = repr(row).encode()
         self._attempt = attempt
         self._asked: defaultdict[bytes, list[_Branch]] = defaultdict(list)
@@ -59,6 +60,16 @@ class RowAnswers:
         hashed = hashlib.blake2b(self._row, digest_size=KEY_BYTES, key=key)
         hashed.update(b"%d.%d" % (branch, number))
         return Place(hashed.digest(), self._attempt), taken, number
+
+    def shared_place(self, key: bytes) -> Place:
+        """The place that all rows of the run share, for a request whose answer depends on it alone."""
+        run = repr(self._run).encode()
+        return Place(hashlib.blake2b(run, digest_size=KEY_BYTES, key=key, person=b"shared").digest())
+
+    @property
+    def mark(self) -> str:
+        """Identifies the row."""
+        return hashlib.blake2b(self._row, digest_size=KEY_BYTES).hexdigest()
 
     def find_again(self) -> None:
         """The row is tried again for a reason that lies in no answer: it gets the same ones."""
@@ -132,6 +143,29 @@ class Question:
             used.note(self._row.store, kept)
 
 
+class SharedQuestion:
+    """A request whose answer depends on it alone, as the vector of a text does: one is enough for a whole run.
+
+    Attributes:
+        row_mark: of the row that asks.
+    """
+
+    def __init__(self, row: RowAnswers, row_mark: str, family: Family, request: Mapping[str, Any]) -> None:
+        self.key = request_key(family, request)
+        self.row_mark = row_mark
+        self._row = row
+        self._family = family
+        self._request = request
+
+    async def find(self) -> Found | None:
+        """The answer, if it was paid for before."""
+        return await self._row.store.find(self.key, self._row.shared_place(self.key))
+
+    def keep(self, reply: bytes) -> None:
+        """The answer has come; JSON."""
+        self._row.store.keep(self.key, self._row.shared_place(self.key), self._family, self._request, reply)
+
+
 _ROW: ContextVar[RowAnswers | None] = ContextVar("penstock_row_answers", default=None)
 _USED: ContextVar[Used | None] = ContextVar("penstock_used_answers", default=None)
 
@@ -145,6 +179,15 @@ def question(family: Family, request: Mapping[str, Any]) -> Question | None:
     """A call of the row in progress; None outside a pipeline, and where answers are not kept."""
     row = _ROW.get()
     return Question(row, family, request) if row is not None else None
+
+
+def shared_questions(family: Family, requests: Iterable[Mapping[str, Any]]) -> list[SharedQuestion] | None:
+    """Requests of the row in progress; None as with `question`."""
+    row = _ROW.get()
+    if row is None:
+        return None
+    mark = row.mark
+    return [SharedQuestion(row, mark, family, request) for request in requests]
 
 
 def note_used() -> Used:

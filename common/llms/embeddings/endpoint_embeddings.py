@@ -10,11 +10,14 @@ from typing import Any
 from pydantic import Field
 
 from common.errors import RunError
+from common.llms.answers.request_key import Family
+from common.llms.answers.row_answers import shared_questions
 from common.llms.apis.chat_completions import ChatCompletions
-from common.llms.apis.embeddings import EmbeddingsApi
+from common.llms.apis.embeddings import EmbeddingsApi, Encoded
 from common.llms.base import Generation
 from common.llms.calls.calling import NotAnAnswer
 from common.llms.embeddings.base import Embeddings, Vector
+from common.llms.embeddings.kept_vectors import encoded_once
 from common.llms.endpoint_client import EndpointClient
 from common.llms.metering import note_answer
 from common.parameters.runtime_parameters import RuntimeOption
@@ -78,19 +81,28 @@ class EndpointEmbeddings(EndpointClient, Embeddings):
         return asyncio.run(whole())
 
     async def aencode(self, inputs: Sequence[str]) -> list[Vector]:
-        """See `Embeddings`; one request after the other, each of at most `batch_size` texts.
+        """See `Embeddings`; one request after the other, each of at most `batch_size` texts that have no kept vector.
 
         Raises:
             WrongSetup: the endpoint would answer no row.
             RequestRefused: it never answers this one.
             CallFailed, NotAnAnswer: it failed on this one.
         """
+        requests = (
+            {**self._api.request(self._model_there, [text], self._options), **self.extra_body} for text in inputs
+        )
+        if (questions := shared_questions(self._family, requests)) is not None:
+            return await encoded_once(self.model_name, inputs, questions, self.batch_size, self._one_request)
         found: list[Vector] = []
         for first in range(0, len(inputs), self.batch_size):
-            found += await self._one_request(inputs[first : first + self.batch_size])
+            found += (await self._one_request(inputs[first : first + self.batch_size])).vectors
         return found
 
-    async def _one_request(self, inputs: Sequence[str]) -> list[Vector]:
+    @property
+    def _family(self) -> Family:
+        return Family(self._api.path or "feature-extraction", self.model_name, self.endpoint_identity or "")
+
+    async def _one_request(self, inputs: Sequence[str]) -> Encoded:
         if self._open is None:
             raise RunError(f"the client of model '{self.model_name}' is not open: await aload() before aencode()")
         request = self._api.request(self._model_there, inputs, self._options)
@@ -106,4 +118,4 @@ class EndpointEmbeddings(EndpointClient, Embeddings):
             ) from None
         output = None if encoded.tokens is None else 0
         note_answer(self.model_name, Generation(None, input_tokens=encoded.tokens, output_tokens=output))
-        return encoded.vectors
+        return encoded
