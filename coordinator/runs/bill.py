@@ -21,7 +21,7 @@ class BillLine:
     Args:
         kept: answers that are in the dataset, or on their way there; exact, whatever happened to the run.
         spent: all answers, also those of rows that failed, of bad answers, and of work that was done twice.
-        saved: answers in the dataset that another run has paid for.
+        saved: answers in the dataset that another run, or for vectors another row, has paid for.
         price: per million tokens; None if unknown.
     """
 
@@ -104,7 +104,7 @@ class Bill:
         if self.wasted.requests:
             yield "wasted", f"{bound}{counts_in_words(self.wasted)}; {self._cost('wasted')}"
         if self.saved.requests:
-            yield "saved", f"{counts_in_words(self.saved)}, paid for by earlier runs; {self._cost('saved')}"
+            yield "saved", f"{counts_in_words(self.saved)}, paid for before; {self._cost('saved')}"
         if self.is_lower_bound:
             yield "", "a worker was killed, and its last calls are not counted"
 

@@ -195,7 +195,7 @@ class Assembly:
     def _answers(self, step: BaseStep, consumer: Consumer) -> Answers | None:
         """A worker started by the coordinator uses its cache folder, any other that of its own host."""
         kept, run, settings = self.record.options.answers, self.record, self.settings
-        if not step.use_cache or not isinstance(step, AsyncStep):
+        if not step.use_cache:
             return None
         if kept.kind == "broker":
             from common.llms.answers.broker_store import BrokerAnswerStore

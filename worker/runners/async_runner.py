@@ -94,8 +94,6 @@ class AsyncRunner(Runner):
             self._loop.run(self._step.aunload())
         finally:
             self._loop.close()
-            if self.bench.answers is not None:
-                self.bench.answers.close()
             super().unload()
 
     def work(self) -> None:

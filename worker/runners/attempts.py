@@ -7,12 +7,14 @@ from contextlib import AbstractContextManager, nullcontext
 
 from common.building.components import retry_policy
 from common.errors import RowError, StepFailed, UsageError
+from common.llms.answers.row_answers import BatchAnswers
 from common.llms.metering import Meter, Tally, use_tally
 from common.process.raised import StepCode, without_frames
 from common.steps.base import BaseStep, GlobalStep, Row, Step
 from common.steps.mappings import apply_input_mappings, apply_output_mappings
 from common.steps.retry import Again, GivenUp, Halts, Retry
 from worker.batches.outcome import FailedRow, MadeRows, Outcome, columns_of, give_up, give_up_batch
+from worker.runners.batch_answers import one_call
 from worker.runners.complaints import Complaints
 from worker.runners.copies import copied
 
@@ -79,13 +81,15 @@ class Attempts:
         self._watch = watch
         self._pause = pause
         self._complaints = complaints
+        self._answers: BatchAnswers | None = None
         self.meter = Meter()
 
-    def run(self, fresh: Callable[[], Inputs]) -> Outcome:
+    def run(self, fresh: Callable[[], Inputs], answers: BatchAnswers | None = None) -> Outcome:
         """Runs one batch.
 
         Args:
             fresh: returns new copies of the batch's whole rows, since a step may change them.
+            answers: the kept answers of the batch; None if none are kept.
 
         Raises:
             StepFailed: the failing rows may not be dropped.
@@ -94,8 +98,9 @@ class Attempts:
         inputs = fresh()
         taken = max((len(rows) for rows in inputs), default=0)
         outcome = Outcome(taken)
+        self._answers, alone = answers, taken <= 1 or not self._splittable(inputs)
         retry = Retry(self._policy)
-        made = self._try(f"a batch of {taken} rows", inputs, fresh, retry)
+        made = self._try(f"a batch of {taken} rows", inputs, fresh, retry, alone=alone)
         if not isinstance(made, GivenUp):
             outcome.add(made, taken)
             return outcome
@@ -108,11 +113,13 @@ class Attempts:
             give_up_batch(self._step, outcome, whole, made.error, retry.tries)
         return outcome
 
-    def _try(self, what: str, inputs: Inputs, fresh: Callable[[], Inputs], retry: Retry) -> MadeRows | GivenUp:
+    def _try(
+        self, what: str, inputs: Inputs, fresh: Callable[[], Inputs], retry: Retry, *, alone: bool = True
+    ) -> MadeRows | GivenUp:
         """Runs rows, with their retries."""
         while True:
             try:
-                return self._call(inputs)
+                return self._call(inputs, alone=alone)
             except Exception as error:
                 verdict = retry.after(error)
                 if isinstance(verdict, GivenUp):
@@ -127,15 +134,19 @@ class Attempts:
                 case GivenUp():
                     return verdict
 
-    def _call(self, inputs: Inputs) -> MadeRows:
+    def _call(self, inputs: Inputs, *, alone: bool) -> MadeRows:
         tally = Tally(self.meter)
         use_tally(tally)
-        with self._watch(), StepCode():
+        with one_call(self._answers, alone=alone), self._watch(), StepCode():
             rows = call_step(self._step, inputs)
         return MadeRows(rows, tally.usage, tally.saved)
 
     def _splittable(self, inputs: Inputs) -> bool:
-        return self._step.splittable and len({len(rows) for rows in inputs}) == 1
+        return (
+            self._step.splittable
+            and not isinstance(self._step, GlobalStep)
+            and len({len(rows) for rows in inputs}) == 1
+        )
 
     def _bisect(self, whole: Inputs, taken: int, outcome: Outcome) -> None:
         """The rows failed together: tries each half once, then its halves; a single row has its own retries.
@@ -159,7 +170,7 @@ class Attempts:
                 waiting += [(first + 1, last), (first, first + 1)]
             else:
                 try:
-                    outcome.add(self._call(_copies(whole, first, last)), last - first)
+                    outcome.add(self._call(_copies(whole, first, last), alone=False), last - first)
                     failed_alone = 0
                 except Exception as error:
                     if isinstance(verdict := Retry(self._policy).after(error), Halts):

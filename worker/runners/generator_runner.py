@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator
-from contextlib import suppress
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
 from common.broker.commits import Done
@@ -14,6 +14,7 @@ from common.broker.generators import GeneratorOwnership
 from common.broker.inbox import Taken
 from common.building.components import retry_policy
 from common.errors import RowError, RunError, StepFailed, UsageError
+from common.llms.answers.row_answers import BatchAnswers
 from common.llms.metering import Meter, Tally, use_tally
 from common.process.raised import StepCode
 from common.protocol.batch import Batch, Failure
@@ -28,6 +29,7 @@ from worker.batches.holes import WholeRows
 from worker.batches.outcome import MadeRows, Outcome, died
 from worker.batches.taker import LONGEST_BLOCK
 from worker.runners.attempts import no_yield
+from worker.runners.batch_answers import one_call
 from worker.runners.runner import Bench, Runner
 
 TICKETS = 32
@@ -58,7 +60,7 @@ class GeneratorRunner(Runner):
         self._offset = 0
         self._tickets: deque[Work] = deque()
         self._source: Iterator[tuple[list[Row], bool]] = iter(())
-        self._meter = Meter()
+        self._asked = GeneratorCalls(self.answers_of)
 
     def room(self) -> int:
         """Only the owner takes tickets."""
@@ -80,6 +82,10 @@ class GeneratorRunner(Runner):
             self._careful = TICKETS if state.deaths else self._careful
             self._serve(state)
 
+    def spent(self) -> Usage:
+        """In all batches, whatever became of them."""
+        return self._asked.meter.spent
+
     def left_over(self) -> list[Work]:
         """Tickets without a batch."""
         return [*self._tickets, *super().left_over()]
@@ -87,10 +93,6 @@ class GeneratorRunner(Runner):
     def in_hand(self) -> str:
         """The generator's position."""
         return f"the rows from row {self._offset} on"
-
-    def spent(self) -> Usage:
-        """On all rows that it made, committed or not."""
-        return self._meter.spent
 
     def _own(self) -> GeneratorState | None:
         state = self.bench.patience.insist(self._ownership.own)
@@ -165,11 +167,9 @@ class GeneratorRunner(Runner):
         started = time.perf_counter()
         self._offset = state.offset
         try:
-            tally = Tally(self._meter)
-            use_tally(tally)
-            with self.watchdog.watch(), StepCode():
+            with self._asked.one_batch(ticket.batch) as tally, self.watchdog.watch(), StepCode():
                 rows, last = next(self._source)
-            made: list[Row | None] = list(apply_output_mappings(self._generator, rows, None))
+            made = MadeRows(apply_output_mappings(self._generator, rows, None), tally.usage, tally.saved)
         except Exception as error:
             self.complaints.note(f"the batch at row {state.offset}", error)
             verdict = self._retry.after(error)
@@ -178,10 +178,10 @@ class GeneratorRunner(Runner):
             where = f"the generator raised at row {state.offset}: " if isinstance(verdict, GivenUp) else ""
             return Made(packer.failure(ticket, where + verdict.error), state)
         self._retry = Retry(self._policy)
-        taken = len(made)
+        taken = len(made.rows)
         whole = WholeRows((), tuple(range(taken)), taken, 0)
         outcome = Outcome(taken)
-        outcome.add(MadeRows(made, tally.usage, tally.saved), taken)
+        outcome.add(made, taken)
         try:
             done = packer.pack(Work(ticket, whole, lambda: whole), outcome, time.perf_counter() - started, last=last)
         except StepFailed as error:
@@ -189,6 +189,7 @@ class GeneratorRunner(Runner):
         return Made(done, GeneratorState(state.seq + 1, state.offset + taken, 0, last))
 
     def _commit(self, made: list[Made]) -> bool:
+        self.spending.write()  # what is kept was spent
         ready = [(one.done, one.state.offset) for one in made]
         landed = self.bench.patience.insist(lambda: self._ownership.commit(ready))
         self.intake.forget([one.done.taken.entry for one in made])
@@ -204,6 +205,33 @@ class GeneratorRunner(Runner):
         if any(digests):
             with suppress(RunError):  # they are not needed for this run
                 note_digests(self.bench.consumer.connection, self.bench.consumer.keys, loader.name, digests)
+
+
+class GeneratorCalls:
+    """What a generator asks models for while it makes a batch.
+
+    Args:
+        answers_of: the kept answers of a batch.
+
+    Attributes:
+        meter: what all its calls took.
+    """
+
+    def __init__(self, answers_of: Callable[[Batch], BatchAnswers | None]) -> None:
+        self.meter = Meter()
+        self._answers_of = answers_of
+        self._batch: Batch | None = None
+        self._answers: BatchAnswers | None = None
+
+    @contextmanager
+    def one_batch(self, batch: Batch) -> Iterator[Tally]:
+        """Around one call; a batch that is tried again has the answers that it had, and asks anew for bad ones."""
+        if batch != self._batch:
+            self._batch, self._answers = batch, self._answers_of(batch)
+        tally = Tally(self.meter)
+        use_tally(tally)
+        with one_call(self._answers, alone=True):
+            yield tally
 
 
 def chunks(step: GeneratorStep, offset: int, bench: Bench) -> Iterator[tuple[list[Row], bool]]:

@@ -21,7 +21,7 @@ from worker.runners.complaints import Complaints
 from worker.runners.copies import copied
 
 RowMade = MadeRows | FailedRow
-_NOT_OF_AN_ANSWER = (CallFailed, OSError)
+NOT_OF_AN_ANSWER = (CallFailed, OSError)
 """Errors of a row after which the answers that it had are as good as before."""
 _SHORTEST_LOOK = 0.05
 """Seconds between two looks at the clock of a row that waits."""
@@ -75,7 +75,7 @@ class RowAttempts:
                 if clock.was_interrupted:
                     raise Interrupted from None
                 verdict = retry.after(error)
-                if answers is not None and isinstance(error, _NOT_OF_AN_ANSWER):
+                if answers is not None and isinstance(error, NOT_OF_AN_ANSWER):
                     answers.find_again()
                 if isinstance(verdict, GivenUp):
                     self._complaints.note("a row", verdict.cause)

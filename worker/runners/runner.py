@@ -19,6 +19,8 @@ from common.broker.spending import Spending
 from common.broker.step_notes import StepNotes
 from common.errors import EXIT_TIMEOUT, BrokerError, Interrupted, RunError
 from common.llms.answers.kept import Answers
+from common.llms.answers.row_answers import BatchAnswers
+from common.protocol.batch import Batch
 from common.protocol.usage import Usage
 from common.settings import Settings
 from common.steps.base import BaseStep
@@ -90,7 +92,11 @@ class Runner(ABC):
 
     def unload(self) -> None:
         """Called on an orderly end, once `load` has succeeded."""
-        self.step.unload()
+        try:
+            self.step.unload()
+        finally:
+            if self.bench.answers is not None:
+                self.bench.answers.close()
 
     def run(self) -> None:
         """Works until stopped.
@@ -158,6 +164,14 @@ class Runner(ABC):
             return self.bench.packer.failure(work.taken, complaint)
         return None
 
+    def answers_of(self, batch: Batch, place: int = -1) -> BatchAnswers | None:
+        """The kept answers of a batch, or of a row that runs alone, for a step that takes batches."""
+        if self.bench.answers is None:
+            return None
+        consumer = self.bench.consumer
+        whose = (consumer.run_id, consumer.begun, batch.step, batch.seq, place)
+        return BatchAnswers(self.bench.answers, whose, batch.attempt)
+
     def in_hand(self) -> str:
         """What the step is working on, for the log."""
         return "a batch"
@@ -193,6 +207,8 @@ class Runner(ABC):
                 self.intake.stop()
                 self.hand_back(self.left_over())
                 self.outbox.close()
+            if self.bench.answers is not None:
+                self.bench.answers.close()
             self.bench.last_words()
 
         # A broker that does not answer must not delay this.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable, Sequence
 
 from common.broker.commits import Done
 from common.errors import Interrupted, StepFailed
@@ -29,7 +30,7 @@ class SyncRunner(Runner):
         self._step = step
         self._attempts = Attempts(step, self.pause, self.complaints, self.watchdog.watch)
         routes = bench.packer.routing is not None
-        self._isolation = Isolation(step, bench.consumer, self._attempts.run, bench.patience, routes=routes)
+        self._isolation = Isolation(step, bench.consumer, self._run_one_row, bench.patience, routes=routes)
         self._batch_seconds = AHEAD_SECONDS
         self._batch: Batch | None = None
 
@@ -58,7 +59,8 @@ class SyncRunner(Runner):
     def _run(self, work: Work, started: float) -> Done | None:
         try:
             if work.taken.deliveries <= self._step.max_deliveries:
-                return self.pack(work, self._attempts.run(Rows(work)), time.perf_counter() - started)
+                outcome = self._attempts.run(Rows(work), self.answers_of(work.taken.batch))
+                return self.pack(work, outcome, time.perf_counter() - started)
             done = self._isolation.run(work, lambda made: self.pack(work, made, time.perf_counter() - started))
             if done is None:
                 self.intake.forget([work.taken.entry])
@@ -68,6 +70,11 @@ class SyncRunner(Runner):
             return None
         except StepFailed as error:
             return self.bench.packer.failure(work.taken, str(error))
+
+    def _run_one_row(self, fresh: Callable[[], Sequence[list[Row]]]) -> Outcome:
+        """For isolation."""
+        assert self._batch is not None
+        return self._attempts.run(fresh, self.answers_of(self._batch, self._isolation.place))
 
     def in_hand(self) -> str:
         """The batch passed to `process`."""

@@ -52,6 +52,7 @@ class BrokerAnswerStore:
         self._look_ups = LookUps(self._look)
         self._writer: GroupCommit[New | Kept] = GroupCommit(self._begin, self._commit)
         self._is_open = False
+        self._opening = threading.Lock()
         self._uncommitted: dict[bytes, New] = {}
         self._waiting: list[New | Kept] = []
         self._values = Values()
@@ -72,14 +73,16 @@ class BrokerAnswerStore:
             return Found(new.reply, True, new.kept)
         if not self._standing.may_be_asked:
             return None
-        self._open()
+        if not self._is_open:
+            self._open()
         return await self._look_ups.find(key, place)
 
     def keep(self, key: bytes, place: Place, family: Family, request: Mapping[str, Any], reply: bytes) -> Kept:
         """Keeps a new answer, for this place. Waits for nothing."""
         new = New(key, place, family, request, reply)
         if not self._standing.is_off:
-            self._open()
+            if not self._is_open:
+                self._open()
             self._uncommitted[place.claimant] = new
             self._writer.put(new)
         return new.kept
@@ -93,10 +96,11 @@ class BrokerAnswerStore:
 
     def _open(self) -> None:
         """Begins with the first question: threads never before a fork, and none for a step that asks nothing."""
-        if not self._is_open:
+        with self._opening:
+            if not self._is_open:
+                self._look_ups.start()
+                self._writer.start()
             self._is_open = True
-            self._look_ups.start()
-            self._writer.start()
 
     def _look(self, wanted: Sequence[tuple[bytes, Place]]) -> list[Found | None]:
         """In the thread of the look-ups."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
+import threading
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from contextvars import ContextVar
@@ -13,6 +14,7 @@ from weakref import ref
 
 from common.llms.answers.kept import Answers, Found, Kept, Place
 from common.llms.answers.request_key import KEY_BYTES, Family, request_key
+from common.process.forks import forks_so_far
 
 
 @dataclass(slots=True)
@@ -48,18 +50,20 @@ class RowAnswers:
         self._run = row[:2]
         self._row = repr(row).encode()
         self._attempt = attempt
+        self._forks = forks_so_far()
         self._asked: defaultdict[bytes, list[_Branch]] = defaultdict(list)
+
+    @property
+    def is_in_a_child(self) -> bool:
+        """Whether a step has forked: neither the threads nor the file of the store are for its children."""
+        return forks_so_far() != self._forks
 
     def take_place(self, key: bytes) -> tuple[Place, set[int], int]:
         """The place of the next answer to a request: (place, taken numbers of its branch, its own number)."""
         branch, taken = self._branch(self._asked[key])
-        number = 0
-        while number in taken:
-            number += 1
+        number = _first_free(taken)
         taken.add(number)
-        hashed = hashlib.blake2b(self._row, digest_size=KEY_BYTES, key=key)
-        hashed.update(b"%d.%d" % (branch, number))
-        return Place(hashed.digest(), self._attempt), taken, number
+        return self._place(key, branch, number), taken, number
 
     def shared_place(self, key: bytes) -> Place:
         """The place that all rows of the run share, for a request whose answer depends on it alone."""
@@ -75,6 +79,11 @@ class RowAnswers:
         """The row is tried again for a reason that lies in no answer: it gets the same ones."""
         self._asked.clear()
 
+    def _place(self, key: bytes, branch: int, number: int) -> Place:
+        hashed = hashlib.blake2b(self._row, digest_size=KEY_BYTES, key=key)
+        hashed.update(b"%d.%d" % (branch, number))
+        return Place(hashed.digest(), self._attempt)
+
     def _branch(self, branches: list[_Branch]) -> tuple[int, set[int]]:
         task = asyncio.current_task()
         assert task is not None
@@ -88,6 +97,40 @@ class RowAnswers:
                 return number, branch.taken
         branches.append(_Branch(mine))
         return len(branches) - 1, branches[-1].taken
+
+
+class BatchAnswers(RowAnswers):
+    """The answers of a batch of a step that asks for those of all its rows in one call, in any tasks or threads.
+
+    The n-th answer to a request in the batch has the n-th place. The places of a call that failed may be given back:
+    the calls for parts of the batch take them again, in the order of its rows.
+    """
+
+    def __init__(self, store: Answers, row: tuple[str, str, str, int, int], attempt: int) -> None:
+        super().__init__(store, row, attempt)
+        self._taken: defaultdict[bytes, set[int]] = defaultdict(set)
+        self._of_this_call: list[tuple[set[int], int]] = []
+        self._lock = threading.Lock()
+
+    def begin_call(self) -> None:
+        """What was taken so far is kept."""
+        self._of_this_call.clear()
+
+    def give_back(self) -> None:
+        """The places that were taken since `begin_call` are free again."""
+        with self._lock:
+            for taken, number in self._of_this_call:
+                taken.discard(number)
+            self._of_this_call.clear()
+
+    def take_place(self, key: bytes) -> tuple[Place, set[int], int]:
+        """See `RowAnswers`."""
+        with self._lock:
+            taken = self._taken[key]
+            number = _first_free(taken)
+            taken.add(number)
+            self._of_this_call.append((taken, number))
+        return self._place(key, 0, number), taken, number
 
 
 @dataclass(slots=True)
@@ -166,6 +209,13 @@ class SharedQuestion:
         self._row.store.keep(self.key, self._row.shared_place(self.key), self._family, self._request, reply)
 
 
+def _first_free(taken: set[int]) -> int:
+    number = 0
+    while number in taken:
+        number += 1
+    return number
+
+
 _ROW: ContextVar[RowAnswers | None] = ContextVar("penstock_row_answers", default=None)
 _USED: ContextVar[Used | None] = ContextVar("penstock_used_answers", default=None)
 
@@ -176,15 +226,15 @@ def use_answers(answers: RowAnswers | None) -> None:
 
 
 def question(family: Family, request: Mapping[str, Any]) -> Question | None:
-    """A call of the row in progress; None outside a pipeline, and where answers are not kept."""
+    """A call of the row in progress; None outside a pipeline, in a child of a step, and where answers are not kept."""
     row = _ROW.get()
-    return Question(row, family, request) if row is not None else None
+    return Question(row, family, request) if row is not None and not row.is_in_a_child else None
 
 
 def shared_questions(family: Family, requests: Iterable[Mapping[str, Any]]) -> list[SharedQuestion] | None:
     """Requests of the row in progress; None as with `question`."""
     row = _ROW.get()
-    if row is None:
+    if row is None or row.is_in_a_child:
         return None
     mark = row.mark
     return [SharedQuestion(row, mark, family, request) for request in requests]

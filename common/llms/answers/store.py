@@ -65,7 +65,7 @@ class AnswerStore:
         self._uncommitted: dict[bytes, New] = {}
         self._all_claimed: OrderedDict[bytes, int] = OrderedDict()
         self._values = Values()
-        self._turning_off = threading.Lock()
+        self._lock = threading.RLock()
         self._is_off = False
 
     def close(self) -> None:
@@ -94,11 +94,14 @@ class AnswerStore:
     async def find(self, key: bytes, place: Place) -> Found | None:
         """The answer that this place has had before, else one to the request that no place of this run has."""
         if self._reads is None and not self._is_off:
-            self._open()
+            with self._lock:
+                if self._reads is None and not self._is_off:
+                    self._open()
         if self._is_off:
             return None
         try:
-            return self._find(key, place)
+            with self._lock:  # a step that takes batches may ask from several threads
+                return self._find(key, place)
         except sqlite3.Error as error:
             if not is_busy(error):
                 self._turn_off(error)
@@ -186,7 +189,7 @@ class AnswerStore:
                 del self._uncommitted[new.place.claimant]
 
     def _turn_off(self, error: Exception) -> None:
-        with self._turning_off:
+        with self._lock:
             was_on, self._is_off = not self._is_off, True
         self._uncommitted.clear()
         if was_on:

@@ -169,7 +169,7 @@ def test_answers_that_an_earlier_run_has_paid_for_are_saved(harness: Harness, mo
     assert in_dataset(harness)[0] == bill["kept"]["requests"] + bill["saved"]["requests"]
     assert bill["saved"]["requests"] >= before[0]
     assert bill["spent"]["requests"] == len(counter.calls) - asked
-    assert "paid for by earlier runs" in text
+    assert "paid for before" in text
 
 
 def test_a_price_that_is_unknown_is_not_shown_as_nothing(harness: Harness, monkeypatch: pytest.MonkeyPatch) -> None:

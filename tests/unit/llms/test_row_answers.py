@@ -9,13 +9,17 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from common.errors import RowError
 from common.llms import Generation, OpenAILLM
 from common.llms.answers.answers_file import answers_file
-from common.llms.answers.row_answers import RowAnswers, use_answers
+from common.llms.answers.request_key import KEY_BYTES
+from common.llms.answers.row_answers import BatchAnswers, RowAnswers, use_answers
 from common.llms.answers.store import AnswerStore
 from common.llms.calls.calling import NotAnAnswer
+from common.llms.embeddings.kept_vectors import shares
 from common.steps.retry import OutOfRetries, RetryPolicy
 from common.steps.tasks.asking import ask
 from tests.support.servers.chat_server import Answer, ChatServer, completion, serving
@@ -164,3 +168,30 @@ def test_outside_a_pipeline_nothing_is_kept() -> None:
             return len(chat.requests)
 
     assert asyncio.run(work()) == 2
+
+
+def test_the_places_of_a_failed_call_of_a_batch_go_to_the_calls_of_its_parts(tmp_path: Path) -> None:
+    with opened(tmp_path) as store:
+        answers = BatchAnswers(store, ("run", "begun", "ask", 0, -1), 0)
+        key = b"k" * KEY_BYTES
+        answers.begin_call()
+        whole = [answers.take_place(key)[0] for _ in range(4)]
+        assert len({place.claimant for place in whole}) == 4
+        answers.give_back()
+        parts = []
+        for _ in range(2):
+            answers.begin_call()
+            parts += [answers.take_place(key)[0] for _ in range(2)]
+        assert parts == whole
+        answers.begin_call()
+        assert answers.take_place(key)[0] not in whole
+
+
+@given(st.lists(st.text(), max_size=20), st.one_of(st.none(), st.integers(0, 10_000)))
+def test_the_shares_of_tokens_add_up(texts: list[str], tokens: int | None) -> None:
+    found = shares(tokens, texts)
+    if tokens is None or not texts:
+        assert found == [None] * len(texts)
+    else:
+        assert sum(one for one in found if one is not None) == tokens
+        assert all(one is not None and one >= 0 for one in found)

@@ -38,9 +38,7 @@ def test_what_is_kept_was_spent_even_if_the_worker_had_not_noted_it() -> None:
 def test_what_another_run_has_paid_for_is_saved_and_costs_nothing() -> None:
     bill = Bill.make({"ask": Usage()}, {"ask": calls("a", 2)}, {}, PRICES)
     assert (bill.kept.requests, bill.spent.requests, bill.saved.requests) == (0, 0, 2)
-    assert dict(bill.words())["saved"].startswith(
-        "2 answers, 2,000 tokens in, 200 out, paid for by earlier runs; $0.00"
-    )
+    assert dict(bill.words())["saved"].startswith("2 answers, 2,000 tokens in, 200 out, paid for before; $0.00")
 
 
 def test_models_are_counted_per_step_in_the_order_of_the_pipeline() -> None:
