@@ -53,6 +53,8 @@ EXIT_FAILED_ROWS = 3
 EXIT_NOT_PUSHED = 5
 EXIT_NO_COORDINATOR = 69
 """Exit code of a worker whose run had no coordinator for too long."""
+EXIT_ENDPOINT_AWAY = 74
+"""Exit code of a worker that cannot reach an endpoint that other workers of its step reach."""
 EXIT_FENCED = 75
 EXIT_CANNOT_SERVE = 78
 EXIT_TIMEOUT = 124

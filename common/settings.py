@@ -21,6 +21,7 @@ class Settings(BaseModel):
     coordinator_timeout: float = Field(default=600.0, ge=0, description="How long workers wait for a coordinator.")
     grace: float = Field(default=30.0, ge=0, description="Time for batches in hand after a stop.")
     patience: float = Field(default=600.0, ge=0, description="How long to wait for a full disk or broker.")
+    alone: float = Field(default=15.0, gt=0, description="A worker waits as long for an endpoint that others reach.")
     dispatch_slack: int = Field(default=64, ge=1, description="Batches that may wait in a step's stream.")
     step_backlog: int = Field(default=64, ge=1, description="Outputs of a step that may wait for its successors.")
     payload_budget: int = Field(default=512 << 20, ge=1, description="Bytes of payloads that may be in the broker.")
@@ -52,6 +53,11 @@ class Settings(BaseModel):
             first = error.errors()[0]
             name = ENVIRONMENT_PREFIX + str(first["loc"][0]).upper()
             raise UsageError(f"{name}={first['input']}: {first['msg']}") from None
+
+    @property
+    def absence(self) -> float:
+        """Seconds that a worker stays away that has left because it alone did not reach its endpoint."""
+        return 4 * self.alone
 
     @property
     def coordinator_renewal(self) -> float:

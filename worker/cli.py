@@ -60,6 +60,7 @@ def command(
       1    the step could not be loaded, the broker stayed away, or the run was removed
       2    something in the command is wrong
       69   the run was without a coordinator for longer than --coordinator-timeout
+      74   its endpoint is away, but not for other workers of the step
       78   this worker cannot serve the step
       124  the step took longer than its batch_timeout
       130  left at once, at the second signal

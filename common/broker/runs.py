@@ -60,6 +60,7 @@ class WorkerRecord:
         waits: what it waits for before loading the step: "waits for 1 of 2 GPUs of host..."; empty if nothing.
         away: what its rows wait for: "endpoint http://... (connection refused)"; empty if nothing.
         busy: what has asked it for a pause: "endpoint http://... (429: ...)"; empty if nothing.
+        answered: an endpoint has answered it before.
     """
 
     worker_id: str
@@ -74,6 +75,7 @@ class WorkerRecord:
     waits: str = ""
     away: str = ""
     busy: str = ""
+    answered: bool = False
     fault: SpecFault | None = None
 
     @property
@@ -298,6 +300,7 @@ def _worker(worker_id: str, facts: Mapping[str, Any], *, alive: bool) -> WorkerR
         str(facts.get("waits", "")),
         printable(str(facts.get("away", "")))[:AWAY_LIMIT],
         printable(str(facts.get("busy", "")))[:AWAY_LIMIT],
+        facts.get("answered") is True,
         _fault(facts.get("fault")),
     )
 

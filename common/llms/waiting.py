@@ -6,6 +6,7 @@ While it waits, its `batch_timeout` does not run, and a worker that must stop ha
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections import Counter
 from contextvars import ContextVar
@@ -22,10 +23,14 @@ class Waits:
     Attributes:
         stopping: no row waits any longer.
         reasons: what is waited for -> in how many places.
+        answered: an endpoint has answered, if only with a refusal.
+        vain: when the last call began that found its endpoint away, by `time.monotonic`.
     """
 
     stopping: bool = False
     reasons: Counter[str] = field(default_factory=Counter)
+    answered: bool = False
+    vain: float = -math.inf
     _busy: tuple[str, float] = ("", 0.0)
     _stopped: asyncio.Future[None] | None = None
 
@@ -101,6 +106,18 @@ class RowClock:
     def note_busy(self, what: str, until: float) -> None:
         """See `Waits`."""
         self._waits.note_busy(what, until)
+
+    def note_answer(self) -> None:
+        """See `Waits`."""
+        self._waits.answered = True
+
+    def note_away(self, sent: float) -> None:
+        """A call that was sent then has found its endpoint away."""
+        self._waits.vain = max(self._waits.vain, sent)
+
+    def note_probe(self, why: str, rows: int) -> None:
+        """The row asks whether what the others wait for is back: it still waits for that, but in working time."""
+        self._waits.note(why, rows)
 
     async def wait(
         self, *, until: asyncio.Future[Any] | None = None, seconds: float | None = None, why: str = ""

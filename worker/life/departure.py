@@ -9,6 +9,7 @@ from enum import Enum
 from common.errors import (
     EXIT_CANNOT_SERVE,
     EXIT_COMPLETE,
+    EXIT_ENDPOINT_AWAY,
     EXIT_FAILED,
     EXIT_NO_COORDINATOR,
     PenstockError,
@@ -24,6 +25,7 @@ class Successor(Enum):
     AT_ONCE = b"f"
     WITH_ITS_STAGE = b"s"
     WITH_THE_RUN = b"g"
+    LATER = b"l"
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +56,7 @@ class Departure:
 NOTHING_LEFT = Departure("the run has ended, or the worker was told to leave", EXIT_COMPLETE, Successor.NOBODY)
 OUT_OF_TURN = Departure("the run is in another stage", EXIT_COMPLETE, Successor.WITH_ITS_STAGE)
 ABANDONED = Departure("the run has had no coordinator for too long", EXIT_NO_COORDINATOR, Successor.NOBODY)
+ALONE = Departure("no other worker of its step finds its endpoint away", EXIT_ENDPOINT_AWAY, Successor.LATER)
 DEVICES_LOST = Departure("another worker has its devices", EXIT_FAILED, Successor.AT_ONCE)
 NOT_LOADED = Departure("the step cannot be loaded", EXIT_FAILED, Successor.AT_ONCE)
 

@@ -33,6 +33,7 @@ from worker.life.departure import NOT_LOADED, OUT_OF_TURN, Departure, Leaving
 from worker.life.introduction import Introduction
 from worker.life.lease import Heard, Keeper
 from worker.life.loading import Loading
+from worker.life.serving import Serving
 from worker.life.turns import Turns
 from worker.life.watch import Watch
 from worker.runners.runner import Runner
@@ -183,7 +184,7 @@ class Worker:
         logger.info("step '%s' loaded by worker %s on %s", self._step_name, self._consumer.worker_id, facts["host"])
         try:
             self._runner = runner
-            watch.runner = runner
+            watch.serving = Serving(runner, self._consumer, self._membership, self._settings)
             if not stopping.is_set():
                 runner.run()
         finally:

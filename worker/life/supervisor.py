@@ -9,10 +9,12 @@ import logging
 import os
 import signal
 import time
+from contextlib import suppress
 
 from common.broker.connection import Connection
-from common.broker.runs import RunRecord
-from common.errors import EXIT_COMPLETE
+from common.broker.runs import RunRecord, RunRegistry
+from common.errors import EXIT_COMPLETE, RunError
+from common.protocol.status import UNDER_WAY
 from common.settings import Settings
 from worker.life.assembly import Place
 from worker.life.departure import Successor
@@ -30,6 +32,25 @@ either may have come back.
 logger = logging.getLogger("penstock.worker")
 
 
+class RunEnd:
+    """Whether a run has ended, looked at once a second, however often it is called."""
+
+    def __init__(self, registry: RunRegistry, run_id: str) -> None:
+        self._registry = registry
+        self._run_id = run_id
+        self._looked = 0.0
+        self._has_come = False
+
+    def has_come(self) -> bool:
+        """Whether there is nothing left to do, or no such run; what was seen last if the broker is unreachable."""
+        if time.monotonic() - self._looked >= RETURN_SECONDS:
+            self._looked = time.monotonic()
+            with suppress(RunError):
+                status, want = self._registry.status(self._run_id)
+                self._has_come = status not in UNDER_WAY or want == "stop"
+        return self._has_come
+
+
 class Supervisor:
     """Starts the workers of a run, stage by stage, and restarts those that crash.
 
@@ -42,8 +63,11 @@ class Supervisor:
         self._processes = WorkerProcesses(url, record, settings, place, only)
         self._stopping = self._processes.stopping
         self._grace = settings.grace
+        self._absence = settings.absence
         self._is_local = not place.echo  # a coordinator creates the run again for its local workers
-        self._turns = Turns(Connection(url), record)
+        connection = Connection(url)
+        self._turns = Turns(connection, record)
+        self._run = RunEnd(RunRegistry(connection), record.run_id)
         self._stage = 0
         self._leave_by = 0.0
         self._looked = 0.0
@@ -115,6 +139,9 @@ class Supervisor:
         if self._stopping.is_set() or self._leave_by or successor is Successor.NOBODY:
             return False
         now = time.monotonic()
+        if successor is Successor.LATER:
+            child.restart_at = now + self._absence
+            return True
         if successor in (Successor.WITH_ITS_STAGE, Successor.WITH_THE_RUN):
             child.restart_at = now + RETURN_SECONDS
             return True
@@ -126,11 +153,16 @@ class Supervisor:
 
     def _restart_due(self, waiting: list[Child]) -> None:
         for child in waiting:
-            if not child.pid and (self._stopping.is_set() or time.monotonic() >= child.restart_at):
+            if not child.pid and (self._stopping.is_set() or self._is_due(child)):
                 if self._stopping.is_set():
                     waiting.remove(child)
                     return
                 self._processes.start(child)
+
+    def _is_due(self, child: Child) -> bool:
+        """At the end of the run a child is not waited for any longer: it sees the end as the others do."""
+        left = child.restart_at - time.monotonic()
+        return left <= 0 or (left > RETURN_SECONDS and self._run.has_come())
 
     def stop(self) -> None:
         """Ends every worker in an orderly way, then `run`; from any thread."""

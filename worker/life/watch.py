@@ -15,10 +15,10 @@ from common.protocol.status import ENDED
 from worker.host.log import LogShipper
 from worker.host.placement import Placement
 from worker.life.absence import Absence
-from worker.life.departure import ABANDONED, DEVICES_LOST, OUT_OF_TURN, Departure
+from worker.life.departure import ABANDONED, ALONE, DEVICES_LOST, OUT_OF_TURN, Departure
 from worker.life.lease import Keeper
+from worker.life.serving import Serving
 from worker.life.turns import LOOK_SECONDS, Turns
-from worker.runners.runner import Runner
 
 WATCH_SECONDS = 0.5
 
@@ -37,7 +37,7 @@ class Watch:
         turns: the stages of the run; replaced once those are known.
         in_turn: whether the step's stage has begun. From then on the worker leaves with it.
         placement: the devices that the worker has.
-        runner: of the step, once that is loaded.
+        serving: once the step is loaded.
     """
 
     def __init__(
@@ -62,7 +62,7 @@ class Watch:
         self.turns = turns
         self.in_turn = False
         self.placement: Placement | None = None
-        self.runner: Runner | None = None
+        self.serving: Serving | None = None
 
     def start(self) -> None:
         """Starts the thread."""
@@ -103,13 +103,14 @@ class Watch:
             self._leave(None)
             return
         self._membership.stay_known()
-        if self.runner is not None:
-            self._membership.amend(away=self.runner.away(), busy=self.runner.busy())
-            self.runner.spending.write()
+        is_alone = self.serving is not None and self.serving.look()
         if status in ENDED or want == "stop":
             self._leave(None)
         elif self._absence is not None and self._absence.is_too_long():
             self._leave(ABANDONED)
+        elif is_alone:
+            self._shipper.ship(LogLines(self._consumer))
+            self._leave(ALONE)
         elif self.in_turn:
             self._check_turn()
 

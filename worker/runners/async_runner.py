@@ -51,7 +51,7 @@ class AsyncRunner(Runner):
     def __init__(self, step: AsyncStep, bench: Bench) -> None:
         super().__init__(step, bench)
         self._step = step
-        self._attempts = RowAttempts(step, self.complaints)
+        self._attempts = RowAttempts(step, self.complaints, self.waits)
         routes = bench.packer.routing is not None
         self._isolation = Isolation(step, bench.consumer, self._run_one_row, bench.patience, routes=routes)
         self._loop = StepLoop()
@@ -239,17 +239,9 @@ class AsyncRunner(Runner):
         """Any of the rows in flight may block it."""
         return f"the event loop, with {self._running} rows in flight, was blocked"
 
-    def away(self) -> str:
-        """The endpoint that the rows in flight wait for."""
-        return self._attempts.waits.reason
-
     def spent(self) -> Usage:
         """Of its rows, whatever became of them."""
         return self._attempts.meter.spent
-
-    def busy(self) -> str:
-        """The endpoint that is asked too often."""
-        return self._attempts.waits.busy
 
     def note_late(self, why: str) -> None:
         """A row that runs alone is known to be the cause."""

@@ -33,21 +33,22 @@ class RowAttempts:
     Args:
         step: loaded.
         complaints: logs the errors of rows that are given up.
+        waits: is told what rows wait for.
 
     Attributes:
         meter: what all calls of models in these rows took.
     """
 
-    def __init__(self, step: AsyncStep, complaints: Complaints) -> None:
+    def __init__(self, step: AsyncStep, complaints: Complaints, waits: Waits) -> None:
         self._step = step
         self._policy = retry_policy(step)
         self._complaints = complaints
-        self.waits = Waits()
+        self._waits = waits
         self.meter = Meter()
 
     def stop(self) -> None:
         """Ends all waits, for a retry or for an endpoint; call it on the event loop."""
-        self.waits.stop()
+        self._waits.stop()
 
     async def run(self, row: Row, place: int, answers: RowAnswers | None = None) -> RowMade:
         """Runs a row, with its retries. A step may change its input, so each attempt gets a copy.
@@ -60,7 +61,7 @@ class RowAttempts:
         """
         retry = Retry(self._policy)
         while True:
-            clock, tally = RowClock(self.waits), Tally(self.meter)
+            clock, tally = RowClock(self._waits), Tally(self.meter)
             try:
                 mapped, aside = apply_input_mappings_to_row(self._step, copied(row))
                 rows = await self._in_time(mapped, clock, tally, answers)

@@ -21,6 +21,7 @@ from common.errors import EXIT_TIMEOUT, BrokerError, Interrupted, RunError
 from common.llms.answers.kept import Answers
 from common.llms.answers.row_answers import BatchAnswers
 from common.protocol.batch import Batch
+from common.llms.waiting import Waits
 from common.protocol.usage import Usage
 from common.settings import Settings
 from common.steps.base import BaseStep
@@ -70,6 +71,9 @@ class Runner(ABC):
 
     `run` blocks; `stop` may be called from any thread or signal handler: the batches in hand are finished, those that
     were only taken are handed back.
+
+    Attributes:
+        waits: what rows in hand wait for.
     """
 
     def __init__(self, step: BaseStep, bench: Bench) -> None:
@@ -78,6 +82,7 @@ class Runner(ABC):
         self.stopping = threading.Event()
         self.error: BaseException | None = None
         self.complaints = Complaints(step.name)
+        self.waits = Waits()
         self._first_batch = FirstBatch(step, StepNotes(bench.consumer))
         self.inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
         self.intake = Intake(bench.consumer, bench.reader, bench.settings, self.room, self.deliver, self.fail)
@@ -176,17 +181,9 @@ class Runner(ABC):
         """What the step is working on, for the log."""
         return "a batch"
 
-    def away(self) -> str:
-        """What rows in hand wait for, such as an endpoint; empty if nothing."""
-        return ""
-
     def spent(self) -> Usage:
         """What calls of models have taken so far, whatever became of them."""
         return Usage()
-
-    def busy(self) -> str:
-        """What has asked for a pause, such as an endpoint; empty if nothing."""
-        return ""
 
     def note_late(self, why: str) -> None:  # noqa: B027
         """Leaves a note for the next worker about what took too long, if known."""

@@ -154,11 +154,11 @@ class Endpoint:
         """
         body, clock = orjson.dumps(request), row_clock()
         while True:
-            probes = await self._gate.enter(clock)
+            probed = await self._gate.enter(clock)
             try:
                 answer = await self._once(body, clock)
             finally:
-                self._gate.leave(probes=probes)
+                self._gate.leave(clock, probed)
             if answer is not None:
                 return answer[0]
 
@@ -168,7 +168,7 @@ class Endpoint:
         try:
             reply = await self._transport.post(body)
         except Fault as fault:
-            await self._blame(str(fault), clock, is_away=not fault.reached)
+            await self._blame(str(fault), clock, sent, is_away=not fault.reached)
             return None
         status = reply.status
         if status != 200:
@@ -176,27 +176,37 @@ class Endpoint:
         elif (within := self._error_within(answer := self._read(reply))) is not None:
             error, status = within, status_of(within)
         else:
-            self._gate.worked()
+            self._worked(clock)
             pace.granted(time.monotonic())
             return (answer,)
         verdict = judge(status, error, self._address.rules)
         said = f"{status}: {self.hidden(error.message.strip())[:_SHOWN_CHARACTERS]}"
         if verdict.kind == "busy":
-            self._gate.worked()
+            self._worked(clock)
             pace.refused(sent, time.monotonic(), pause_asked_for(reply.headers, error.message))
             clock.note_busy(f"endpoint {self._address.shown} ({self._short(said)})", pace.pause_ends)
             return None
         if verdict.kind in ("away", "fault"):
-            await self._blame(said, clock, is_away=verdict.kind == "away")
+            await self._blame(said, clock, sent, is_away=verdict.kind == "away")
             return None
-        self._gate.worked()
+        self._worked(clock)
         raise self._refusal(status, verdict, said)
 
-    async def _blame(self, why: str, clock: RowClock, *, is_away: bool) -> None:
-        """Waits a moment if the endpoint is to blame. Raises CallFailed if the row is."""
+    def _worked(self, clock: RowClock) -> None:
+        self._gate.worked()
+        clock.note_answer()
+
+    async def _blame(self, why: str, clock: RowClock, sent: float, *, is_away: bool) -> None:
+        """Waits a moment if the endpoint is to blame. Raises CallFailed if the row is.
+
+        Args:
+            sent: when the call was, by `time.monotonic`.
+        """
         outage = self._gate.outage
         record = clock.records.setdefault(self, Record())
         blamed = outage.failed(self._short(why), time.monotonic(), record, is_away=is_away)
+        if outage.since is not None:
+            clock.note_away(sent)
         if blamed == "row" and record.retried < self._retries:
             record.retried += 1
         elif blamed == "row":

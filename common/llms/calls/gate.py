@@ -40,22 +40,25 @@ class Gate:
         self._is_probed = False
         self._was_said = False
 
-    async def enter(self, clock: RowClock) -> bool:
-        """Waits until a call may be sent; returns whether it is the probe of an endpoint that is away.
+    async def enter(self, clock: RowClock) -> str:
+        """Waits until a call may be sent.
+
+        Returns:
+            What the call probes, if it is the probe of an endpoint that is away; else nothing. `leave` wants it.
 
         Raises:
             Interrupted: the worker must stop.
         """
         while True:
-            if probes := await self._until_it_is_there(clock):
-                return probes
+            if probed := await self._until_it_is_there(clock):
+                return probed
             cuts, (pause, is_turn) = self.pace.cuts, self.pace.turn(time.monotonic())
             if pause > 0:
                 await clock.wait(seconds=pause)
             if is_turn and self.outage.since is None and self.pace.cuts == cuts:
-                return False
+                return ""
 
-    async def _until_it_is_there(self, clock: RowClock) -> bool:
+    async def _until_it_is_there(self, clock: RowClock) -> str:
         while self.outage.since is not None:
             away = time.monotonic() - self.outage.since
             left = None if clock.patience is None else max(0.0, clock.patience - away)
@@ -67,17 +70,20 @@ class Gate:
             turn: asyncio.Future[bool] = asyncio.get_running_loop().create_future()
             self._waiting.append(turn)
             self._set_timer()
+            why = f"endpoint {self._endpoint} ({self.outage.why})"
             try:
-                await clock.wait(until=turn, seconds=left, why=f"endpoint {self._endpoint} ({self.outage.why})")
+                await clock.wait(until=turn, seconds=left, why=why)
             except BaseException:
                 if turn.done() and turn.result():
-                    self.leave(probes=True)
+                    self._is_probed = False
+                    self._set_timer()
                 turn.cancel()
                 raise
             if turn.done() and turn.result():
-                return True
+                clock.note_probe(why, 1)
+                return why
             turn.cancel()
-        return False
+        return ""
 
     def worked(self) -> None:
         """The endpoint has answered."""
@@ -89,10 +95,15 @@ class Gate:
         if self._waiting:
             self._open()
 
-    def leave(self, *, probes: bool) -> None:
-        """A call has ended in whatever way."""
-        if probes:
+    def leave(self, clock: RowClock, probed: str) -> None:
+        """A call has ended in whatever way.
+
+        Args:
+            probed: what `enter` returned.
+        """
+        if probed:
             self._is_probed = False
+            clock.note_probe(probed, -1)
         if self.outage.since is None:
             return
         if not self._was_said and time.monotonic() - self.outage.since > _SAID_AFTER:

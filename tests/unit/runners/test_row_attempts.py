@@ -13,6 +13,7 @@ import pytest
 from common.errors import RowError
 from common.llms.base import Generation
 from common.llms.echo import EchoLLM
+from common.llms.waiting import Waits
 from common.steps.base import AsyncStep, Row, Step, StepInput, StepOutput
 from common.steps.tasks.text_generation import TextGeneration
 from worker.batches.outcome import FailedRow
@@ -69,7 +70,7 @@ def test_a_failed_row_leaves_no_cycle(step: AsyncStep) -> None:
     alive: WeakSet[Large] = WeakSet()
 
     async def run() -> None:
-        attempts = RowAttempts(step, Complaints(step.name))
+        attempts = RowAttempts(step, Complaints(step.name), Waits())
         for number in range(3):
             row = {"instruction": Large(f"row {number}")}
             alive.add(row["instruction"])
