@@ -20,8 +20,8 @@ from common.broker.step_notes import StepNotes
 from common.errors import EXIT_TIMEOUT, BrokerError, Interrupted, RunError
 from common.llms.answers.kept import Answers
 from common.llms.answers.row_answers import BatchAnswers
-from common.protocol.batch import Batch
 from common.llms.waiting import Waits
+from common.protocol.batch import Batch
 from common.protocol.usage import Usage
 from common.settings import Settings
 from common.steps.base import BaseStep
