@@ -18,6 +18,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 from pydantic import BaseModel
 
 from common.llms.base import LLM
+from common.llms.embeddings.base import Embeddings
 from common.steps.base import BaseStep
 from common.steps.retry import RetryPolicy
 
@@ -46,14 +47,14 @@ def components(model: BaseModel) -> Iterator[tuple[Place, BaseModel]]:
     yield from _within(model, ())
 
 
-def language_models(step: BaseModel) -> list[tuple[Place, LLM]]:
-    """The LLMs in a step, including those in other LLMs, with their places."""
-    return [(place, model) for place, model in components(step) if isinstance(model, LLM)]
+def models_in(step: BaseModel) -> list[tuple[Place, LLM | Embeddings]]:
+    """The models that a step asks, LLMs and embeddings, including those in other models, with their places."""
+    return [(place, model) for place, model in components(step) if isinstance(model, LLM | Embeddings)]
 
 
 def retry_policy(step: BaseStep) -> RetryPolicy:
     """That of a step with its models. It searches the step, so make it once, not for each batch."""
-    return RetryPolicy.of(step, (llm for _, llm in language_models(step)))
+    return RetryPolicy.of(step, (model for _, model in models_in(step)))
 
 
 def _within(model: BaseModel, place: Place) -> Iterator[tuple[Place, BaseModel]]:

@@ -15,11 +15,12 @@ from typing import Annotated, Any, Literal
 from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
 
 from common.building.columns import declared_columns, leaving_columns
-from common.building.components import components, language_models
+from common.building.components import components, models_in
 from common.building.cuda import devices_wanted
 from common.code.source import Sources
 from common.errors import WireError
 from common.llms.base import LLM
+from common.llms.embeddings.base import Embeddings
 from common.protocol.fields import first_problem
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step, StepKind
 from common.steps.process_signature import process_parameters, takes_rows
@@ -156,21 +157,21 @@ def step_digest(step: BaseStep, sources: Sources | None = None) -> str:
 
 
 def model_identities(step: BaseStep) -> list[str]:
-    """The identities of the models of a step's LLMs, in the order of its fields; see `LLM.model_identity`."""
-    return [_identity(llm) for _, llm in language_models(step)]
+    """The identities of the models that a step asks, in the order of its fields; see `LLM.model_identity`."""
+    return [_identity(model) for _, model in models_in(step)]
 
 
-def _identity(llm: LLM) -> str:
+def _identity(model: LLM | Embeddings) -> str:
     try:
-        return llm.model_identity
+        return model.model_identity
     except Exception:  # in the user's own property, which needs `load` first
         return ""
 
 
 def endpoints(steps: Mapping[str, BaseStep]) -> dict[str, str]:
-    """Step -> where its LLMs are served, as seen from this process; steps that do not say are omitted."""
+    """Step -> where its models are served, as seen from this process; steps that do not say are omitted."""
     served = {
-        name: ", ".join(llm.served_at for _, llm in language_models(step) if llm.served_at)
+        name: ", ".join(model.served_at for _, model in models_in(step) if model.served_at)
         for name, step in steps.items()
     }
     return {name: places for name, places in served.items() if places}

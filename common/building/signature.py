@@ -16,6 +16,7 @@ from common.building.stand_in import Undescribed
 from common.code.source import Sources
 from common.errors import UsageError
 from common.llms.base import LLM
+from common.llms.embeddings.base import Embeddings
 from common.naming.registry import spec_type
 from common.routing import RoutingBatchFunction
 from common.spec.spec import PipelineSpec, StepSpec
@@ -35,7 +36,7 @@ class Identity:
 
     Args:
         whole: aspects of the pipeline as a whole.
-        steps: name -> aspect -> value; each parameter of a step or its LLM is an aspect.
+        steps: name -> aspect -> value; each parameter of a step or of a model in it is an aspect.
     """
 
     whole: Mapping[str, Any]
@@ -117,7 +118,9 @@ def _step(spec: StepSpec, step: BaseStep, sources: Sources) -> dict[str, Any]:
         name: value for name, value in signed_parameters(_parameters(spec, step), step).items() if name not in _ALWAYS
     }
     models = {
-        field.alias or name for name, field in type(step).model_fields.items() if isinstance(getattr(step, name), LLM)
+        field.alias or name
+        for name, field in type(step).model_fields.items()
+        if isinstance(getattr(step, name), LLM | Embeddings)
     }
     return {
         "type": spec_type(type(step)),
@@ -140,11 +143,11 @@ def _contents(step: str, data: Mapping[str, DataFiles]) -> dict[str, str]:
 
 
 def _aspects(parameters: Mapping[str, Any], models: Collection[str]) -> dict[str, Any]:
-    """Parameters as `param:template`, those of an LLM as `param:llm.model`. The prefix keeps their names unique,
+    """Parameters as `param:template`, those of a model as `param:llm.model`. The prefix keeps their names unique,
     whatever a step calls its parameters.
 
     Args:
-        models: names of parameters that are LLMs.
+        models: names of parameters that are models.
     """
     found: dict[str, Any] = {}
     for name, value in parameters.items():

@@ -42,6 +42,7 @@ _OF_AN_LLM = (
     )
     | _PLACEMENT
 )
+_OF_EMBEDDINGS = _OF_AN_LLM | {"batch_size"}
 
 
 def signed_parameters(plain: Mapping[str, Any], model: BaseModel) -> dict[str, Any]:
@@ -65,9 +66,9 @@ def signed_parameters(plain: Mapping[str, Any], model: BaseModel) -> dict[str, A
 
 
 def parameters_as_written(params: Mapping[str, Any]) -> dict[str, Any]:
-    """The same for a step that cannot be built here: a parameter with a `type` is taken for an LLM.
+    """The same for a step that cannot be built here: a parameter with a `type` is taken for a model.
 
-    Values deeper in it count too if the type can be an LLM's; data may have a `type` as well.
+    Values deeper in it count too if the type can be a model's; data may have a `type` as well.
     """
     return {name: _as_written(value, alone=True) for name, value in params.items() if name not in _OF_A_STEP}
 
@@ -76,7 +77,7 @@ def _outside(model: BaseModel) -> frozenset[str]:
     if isinstance(model, BaseStep):
         return _OF_A_STEP
     if isinstance(model, LLM | Embeddings):
-        return _OF_AN_LLM if isinstance(model, LLM) else _OF_AN_LLM | {"batch_size"}
+        return _OF_AN_LLM if isinstance(model, LLM) else _OF_EMBEDDINGS
     return _PLACEMENT if isinstance(model, CudaDevicePlacementMixin) else frozenset()
 
 
@@ -100,6 +101,6 @@ def _as_written(value: Any, *, alone: bool = False) -> Any:
     if not isinstance(value, dict):
         return value
     kind = value.get("type")
-    is_llm = isinstance(kind, str) and (alone or kind in paths("LLM") or ":" in kind)
-    left_out = _OF_AN_LLM if is_llm else frozenset()
-    return {name: _as_written(item, alone=is_llm) for name, item in value.items() if name not in left_out}
+    is_model = isinstance(kind, str) and (alone or kind in paths("LLM", "embeddings") or ":" in kind)
+    left_out = _OF_EMBEDDINGS if kind in paths("embeddings") else _OF_AN_LLM if is_model else frozenset()
+    return {name: _as_written(item, alone=is_model) for name, item in value.items() if name not in left_out}

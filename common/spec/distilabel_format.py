@@ -69,7 +69,7 @@ def _parameters(given: dict[str, Any], loc: Loc, kinds: tuple[Kind, ...], unknow
         if key in _NOT_PARAMETERS or value is None or (key in _DISTILABEL_ONLY and value == _DISTILABEL_ONLY[key]):
             continue
         if isinstance(value, dict) and "type_info" in value:
-            found[key] = _parameters(value, (*loc, key), ("LLM",), unknown)
+            found[key] = _parameters(value, (*loc, key), ("LLM", "embeddings"), unknown)
         elif key in ("resources", "input_mappings", "output_mappings", "generation_kwargs"):
             if kept := {inner: other for inner, other in value.items() if other is not None}:
                 found[key] = kept
@@ -112,7 +112,7 @@ def _unknown_types(unknown: dict[str, Loc]) -> SpecFault:
         module, _, name = path.rpartition(".")
         if module == "__main__":
             parts.append(f"{path} (a class in a script: move it into a module)")
-        elif close := nearest(name, paths(*STEP_KINDS, "LLM")):
+        elif close := nearest(name, paths(*STEP_KINDS, "LLM", "embeddings")):
             parts.append(f"{path} (the closest is {close})")
         else:
             parts.append(path)

@@ -9,6 +9,7 @@ from json import JSONDecodeError
 
 from common.errors import FileChanged, RowError, UsageError, describe, words_of
 from common.llms.base import LLM
+from common.llms.embeddings.base import Embeddings
 from common.steps.base import BaseStep
 
 _HALTING = (UsageError, FileChanged)
@@ -76,7 +77,7 @@ class RetryPolicy:
     Args:
         retries: calls after the first one.
         backoff: seconds before the first retry, and the maximum; doubled each time.
-        final: errors without a retry, as declared by the step and its language models.
+        final: errors without a retry, as declared by the step and the models that it asks.
     """
 
     retries: int
@@ -84,9 +85,9 @@ class RetryPolicy:
     final: tuple[type[Exception], ...] = ()
 
     @classmethod
-    def of(cls, step: BaseStep, models: Iterable[LLM] = ()) -> RetryPolicy:
+    def of(cls, step: BaseStep, models: Iterable[LLM | Embeddings] = ()) -> RetryPolicy:
         """That of a step that asks these models."""
-        errors = (error for llm in models for error in llm.final_errors)
+        errors = (error for model in models for error in model.final_errors)
         return cls(step.retries, step.backoff, (*step.final_errors, *errors))
 
 

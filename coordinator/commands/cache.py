@@ -16,6 +16,7 @@ from coordinator.commands.options import Age, allow_option, cache_option, say, s
 if TYPE_CHECKING:
     from common.llms.answers.housekeeping import Nearest
     from common.llms.answers.shelves import Shelf
+    from common.llms.embeddings.endpoint_embeddings import EndpointEmbeddings
     from common.llms.endpoint_llm import EndpointLLM
 
 WAIT_SECONDS = 30.0
@@ -136,7 +137,7 @@ def clear(cache_dir: Path | None, broker: str | None) -> None:
 @click.option(
     "--prompt",
     type=click.Path(path_type=Path, exists=True, dir_okay=False),
-    help="A file with the prompt of a row: a JSON list of messages, or the user's message as text.",
+    help="A file with the prompt of a row: a JSON list of messages, or the user's message (or text to encode) as text.",
 )
 @set_option
 @allow_option
@@ -156,12 +157,12 @@ def explain(
     """
     from common.llms.answers.request_key import parts_of
 
-    for llm in _models(spec, step, overrides, allow):
-        messages = _messages(prompt)
+    for model in _models(spec, step, overrides, allow):
+        asked = model.asks(_messages(prompt))
         with _opened(cache_dir, broker) as shelf:
             if shelf is None:
                 return
-            found = shelf.nearest(parts_of(*llm.asks(messages)), with_prompt=prompt is not None)
+            found = shelf.nearest(parts_of(*asked), with_prompt=prompt is not None)
         if not found:
             say("No answers are kept.")
         for near in found[:MOST_SHOWN]:
@@ -185,10 +186,13 @@ def _shown(value: str | None) -> str:
     return "nothing" if value is None else value or "''"
 
 
-def _models(spec: Path, step: str, overrides: tuple[str, ...], allow: tuple[str, ...]) -> list[EndpointLLM]:
+def _models(
+    spec: Path, step: str, overrides: tuple[str, ...], allow: tuple[str, ...]
+) -> list[EndpointLLM | EndpointEmbeddings]:
     """The models of a step whose answers may be kept."""
-    from common.building.components import language_models
+    from common.building.components import models_in
     from common.errors import UsageError
+    from common.llms.embeddings.endpoint_embeddings import EndpointEmbeddings
     from common.llms.endpoint_llm import EndpointLLM
     from common.words.faults import hint
     from coordinator.plan.load import prepare
@@ -196,7 +200,7 @@ def _models(spec: Path, step: str, overrides: tuple[str, ...], allow: tuple[str,
     steps = prepare(spec, overrides, allow, to_run=False).steps
     if step not in steps:
         raise UsageError(f"no step '{step}' in {spec}{hint(step, steps, 'the steps are')}")
-    found = [llm for _, llm in language_models(steps[step]) if isinstance(llm, EndpointLLM)]
+    found = [model for _, model in models_in(steps[step]) if isinstance(model, EndpointLLM | EndpointEmbeddings)]
     if not found:
         raise UsageError(f"step '{step}' asks no model at an endpoint, so no answers of it are kept")
     return found

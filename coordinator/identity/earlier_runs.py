@@ -8,10 +8,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from common.building.components import Place, language_models
+from common.building.components import Place, models_in
 from common.building.signature import PARAMETER, Identity
 from common.errors import RunError
 from common.llms.base import LLM
+from common.llms.embeddings.base import Embeddings
 from common.location import OUR_PACKAGES
 from common.words.wording import count
 from coordinator.identity.signature_0_1 import signature_0_1
@@ -44,7 +45,7 @@ def lines_about_earlier_runs(
         directory,
         identity.digests(),
         {name: step.predecessors for name, step in prepared.plan.steps.items()},
-        {name: _own_classes(llms) for name, step in prepared.steps.items() if (llms := language_models(step))},
+        {name: _own_classes(models) for name, step in prepared.steps.items() if (models := models_in(step))},
     )
     if (line := run.what_is_done_again()) is not None:
         yield line
@@ -73,7 +74,7 @@ class NewRun:
     Args:
         identity: see `common.building.signature.Identity.digests`.
         predecessors: step -> its predecessors.
-        asking: steps that ask models -> the classes of their LLMs that are not built in.
+        asking: steps that ask models -> the classes of these that are not built in.
     """
 
     directory: RunDirectory
@@ -139,9 +140,9 @@ def _differ_in_source(before: Mapping[str, Mapping[str, str]], now: Mapping[str,
     return without[0] == without[1]
 
 
-def _own_classes(llms: Sequence[tuple[Place, LLM]]) -> list[str]:
+def _own_classes(models: Sequence[tuple[Place, LLM | Embeddings]]) -> list[str]:
     """Names of the classes that are not Penstock's."""
-    classes = [type(llm) for _, llm in llms]
+    classes = [type(model) for _, model in models]
     return [cls.__name__ for cls in classes if cls.__module__.partition(".")[0] not in OUR_PACKAGES]
 
 
@@ -157,10 +158,10 @@ def _changes(
             one, other = before[step], now[step]
             aspects = [name for name in {**one, **other} if one.get(name) != other.get(name)]
             if "models" in aspects and any("." in name for name in aspects):
-                aspects.remove("models")  # it follows from an option of the LLM
+                aspects.remove("models")  # it follows from an option of the model
             for name in aspects:
-                if name == "source" and (classes := llms.get(step)):  # one digest for the step and its LLMs
-                    yield f"the source of step '{step}' or of its LLM {_listed(classes)} (or what they import) changed"
+                if name == "source" and (classes := llms.get(step)):  # one digest for the step and its models
+                    yield f"the source of step '{step}' or of {_listed(classes)} in it (or what they import) changed"
                     continue
                 what = _WORDS.get(name, f"'{name.removeprefix(PARAMETER)}'")
                 yield f"{what} of step '{step}' changed" if step else f"'{name}' of the run changed"

@@ -92,8 +92,8 @@ def say_what_moved(before: RunRecord, now: Mapping[str, str], reporter: Reporter
         if before.status == "complete" and known != [endpoint]:
             reporter.say(
                 f"the answers of step '{step}' come from {' and '.join(known)}, and this command names {endpoint}: "
-                "pass --fresh to ask that one; if the two serve different models under one name, give the LLM an "
-                "endpoint_identity"
+                "pass --fresh to ask that one; if the two serve different models under one name, give the "
+                "client an endpoint_identity"
             )
         elif before.status != "complete" and known[-1] != endpoint:
             reporter.say(

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection
 
-from common.building.components import language_models
+from common.building.components import models_in
 from common.errors import Loc, SpecFault, UsageError
 from coordinator.plan.load import Prepared
 
 
 def check_host(prepared: Prepared, given: Collection[str] = ()) -> None:
-    """Asks the steps and their LLMs, which know what they need.
+    """Asks the steps and their models, which know what they need.
 
     Args:
-        given: places of secrets that a program has passed, such as `ask.llm.api_key`; their LLMs have a key.
+        given: places of secrets that a program has passed, such as `ask.llm.api_key`; their models have a key.
 
     Raises:
         SpecError: something is missing; names file and line.
@@ -23,9 +23,9 @@ def check_host(prepared: Prepared, given: Collection[str] = ()) -> None:
         if name in prepared.undescribed:
             continue
         _check(step.check_here, f"step '{name}'", ("steps", name, *step.path_fields[:1]), prepared)
-        for place, llm in language_models(step):
+        for place, model in models_in(step):
             if ".".join(map(str, (name, *place))) not in owners:
-                _check(llm.check_here, f"step '{name}'", ("steps", name, *place), prepared)
+                _check(model.check_here, f"step '{name}'", ("steps", name, *place), prepared)
 
 
 def _check(look: Callable[[], None], what: str, loc: Loc, prepared: Prepared) -> None:

@@ -54,7 +54,7 @@ def _allowed(modules: Iterable[str]) -> list[str]:
 
 
 def step_modules(prepared: Prepared, step: str) -> tuple[str, ...]:
-    """The modules that a worker of the step must allow: those of its class, its LLM and its routing function."""
+    """The modules that a worker of the step must allow: those of its class, its models and its routing function."""
     spec = prepared.spec.steps[step]
     names = _types(spec.type, spec.params)
     if step in prepared.routing and prepared.routing[step].reads_rows:

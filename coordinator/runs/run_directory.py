@@ -65,7 +65,7 @@ class RunRecord(BaseModel):
     failed: dict[str, int] = Field(default_factory=dict, description="Failed rows per step.")
     done: dict[str, int] = Field(default_factory=dict, description="Rows that each step has produced.")
     endpoints: dict[str, list[str]] = Field(
-        default_factory=dict, description="Where the LLM of each step was served, latest place last."
+        default_factory=dict, description="Where the models of each step were served, latest place last."
     )
     bill: Bill = Field(default_factory=Bill, description="What its calls of models took and cost.")
     identity: dict[str, dict[str, str]] = Field(

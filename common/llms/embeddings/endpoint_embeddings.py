@@ -19,6 +19,7 @@ from common.llms.calls.calling import NotAnAnswer
 from common.llms.embeddings.base import Embeddings, Vector
 from common.llms.embeddings.kept_vectors import encoded_once
 from common.llms.endpoint_client import EndpointClient
+from common.llms.messages import ChatMessage
 from common.llms.metering import note_answer
 from common.parameters.runtime_parameters import RuntimeOption
 
@@ -88,15 +89,20 @@ class EndpointEmbeddings(EndpointClient, Embeddings):
             RequestRefused: it never answers this one.
             CallFailed, NotAnAnswer: it failed on this one.
         """
-        requests = (
-            {**self._api.request(self._model_there, [text], self._options), **self.extra_body} for text in inputs
-        )
+        requests = (self._request([text]) for text in inputs)
         if (questions := shared_questions(self._family, requests)) is not None:
             return await encoded_once(self.model_name, inputs, questions, self.batch_size, self._one_request)
         found: list[Vector] = []
         for first in range(0, len(inputs), self.batch_size):
             found += (await self._one_request(inputs[first : first + self.batch_size])).vectors
         return found
+
+    def asks(self, messages: Sequence[ChatMessage]) -> tuple[Family, dict[str, Any]]:
+        """What a call for the texts of messages would send, and to which model, without a call."""
+        return self._family, self._request([str(message["content"]) for message in messages])
+
+    def _request(self, inputs: Sequence[str]) -> dict[str, Any]:
+        return {**self._api.request(self._model_there, inputs, self._options), **self.extra_body}
 
     @property
     def _family(self) -> Family:
@@ -105,8 +111,7 @@ class EndpointEmbeddings(EndpointClient, Embeddings):
     async def _one_request(self, inputs: Sequence[str]) -> Encoded:
         if self._open is None:
             raise RunError(f"the client of model '{self.model_name}' is not open: await aload() before aencode()")
-        request = self._api.request(self._model_there, inputs, self._options)
-        reply = await self._open.ask({**request, **self.extra_body})
+        reply = await self._open.ask(self._request(inputs))
         try:
             encoded = self._api.encoded(reply, len(inputs))
         except ValueError as error:

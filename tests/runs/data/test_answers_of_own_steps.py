@@ -194,6 +194,27 @@ def test_no_vector_is_paid_for_twice(harness: Harness, kind: str) -> None:
         assert sorted(texts(chat)) == sorted({"new", *PROMPTS})
 
 
+def test_a_step_with_embeddings_is_a_step_with_a_model_everywhere(harness: Harness) -> None:
+    """Its endpoint is shown, its calls have a price, and a text that is never answered fails at once."""
+    write_rows(harness, ["good", "too long", "good too"])
+
+    def answer(body: dict[str, Any]) -> Answer:
+        return vectors(body) if body["input"] != ["too long"] else (400, {}, {"error": {"message": "too many tokens"}})
+
+    with endpoint(answer) as chat:
+        spec = write(harness, chat, "EmbedEach", more="max_failure_rate: 1.0")
+        spec.write_text(spec.read_text() + "prices: {m: {input: 1000000, output: 0}}\n")
+        checked = harness.start("pipeline-coordinator", "validate", spec, "--allow", "asking_steps")
+        assert checked.wait() == 0, checked.text
+        code, text = harness.run(spec)
+        assert code == 3, text
+        assert len(chat.requests) == 3, "a text that is never answered is not sent again"
+        assert bill_of(harness)["spent"]["dollars"] == len("good" + "good too")
+        assert harness.record().endpoints == {"ask": [chat.url]}
+        (letter,) = harness.letters()
+        assert "too many tokens" in letter.error
+
+
 def test_a_step_that_forks_asks_in_its_children_without_kept_answers(harness: Harness) -> None:
     write_rows(harness, PROMPTS)
     with endpoint(numbered()) as chat:

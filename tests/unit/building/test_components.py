@@ -10,12 +10,13 @@ from typing import Annotated, Any, ClassVar, Generic, Literal, Never, Protocol, 
 import pytest
 from pydantic import BaseModel, Field, JsonValue
 
-from common.building.components import Holds, components, held_by, language_models, retry_policy
+from common.building.components import Holds, components, held_by, models_in, retry_policy
 from common.building.cuda import CudaDevicePlacementMixin, devices_wanted
 from common.building.descriptor import component_classes, endpoints, model_identities
 from common.errors import RowError, UsageError
 from common.llms import EchoLLM
 from common.llms.base import LLM
+from common.llms.embeddings import EchoEmbeddings, Embeddings
 from common.steps import LoadDataFromDicts, Step, StepInput, StepOutput
 from common.steps.base import StepResources
 from coordinator.dataset.card import collect_citations
@@ -45,6 +46,24 @@ class Member(EchoLLM, CudaDevicePlacementMixin):
         raise UsageError(f"{self.called} lacks a key")
 
 
+class Encoder(EchoEmbeddings, CudaDevicePlacementMixin):
+    """The same, of texts."""
+
+    final_errors: ClassVar[tuple[type[Exception], ...]] = (RowError,)
+    citations: ClassVar[tuple[str, ...]] = ("@misc{member}",)
+
+    @property
+    def model_name(self) -> str:
+        return "member"
+
+    @property
+    def served_at(self) -> str:
+        return "http://member"
+
+    def check_here(self) -> None:
+        raise UsageError("member lacks a key")
+
+
 class Router(EchoLLM):
     inner: LLM | None = None
 
@@ -55,6 +74,8 @@ class Options(BaseModel):
 
 class Asks(Step):
     llm: LLM | None = None
+    embeddings: Embeddings | None = None
+    encoders: dict[str, Embeddings] = {}
     several: list[LLM] = []
     named: dict[str, LLM] = {}
     panels: list[dict[str, LLM]] = []
@@ -67,6 +88,9 @@ class Asks(Step):
 
 PLACES = [
     ({"llm": Member()}, ("llm",)),
+    ({"embeddings": Encoder()}, ("embeddings",)),
+    ({"encoders": {"a": EchoEmbeddings(), "b": Encoder()}}, ("encoders", "b")),
+    ({"anything": [Encoder()]}, ("anything", 0)),
     ({"several": [EchoLLM(), Member()]}, ("several", 1)),
     ({"named": {"a": Member()}}, ("named", "a")),
     ({"panels": [{"a": Member()}]}, ("panels", 0, "a")),
@@ -82,8 +106,8 @@ def test_a_model_is_found_wherever_it_is_in_a_step_by_everyone_who_asks(
     parameters: dict[str, Any], place: tuple[str | int, ...]
 ) -> None:
     step = Asks(name="ask", **parameters)
-    assert [found for found, llm in language_models(step) if isinstance(llm, Member)] == [place]
-    assert Member in component_classes(step)
+    assert [found for found, llm in models_in(step) if isinstance(llm, Member | Encoder)] == [place]
+    assert {Member, Encoder} & component_classes(step)
     assert "member" in model_identities(step)
     assert "http://member" in endpoints({"ask": step})["ask"]
     assert retry_policy(step).final == (RowError,)
@@ -97,6 +121,7 @@ def test_a_model_is_found_wherever_it_is_in_a_step_by_everyone_who_asks(
         "several: [{type: 'tests.unit.building.test_components:Member'}]",
         "llm: {type: 'tests.unit.building.test_components:Router', "
         "inner: {type: 'tests.unit.building.test_components:Member'}}",
+        "embeddings: {type: 'tests.unit.building.test_components:Encoder'}",
     ],
 )
 def test_what_a_host_lacks_for_a_model_in_a_list_or_in_another_model_is_found_before_a_run(
@@ -128,7 +153,7 @@ def test_rows_are_not_looked_into() -> None:
     assert model_identities(step) == []
     assert devices_wanted(step) == 0
     asks = Asks(name="ask", anything=[Untouchable(a=1), Member()])
-    assert [place for place, _ in language_models(asks)] == [("anything", 1)]
+    assert [place for place, _ in models_in(asks)] == [("anything", 1)]
 
 
 class Judge(Protocol):

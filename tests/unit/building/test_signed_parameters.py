@@ -27,6 +27,13 @@ def test_where_a_model_is_does_not_count(kind: str) -> None:
     assert [parameters_as_written(params) for params in around({"type": kind, "model": "m", **PLACE})] == without
 
 
+def test_how_many_texts_go_together_does_not_count() -> None:
+    kind, size = {"type": "OpenAIEmbeddings", "model": "m"}, {"batch_size": 7}
+    assert [parameters_as_written(params) for params in around({**kind, **PLACE, **size})] == around(kind)
+    llm = {"type": "my.clients:Client", **size}
+    assert parameters_as_written({"llm": llm}) == {"llm": llm}
+
+
 @pytest.mark.parametrize(
     "params",
     [

@@ -15,6 +15,7 @@ from common.llms.answers.answers_file import answers_file
 from common.llms.answers.kept import Place
 from common.llms.answers.request_key import request_key
 from common.llms.answers.store import AnswerStore
+from common.llms.embeddings import OpenAIEmbeddings
 from common.llms.openai import OpenAILLM
 from coordinator.cli import group
 from tests.support.kept_answers import look
@@ -109,6 +110,32 @@ def test_explain_names_the_parts_that_differ(tmp_path: Path) -> None:
     assert said("explain", spec, "ask", "--prompt", tmp_path / "prompt") == "1 kept answer, the same in all parts.\n"
     (tmp_path / "prompt").write_text(json.dumps([{"role": "user", "content": "new prompt"}]))
     assert "messages[0]: there" in said("explain", spec, "ask", "--prompt", tmp_path / "prompt")
+
+
+def test_explain_knows_the_vectors_of_a_step(tmp_path: Path) -> None:
+    (tmp_path / "mine.py").write_text(
+        "from penstock.embeddings import Embeddings\nfrom penstock.steps import Step, StepInput\n\n"
+        "class Embed(Step):\n    embeddings: Embeddings\n\n"
+        "    def process(self, inputs: StepInput):\n        yield inputs\n"
+    )
+    spec = tmp_path / "embeds.yaml"
+    spec.write_text(
+        "name: e\nsteps:\n  load: {type: LoadDataFromDicts, data: [{a: b}]}\n  embed:\n    type: mine:Embed\n"
+        "    after: load\n    embeddings: {type: OpenAIEmbeddings, model: m, dimensions: 8}\n"
+    )
+    kept = OpenAIEmbeddings(model="m", dimensions=4)
+    store = AnswerStore(answers_file(tmp_path / "cache"), "run", "", 1 << 30)
+    family, request = kept.asks([{"role": "user", "content": "some text"}])
+    place = Place(request_key(family, request))
+    look(store, request_key(family, request), place)
+    store.keep(request_key(family, request), place, family, request, b"{}")
+    store.close()
+    assert said("explain", spec, "embed").splitlines() == [
+        "1 kept answer differs from what step 'embed' asks in this:",
+        "  dimensions: there 4, here 8",
+    ]
+    (tmp_path / "text").write_text("another text")
+    assert "input[0]: there" in said("explain", spec, "embed", "--prompt", tmp_path / "text")
 
 
 @pytest.mark.parametrize(("step", "why"), [("asl", "did you mean 'ask'"), ("last", "asks no model at an endpoint")])

@@ -101,7 +101,7 @@ def test_a_changed_source_of_an_llm_names_its_class(tmp_path: Path) -> None:
     remember(tmp_path, spec, "demo-1")
     module.write_text(module.read_text() + "    # other answers\n")
     (line,) = said(tmp_path, spec)
-    assert "since the source of step 'ask' or of its LLM Mine (or what they import) changed: 1,000 answers" in line
+    assert "since the source of step 'ask' or of Mine in it (or what they import) changed: 1,000 answers" in line
 
 
 def test_the_run_with_most_in_common_is_the_one_that_is_compared(tmp_path: Path) -> None:
