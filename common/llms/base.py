@@ -113,6 +113,10 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
     """BibTeX entries of the model; the dataset's card lists them."""
     final_errors: ClassVar[tuple[type[Exception], ...]] = ()
     """Errors that `agenerate` raises for prompts that cannot succeed: their rows fail without a retry."""
+    keeps_answers: ClassVar[bool] = False
+    """Whether what `agenerate` returns may be kept and returned again for an equal call, in this run or another one:
+    whether it depends on the class, the parameters, `model_identity`, the messages and the options alone. A client of
+    an endpoint leaves it False: it keeps the replies itself."""
 
     generation_kwargs: RuntimeOption[dict[str, Any]] = Field(
         default_factory=dict, description="Sampling options of each call, such as temperature and max_tokens."

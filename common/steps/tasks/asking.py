@@ -12,8 +12,8 @@ from typing import Any, TypeVar
 from common.errors import RowError
 from common.llms.answers.row_answers import note_used
 from common.llms.base import LLM, ChatMessage, Generation
+from common.llms.kept_generations import generate_once
 from common.llms.metering import Tally, keep, note_answer, one_try
-from common.llms.outputs import generate
 from common.llms.structured.prompts import asked_to_repair
 from common.llms.structured.reading import WrongForm, read
 from common.llms.waiting import row_clock
@@ -89,7 +89,7 @@ def check_answer(answer: Generation, model: str, accept: Collection[str] = ()) -
 async def _counted(llm: LLM, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> tuple[Generation, Tally]:
     """An answer and what it took, which is spent, and kept once the caller says so."""
     with one_try() as tally:
-        answer = await generate(llm, messages, options)
+        answer = await generate_once(llm, messages, options)
         if tally.is_empty:  # a client that does not count its answers itself
             note_answer(llm.model_name, answer)
     return answer, tally
