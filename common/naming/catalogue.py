@@ -79,6 +79,19 @@ CATALOGUE = (
     ),
     Entry("task", "TextGeneration", "common.steps.tasks.text_generation", "asks a model for a text"),
     Entry(
+        "task",
+        "TextGenerationWithImage",
+        "common.steps.tasks.text_generation_with_image",
+        "asks a model for a text about an image",
+    ),
+    Entry("task", "ChatGeneration", "common.steps.tasks.chat_generation", "asks a model for the next turn of a chat"),
+    Entry(
+        "task",
+        "StructuredGeneration",
+        "common.steps.tasks.structured_generation",
+        "asks a model for an answer in the form that each row names",
+    ),
+    Entry(
         "LLM",
         "OpenAILLM",
         "common.llms.openai",

@@ -10,12 +10,13 @@ from common.building.data_files import named_files
 from common.building.stand_in import StandIn, Undescribed
 from common.errors import SpecFault
 from common.steps.metadata import METADATA
+from common.steps.tasks.conversation import SYSTEM_PROMPT, USE_ROW_PROMPT
 from coordinator.plan.load import Prepared
 
 
 def cautions(prepared: Prepared) -> Iterator[str]:
     """One line per finding, with file and line of the spec."""
-    for fault in [*_overwritten(prepared), *_unwatched_files(prepared)]:
+    for fault in [*_overwritten(prepared), *_unwatched_files(prepared), *_replaced_prompts(prepared)]:
         yield str(prepared.source.error(fault))
 
 
@@ -38,6 +39,31 @@ def _unwatched_files(prepared: Prepared) -> Iterator[SpecFault]:
 
 def _shown(path: Path, folder: Path) -> Path:
     return path.relative_to(folder) if path.is_relative_to(folder) else path
+
+
+def _replaced_prompts(prepared: Prepared) -> Iterator[SpecFault]:
+    """Tasks that get the system prompt of each row without the spec saying so, although it may be meant for another."""
+    columns = prepared.columns()
+    used: dict[str, str] = {}  # step -> the nearest task at it or before it that uses the rows' system prompts
+    for name, planned in prepared.plan.steps.items():
+        step = prepared.steps[name]
+        before = next((used[other] for other in planned.predecessors if other in used), "")
+        if before:
+            used[name] = before
+        if isinstance(step, StandIn | Undescribed) or not getattr(step, USE_ROW_PROMPT, False):
+            continue
+        column = step.input_mappings.get(SYSTEM_PROMPT, SYSTEM_PROMPT)
+        if not any(column in (columns[other] or ()) for other in planned.predecessors):
+            continue
+        used[name] = name
+        own = getattr(step, SYSTEM_PROMPT, None)
+        if USE_ROW_PROMPT not in step.model_fields_set and (own or before):
+            what = "instead of its own system_prompt" if own else f"as step '{before}' does before it"
+            yield SpecFault(
+                f"step '{name}' sends each row's column '{column}' as the system prompt, {what}; to leave it out, set "
+                f"{USE_ROW_PROMPT}: false, or if this is intended, {USE_ROW_PROMPT}: true",
+                ("steps", name),
+            )
 
 
 def _overwritten(prepared: Prepared) -> Iterator[SpecFault]:

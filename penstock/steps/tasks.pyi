@@ -1,7 +1,11 @@
 # Written by docs/make_steps_page.py from common/naming/catalogue.py.
 
+from common.steps.tasks.asker import Answer as Answer
 from common.steps.tasks.base import Task as Task
+from common.steps.tasks.chat_generation import ChatGeneration as ChatGeneration
 from common.steps.tasks.examples import Example as Example
 from common.steps.tasks.function_task import task as task
 from common.steps.tasks.generator_task import GeneratorTask as GeneratorTask
+from common.steps.tasks.structured_generation import StructuredGeneration as StructuredGeneration
 from common.steps.tasks.text_generation import TextGeneration as TextGeneration
+from common.steps.tasks.text_generation_with_image import TextGenerationWithImage as TextGenerationWithImage

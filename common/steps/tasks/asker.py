@@ -236,7 +236,7 @@ class Asker:
         if not isinstance(found, dict):
             raise RowError(f"format_output returned {kind_of(found)} where a mapping of columns is expected")
         for name in self.ways.columns:
-            if name not in found:
+            if name not in found and name not in row:
                 raise RowError(f"format_output returned no column '{name}'")
         return found
 

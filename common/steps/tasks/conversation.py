@@ -10,7 +10,9 @@ from common.errors import RowError
 from common.llms.base import ChatMessage
 
 SYSTEM_PROMPT = "system_prompt"
-"""The column that a row may have its own system prompt in."""
+"""The parameter of a task, and the column in which a row may have its own."""
+USE_ROW_PROMPT = "use_row_system_prompt"
+"""The parameter that says whether the row's counts."""
 
 
 def conversation_of(turns: list[Any], column: str) -> list[ChatMessage]:

@@ -8,7 +8,7 @@ from typing import Any
 import orjson
 from pydantic import ValidationError
 
-from common.errors import RowError, UsageError, words_of
+from common.errors import PenstockError, RowError, words_of
 from common.llms.base import LLM
 from common.llms.structured.structured_output import StructuredOutput
 
@@ -34,12 +34,13 @@ def llm_with_form(llm: LLM, form: StructuredOutput | Mapping[str, Any], known: d
     if (found := known.get(key)) is not None:
         return found
     try:
-        made = llm.with_form(StructuredOutput.model_validate(plain))
+        # A row is data: nothing that it names is imported.
+        made = llm.with_form(StructuredOutput.model_validate(plain, context={"allow": ()}))
     except ValidationError as error:
         faults = "; ".join(each["msg"] for each in error.errors(include_url=False, include_context=False))
         raise RowError(f"structured_output of the row: {faults}") from None
-    except UsageError as error:
-        raise RowError(words_of(error)) from None
+    except PenstockError as error:
+        raise RowError(f"structured_output of the row: {words_of(error)}") from None
     if len(known) < MOST_FORMS:
         known[key] = made
     return made

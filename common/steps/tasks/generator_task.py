@@ -74,7 +74,7 @@ class GeneratorTask(AskingStep, GeneratorStep):
             if self.on_error == "fail" or not self._is_of_the_row(error):
                 raise
             self._logger.warning("a row has no answer: %s", words_of(error))
-            failed = {**seed, **dict.fromkeys(self.outputs), MODEL_NAME: self.llm.model_name, **error.columns}
+            failed = {**dict.fromkeys(self.outputs), **seed, MODEL_NAME: self.llm.model_name, **error.columns}
             return [failed] * (1 if self.group_generations else self.num_generations)
 
     def _is_of_the_row(self, error: RowError) -> bool:

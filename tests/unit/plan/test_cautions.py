@@ -100,3 +100,51 @@ def test_a_file_that_no_path_field_names_is_named(tmp_path: Path) -> None:
     )
     assert f"{tmp_path / 'spec.yaml'}:7: step 'ask': 'system_prompt' names the file prompts/a.txt" in line
     assert "path_fields" in line
+
+
+@pytest.mark.parametrize(
+    ("options", "data", "warned"),
+    [
+        ("system_prompt: Judge., ", "{instruction: why, system_prompt: Write.}", True),
+        ("system_prompt: Judge., use_row_system_prompt: true, ", "{instruction: why, system_prompt: Write.}", False),
+        ("system_prompt: Judge., use_row_system_prompt: false, ", "{instruction: why, system_prompt: Write.}", False),
+        ("", "{instruction: why, system_prompt: Write.}", False),
+        ("system_prompt: Judge., ", "{instruction: why}", False),
+    ],
+)
+def test_a_system_prompt_that_the_rows_replace_is_named(tmp_path: Path, options: str, data: str, warned: bool) -> None:
+    lines = warnings(
+        tmp_path,
+        f"""\
+        name: leak
+        steps:
+          load: {{type: LoadDataFromDicts, data: [{data}]}}
+          judge: {{type: TextGeneration, after: load, {options}llm: {{type: EchoLLM}}}}
+        """,
+    )
+    assert len(lines) == warned
+    if warned:
+        said = "step 'judge' sends each row's column 'system_prompt' as the system prompt, instead of its own"
+        assert f"spec.yaml:4: {said}" in lines[0]
+        assert "set use_row_system_prompt: false" in lines[0]
+
+
+@pytest.mark.parametrize(("own", "warned"), [("", True), ("use_row_system_prompt: false, ", False)])
+def test_the_system_prompt_of_one_step_that_reaches_a_later_one_is_named(
+    tmp_path: Path, own: str, warned: bool
+) -> None:
+    lines = warnings(
+        tmp_path,
+        f"""\
+        name: leak
+        steps:
+          load: {{type: LoadDataFromDicts, data: [{{instruction: why, system_prompt: Write.}}]}}
+          write: {{type: TextGeneration, after: load, llm: {{type: EchoLLM}}}}
+          keep: {{type: KeepColumns, after: write, columns: [generation, system_prompt]}}
+          judge:
+            {{type: TextGeneration, after: keep, {own}llm: {{type: EchoLLM}},
+             input_mappings: {{instruction: generation}}, output_mappings: {{generation: rating}}}}
+        """,
+    )
+    assert [line for line in lines if "as step 'write' does before it" in line] == lines
+    assert len(lines) == warned

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from typing import Any, ClassVar
 
 import pytest
@@ -210,6 +211,16 @@ def test_a_row_may_demand_a_form_of_its_own() -> None:
         rows_of(scripted(Formed, "44"), {"form": form})
     with pytest.raises(RowError, match=r"structured_output of the row: .*format: regex needs a text as its schema"):
         rows_of(scripted(Formed, "4"), {"form": {"format": "regex", "schema": 1}})
+
+
+def test_a_row_cannot_make_a_worker_import_the_class_that_it_names() -> None:
+    class Formed(Score):
+        def format_input(self, row: Row) -> Any:
+            return "?", {"schema": "this:City"}
+
+    with pytest.raises(RowError, match="'this:City' is not allowed here"):
+        rows_of(scripted(Formed, "4"), ROW)
+    assert "this" not in sys.modules
 
 
 def test_a_model_without_forms_fails_the_rows_that_demand_one() -> None:
