@@ -14,6 +14,9 @@ _NAMES = LazyNames(
     {
         **dict.fromkeys(("AsyncStep", "GeneratorStep", "GlobalStep", "Step", "StepResources"), _BASE),
         **dict.fromkeys(("GeneratorStepOutput", "Row", "StepInput", "StepOutput"), _BASE),
+        "GeneratorTask": "common.steps.tasks.generator_task",
+        "Task": "common.steps.tasks.base",
+        "task": "common.steps.tasks.function_task",
         "CudaDevicePlacementMixin": "common.building.cuda",
         "RuntimeParameter": "common.parameters.runtime_parameters",
         "RuntimeParametersMixin": "common.parameters.runtime_parameters",

@@ -33,7 +33,10 @@ from common.steps.loading.generator_step import make_generator_step as make_gene
 from common.steps.loading.hub import LoadDataFromHub as LoadDataFromHub
 from common.steps.loading.hub import PushToHub as PushToHub
 from common.steps.required_packages import requirements as requirements
+from common.steps.tasks.base import Task as Task
 from common.steps.tasks.chat_generation import ChatGeneration as ChatGeneration
+from common.steps.tasks.function_task import task as task
+from common.steps.tasks.generator_task import GeneratorTask as GeneratorTask
 from common.steps.tasks.structured_generation import StructuredGeneration as StructuredGeneration
 from common.steps.tasks.text_generation import TextGeneration as TextGeneration
 from common.steps.tasks.text_generation_with_image import TextGenerationWithImage as TextGenerationWithImage

@@ -33,9 +33,6 @@ class TextGenerationWithImage(TextGeneration):
         ),
     )
 
-    use_row_system_prompt: bool = Field(
-        default=False, description="A row's column system_prompt, if it has words, replaces that of the step."
-    )
     image_type: Literal["url", "base64", "PIL"] = Field(
         default="url", description="base64: the column image holds the text of an encoded image; else see above."
     )
