@@ -24,6 +24,7 @@ from common.protocol.keys import AnswerKeys
 from tests.support.kept_answers import look
 from tests.support.servers.redis_server import RedisServer
 from tests.unit.llms.test_answer_store import FAMILY, Claims, key, place, reply, request
+from tests.unit.llms.test_answers_of_earlier_versions import KEY, PARTS, REJECTED, REPLIES, found_later
 
 BUDGET = 1 << 30
 EXPIRY = 86_400.0
@@ -162,6 +163,26 @@ class TestBrokerClaims(BrokerClaims.TestCase):
     @classmethod
     def tearDownClass(cls) -> None:
         SERVER.kill()
+
+
+# an upgrade
+
+
+def test_what_an_earlier_version_has_put_there_is_found(url: str) -> None:
+    """The number in the tag of the keys is that of this format: another one needs another number."""
+    tag = "penstock:{answers:1}"
+    of, claims = f"{tag}:of:{KEY}", f"{tag}:claims:0123456789abcdef:1"
+    with redis.Redis.from_url(url) as client:
+        client.hset(of, mapping={"generation": "d498a4b7", "last": 3, "model": "m", "parts": PARTS})
+        client.hset(of, mapping={"first": 1795846036000, "newest": 1795846036000, f"rejected:{REJECTED}": 1})
+        for number, (digest, reply) in enumerate(REPLIES, 1):
+            client.hset(of, str(number), bytes.fromhex(f"0123456789abcdef{digest}{reply}"))
+        client.hset(claims, "c" * 16, "1 0 d498a4b7")
+        client.zadd(f"{tag}:used", {of: 1795846036000, claims: 1795846036000})
+        client.hset(f"{tag}:bytes", mapping={of: 3000, claims: 600, "total": 3600})
+        for key in (of, claims, f"{tag}:used", f"{tag}:bytes"):
+            client.expire(key, 1000)
+    assert found_later(BrokerAnswerStore(url, "later", "begun", BUDGET, 1e12)) == [{"n": 1}, {"n": 3}, None]
 
 
 # kill -9

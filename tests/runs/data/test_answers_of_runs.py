@@ -198,6 +198,28 @@ def test_two_workers_share_what_earlier_runs_have_paid_for(harness: Harness) -> 
         assert len({answer for _, answer in rows}) == 120
 
 
+def test_two_runs_of_two_workers_each_use_one_file_at_once(harness: Harness) -> None:
+    write_rows(harness, [f"row {number % 20}" for number in range(60)])
+    with endpoint(numbered(), delay=0.001) as chat:
+        specs = []
+        for name in ("one", "two"):
+            text = SPEC.format(url=chat.url, batch=3, columns="[generation]", more="resources: {replicas: 2}")
+            specs.append(harness.write_spec(text.replace("name: asking", f"name: {name}"), f"{name}.yaml"))
+        for options in ((), ("--fresh",)):
+            runs = [harness.start_run(spec, *options) for spec in specs]
+            assert [run.wait() for run in runs] == [0, 0], [run.text for run in runs]
+            for record in (harness.folder / "cache").glob("*/*/run.json"):
+                rows = harness.rows(dataset=record.parent / "dataset")
+                assert len({row["generation"] for row in rows}) == 120
+            if not options:
+                paid = len(chat.requests)
+                assert 120 <= paid <= 240
+        assert len(chat.requests) == paid
+    logs = [log.read_text() for log in (harness.folder / "cache").glob("*/*/pipeline.log")]
+    assert len(logs) == 2
+    assert not any("without them" in log for log in logs)
+
+
 def test_a_damaged_file_is_said_and_costs_no_row(harness: Harness) -> None:
     write_rows(harness)
     file = harness.folder / "cache" / "answers.sqlite"
