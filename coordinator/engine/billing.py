@@ -24,8 +24,7 @@ class Billing:
     @classmethod
     def of(cls, connection: Connection, run_id: str, spec: PipelineSpec) -> Self:
         """With the prices of the pipeline."""
-        own = {model: Price(price.input, price.output, price.cached) for model, price in spec.prices.items()}
-        return cls(connection, run_id, Prices(own))
+        return cls(connection, run_id, prices_of(spec))
 
     def bill(self, session: Session) -> Bill:
         """So far.
@@ -42,3 +41,8 @@ class Billing:
             self.prices,
             is_lower_bound=spent.is_lower_bound,
         )
+
+
+def prices_of(spec: PipelineSpec) -> Prices:
+    """The table of prices, with those of a pipeline."""
+    return Prices({model: Price(price.input, price.output, price.cached) for model, price in spec.prices.items()})

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, ClassVar, TypedDict
 
 from pydantic import BaseModel
 
-from common.steps import RuntimeParameter
-from common.steps.tasks import task
+from common.steps import Row, RuntimeParameter
+from common.steps.tasks import GeneratorTask, task
 
 
 @task(outputs=["topics"])
@@ -54,3 +54,18 @@ def Ported(output: str | None, input: dict[str, Any] | None = None) -> dict[str,
     ---
     """
     return {"reply": output}
+
+
+class Numbered(GeneratorTask):
+    """Asks for numbers."""
+
+    outputs: ClassVar[Any] = ["number", "said"]
+
+    def seed_row(self, number: int) -> Row:
+        return {"number": number}
+
+    def format_input(self, row: Row) -> str:
+        return f"Say {row['number']}."
+
+    def format_output(self, text: str | None, row: Row) -> dict[str, Any]:
+        return {"said": text}
