@@ -1,6 +1,6 @@
 """Calls of a model: TextGeneration with OpenAILLM beside bare clients, in alternating runs against a local server.
 
-    python benchmarks/llm_rows.py [--rows 20000] [--latency 0.02] [--slow 1|20] [--concurrency 200] [--runs 5]
+    python benchmarks/llm_rows.py [--rows 20000] [--latency 0.02] [--slow 1|20] [--concurrency 200] [--workers 1]
 
 The rate is the server's: rows divided by the time from the first request to the last answer. The CPU is that of the
 whole command with its processes, start-up included, per row; the server's own CPU, on the same cores, is printed beside
@@ -38,17 +38,19 @@ steps:
     type: TextGeneration
     after: rows
     concurrency: {concurrency}
+    resources: {{replicas: {workers}}}
     llm: {{type: OpenAILLM, model: bench, base_url: "http://127.0.0.1:{port}/v1"}}
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked for: so many rows, so many in flight, of the server at a port."""
+    """What is asked for: so many rows, so many in flight, of the server at a port; the engine shares them by workers."""
 
     rows: int
     concurrency: int
     port: int
+    workers: int = 1
 
     @property
     def url(self) -> str:
@@ -81,7 +83,8 @@ def engine(load: Load) -> None:
     """The rows through the engine, nothing of them known before."""
     with tempfile.TemporaryDirectory(prefix="penstock-llm-") as name:
         spec = Path(name) / "spec.yaml"
-        spec.write_text(SPEC.format(rows=load.rows, concurrency=load.concurrency, port=load.port))
+        each = load.concurrency // load.workers
+        spec.write_text(SPEC.format(rows=load.rows, concurrency=each, workers=load.workers, port=load.port))
         run_spec(spec, Path(name))
 
 
@@ -152,16 +155,17 @@ def _cpu_of(process: int) -> float:
 @click.option("--latency", default=0.02, show_default=True, help="Seconds.")
 @click.option("--slow", default=1.0, show_default=True, help="How many times slower one row in 20 is.")
 @click.option("--concurrency", default=200, show_default=True)
+@click.option("--workers", default=1, show_default=True, help="Of the engine, which share the concurrency.")
 @click.option("--runs", default=5, show_default=True)
 @click.option("--openai/--no-openai", "with_openai", default=True, show_default=True, help="If it is installed.")
-def main(rows: int, latency: float, slow: float, concurrency: int, runs: int, with_openai: bool) -> None:
+def main(rows: int, latency: float, slow: float, concurrency: int, workers: int, runs: int, with_openai: bool) -> None:
     """Prints a line per run, then the medians."""
     clients = ["aiohttp"]
     if with_openai and importlib.util.find_spec("openai"):
         clients.append("openai")
     found: dict[str, list[tuple[float, float, float]]] = {name: [] for name in ("engine", *clients)}
     with row_server(latency, slow) as (port, server):
-        load = Load(rows, concurrency, port)
+        load = Load(rows, concurrency, port, workers)
         for number in range(runs):
             found["engine"].append(measured(lambda: engine(load), load, server))
             for client in clients:

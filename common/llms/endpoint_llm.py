@@ -18,6 +18,7 @@ from common.llms.calls.calling import MALFORMED, NotAnAnswer, RequestRefused
 from common.llms.endpoint_client import EndpointClient
 from common.llms.metering import note_answer
 from common.llms.providers import PROVIDERS
+from common.llms.requests import Requests, Spelling
 from common.llms.structured.constraints import DIALECTS, text_of_tool
 from common.llms.structured.structured_output import StructuredOutput
 from common.llms.structured.told_form import ToldForm
@@ -46,7 +47,7 @@ class EndpointLLM(EndpointClient, LLM):
         description="The form of the answers: {format: json, regex, grammar or choice; schema: ...}; each is checked.",
     )
 
-    _told: ToldForm = PrivateAttr(default=ToldForm(None))
+    _requests: Requests | None = PrivateAttr(default=None)
 
     @property
     @abstractmethod
@@ -99,13 +100,13 @@ class EndpointLLM(EndpointClient, LLM):
             UsageError: the endpoint cannot be told the form.
         """
         other = self.model_copy(update={"structured_output": form})
-        other._told = other._checked_form()
+        other._requests = other._requests_for(other._checked_form())
         return other
 
     async def aload(self) -> None:
         """Opens the client; connections follow with the first calls."""
-        self._told = ToldForm.of(self.structured_output, self._dialect)
         await self._open_at(self._request_url, self._api.error, self._api.assembled if self.stream else None)
+        self._requests = self._requests_for(ToldForm.of(self.structured_output, self._dialect))
 
     async def agenerate(self, messages: list[ChatMessage], **kwargs: Any) -> Generation:
         """See `LLM`; the options are those of the API.
@@ -115,15 +116,16 @@ class EndpointLLM(EndpointClient, LLM):
             RequestRefused: it never answers this one.
             CallFailed, NotAnAnswer: it failed on this one.
         """
-        if self._open is None:
+        endpoint, requests = self._open, self._requests
+        if endpoint is None or requests is None:
             raise RunError(f"the client of model '{self.model_name}' is not open: await aload() before agenerate()")
-        answered = await self._open.answer(self._family, self._request(messages, kwargs))
+        answered = await endpoint.answer(requests.family, self._body(requests, messages, kwargs))
         try:
-            answer = self._api.generation(answered.reply)
+            answer = requests.api.generation(answered.reply)
         except MALFORMED as error:
             answered.reject()
             note_answer(self.model_name, None, answered.cached or "now")
-            shown = self._open.hidden(str(answered.reply))[:_SHOWN_CHARACTERS]
+            shown = endpoint.hidden(str(answered.reply))[:_SHOWN_CHARACTERS]
             raise NotAnAnswer(
                 f"{self.endpoint} answered model '{self.model_name}' with something that is not an answer of its API, "
                 f"since {error} (check base_url; it usually ends in /v1): {shown}"
@@ -131,22 +133,15 @@ class EndpointLLM(EndpointClient, LLM):
         note_answer(self.model_name, answer, answered.cached or "now")
         if answered.cached:
             answer = replace(answer, cached=answered.cached)
-        if self._told.form and (given := text_of_tool(answer.tool_calls)) is not None:
+        if requests.told.form and (given := text_of_tool(answer.tool_calls)) is not None:
             return replace(answer, text=given, tool_calls=None)
         return answer
 
-    def _request(self, messages: list[ChatMessage], options: Mapping[str, Any]) -> dict[str, Any]:
-        """The body of a request.
-
-        Raises:
-            RequestRefused: the API cannot carry such messages.
-        """
+    def _body(self, requests: Requests, messages: list[ChatMessage], options: Mapping[str, Any]) -> dict[str, Any]:
         try:
-            request = self._api.request(self._model_there, self._told.stated(messages), self._renamed(options))
+            return requests.body(messages, options)
         except ValueError as error:
             raise RequestRefused(f"{self.endpoint} cannot be asked: {error}") from None
-        omits = self._provider.omits
-        return {name: value for name, value in request.items() if name not in omits} if omits else request
 
     def asks(self, messages: list[ChatMessage]) -> tuple[Family, dict[str, Any]]:
         """What a call would send, and to which model, without a call: the client need not be open.
@@ -154,21 +149,19 @@ class EndpointLLM(EndpointClient, LLM):
         Raises:
             RequestRefused: the API cannot carry such messages.
         """
-        self._told = ToldForm.of(self.structured_output, self._dialect)
-        return self._family, self._request(messages, {})
+        requests = self._requests_for(ToldForm.of(self.structured_output, self._dialect))
+        return requests.family, self._body(requests, messages, {})
 
-    @property
-    def _family(self) -> Family:
-        return Family(self._api.path, self.model_name, self.endpoint_identity or "")
-
-    def _renamed(self, options: Mapping[str, Any]) -> dict[str, Any]:
-        """The options of a call under the names of the endpoint."""
-        renamed: dict[str, Any] = {"stream": True} if self.stream else {}
-        renames = self._provider.renames if isinstance(self._api, ChatCompletions) else {}
-        for name, value in {**self._defaults, **self.generation_kwargs, **options}.items():
-            usual = self._api.spellings.get(name, name)
-            renamed[renames.get(usual, usual)] = value
-        return self._told.added(renamed, self._api.options)
+    def _requests_for(self, told: ToldForm) -> Requests:
+        provider = self._provider
+        return Requests.of(
+            self._api,
+            Family(self._api.path, self.model_name, self.endpoint_identity or ""),
+            self._model_there,
+            told,
+            Spelling(provider.renames if isinstance(self._api, ChatCompletions) else {}, frozenset(provider.omits)),
+            {**({"stream": True} if self.stream else {}), **self._defaults, **self.generation_kwargs},
+        )
 
     @property
     def _dialect(self) -> str:

@@ -163,7 +163,8 @@ def test_options_are_those_of_the_api(api: str, option: str, message: str) -> No
 def test_openai_itself_has_another_name_for_the_limit_in_chat_completions_alone() -> None:
     def sent(api: Any) -> dict[str, Any]:
         llm = OpenAILLM(model="m", provider="openai", api=api, generation_kwargs={"max_tokens": 5})
-        return llm._renamed({})
+        _, request = llm.asks([{"role": "user", "content": "hi"}])
+        return {name: value for name, value in request.items() if name.startswith("max")}
 
     assert sent("chat") == {"max_completion_tokens": 5}
     assert sent("completions") == {"max_tokens": 5}

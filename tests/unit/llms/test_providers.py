@@ -166,11 +166,11 @@ def test_a_host_of_ollama_is_written_as_its_clients_take_it(
 
 
 def test_fields_that_a_provider_refuses_are_not_sent_and_options_have_its_names() -> None:
-    assert "stream_options" in OpenAILLM(model="m", base_url="http://h/v1", stream=True)._request(HI, {})
+    assert "stream_options" in OpenAILLM(model="m", base_url="http://h/v1", stream=True).asks(HI)[1]
     for name in ("mistral", "cohere"):
         options = {"seed": 1, "max_completion_tokens": 5}
         llm = OpenAILLM(model="m", provider=name, stream=True, generation_kwargs=options)
-        request = llm._request(HI, {})
+        request = llm.asks(HI)[1]
         assert request["max_tokens" if name == "mistral" else "max_completion_tokens"] == 5
         assert "stream_options" not in request
         assert request["random_seed" if name == "mistral" else "seed"] == 1
@@ -192,7 +192,7 @@ def test_options_of_ollamas_own_api_are_sent_as_chat_completions_have_them() -> 
     own = {"num_predict": 5, "temperature": 0.2, "stop": None}
     llm = OllamaLLM(model="m", generation_kwargs={"options": own, "format": "json", "temperature": 0.5})
     llm.load()
-    assert llm._request(HI, {}) == {
+    assert llm.asks(HI)[1] == {
         "model": "m",
         "messages": HI,
         "max_tokens": 5,
@@ -200,7 +200,7 @@ def test_options_of_ollamas_own_api_are_sent_as_chat_completions_have_them() -> 
         "response_format": {"type": "json_object"},
     }
     schema = {"type": "object"}
-    request = OllamaLLM(model="m", generation_kwargs={"format": schema})._request(HI, {})
+    request = OllamaLLM(model="m", generation_kwargs={"format": schema}).asks(HI)[1]
     assert request["response_format"] == {"type": "json_schema", "json_schema": {"name": "answer", "schema": schema}}
     with pytest.raises(UsageError, match=r"no option 'options\.num_ctx'; .*; set others in the Modelfile"):
         OllamaLLM(model="m", generation_kwargs={"options": {"num_ctx": 5}}).load()

@@ -121,5 +121,5 @@ def test_a_client_of_a_dump_asks_the_same_endpoint(
     assert isinstance(llm, EndpointLLM)
     assert type(llm).__name__ == name
     assert (llm._request_url, llm.model_name) == (url, "m")
-    request = llm._request([{"role": "user", "content": "hi"}], {})
+    request = llm.asks([{"role": "user", "content": "hi"}])[1]
     assert {**request, **sent} == request
