@@ -45,7 +45,7 @@ steps:
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What is asked for: so many rows, so many in flight, of the server at a port; the engine shares them by workers."""
+    """What is asked for: so many rows, so many in flight, of the server at a port; the engine's workers share them."""
 
     rows: int
     concurrency: int
