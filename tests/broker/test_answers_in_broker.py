@@ -125,6 +125,17 @@ def test_of_two_answers_for_one_place_the_first_stays_and_the_other_is_given_to_
         assert found(store, "a", "2") == "second"
 
 
+def test_an_answer_that_came_after_one_of_another_run_stays_its_places_own(url: str) -> None:
+    """Both runs have asked, and the other one's answer has come first."""
+    with opened(url) as mine, opened(url, "other") as theirs:
+        assert found(mine, "a", "1") is None
+        keep(theirs, "a", "other 1", "theirs")
+        theirs.close()
+        mine.keep(key("a"), place("1"), FAMILY, request("a"), b"mine")
+    with opened(url) as store:
+        assert [found(store, "a", name) for name in ("2", "3", "1")] == ["theirs", None, "mine"]
+
+
 def test_look_ups_of_many_rows_go_together_and_each_gets_its_own(url: str) -> None:
     with opened(url) as store:
         for number in range(200):
