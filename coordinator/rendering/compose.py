@@ -6,6 +6,7 @@ import math
 import re
 import shlex
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -128,7 +129,8 @@ def _coordinator(
     spec = services.file if inside == "." else f"{inside}/{services.file}"
     # Compose replaces the variables, so these words are not quoted like the others.
     place = RunRequest(output=f"/output/${{DATASET:-{services.name}}}")
-    words = [*run_words(place, f"${{SPEC:-{spec}}}"), _words(list(option_words(services.request)))]
+    request = replace(services.request, answers="broker")  # a container's own disk goes with it
+    words = [*run_words(place, f"${{SPEC:-{spec}}}"), _words(list(option_words(request)))]
     return Anchored(
         Commented(
             {

@@ -44,6 +44,7 @@ def coordinator_job(manifests: Manifests) -> dict[str, Any]:
         run_id=manifests.run_id,
         output=f"{OUTPUT}/{services.name}",
         payloads=cluster.payloads or None,
+        answers="broker",  # a pod's own disk goes with it
     )
     reads = any(step.files for step in services.steps)
     mounts = [*spec_mounts(manifests, files=reads), {"name": "data", "mountPath": OUTPUT, "subPath": "output"}]
