@@ -16,6 +16,7 @@ from common.errors import Fenced, RunError, SpecError, Stopped
 from common.settings import Settings
 from common.spec.requirements import check_requirements
 from common.steps.base import AsyncStep
+from coordinator.dataset.arrow import load_in_background
 from coordinator.engine.descriptors import DescriptorWait
 from coordinator.engine.service import Coordinator, Halted
 from coordinator.engine.session import RunFacts
@@ -200,6 +201,7 @@ class Execution:
             environment = {**self._request.environment, "PENSTOCK_BROKER_URL": tenure.connection.url}
             arguments = local_worker_arguments(prepared, self._run.run_id)
             host.start_workers(arguments, environment, self._directory.log)
+        load_in_background()
         try:
             outcome = self._ending.complete(coordinator.run(), tenure)
         except (Stopped, Halted, RunError, OSError) as error:
