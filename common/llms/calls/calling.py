@@ -168,7 +168,9 @@ class Endpoint:
         try:
             reply = await self._transport.post(body)
         except Fault as fault:
-            await self._blame(str(fault), clock, sent, is_away=not fault.reached)
+            # An endpoint that dies breaks the connections that it has: without this look, their rows might be blamed.
+            is_away = not fault.reached or (fault.broke and await self._transport.refuses())
+            await self._blame(str(fault), clock, sent, is_away=is_away)
             return None
         status = reply.status
         if status != 200:

@@ -55,10 +55,12 @@ class Fault(Exception):
     Args:
         why: for people.
         reached: the request may have arrived, so that it may be the cause.
+        broke: the connection ended before the reply did.
     """
 
     why: str
     reached: bool
+    broke: bool = False
 
     def __str__(self) -> str:
         return self.why
@@ -133,9 +135,21 @@ class Transport:
         except aiohttp.ClientConnectorError as error:
             raise Fault(_why(error.os_error), reached=False) from None
         except aiohttp.ServerDisconnectedError:
-            raise Fault("the connection was closed before an answer came", reached=True) from None
+            raise Fault("the connection was closed before an answer came", reached=True, broke=True) from None
         except (aiohttp.ClientError, OSError) as error:
-            raise Fault(f"{type(error).__name__}: {error}", reached=True) from None
+            raise Fault(f"{type(error).__name__}: {error}", reached=True, broke=True) from None
+
+    async def refuses(self) -> bool:
+        """Whether the endpoint, or the proxy before it, accepts no connection at the moment. Sends nothing."""
+        parts = urlsplit(self._proxy or self._url)
+        port = parts.port or (443 if parts.scheme == "https" else 80)
+        try:
+            async with asyncio.timeout(self._timeouts.connect):
+                _, writer = await asyncio.open_connection(parts.hostname, port)
+        except OSError:  # or no connection in time
+            return True
+        writer.close()
+        return False
 
     async def _read(self, response: ClientResponse) -> bytes:
         if response.content.is_eof():  # the body came with the head

@@ -147,6 +147,42 @@ def test_a_call_that_takes_longer_than_its_timeout_is_the_fault_of_its_row_in_th
         asyncio.run(one())
 
 
+def test_a_row_whose_connection_broke_before_is_not_blamed_when_the_endpoint_dies() -> None:
+    asked: list[str] = []
+
+    def answer(body: dict[str, Any]) -> Answer:
+        asked.append(body["messages"][-1]["content"])
+        if asked[-1] == "other":
+            return echoed(body)
+        if asked.count("row") == 2:
+            server.close()
+        raise ConnectionError
+
+    async def ask(llm: OpenAILLM, text: str) -> None:
+        use_clock(RowClock(patience=0.5))
+        await llm.agenerate([{"role": "user", "content": text}])
+
+    async def both() -> None:
+        nonlocal server
+        server = await asyncio.start_server(ChatServer(answer).serve, "127.0.0.1", 0)
+        port = server.sockets[0].getsockname()[1]
+        llm = OpenAILLM(model="m", base_url=f"http://127.0.0.1:{port}/v1")
+        await llm.aload()
+        row = asyncio.create_task(ask(llm, "row"))
+        while not asked:
+            await asyncio.sleep(0)
+        await asyncio.create_task(ask(llm, "other"))
+        try:
+            await row
+        finally:
+            await llm.aunload()
+
+    server: asyncio.Server
+    with pytest.raises(EndpointAway):
+        asyncio.run(both())
+    assert asked == ["row", "other", "row"]
+
+
 @pytest.fixture
 def unused_port() -> int:
     import socket
