@@ -12,6 +12,7 @@ import redis
 
 from common.errors import EXIT_FAILED, EXIT_FAILED_ROWS, EXIT_FENCED, EXIT_STOPPED
 from common.protocol.keys import GROUP
+from tests.chaos.endpoint_server import BUSY, BUSY_WITH_A_PAUSE, ERRORS, RESETS, SLOW
 from tests.chaos.scenario import Fault
 from tests.chaos.stage import STEPS, Stage
 from tests.chaos.takeovers import LEASE
@@ -222,6 +223,30 @@ def send_twice(stage: Stage, fault: Fault) -> bool:
     return False
 
 
+# the endpoint of the models
+
+
+def kill_endpoint(stage: Stage, fault: Fault) -> bool:
+    """Refuses connections until it is started again at its port."""
+    if not stage.endpoint.was_asked or not stage.endpoint.is_up:
+        return False
+    stage.endpoint.kill()
+    stage.later.after(fault.seconds, stage.endpoint.start)
+    return True
+
+
+def trouble(kind: str) -> Injector:
+    """The endpoint does that for the time of the fault."""
+
+    def inject_trouble(stage: Stage, fault: Fault) -> bool:
+        if not stage.endpoint.was_asked:
+            return False
+        stage.endpoint.trouble(kind, fault.seconds)
+        return True
+
+    return inject_trouble
+
+
 # workers that must not serve
 
 
@@ -234,7 +259,7 @@ def start_other_source(stage: Stage, fault: Fault) -> bool:
     folder = stage.harness.folder / "other"
     folder.mkdir(exist_ok=True)
     (folder / STEPS.name).write_text(STEPS.read_text() + "\n# another source\n")
-    step = fault.step if fault.step != "keep" else "label"  # its source is Penstock's
+    step = fault.step if fault.step not in ("ask", "keep") else "label"  # their source is Penstock's
     stage.workers.start_other_source(step, folder)
     return True
 
@@ -254,6 +279,12 @@ INJECTORS: dict[str, Injector] = {
     "disk full": fill_disk,
     "batch claimed by a stranger": claim_for_stranger,
     "batch sent twice": send_twice,
+    "endpoint killed": kill_endpoint,
+    "endpoint busy": trouble(BUSY),
+    "endpoint busy, with a pause": trouble(BUSY_WITH_A_PAUSE),
+    "endpoint slow": trouble(SLOW),
+    "endpoint fails on some rows": trouble(ERRORS),
+    "endpoint resets connections": trouble(RESETS),
     "supervisor killed": kill_supervisor,
     "guardian killed": kill_guardian,
     "connections cut": cut_connections,

@@ -7,6 +7,7 @@ import threading
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from tests.chaos.payment import Paid
 from tests.chaos.trial import Trial
 
 
@@ -17,6 +18,7 @@ class Played:
     Args:
         faults: kinds, each of which was brought about once.
         executions: of the command.
+        paid: None in notes of before there was an endpoint.
         takeovers: kind of fault, and leases until another worker had a dead one's batches.
     """
 
@@ -24,12 +26,13 @@ class Played:
     faults: tuple[str, ...]
     executions: int
     takeovers: tuple[tuple[str, float], ...] = ()
+    paid: Paid | None = None
 
     @classmethod
     def of(cls, trial: Trial) -> Played:
         """The part of a trial that the record needs."""
         takeovers = tuple((one.kind, round(one.leases, 3)) for one in trial.takeovers)
-        return cls(trial.scenario.seed, tuple(trial.injected.elements()), len(trial.codes), takeovers)
+        return cls(trial.scenario.seed, tuple(trial.injected.elements()), len(trial.codes), takeovers, trial.paid)
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +56,7 @@ class Notes:
             fields = json.loads(line)
             if "seed" in fields:
                 fields["takeovers"] = tuple((kind, leases) for kind, leases in fields["takeovers"])
+                fields["paid"] = Paid(**fields["paid"]) if fields.get("paid") else None
                 self._keep(Played(**{**fields, "faults": tuple(fields["faults"])}))
             else:
                 self._keep(Deaths(**fields))

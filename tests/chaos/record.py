@@ -96,6 +96,17 @@ def report(played: Sequence[Played], deaths: Sequence[Deaths]) -> str:
         f"| none: the moment of each came after the end | {sum(not one.faults for one in played)} |",
         "",
     ]
+    if paid := [one.paid for one in played if one.paid is not None]:
+        rows, requests, twice = (sum(getattr(one, name) for one in paid) for name in ("rows", "requests", "twice"))
+        refused, errors, resets = (sum(getattr(one, name) for one in paid) for name in ("refused", "errors", "resets"))
+        lines += [
+            f"The endpoint got {requests:,} requests for {rows:,} rows: it refused {refused:,} with 429, answered "
+            f"{errors:,} with 500 and reset {resets:,} in the middle of an answer. {twice:,} answers were paid for "
+            f"twice (at most {max(one.twice for one in paid)} in a run), where a worker or the endpoint died, or two "
+            "workers had the same batch. No row failed because of the endpoint, and the answers in each dataset were "
+            "counted as in an uninterrupted run.",
+            "",
+        ]
     if deaths:
         lines += [
             f"The coordinator was killed at {sum(one.died for one in deaths)} of {sum(one.points for one in deaths)} "

@@ -6,6 +6,11 @@ from dataclasses import dataclass
 from random import Random
 from typing import Literal
 
+ENDPOINT_URL = "http://endpoint/v1"
+"""Stands in the specs for the endpoint of a scenario."""
+CONCURRENCY = 4
+"""Calls in flight of each worker that asks the endpoint."""
+LARGEST_BATCH = 17
 PIPELINES = 12
 """Pipelines that seeds choose from; each is run once without a fault, to know what it gives."""
 Topology = Literal["embedded", "local", "external"]
@@ -26,10 +31,18 @@ EVERYWHERE = (
     "batch claimed by a stranger",
     "batch sent twice",
 )
+ENDPOINT = (
+    "endpoint killed",
+    "endpoint busy",
+    "endpoint busy, with a pause",
+    "endpoint slow",
+    "endpoint fails on some rows",
+    "endpoint resets connections",
+)
 LOCAL = ("supervisor killed", "guardian killed")
 BROKER_BESIDE = ("connections cut", "connections slow", "broker without its last second")
 EXTERNAL = ("worker of another protocol", "worker of another source")
-KINDS = EVERYWHERE + LOCAL + BROKER_BESIDE + EXTERNAL
+KINDS = EVERYWHERE + ENDPOINT + LOCAL + BROKER_BESIDE + EXTERNAL
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,11 +104,11 @@ def draw_pipeline(number: int) -> Pipeline:
     }
 
     def step(name: str, kind: str, after: str, seconds: float, more: str = "") -> str:
-        size = random.randint(4, 17)
+        size = random.randint(4, LARGEST_BATCH)
         pace = f", seconds: {seconds}" if seconds else ""
         # A batch that a stranger took has had two more workers; one that is killed repeatedly is not poison.
         more += ", max_deliveries: 20"
-        return f'  {name}: {{type: "chaos_steps:{kind}", after: {after}, input_batch_size: {size}{pace}{more}}}'
+        return f'  {name}: {{type: "{kind}", after: {after}, input_batch_size: {size}{pace}{more}}}'
 
     def poison(name: str) -> str:
         return f", bad: {list(bad[name])}, retries: 0, max_failure_rate: 1.0"
@@ -104,26 +117,31 @@ def draw_pipeline(number: int) -> Pipeline:
         f"name: chaos-{number}",
         "steps:",
         f'  count: {{type: "chaos_steps:Numbers", rows: {rows}, batch_size: {random.randint(5, 15)}, seconds: 0.05}}',
-        step("label", "Label", "count", 0.05, poison("label")),
-        step("land", "Label", "label", 0.05),
-        step("sea", "LabelAsync", "label", 0.05, poison("sea")),
+        step("label", "chaos_steps:Label", "count", 0.05, poison("label")),
+        step("land", "chaos_steps:Label", "label", 0.05),
+        step("sea", "chaos_steps:LabelAsync", "label", 0.05, poison("sea")),
     ]
     names = ["count", "label", "land", "sea"]
     if "air" in branches:
-        lines.append(step("air", "Some", "label", 0.02))
+        lines.append(step("air", "chaos_steps:Some", "label", 0.02))
         names.append("air")
     if routed:
-        lines.append(step("all", "Together", f"[{', '.join(random.sample(branches, len(branches)))}]", 0))
+        lines.append(step("all", "chaos_steps:Together", f"[{', '.join(random.sample(branches, len(branches)))}]", 0))
         names.append("all")
-    last = "all" if routed else "land"
+    # Without retries: an attempt that an outage used up would be a failed row.
+    llm = f'{{type: OpenAILLM, model: m, base_url: "{ENDPOINT_URL}"}}'
+    more = f", input_mappings: {{instruction: text}}, concurrency: {CONCURRENCY}, retries: 0, llm: {llm}"
+    lines.append(step("ask", "TextGeneration", "all" if routed else "land", 0, more))
+    names.append("ask")
+    last = "ask"
     if random.random() < 0.7:
-        lines.append(step("twice", "Twice", last, 0.02))
+        lines.append(step("twice", "chaos_steps:Twice", last, 0.02))
         names.append("twice")
         last = "twice"
     if random.random() < 0.6:
-        lines += [step("back", "Backwards", last, 0.5), step("end", "Label", "back", 0.05)]
+        lines += [step("back", "chaos_steps:Backwards", last, 0.5), step("end", "chaos_steps:Label", "back", 0.05)]
         names += ["back", "end"]
-    lines.append(f"  keep: {{type: KeepColumns, after: {last}, columns: [n, via]}}")
+    lines.append(f"  keep: {{type: KeepColumns, after: {last}, columns: [n, via, generation]}}")
     names.append("keep")
     if routed == "rows":
         lines += ["routing:", '  label: {function: "chaos_steps:by_rows"}']
@@ -151,7 +169,7 @@ def draw(seed: int) -> Scenario:
             step=random.choice(pipeline.steps),
             seconds=round(random.uniform(1.5, 3.0), 1),
         )
-        for kind in random.sample(kinds, random.randint(2, 5))
+        for kind in random.sample(kinds, random.randint(2, 5)) + random.sample(ENDPOINT, random.randint(1, 3))
     ]
     return Scenario(
         seed,

@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from tests.chaos.broker import Broker
+from tests.chaos.endpoint import ChaosEndpoint
 from tests.chaos.later import Later
-from tests.chaos.scenario import Scenario
+from tests.chaos.scenario import ENDPOINT_URL, Scenario
 from tests.chaos.takeovers import Takeovers
 from tests.chaos.workers import Workers
 from tests.support.runs.harness import Command, Harness
@@ -34,6 +35,7 @@ class Stage:
     harness: Harness
     spec: Path
     broker: Broker
+    endpoint: ChaosEndpoint
     command: Command = field(init=False)
     workers: Workers = field(init=False)
     takeovers: Takeovers = field(init=False)
@@ -68,18 +70,20 @@ class Stage:
 
 @contextmanager
 def set_up(scenario: Scenario, folder: Path, *, run: bool = True) -> Iterator[Stage]:
-    """A stage with broker, workers and, unless the caller does that, coordinator; nothing of them is left behind."""
+    """A stage with broker, endpoint, workers and, unless the caller does that, coordinator; nothing is left behind."""
     harness = Harness(folder, SETTINGS)
     (folder / STEPS.name).write_text(STEPS.read_text())
-    spec = harness.write_spec(scenario.pipeline.spec)
+    endpoint = ChaosEndpoint(folder.with_name(f"{folder.name}.endpoint"))
+    spec = harness.write_spec(scenario.pipeline.spec.replace(ENDPOINT_URL, endpoint.url))
     server = RedisServer() if scenario.topology != "embedded" else None
     proxy = None
     try:
+        endpoint.start()
         if server is not None:
             server.start()
             proxy = Proxy(server.url)
         sight = Sight(harness, server.url if server is not None else None)
-        stage = Stage(scenario, harness, spec, Broker(sight, server, proxy))
+        stage = Stage(scenario, harness, spec, Broker(sight, server, proxy), endpoint)
         if run:
             stage.run()
         stage.workers.start()
@@ -89,6 +93,8 @@ def set_up(scenario: Scenario, folder: Path, *, run: bool = True) -> Iterator[St
         for command in harness.commands:
             with suppress(Exception):
                 command.process.wait(5)
+        endpoint.kill()
+        endpoint.log.unlink(missing_ok=True)
         if proxy is not None:
             proxy.close()
         if server is not None:

@@ -8,7 +8,7 @@ from tests.chaos.deaths import Point, die_at
 from tests.chaos.scenario import EVERYWHERE, KINDS, draw
 from tests.chaos.trial import play
 
-SEEDS = (74, 134, 435)
+SEEDS = (73, 199, 245)
 pytestmark = pytest.mark.timeout(300)
 
 

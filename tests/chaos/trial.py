@@ -12,6 +12,7 @@ from tempfile import TemporaryDirectory
 
 from common.errors import EXIT_FAILED_ROWS
 from tests.chaos.faults import inject
+from tests.chaos.payment import Paid, check_payment
 from tests.chaos.scenario import Fault, Scenario, draw_pipeline
 from tests.chaos.stage import Stage, set_up
 from tests.chaos.takeovers import Takeover
@@ -36,6 +37,7 @@ class Trial:
     injected: Counter[str]
     codes: tuple[int, ...]
     takeovers: tuple[Takeover, ...]
+    paid: Paid
     seconds: float
 
 
@@ -48,8 +50,10 @@ def left_alone(number: int) -> Yield:
         code = stage.command.wait(LIMIT)
         assert code == EXIT_FAILED_ROWS, stage.command.text
         check_poison(pipeline, stage.harness)
-        found = replace(collect(stage.harness), entries=len(stage.sight.journal()))
+        asked = stage.endpoint.asked().answered
+        found = replace(collect(stage.harness), entries=len(stage.sight.journal()), asked=asked)
         check(stage, pipeline, found)
+        assert found.kept.requests == asked.total() > 0
         return found
 
 
@@ -70,13 +74,15 @@ def play(scenario: Scenario, keep: Path | None = None) -> Trial:
             codes = drive(stage, alone.entries, injected)
             end_workers(stage)
             check(stage, scenario.pipeline, alone)
+            asked = stage.endpoint.asked()
+            paid = check_payment(scenario, stage.harness, asked, injected, alone.asked, alone.kept)
         except BaseException as error:
             error.add_note(describe(stage, injected))
             if keep is not None:
                 keep_files(stage, keep / f"seed-{scenario.seed}")
             raise
         counts = Counter(fault.kind for fault in injected)
-        return Trial(scenario, counts, codes, tuple(stage.takeovers.measured), time.monotonic() - began)
+        return Trial(scenario, counts, codes, tuple(stage.takeovers.measured), paid, time.monotonic() - began)
 
 
 def drive(stage: Stage, entries: int, injected: list[Fault]) -> tuple[int, ...]:
@@ -126,7 +132,8 @@ def describe(stage: Stage, injected: list[Fault]) -> str:
     log = next((path.read_text()[-6000:] for path in stage.harness.folder.glob("cache/*/*/pipeline.log")), "")
     return (
         f"seed {scenario.seed}, pipeline {scenario.pipeline.number}, {scenario.topology}, {scenario.replicas}\n"
-        f"faults: {scenario.faults}\ndone: {[fault.kind for fault in injected]}\n{scenario.pipeline.spec}\n"
+        f"asked: {stage.endpoint.asked()}\nfaults: {scenario.faults}\n"
+        f"done: {[fault.kind for fault in injected]}\n{scenario.pipeline.spec}\n"
         f"{stage.command.text[-3000:]}\n{log}"
     )
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from common.protocol.batch import Entry, Result
 from common.protocol.keys import Keys
+from common.protocol.usage import Counts
 from coordinator.fold.batch_manager import BatchManager
 from coordinator.plan.load import prepare
 from coordinator.plan.plan import Plan
@@ -25,19 +27,23 @@ class Yield:
     Args:
         digests: per leaf, of its rows and their order.
         failed: the rows that failed, sorted.
+        kept: what the answers of models in the dataset took.
         entries: of the journal, about; a run that was disturbed may have more parts.
+        asked: row -> answers that the endpoint gave.
     """
 
     digests: dict[str, str]
     failed: Poisoned
+    kept: Counts
     entries: int = 0
+    asked: Counter[int] = field(default_factory=Counter)
 
 
 def collect(harness: Harness) -> Yield:
     """From a run directory."""
     leaves = sorted(path.name for path in (harness.run_directory / "dataset").iterdir() if path.is_dir())
     failed = sorted((one.step, one.seq, one.position, one.error.partition(" (at ")[0]) for one in harness.letters())
-    return Yield({leaf: harness.digest(leaf) for leaf in leaves}, tuple(failed))
+    return Yield({leaf: harness.digest(leaf) for leaf in leaves}, tuple(failed), harness.record().bill.kept)
 
 
 def check_poison(pipeline: Pipeline, harness: Harness) -> None:

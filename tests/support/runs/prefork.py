@@ -120,9 +120,17 @@ class Parent:
         return Forked(ours)
 
 
-@functools.cache
+_MAKING = threading.Lock()
+
+
 def parent() -> Parent:
-    """One for this process."""
+    """One for this process; two threads must not make one each, since that of the slower one would end at once."""
+    with _MAKING:
+        return _parent()
+
+
+@functools.cache
+def _parent() -> Parent:
     return Parent()
 
 
