@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import ssl
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
@@ -15,6 +16,12 @@ if TYPE_CHECKING:
 
 _KEEP_ALIVE = 30.0
 _DNS_SECONDS = 300
+_SILENCE = {"TCP_KEEPIDLE": 15, "TCP_KEEPALIVE": 15, "TCP_KEEPINTVL": 5, "TCP_KEEPCNT": 3, "TCP_USER_TIMEOUT": 30_000}
+"""How the system looks after a connection on which nothing comes: asked after 15 s, dead after 30 s without a reply.
+
+So a call does not wait for a long answer on a network that is gone, and routers do not forget the connection meanwhile.
+The last one, in milliseconds, is the same for a request that is on its way. TCP_KEEPALIVE is macOS's TCP_KEEPIDLE.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +93,9 @@ class Transport:
         from aiohttp import ClientSession, ClientTimeout, DummyCookieJar, TCPConnector
 
         # What is in flight is bounded by the step, so a limit here would only queue it.
-        connector = TCPConnector(limit=0, ttl_dns_cache=_DNS_SECONDS, keepalive_timeout=_KEEP_ALIVE)
+        connector = TCPConnector(
+            limit=0, ttl_dns_cache=_DNS_SECONDS, keepalive_timeout=_KEEP_ALIVE, socket_factory=_watched_socket
+        )
         limits = ClientTimeout(
             total=None,
             sock_connect=self._timeouts.connect,
@@ -166,6 +175,16 @@ class Transport:
                 raise
             raise Fault(f"the answer stopped in the middle for {idle:g} s (idle_timeout)", reached=True) from None
         return pieces[0] if len(pieces) == 1 else b"".join(pieces)
+
+
+def _watched_socket(address: tuple[int, int, int, str, tuple[Any, ...]]) -> socket.socket:
+    """For one address of the endpoint, as `getaddrinfo` returns it."""
+    made = socket.socket(*address[:3])
+    made.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    for name, value in _SILENCE.items():
+        if (option := getattr(socket, name, None)) is not None:
+            made.setsockopt(socket.IPPROTO_TCP, option, value)
+    return made
 
 
 def _proxy_for(url: str) -> str | None:
