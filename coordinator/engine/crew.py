@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Container, Sequence
 from dataclasses import dataclass, field
 
 from common.broker.reports import Reports
@@ -47,12 +47,22 @@ class Crew:
         """Live workers of a step."""
         return self._alive[step]
 
-    def away(self, steps: Collection[str]) -> str:
-        """What all live workers of one of the steps wait for, such as an endpoint; empty if nothing."""
+    @property
+    def anyone_waits(self) -> bool:
+        """Whether a worker waits for something such as an endpoint."""
+        return any(record.away for record in self.records)
+
+    def away(self, steps: Collection[str], busy: Container[str]) -> str:
+        """What all workers of one of the steps that have rows wait for, such as an endpoint; empty if nothing.
+
+        Args:
+            busy: ids of workers with batches in hand. One without any does not know how its endpoint is.
+        """
         for step in steps:
             workers = [record for record in self.records if record.step == step and record.alive and record.loaded]
-            if workers and all(record.away for record in workers):
-                return workers[0].away
+            waiting = [record.away for record in workers if record.away]
+            if waiting and not any(record.worker_id in busy and not record.away for record in workers):
+                return waiting[0]
         return ""
 
     def check(self, needed: Collection[str], due: Collection[str]) -> None:

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 
 from common.broker.server_facts import ServerFacts
+from common.broker.views import Views
 from coordinator.engine.billing import Billing
 from coordinator.engine.crew import Crew
 from coordinator.engine.publisher import Situation, ViewPublisher
@@ -38,6 +40,8 @@ class Watch:
             tenure.reporter,
             Billing.of(tenure.connection, tenure.control.keys.run_id, tenure.prepared.spec),
         )
+        self._views = Views(tenure.connection, tenure.control.keys.run_id)
+        self._busy: Mapping[str, int] = {}
         self._looked = 0.0
         self._broker = ServerFacts.parse({})
 
@@ -70,7 +74,9 @@ class Watch:
         if self._tenure.control.want() == "stop" and not stopping:
             self._tenure.stop()
         self._broker = self._tenure.connection.facts()
-        self._crew.look(list(self._plan.steps))
+        steps = list(self._plan.steps)
+        self._crew.look(steps)
+        self._busy = self._views.in_hand(steps) if self._crew.anyone_waits else {}
         if not stopping:
             self._check_workers(session)
         self.show(session, waits_for, stopping=stopping, force=force)
@@ -81,8 +87,9 @@ class Watch:
         self._publisher.look(session, Situation(stopping, waits_for, self.start_rows, self._broker), force=force)
 
     def away(self, session: Session) -> str:
-        """What all workers of an unfinished step wait for, such as an endpoint; empty if nothing."""
-        return self._crew.away([step for step, state in session.manager.steps.items() if not state.is_over])
+        """What all workers with rows of an unfinished step wait for, such as an endpoint; empty if nothing."""
+        steps = [step for step, state in session.manager.steps.items() if not state.is_over]
+        return self._crew.away(steps, self._busy)
 
     def end(self, outcome: Outcome) -> None:
         """Records how the run ended, for later viewers."""

@@ -91,6 +91,15 @@ def test_a_run_halts_when_its_endpoint_stays_away_and_is_resumed_by_the_same_com
     assert answers(harness) == ALL
 
 
+def test_a_run_halts_though_a_worker_without_rows_does_not_know_that_the_endpoint_is_away(harness: Harness) -> None:
+    with endpoint(echoed) as at:
+        spec = spec_for(harness, at.url, "resources: {replicas: 2}", rows=5)
+        at.stop()
+        code, text = harness.run(spec, PATIENCE="1")
+    assert code == 1
+    assert f"waited 1 s for endpoint {at.url}" in text
+
+
 def test_a_stop_does_not_wait_for_an_endpoint_that_is_away(harness: Harness) -> None:
     with endpoint(echoed) as at:
         spec = spec_for(harness, at.url)
