@@ -9,6 +9,7 @@ import asyncio
 import math
 import time
 from collections import Counter
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from typing import Any
@@ -40,6 +41,13 @@ class Waits:
         if self._stopped is not None and not self._stopped.done():
             self._stopped.set_result(None)
 
+    def stop_soon(self) -> None:
+        """`stop`, from any thread."""
+        self.stopping = True  # first, for a wait that begins now
+        if (stopped := self._stopped) is not None:
+            with suppress(RuntimeError):  # the loop has ended, and nothing waits on it
+                stopped.get_loop().call_soon_threadsafe(self.stop)
+
     @property
     def reason(self) -> str:
         """What most of them wait for; empty if none does."""
@@ -68,8 +76,9 @@ class Waits:
 
     def stopped(self) -> asyncio.Future[None]:
         """Done as soon as the worker must stop."""
-        if self._stopped is None:
-            self._stopped = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        if self._stopped is None or self._stopped.get_loop() is not loop:  # a generator has a loop for each call of it
+            self._stopped = loop.create_future()
             if self.stopping:
                 self._stopped.set_result(None)
         return self._stopped

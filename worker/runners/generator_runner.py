@@ -16,6 +16,7 @@ from common.building.components import retry_policy
 from common.errors import RowError, RunError, StepFailed, UsageError
 from common.llms.answers.row_answers import BatchAnswers
 from common.llms.metering import Meter, Tally, use_tally
+from common.llms.waiting import RowClock, use_clock
 from common.process.raised import StepCode
 from common.protocol.batch import Batch, Failure
 from common.protocol.generator_state import GeneratorState
@@ -81,6 +82,11 @@ class GeneratorRunner(Runner):
             # Batches that the dead owner had made but not committed: one by one shows which one kills.
             self._careful = TICKETS if state.deaths else self._careful
             self._serve(state)
+
+    def stop(self) -> None:
+        """Ends the generator's waits for an endpoint as well."""
+        super().stop()
+        self.waits.stop_soon()
 
     def spent(self) -> Usage:
         """In all batches, whatever became of them."""
@@ -166,11 +172,15 @@ class GeneratorRunner(Runner):
             return Made(packer.failure(ticket, error), state)
         started = time.perf_counter()
         self._offset = state.offset
+        clock = RowClock(self.waits)
+        use_clock(clock)
         try:
             with self._asked.one_batch(ticket.batch) as tally, self.watchdog.watch(), StepCode():
                 rows, last = next(self._source)
             made = MadeRows(apply_output_mappings(self._generator, rows, None), tally.usage, tally.saved)
         except Exception as error:
+            if clock.was_interrupted:
+                return Again(0.0)  # the worker stops
             self.complaints.note(f"the batch at row {state.offset}", error)
             verdict = self._retry.after(error)
             if isinstance(verdict, Again):
