@@ -15,6 +15,7 @@ from common.broker.consumer import Consumer
 from common.broker.payloads import BrokerPayloads
 from common.broker.runs import RunRecord
 from common.building.build import build_step
+from common.building.components import models_in
 from common.building.data_files import check_data_files
 from common.building.descriptor import model_identities, step_digest
 from common.building.given_secrets import give_secrets
@@ -195,7 +196,7 @@ class Assembly:
     def _answers(self, step: BaseStep, consumer: Consumer) -> Answers | None:
         """A worker started by the coordinator uses its cache folder, any other that of its own host."""
         kept, run, settings = self.record.options.answers, self.record, self.settings
-        if not step.use_cache:
+        if not step.use_cache or not (isinstance(step, AsyncStep) or models_in(step)):
             return None
         if kept.kind == "broker":
             from common.llms.answers.broker_store import BrokerAnswerStore
