@@ -1,1 +1,1 @@
-"""Answers that were paid for, kept on this host's disk: what was asked once is not asked, and paid for, again."""
+"""Answers that were paid for, kept on this host's disk or in the broker: none is asked, and paid for, twice."""

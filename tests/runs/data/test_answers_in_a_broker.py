@@ -66,6 +66,24 @@ def test_what_a_killed_worker_was_given_another_host_finds_again(
         assert max(asked.values()) <= 4
 
 
+def test_a_broker_that_restarts_delays_the_run_and_costs_no_row(harness: Harness) -> None:
+    write_rows(harness, [f"row {number}" for number in range(200)])
+    with RedisServer() as broker, endpoint(numbered(), delay=0.02) as chat:
+        spec = write(harness, chat, batch=10, more="concurrency: 4")
+        run = harness.start_run(spec, *KEPT, broker.url)
+        wait_for(lambda: len(chat.requests) > 100, what="some answers")
+        broker.restart()
+        assert run.wait() == 0, run.text
+        rows = harness.rows()
+        assert len(rows) == len({row["generation"] for row in rows}) == 400
+        paid = len(chat.requests)
+        # What the broker's last second forgot may be asked again, and what was asked while it was away.
+        assert paid < 400 + 400
+        assert len(complete(harness, spec, "--fresh", *KEPT, broker.url)) == 400
+        assert len(chat.requests) == paid
+    assert harness.letters() == []
+
+
 def test_a_small_broker_has_room_for_the_run_first(harness: Harness) -> None:
     write_rows(harness, [f"row {number}" for number in range(300)])
     with RedisServer("--maxmemory", "6mb") as broker:
