@@ -18,7 +18,7 @@ CLIMB = 0.01
 STEADY_SECONDS = 15.0
 """The rate climbs by this share of what was measured each second, and ever faster once that has gone well for long."""
 FIRST_CLIMB = 0.15
-"""After the first refusal it climbs by this share of itself: one short burst may have shown far too little."""
+"""After the first refusals in a row it climbs by this share of itself: they may have shown far too little."""
 RESERVED_SECONDS = 1.0
 """No turn is given further ahead than this, since the rate changes meanwhile."""
 LEAST_RATE = 0.05
@@ -45,6 +45,7 @@ class Pace:
         self._climbed_at = 0.0
         self._next = float("-inf")
         self._refused_in_row = 0
+        self._bursts = 0
 
     def turn(self, now: float) -> tuple[float, bool]:
         """When the next call may go: (seconds to wait, is that its turn, or must it ask again then)."""
@@ -84,6 +85,7 @@ class Pace:
         """
         is_new = self._cut_at is None or sent > self._cut_at
         if is_new:
+            self._bursts += not self._refused_in_row
             self._refused_in_row += 1
             self.cuts += 1
             self._cut_at = now
@@ -109,6 +111,6 @@ class Pace:
         if self.rate is not None:
             assert self._cut_at is not None
             quiet, passed = (now - self._cut_at) / STEADY_SECONDS, max(0.0, now - self._climbed_at)
-            climb = self.rate * FIRST_CLIMB if self.cuts == 1 else self._measured * CLIMB * (1 + quiet**2)
+            climb = self.rate * FIRST_CLIMB if self._bursts == 1 else self._measured * CLIMB * (1 + quiet**2)
             self.rate += climb * passed
             self._climbed_at = now

@@ -83,6 +83,22 @@ def test_the_refusals_of_one_burst_count_once() -> None:
     assert pace.cuts == 1
 
 
+def test_after_one_burst_the_rate_climbs_fast_though_the_burst_was_longer_than_the_first_pause() -> None:
+    pace = Pace()
+    pace.turn(0.0)
+    for second in range(10):
+        pace.granted(second)
+    for refused in (10.0, 11.1, 13.2):
+        pace.turn(refused)
+        pace.refused(refused, refused, None)
+    pace.granted(17.3)
+    for second in range(18, 38):
+        pace.turn(second)
+    assert pace.cuts == 3
+    assert pace.rate is not None
+    assert pace.rate > 5
+
+
 @settings(max_examples=50, deadline=None)
 @given(rate=st.floats(0.5, 200), burst=st.floats(1, 100), latency=st.floats(0.01, 5), concurrency=st.integers(1, 100))
 def test_every_call_is_answered_in_the_end(rate: float, burst: float, latency: float, concurrency: int) -> None:
