@@ -2,7 +2,8 @@
 #   make run     set up, and run the quickstart on an embedded broker
 #   make test    set up, and run the tests on TEST_JOBS processes; TESTS selects some, as for pytest
 #   make check   set up, and run what CI checks: format, lint, types, layers, sizes of classes and functions
-#   make chaos   set up, and play SEEDS runs with injected faults, JOBS at a time; writes docs/guarantees.md (hours)
+#   make chaos   set up, and play SEEDS runs with injected faults, JOBS at a time, and kill coordinators before and after
+#                the first DEATHS calls of each kind; writes docs/guarantees.md (hours)
 #   make bench   set up, and run the benchmarks (minutes)
 #   make clean   remove .venv and the caches of tools
 
@@ -15,6 +16,7 @@ TEST_JOBS ?= 5
 TESTS ?=
 SEEDS ?= 200
 JOBS ?= 1
+DEATHS ?= 1000
 NOTES ?= output/chaos.jsonl
 
 .DEFAULT_GOAL := help
@@ -42,7 +44,7 @@ check: $(VENV)/.check
 	$(BIN)/python .ci/sizes.py
 
 chaos: $(VENV)/.test
-	$(BIN)/python -m tests.chaos.record --seeds $(SEEDS) --jobs $(JOBS) --notes $(NOTES)
+	$(BIN)/python -m tests.chaos.record --seeds $(SEEDS) --jobs $(JOBS) --deaths $(DEATHS) --notes $(NOTES)
 
 bench: $(VENV)/.test
 	$(BIN)/python benchmarks/throughput.py
