@@ -143,6 +143,10 @@ class EndpointLLM(EndpointClient, LLM):
         except ValueError as error:
             raise RequestRefused(f"{self.endpoint} cannot be asked: {error}") from None
 
+    def stated(self, messages: list[ChatMessage]) -> list[ChatMessage]:
+        """The conversation as it is sent: with the form in words, if the model learns it from nowhere else."""
+        return ToldForm.of(self.structured_output, self._dialect).stated(messages)
+
     def asks(self, messages: list[ChatMessage]) -> tuple[Family, dict[str, Any]]:
         """What a call would send, and to which model, without a call: the client need not be open.
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -105,23 +104,24 @@ def _say_sent(task: AskingStep, row: Row) -> None:
     from common.llms.endpoint_llm import EndpointLLM
     from common.llms.media.parts import described
     from common.steps.mappings import apply_input_mappings_to_row
+    from common.steps.tasks.forms import llm_with_form
 
     task.load()
     messages, form = task.asker.messages(apply_input_mappings_to_row(task, row)[0])
-    llm = task.llm
+    messages = described(messages)
+    llm = task.llm if form is None else llm_with_form(task.llm, form, {})
     at = f" at {llm.served_at}" if llm.served_at else ""
     say(f"Step '{task.name}' asks model '{llm.model_name}'{at}:\n")
-    for message in described(messages):
+    for message in llm.stated(messages) if isinstance(llm, EndpointLLM) else messages:
         say(f"[{message['role']}]\n{message['content']}\n")
     options: dict[str, Any] = dict(llm.generation_kwargs)
     if isinstance(llm, EndpointLLM):
-        _, request = llm.asks(described(messages))
+        _, request = llm.asks(messages)
         options = {name: value for name, value in request.items() if name not in CONVERSATION}
     if options:
         say(f"with          {_json(options)}")
-    if wanted := form or llm.answer_form:
-        plain = wanted if isinstance(wanted, Mapping) else wanted.model_dump(by_alias=True, exclude_defaults=True)
-        say(f"in the form   {_json(plain)}")
+    if wanted := llm.answer_form:
+        say(f"in the form   {_json(wanted.model_dump(by_alias=True, exclude_defaults=True))}")
 
 
 def _say_answers(task: AskingStep, row: Row, number: int) -> bool:

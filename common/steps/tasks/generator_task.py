@@ -40,6 +40,15 @@ class GeneratorTask(AskingStep, GeneratorStep):
         """The columns of a row before the model is asked. Pure: equal for the same number, counted from 0."""
         return {}
 
+    async def process_row(self, row: Row) -> Row | list[Row]:
+        """The row with its answer, or one row per generation; a task that asks several things for a row overrides it.
+
+        Raises:
+            PromptError: no prompt can be made from the row.
+            RowError: the model gave no answer that the row can keep.
+        """
+        return await self.asker.rows(row)
+
     def process(self, offset: int = 0) -> GeneratorStepOutput:
         """Yields rows with answers, from row `offset` on.
 
@@ -68,7 +77,7 @@ class GeneratorTask(AskingStep, GeneratorStep):
 
     async def _made(self, seed: Row) -> list[Row]:
         try:
-            made = await self.asker.rows(seed)
+            made = await self.process_row(seed)
             return [made] if isinstance(made, dict) else made
         except RowError as error:
             if self.on_error == "fail" or not self._is_of_the_row(error):

@@ -131,3 +131,20 @@ steps:
     said = prompt(spec, "ask", "--row", 3, "--ask").output
     assert 'said:         "A text."' in said
     assert len(endpoint.requests) == 1
+
+
+def test_the_form_of_a_row_is_shown_as_the_endpoint_is_told_it(tmp_path: Path, endpoint: ChatServer) -> None:
+    spec = tmp_path / "spec.yaml"
+    spec.write_text(
+        """
+name: formed
+steps:
+  load:
+    type: LoadDataFromDicts
+    data: [{instruction: Which, structured_output: {format: choice, schema: ["yes", "no"]}}]
+  ask: {type: StructuredGeneration, after: load, llm: {type: OpenAILLM, model: m}}
+"""
+    )
+    said = prompt(spec, "ask").output
+    assert "[user]\nWhich\n\nAnswer with exactly one of these, and with nothing else:\n- yes\n- no\n" in said
+    assert 'in the form   {"format": "choice", "schema": ["yes", "no"]}' in said

@@ -10,7 +10,7 @@ from common.errors import RowError
 from common.llms import ChatMessage, Generation
 from common.steps.base import Row
 from common.steps.metadata import METADATA
-from common.steps.tasks import GeneratorTask
+from common.steps.tasks import Answer, GeneratorTask
 from tests.support.tasks.scripted import Scripted, scripted
 
 
@@ -75,3 +75,15 @@ def test_a_failed_call_is_no_row_with_none_but_an_error_of_the_generator() -> No
 
     with pytest.raises(RowError, match="no route"):
         made(scripted(Facts, "a", {"llm": Failing(replies=["a"])}))
+
+
+def test_a_generator_task_may_ask_several_things_for_a_row() -> None:
+    class Refined(Facts):
+        async def process_row(self, row: Row) -> Row:
+            draft = await self.asker.ask(row, self.format_input(row), str.upper)
+            final = await self.asker.ask(row, f"Shorten: {draft.found}", str.strip)
+            return self.asker.row(row, [Answer(final.messages, final.generation, {"fact": final.found})])
+
+    task = scripted(Refined, [" long ", " short "])
+    assert facts(made(task)) == [("topic 0", "short")]
+    assert task.llm.asked[1][-1]["content"] == "Shorten:  LONG "  # type: ignore[attr-defined]
