@@ -138,14 +138,6 @@ def _sum(first: int | None, second: int | None) -> int | None:
     return second if first is None else first + (second or 0)
 
 
-async def ask(
-    llm: LLM, messages: Sequence[ChatMessage], policy: RetryPolicy, accept: Collection[str] = (), **options: Any
-) -> Generation:
-    """One answer that a row can keep; see `ask_and_read`."""
-    answer, _ = await ask_and_read(llm, messages, Asking(policy, accept, options=options), lambda answer: None)
-    return answer
-
-
 async def ask_and_read(
     llm: LLM, messages: Sequence[ChatMessage], asking: Asking, read_answer: Callable[[Generation], T]
 ) -> tuple[Generation, T]:

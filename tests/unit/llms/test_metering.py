@@ -11,7 +11,7 @@ from common.llms.base import LLM, ChatMessage, Generation
 from common.llms.metering import Meter, Tally, note_answer, use_tally
 from common.protocol.usage import Usage
 from common.steps.retry import OutOfRetries, RetryPolicy
-from common.steps.tasks.asking import ask
+from tests.support.asking import ask
 
 ANSWER = Generation("yes", "stop", input_tokens=10, output_tokens=2)
 EMPTY = Generation("", "stop", input_tokens=10, output_tokens=0)

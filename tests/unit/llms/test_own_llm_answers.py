@@ -15,7 +15,7 @@ from common.llms.answers.row_answers import RowAnswers, use_answers
 from common.llms.answers.store import AnswerStore
 from common.llms.metering import Tally, use_tally
 from common.steps.retry import OutOfRetries, RetryPolicy
-from common.steps.tasks.asking import ask
+from tests.support.asking import ask
 
 CALLS: list[str] = []
 MESSAGES: Any = [{"role": "user", "content": "hi"}]

@@ -21,7 +21,7 @@ from common.llms.answers.store import AnswerStore
 from common.llms.calls.calling import NotAnAnswer
 from common.llms.embeddings.kept_vectors import shares
 from common.steps.retry import OutOfRetries, RetryPolicy
-from common.steps.tasks.asking import ask
+from tests.support.asking import ask
 from tests.support.servers.chat_server import Answer, ChatServer, completion, serving
 
 MESSAGES: Any = [{"role": "user", "content": "hi"}]
