@@ -17,6 +17,10 @@ from common.llms.answers.kept import Kept, Place
 from common.llms.answers.request_key import KEY_BYTES, Family, parts_of
 from common.llms.answers.values import DIGEST_BYTES, Values
 
+_LAST = """
+SELECT max(coalesce((SELECT max(id) FROM answers), 0), coalesce((SELECT max(answer) FROM claims WHERE run = ?), 0))
+"""
+"""No number that a claim of the run still has, though its answer was deleted."""
 _MODEL, _ATTEMPT = "json_extract(value, '$[0]')", "json_extract(value, '$[1]')"
 _PARTS, _REPLY = (f"json_extract(value, '$[{at}]'), json_extract(value, '$[{at + 1}]')" for at in (2, 4))
 _ANSWERS = f"""
@@ -60,7 +64,7 @@ def insert(connection: sqlite3.Connection, run: int, news: Sequence[New], values
         each.append((new.family.model, new.place.attempt, part_at, len(part), reply_at, len(reply)))
         part_at += len(part)
         reply_at += len(reply)
-    (last,) = connection.execute("SELECT coalesce(max(id), 0) FROM answers").fetchone()
+    (last,) = connection.execute(_LAST, (run,)).fetchone()
     bound = {
         "first": last + 1,
         "run": run,

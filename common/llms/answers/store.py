@@ -27,9 +27,10 @@ _REMEMBERED = 4_096
 
 _NEWEST = "SELECT max(id) FROM answers WHERE request = ?"
 _OWN = (
-    "SELECT a.id, a.reply, a.digest, a.run, a.rejected, c.attempt FROM claims c JOIN answers a ON a.id = c.answer "
-    "WHERE c.claimant = ?"
+    "SELECT a.id, a.reply, a.digest, a.run, a.rejected, c.attempt, a.request FROM claims c "
+    "LEFT JOIN answers a ON a.id = c.answer WHERE c.claimant = ?"
 )
+_FORGET = "DELETE FROM claims WHERE claimant = ?"
 _UNCLAIMED = (
     "FROM answers a WHERE request = ? AND id > ? AND NOT rejected "
     "AND NOT EXISTS (SELECT 1 FROM claims WHERE run = ? AND answer = a.id) ORDER BY id LIMIT 1"
@@ -131,8 +132,10 @@ class AnswerStore:
         if newest is None:
             return None
         own = self._reads.execute(_OWN, (place.claimant,)).fetchone()
-        if own is not None:
-            answer, reply, digest, run, rejected, attempt = own
+        if own is not None and own[-1] != key:  # its answer was deleted, and another one may have its number
+            self._reads.execute(_FORGET, (place.claimant,))
+        elif own is not None:
+            answer, reply, digest, run, rejected, attempt, _ = own
             if (not rejected or attempt == place.attempt) and (text := self._values.unpack(digest, reply)) is not None:
                 return Found(text, run == self._run_number, Kept(answer, bool(rejected)))
         if newest <= self._all_claimed.get(key, 0):

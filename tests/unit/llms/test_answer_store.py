@@ -499,3 +499,36 @@ def test_the_file_is_for_its_user_alone(tmp_path: Path) -> None:
         modes = {path.name: path.stat().st_mode & 0o777 for path in (tmp_path / "cache").iterdir()}
     assert set(modes.values()) == {0o600}
     assert (tmp_path / "cache").stat().st_mode & 0o777 == 0o700
+
+
+def test_a_claim_whose_answer_was_deleted_leads_to_no_other_answer(tmp_path: Path) -> None:
+    """As when a worker keeps an answer while another process deletes all: numbers of answers come again."""
+    with opened(tmp_path) as store:
+        for number in range(5):
+            keep(store, f"old {number}", f"old {number}", f"old answer {number}")
+    with closing(sqlite3.connect(answers_file(tmp_path))) as connection, connection:
+        connection.execute("DELETE FROM answers")
+    with opened(tmp_path, "other") as store:
+        for number in range(3):
+            keep(store, f"new {number}", f"other {number}", f"new answer {number}")
+    with opened(tmp_path) as store:
+        for number in range(5):
+            keep(store, f"old {number}", f"old {number}", f"newer answer {number}")
+        for number in range(3):
+            keep(store, f"third {number}", f"third {number}", f"third answer {number}")
+    with opened(tmp_path) as store:
+        assert [reply(look(store, key(f"old {n}"), place(f"old {n}"))) for n in range(5)] == [
+            f"newer answer {n}" for n in range(5)
+        ]
+        assert reply(look(store, key("third 2"), place("third 2"))) == "third answer 2"
+
+
+def test_two_answers_for_one_place_that_are_committed_together_leave_it_the_first(tmp_path: Path) -> None:
+    """As when two rows ask for the vector of one text at once: its place is that of the whole run."""
+    with opened(tmp_path) as store:
+        assert look(store, key("a"), place("1")) is None
+        for text in (b"first", b"second"):
+            store.keep(key("a"), place("1"), FAMILY, request("a"), text)
+    with opened(tmp_path) as store:
+        assert reply(look(store, key("a"), place("1"))) == "first"
+        assert reply(look(store, key("a"), place("2"))) == "second"
