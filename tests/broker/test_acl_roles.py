@@ -13,11 +13,14 @@ from common.broker.patience import Patience
 from common.broker.spending import Spending
 from common.broker.views import Views
 from common.errors import BrokerError, Disconnected, NotPermitted
+from common.llms.answers.broker_store import BrokerAnswerStore
 from common.protocol.keys import RUNS, Keys
 from common.protocol.usage import Usage
+from tests.support.kept_answers import look
 from tests.support.runs.broker import Run, batch, done, take
 from tests.support.runs.harness import REPOSITORY
 from tests.support.runs.roles import DOINGS, FILE, READ_ONLY_SINCE, Roles, users
+from tests.unit.llms.test_answer_store import FAMILY, key, place, request
 
 
 def test_the_page_shows_the_file() -> None:
@@ -57,6 +60,23 @@ def test_a_worker_that_may_not_note_what_it_spends_commits_nevertheless(
     spending.write(last=True)
     assert len(run.journal()) == 2
     assert caplog.text.count("what this worker spends on models is not counted") == 1
+
+
+@pytest.mark.parametrize("missing", ["~penstock:{answers:*}:*", "+zadd"])
+def test_a_worker_that_may_not_keep_answers_asks_each_time_and_says_so_once(
+    roles: Roles, caplog: pytest.LogCaptureFixture, missing: str
+) -> None:
+    """As with users of an earlier version."""
+    user = users()["worker"]
+    roles.set(user, [kept for kept in user.rules if kept != missing])
+    store = BrokerAnswerStore(roles.url_of("worker"), "run", "", 1 << 20, 60)
+    for number in range(3):
+        asked = key(f"prompt {number}")
+        assert look(store, asked, place(str(number))) is None
+        store.keep(asked, place(str(number)), FAMILY, request(f"prompt {number}"), b"x")
+    store.close()
+    assert caplog.text.count("the run continues without them") == 1
+    assert "docs/security.md" in caplog.text
 
 
 def refused(url: str, *command: Any) -> bool:
