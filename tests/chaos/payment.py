@@ -22,16 +22,16 @@ IN_HAND = 2 * CONCURRENCY + 2 * LARGEST_BATCH
 has the same batches while it lives, both may have the same row in flight, row after row.
 """
 OF_ONE = ("worker killed", "worker killed with its keeper")
-OF_ALL = (
+OF_ALL = ("endpoint killed",)
+"""The answers that it was sending when it died never arrive."""
+OF_ALL_LOCAL = (
     "coordinator killed",
     "coordinator stopped past its lease",
-    "second coordinator",
     "disk full",
     "supervisor killed",
     "guardian killed",
-    "endpoint killed",
 )
-"""Workers die with a coordinator that has started them. Answers that an endpoint gave when it died never arrive."""
+"""Workers die with the coordinator that has started them."""
 SHARED_BY_TWO = ("worker stopped past its lease", "batch claimed by a stranger", "batch sent twice")
 SHARED_BY_ALL = ("broker without its last second",)
 _TOOK_OVER = re.compile(r"took over \d+ batches of dead worker (\w+)")
@@ -68,8 +68,9 @@ def kept(harness: Harness) -> Counts:
 def most_twice(scenario: Scenario, injected: Iterable[Fault], log: str) -> int:
     """Answers that may have been paid for twice."""
     done = Counter(fault.kind for fault in injected)
+    all_of = OF_ALL if scenario.topology == "external" else OF_ALL + OF_ALL_LOCAL
     of_one, of_all, by_two, by_all = (
-        sum(done[kind] for kind in kinds) for kinds in (OF_ONE, OF_ALL, SHARED_BY_TWO, SHARED_BY_ALL)
+        sum(done[kind] for kind in kinds) for kinds in (OF_ONE, all_of, SHARED_BY_TWO, SHARED_BY_ALL)
     )
     workers = scenario.replicas[STEP]
     # On a loaded machine, a worker may lose its lease of a second though nothing has happened to it.
