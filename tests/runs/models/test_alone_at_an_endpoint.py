@@ -67,6 +67,12 @@ def hosts(harness: Harness, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> 
     return Hosts(harness, redis_url, monkeypatch)
 
 
+def slow_after_first_answers(at: Endpoint) -> None:
+    """Most rows wait for an answer for as long as the test likes."""
+    wait_for(lambda: at.chat.requests, what="the first answer")
+    at.chat.delay = 1
+
+
 def asked(at: Endpoint) -> list[str]:
     return sorted(body["messages"][-1]["content"] for _, _, body in at.chat.requests)
 
@@ -74,12 +80,13 @@ def asked(at: Endpoint) -> list[str]:
 def test_a_worker_that_alone_finds_its_endpoint_away_hands_its_rows_back_and_leaves(
     harness: Harness, redis_url: str, hosts: Hosts, spec: Path, nobody: str
 ) -> None:
-    with endpoint(echoed, delay=0.2) as at:
+    with endpoint(echoed, delay=0.05) as at:
         run = coordinator(harness, spec, redis_url)
-        loads, alone = hosts.start(nobody, "load"), hosts.start(nobody, "ask")
-        said(alone, "step 'ask' loaded")
-        others = hosts.start(at.url, "ask")
+        loads, others = hosts.start(nobody, "load"), hosts.start(at.url, "ask")
+        slow_after_first_answers(at)
+        alone = hosts.start(nobody, "ask")
         assert alone.wait() == EXIT_ENDPOINT_AWAY, alone.text
+        at.chat.delay = 0
         assert run.wait() == 0, run.text
         assert [one.wait() for one in (loads, others)] == [0, 0]
         rows = asked(at)
@@ -94,27 +101,27 @@ def test_where_all_workers_find_it_away_none_leaves_and_the_run_halts(
     harness: Harness, redis_url: str, hosts: Hosts, spec: Path, nobody: str
 ) -> None:
     workers = [hosts.start(nobody, step) for step in ("load", "ask", "ask")]
-    code, text = harness.run(spec, "--broker", redis_url, "--workers", "external", PATIENCE="3")
+    code, text = harness.run(spec, "--broker", redis_url, "--workers", "external", PATIENCE="2")
     assert code == 1
-    assert f"waited 3 s for endpoint {nobody}" in text
+    assert f"waited 2 s for endpoint {nobody}" in text
     assert [one.wait() for one in workers] == [0, 0, 0], [one.text for one in workers]
 
 
 def test_a_supervisor_starts_another_worker_after_a_while(
     harness: Harness, redis_url: str, hosts: Hosts, spec: Path
 ) -> None:
-    with endpoint(echoed, delay=3) as at, endpoint(echoed) as other:
+    with endpoint(echoed, delay=0.05) as at, endpoint(echoed) as other:
         other.stop()
-        alone = hosts.start(other.url, "load", "ask", ALONE="0.3")
         run = coordinator(harness, spec, redis_url)
-        said(alone, "step 'ask' loaded")
-        others = hosts.start(at.url, "ask")
+        loads, others = hosts.start(at.url, "load"), hosts.start(at.url, "ask")
+        slow_after_first_answers(at)
+        alone = hosts.start(other.url, "load", "ask", ALONE="0.3")
         said(alone, "leaves and hands its batches back")
         other.start()
         wait_for(lambda: other.chat.requests, what="an answer to the worker that has come back")
         at.chat.delay = 0
         assert run.wait() == 0, run.text
-        assert [one.wait() for one in (alone, others)] == [0, 0], alone.text
+        assert [one.wait() for one in (loads, alone, others)] == [0, 0, 0], alone.text
         rows = asked(at) + asked(other)
     assert alone.text.count("step 'ask' loaded") == 2
     assert sorted(rows) == sorted(f"row {number}" for number in range(ROWS))
