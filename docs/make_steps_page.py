@@ -95,10 +95,16 @@ def types() -> str:
     return "\n".join(lines)
 
 
+def _import_of(module: str, name: str) -> str:
+    """The import that type checkers take for a public one, as the formatter writes it."""
+    line = f"from {module} import {name} as {name}"
+    return line if len(line) <= 120 else f"from {module} import (\n    {name} as {name},\n)"
+
+
 def stub(names: LazyNames) -> str:
     """What type checkers read of a package: each of its names is imported from where it stands."""
     places = sorted((module, not name.isupper(), name) for name, module in names.modules.items())
-    lines = [f"from {module} import {name} as {name}" for module, _, name in places]
+    lines = [_import_of(module, name) for module, _, name in places]
     return "\n".join(["# Written by docs/make_steps_page.py from common/naming/catalogue.py.", "", *lines, ""])
 
 

@@ -92,6 +92,18 @@ CATALOGUE = (
         "asks a model for an answer in the form that each row names",
     ),
     Entry(
+        "task",
+        "GenerateSentencePair",
+        "common.steps.tasks.generate_sentence_pair",
+        "asks for a sentence that belongs to another one, and for one that does not",
+    ),
+    Entry(
+        "task",
+        "GenerateTextClassificationData",
+        "common.steps.tasks.generate_text_classification_data",
+        "asks for a text to classify, its label and a wrong one",
+    ),
+    Entry(
         "LLM",
         "OpenAILLM",
         "common.llms.openai",

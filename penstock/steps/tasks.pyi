@@ -5,6 +5,10 @@ from common.steps.tasks.base import Task as Task
 from common.steps.tasks.chat_generation import ChatGeneration as ChatGeneration
 from common.steps.tasks.examples import Example as Example
 from common.steps.tasks.function_task import task as task
+from common.steps.tasks.generate_sentence_pair import GenerateSentencePair as GenerateSentencePair
+from common.steps.tasks.generate_text_classification_data import (
+    GenerateTextClassificationData as GenerateTextClassificationData,
+)
 from common.steps.tasks.generator_task import GeneratorTask as GeneratorTask
 from common.steps.tasks.structured_generation import StructuredGeneration as StructuredGeneration
 from common.steps.tasks.text_generation import TextGeneration as TextGeneration

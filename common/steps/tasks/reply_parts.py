@@ -1,0 +1,116 @@
+"""The parts of a reply: those between tags, and those of a JSON object, both wherever they stand in it. Pure.
+
+A part that is there twice, is blank or has no end is not chosen or guessed: the reply cannot be read.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from common.cells import kind_of
+from common.errors import RowError
+
+_THOUGHTS_END = "</think>"
+_MOST_OBJECTS = 32
+"""Braces tried; a reply with more of them before its object is none, which keeps hostile ones cheap."""
+_LONGEST_JSON = 400_000
+_JSON = json.JSONDecoder(strict=False)  # models write line ends into texts as they are
+_BETWEEN_WORDS = re.compile(r"[ \t_-]+")
+
+
+def without_thoughts(reply: str) -> str:
+    """What follows the thoughts of a model that writes them into its reply between `<think>` tags."""
+    return reply.rpartition(_THOUGHTS_END)[2]
+
+
+def has_tag(reply: str, name: str) -> bool:
+    """Whether the tag of a part opens in a reply, in any case of letters."""
+    return f"<{name}>" in reply.lower()
+
+
+def tagged(reply: str, name: str) -> str:
+    """The words between the tags `<name>` and `</name>`.
+
+    Raises:
+        RowError: they are not there, or not once.
+    """
+    text = without_thoughts(reply)
+    lower = text.lower()
+    opening, closing = f"<{name}>", f"</{name}>"
+    if len(lower) != len(text):  # a letter that has no small form of one character moves all positions
+        lower = text
+    for tag in (opening, closing):
+        if (count := lower.count(tag)) != 1:
+            raise RowError(f"{tag} is there {count} times where it is expected once")
+    start, end = lower.index(opening) + len(opening), lower.index(closing)
+    return _words(text[start : max(start, end)], opening)
+
+
+def parts_in(reply: str, names: Sequence[str]) -> dict[str, str]:
+    """The words of each part, from tags; from a JSON object if the reply has none of the tags.
+
+    Raises:
+        RowError: a part is not there once, with words.
+    """
+    text = without_thoughts(reply)
+    if any(has_tag(text, name) for name in names):
+        return {name: tagged(text, name) for name in names}
+    return record_in(text, names)
+
+
+def record_in(reply: str, names: Sequence[str]) -> dict[str, str]:
+    """The texts of these keys in the JSON object of a reply; the case of keys and what joins their words is free.
+
+    Raises:
+        RowError: there is no such object, there are several that differ, or a text is missing or blank.
+    """
+    records: list[dict[str, Any]] = []
+    for value in values_in(without_thoughts(reply), "{"):
+        known = {_folded(name): name for name in names}
+        found = [(known[key], text) for name, text in value.items() if (key := _folded(name)) in known]
+        record = dict(found)
+        if len(record) < len(found):
+            raise RowError("its JSON object has a key twice")
+        if record and record not in records:
+            records.append(record)
+    if len(records) != 1:
+        count = "no JSON object" if not records else "several JSON objects that differ"
+        raise RowError(f"{count} with the keys {', '.join(names)}")
+    if missing := [name for name in names if name not in records[0]]:
+        raise RowError(f"its JSON object has no key {', '.join(missing)}")
+    return {name: _words(records[0][name], f"the key {name}") for name in names}
+
+
+def values_in(text: str, opening: str) -> Iterator[Any]:
+    """The outermost JSON objects (`{`) or arrays (`[`) in a text, first to last."""
+    start = text.find(opening) if len(text) <= _LONGEST_JSON else -1
+    for _ in range(_MOST_OBJECTS):
+        if start < 0:
+            return
+        try:
+            value, end = _JSON.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            end = start + 1
+        else:
+            yield value
+        start = text.find(opening, end)
+
+
+def _folded(name: str) -> str:
+    return _BETWEEN_WORDS.sub("_", name.strip()).lower()
+
+
+def _words(value: Any, where: str) -> str:
+    if not isinstance(value, str):
+        raise RowError(f"{where} holds {kind_of(value)} where text is expected")
+    words = value.strip()
+    if not words:
+        raise RowError(f"{where} has no words")
+    try:
+        words.encode()
+    except UnicodeEncodeError:
+        raise RowError(f"{where} holds half a character, which cannot be stored") from None
+    return words
