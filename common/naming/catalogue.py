@@ -56,6 +56,7 @@ CATALOGUE = (
     Entry(
         "step", "TruncateTextColumn", "common.steps.columns.truncate", "cuts texts to a number of characters or tokens"
     ),
+    Entry("step", "FilterRows", "common.steps.filtering.filter_rows", "keeps the rows of which an expression is true"),
     Entry("global step", "MinHashDedup", "common.steps.columns.minhash", "marks near-duplicate texts", "dedup"),
     Entry("global step", "PushToHub", "common.steps.loading.hub", "pushes its rows to the Hugging Face Hub"),
     Entry("step", "ConversationTemplate", "common.steps.formatting.conversations", "a conversation of one instruction"),

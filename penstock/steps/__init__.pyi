@@ -20,6 +20,7 @@ from common.steps.columns.rearrange import KeepColumns as KeepColumns
 from common.steps.columns.rearrange import MergeColumns as MergeColumns
 from common.steps.columns.truncate import TruncateTextColumn as TruncateTextColumn
 from common.steps.decorator import step as step
+from common.steps.filtering.filter_rows import FilterRows as FilterRows
 from common.steps.formatting.conversations import ConversationTemplate as ConversationTemplate
 from common.steps.formatting.conversations import FormatChatGenerationSFT as FormatChatGenerationSFT
 from common.steps.formatting.conversations import FormatTextGenerationSFT as FormatTextGenerationSFT

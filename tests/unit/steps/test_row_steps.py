@@ -11,6 +11,7 @@ from common.errors import RowError
 from common.steps import (
     ConversationTemplate,
     ExpandColumns,
+    FilterRows,
     FormatChatGenerationDPO,
     FormatChatGenerationSFT,
     FormatTextGenerationDPO,
@@ -41,6 +42,7 @@ def one(step: Step, row: Row) -> Row:
         (ExpandColumns(columns={"a": "x"}), {"a": [1], "b": 2}),
         (MergeColumns(columns=["a", "b"]), {"a": 1, "b": 2, "c": 3}),
         (MergeColumns(columns=["a", "b"], output_column="a"), {"a": 1, "b": 2, "c": 3}),
+        (FilterRows(condition="a > 0"), {"a": 1, "b": 2}),
         (TruncateTextColumn(), {"text": "t", "c": 3}),
         (ConversationTemplate(), {"instruction": "q", "response": "a"}),
         (FormatTextGenerationSFT(), {"instruction": "q", "generation": "a"}),

@@ -1,0 +1,1 @@
+"""Steps that leave rows out."""
