@@ -166,6 +166,11 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
         return ""
 
     @property
+    def continues_text(self) -> bool:
+        """Whether the text of the only message is continued as it is, without a chat template around it."""
+        return False
+
+    @property
     def answer_form(self) -> StructuredOutput | None:
         """The form that answers must have; a task checks each. None if any text will do."""
         return None

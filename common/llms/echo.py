@@ -32,6 +32,10 @@ class EchoLLM(LLM):
     def model_name(self) -> str:
         return "echo"
 
+    @property
+    def continues_text(self) -> bool:
+        return True
+
     async def agenerate(self, messages: list[ChatMessage], **kwargs: Any) -> Generation:
         if self.latency:
             await asyncio.sleep(self.latency)

@@ -45,5 +45,9 @@ class OpenAILLM(EndpointLLM):
         return _APIS[self.api]
 
     @property
+    def continues_text(self) -> bool:
+        return isinstance(self._api, Completions)
+
+    @property
     def _dialect(self) -> str:
         return "openai" if self.api == "responses" else super()._dialect

@@ -104,6 +104,8 @@ CATALOGUE = (
         "common.steps.tasks.generate_text_classification_data",
         "asks for a text to classify, its label and a wrong one",
     ),
+    Entry("task", "Magpie", "common.steps.tasks.magpie", "has a model write the instruction, and answer it"),
+    Entry("task", "MagpieGenerator", "common.steps.tasks.magpie_generator", "rows of instructions that a model writes"),
     Entry(
         "LLM",
         "OpenAILLM",

@@ -42,6 +42,8 @@ from common.steps.tasks.generate_text_classification_data import (
     GenerateTextClassificationData as GenerateTextClassificationData,
 )
 from common.steps.tasks.generator_task import GeneratorTask as GeneratorTask
+from common.steps.tasks.magpie import Magpie as Magpie
+from common.steps.tasks.magpie_generator import MagpieGenerator as MagpieGenerator
 from common.steps.tasks.structured_generation import StructuredGeneration as StructuredGeneration
 from common.steps.tasks.text_generation import TextGeneration as TextGeneration
 from common.steps.tasks.text_generation_with_image import TextGenerationWithImage as TextGenerationWithImage

@@ -28,6 +28,10 @@ class Scripted(LLM):
         return "scripted"
 
     @property
+    def continues_text(self) -> bool:
+        return True
+
+    @property
     def answer_form(self) -> StructuredOutput | None:
         return self.structured_output
 
