@@ -104,6 +104,11 @@ CATALOGUE = (
         "common.steps.tasks.generate_text_classification_data",
         "asks for a text to classify, its label and a wrong one",
     ),
+    Entry(
+        "task", "EvolInstruct", "common.steps.tasks.evol_instruct", "rewrites instructions into harder or rarer ones"
+    ),
+    Entry("task", "EvolComplexity", "common.steps.tasks.evol_complexity", "rewrites instructions into harder ones"),
+    Entry("task", "EvolQuality", "common.steps.tasks.evol_quality", "rewrites responses into better ones"),
     Entry("task", "Magpie", "common.steps.tasks.magpie", "has a model write the instruction, and answer it"),
     Entry("task", "MagpieGenerator", "common.steps.tasks.magpie_generator", "rows of instructions that a model writes"),
     Entry(
