@@ -54,6 +54,12 @@ CATALOGUE = (
         "joins rows of several steps, with all their columns",
     ),
     Entry(
+        "step",
+        "ParseColumns",
+        "common.steps.columns.parse",
+        "columns read from a text: patterns, JSON, numbers, scores",
+    ),
+    Entry(
         "step", "TruncateTextColumn", "common.steps.columns.truncate", "cuts texts to a number of characters or tokens"
     ),
     Entry("step", "FilterRows", "common.steps.filtering.filter_rows", "keeps the rows of which an expression is true"),

@@ -13,6 +13,7 @@ from common.steps.base import StepInput as StepInput
 from common.steps.base import StepOutput as StepOutput
 from common.steps.base import StepResources as StepResources
 from common.steps.columns.minhash import MinHashDedup as MinHashDedup
+from common.steps.columns.parse import ParseColumns as ParseColumns
 from common.steps.columns.rearrange import CombineOutputs as CombineOutputs
 from common.steps.columns.rearrange import ExpandColumns as ExpandColumns
 from common.steps.columns.rearrange import GroupColumns as GroupColumns

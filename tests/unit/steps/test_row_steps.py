@@ -19,6 +19,7 @@ from common.steps import (
     KeepColumns,
     MergeColumns,
     MinHashDedup,
+    ParseColumns,
     TruncateTextColumn,
 )
 from common.steps.base import Row, Step
@@ -43,6 +44,8 @@ def one(step: Step, row: Row) -> Row:
         (MergeColumns(columns=["a", "b"]), {"a": 1, "b": 2, "c": 3}),
         (MergeColumns(columns=["a", "b"], output_column="a"), {"a": 1, "b": 2, "c": 3}),
         (FilterRows(condition="a > 0"), {"a": 1, "b": 2}),
+        (ParseColumns(columns={"n": {"as": "number"}}), {"generation": "1", "b": 2}),
+        (ParseColumns(columns={"n": {"as": "number"}}, drop=True), {"generation": "1", "b": 2}),
         (TruncateTextColumn(), {"text": "t", "c": 3}),
         (ConversationTemplate(), {"instruction": "q", "response": "a"}),
         (FormatTextGenerationSFT(), {"instruction": "q", "generation": "a"}),
