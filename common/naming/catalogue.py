@@ -43,6 +43,8 @@ CATALOGUE = (
     Entry("generator step", "LoadDataFromDisk", "common.steps.loading.disk", "rows of a saved dataset"),
     Entry("generator step", "LoadDataFromHub", "common.steps.loading.hub", "rows of a dataset on the Hugging Face Hub"),
     Entry("generator step", "DataSampler", "common.steps.loading.data_sampler", "lists of values, drawn at random"),
+    Entry("generator step", "SampleRows", "common.steps.columns.sample", "rows of values drawn at random"),
+    Entry("step", "SampleColumns", "common.steps.columns.sample", "adds columns of values drawn at random"),
     Entry("step", "KeepColumns", "common.steps.columns.rearrange", "keeps some columns, in a given order"),
     Entry("step", "ExpandColumns", "common.steps.columns.rearrange", "one row per element of a list"),
     Entry("step", "MergeColumns", "common.steps.columns.rearrange", "merges several columns of a row into a list"),

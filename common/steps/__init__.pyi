@@ -19,6 +19,8 @@ from common.steps.columns.rearrange import ExpandColumns as ExpandColumns
 from common.steps.columns.rearrange import GroupColumns as GroupColumns
 from common.steps.columns.rearrange import KeepColumns as KeepColumns
 from common.steps.columns.rearrange import MergeColumns as MergeColumns
+from common.steps.columns.sample import SampleColumns as SampleColumns
+from common.steps.columns.sample import SampleRows as SampleRows
 from common.steps.columns.truncate import TruncateTextColumn as TruncateTextColumn
 from common.steps.decorator import step as step
 from common.steps.filtering.filter_rows import FilterRows as FilterRows
