@@ -52,6 +52,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/async_rows.py --slow 20
 	$(BIN)/python benchmarks/llm_rows.py
 	$(BIN)/python benchmarks/memory.py
+	$(BIN)/python benchmarks/column_steps.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
