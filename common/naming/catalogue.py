@@ -66,6 +66,7 @@ CATALOGUE = (
     ),
     Entry("step", "FilterRows", "common.steps.filtering.filter_rows", "keeps the rows of which an expression is true"),
     Entry("global step", "MinHashDedup", "common.steps.columns.minhash", "marks near-duplicate texts", "dedup"),
+    Entry("step", "EmbeddingGeneration", "common.steps.vectors.embedding_generation", "adds the vectors of texts"),
     Entry("global step", "PushToHub", "common.steps.loading.hub", "pushes its rows to the Hugging Face Hub"),
     Entry("step", "ConversationTemplate", "common.steps.formatting.conversations", "a conversation of one instruction"),
     Entry(

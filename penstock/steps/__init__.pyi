@@ -53,3 +53,4 @@ from common.steps.tasks.magpie_generator import MagpieGenerator as MagpieGenerat
 from common.steps.tasks.structured_generation import StructuredGeneration as StructuredGeneration
 from common.steps.tasks.text_generation import TextGeneration as TextGeneration
 from common.steps.tasks.text_generation_with_image import TextGenerationWithImage as TextGenerationWithImage
+from common.steps.vectors.embedding_generation import EmbeddingGeneration as EmbeddingGeneration

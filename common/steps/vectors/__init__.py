@@ -1,0 +1,1 @@
+"""Steps on vectors of texts."""
