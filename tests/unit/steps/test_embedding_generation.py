@@ -21,9 +21,10 @@ class Short(EchoEmbeddings):
 
 
 def test_each_row_gets_the_vector_of_its_own_text_and_the_model_that_made_it() -> None:
-    step = EmbeddingGeneration(embeddings=EchoEmbeddings(dimensions=8), input_mappings={"text": "body"})
+    step = EmbeddingGeneration(embeddings=EchoEmbeddings(dimensions=64), input_mappings={"text": "body"})
     rows = [{"id": 1, "body": "a cat"}, {"id": 2, "body": "a dog"}]
-    vectors = EchoEmbeddings(dimensions=8).encode(["a cat", "a dog"])
+    vectors = EchoEmbeddings(dimensions=64).encode(["a cat", "a dog"])
+    assert vectors[0] != vectors[1]
     assert call_step(step, [rows]) == [
         {**row, "embedding": vector, "model_name": "echo"} for row, vector in zip(rows, vectors, strict=True)
     ]
