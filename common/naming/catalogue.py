@@ -65,6 +65,7 @@ CATALOGUE = (
         "step", "TruncateTextColumn", "common.steps.columns.truncate", "cuts texts to a number of characters or tokens"
     ),
     Entry("step", "FilterRows", "common.steps.filtering.filter_rows", "keeps the rows of which an expression is true"),
+    Entry("global step", "DeitaFiltering", "common.steps.filtering.deita", "keeps few, good and diverse rows"),
     Entry("global step", "MinHashDedup", "common.steps.columns.minhash", "marks near-duplicate texts", "dedup"),
     Entry("step", "EmbeddingGeneration", "common.steps.vectors.embedding_generation", "adds the vectors of texts"),
     Entry("global step", "PushToHub", "common.steps.loading.hub", "pushes its rows to the Hugging Face Hub"),
