@@ -119,6 +119,18 @@ CATALOGUE = (
     ),
     Entry("task", "EvolComplexity", "common.steps.tasks.evol_complexity", "rewrites instructions into harder ones"),
     Entry("task", "EvolQuality", "common.steps.tasks.evol_quality", "rewrites responses into better ones"),
+    Entry(
+        "task",
+        "EvolInstructGenerator",
+        "common.steps.tasks.evol_instruct_generator",
+        "instructions written from a few words, and rewritten into harder or rarer ones",
+    ),
+    Entry(
+        "task",
+        "EvolComplexityGenerator",
+        "common.steps.tasks.evol_complexity_generator",
+        "instructions written from a few words, and rewritten into harder ones",
+    ),
     Entry("task", "Magpie", "common.steps.tasks.magpie", "has a model write the instruction, and answer it"),
     Entry("task", "MagpieGenerator", "common.steps.tasks.magpie_generator", "rows of instructions that a model writes"),
     Entry(

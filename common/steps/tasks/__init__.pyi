@@ -4,7 +4,9 @@ from common.steps.tasks.asker import Answer as Answer
 from common.steps.tasks.base import Task as Task
 from common.steps.tasks.chat_generation import ChatGeneration as ChatGeneration
 from common.steps.tasks.evol_complexity import EvolComplexity as EvolComplexity
+from common.steps.tasks.evol_complexity_generator import EvolComplexityGenerator as EvolComplexityGenerator
 from common.steps.tasks.evol_instruct import EvolInstruct as EvolInstruct
+from common.steps.tasks.evol_instruct_generator import EvolInstructGenerator as EvolInstructGenerator
 from common.steps.tasks.evol_quality import EvolQuality as EvolQuality
 from common.steps.tasks.examples import Example as Example
 from common.steps.tasks.function_task import task as task

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 from typing import ClassVar
 
-from common.steps.base import Row
 from common.steps.tasks.examples import Example
-from common.steps.tasks.generator_task import GeneratorTask
 from common.steps.tasks.magpie import CITATION
+from common.steps.tasks.numbered_generator import NumberedGenerator
 from common.steps.tasks.pre_query import PreQuery
 
 
-class MagpieGenerator(PreQuery, GeneratorTask):
+class MagpieGenerator(PreQuery, NumberedGenerator):
     """Makes `num_rows` rows as `Magpie` does; of several system prompts, each row draws one, by `seed` and its number.
 
     See `Magpie` for the columns and for what the `llm` must be able to do.
@@ -35,10 +34,3 @@ class MagpieGenerator(PreQuery, GeneratorTask):
             },
         ),
     )
-
-    def seed_row(self, number: int) -> Row:
-        return {"number": number}
-
-    async def _made(self, seed: Row) -> list[Row]:
-        # The number makes each row draw by itself; it is no column.
-        return [{name: value for name, value in row.items() if name != "number"} for row in await super()._made(seed)]
