@@ -212,7 +212,7 @@ def _type(annotation: Any) -> str:
     if annotation is NoneType or annotation is Any:
         return "any" if annotation is Any else "null"
     if origin is Literal:
-        return " | ".join(inner)
+        return " | ".join(map(str, inner))
     if origin is Annotated:
         return _type(inner[0])
     if origin in (Union, UnionType):

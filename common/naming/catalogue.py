@@ -131,6 +131,36 @@ CATALOGUE = (
         "common.steps.tasks.evol_complexity_generator",
         "instructions written from a few words, and rewritten into harder ones",
     ),
+    Entry(
+        "task",
+        "GenerateTextRetrievalData",
+        "common.steps.tasks.generate_text_retrieval_data",
+        "asks for a query, a document that answers it, and one that does not",
+    ),
+    Entry(
+        "task",
+        "GenerateShortTextMatchingData",
+        "common.steps.tasks.generate_short_text_matching_data",
+        "asks for a pair of short texts that match",
+    ),
+    Entry(
+        "task",
+        "GenerateLongTextMatchingData",
+        "common.steps.tasks.generate_long_text_matching_data",
+        "asks for a pair of long texts that match",
+    ),
+    Entry(
+        "task",
+        "MonolingualTripletGenerator",
+        "common.steps.tasks.monolingual_triplet_generator",
+        "three texts in one language, two of them close",
+    ),
+    Entry(
+        "task",
+        "BitextRetrievalGenerator",
+        "common.steps.tasks.bitext_retrieval_generator",
+        "a text, its translation, and one that is none",
+    ),
     Entry("task", "Magpie", "common.steps.tasks.magpie", "has a model write the instruction, and answer it"),
     Entry("task", "MagpieGenerator", "common.steps.tasks.magpie_generator", "rows of instructions that a model writes"),
     Entry(

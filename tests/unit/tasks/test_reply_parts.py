@@ -68,3 +68,8 @@ def test_draws_depend_on_seed_row_and_turn_alone() -> None:
 
     assert drawn(1, row) == drawn(1, {"n": 1, "task": "t", "distilabel_metadata": {"tokens": 3}})
     assert len({drawn(1, row), drawn(2, row), drawn(1, {**row, "n": 2}), drawn(1, row, 0)}) == 4
+
+
+def test_a_missing_key_is_named() -> None:
+    with pytest.raises(RowError, match="no key two"):
+        record_in('{"one": "a"}', ["one", "two"])
