@@ -161,6 +161,7 @@ CATALOGUE = (
         "common.steps.tasks.bitext_retrieval_generator",
         "a text, its translation, and one that is none",
     ),
+    Entry("task", "EmbeddingTaskGenerator", "common.steps.tasks.embedding_task_generator", "descriptions of tasks"),
     Entry("task", "Magpie", "common.steps.tasks.magpie", "has a model write the instruction, and answer it"),
     Entry("task", "MagpieGenerator", "common.steps.tasks.magpie_generator", "rows of instructions that a model writes"),
     Entry(

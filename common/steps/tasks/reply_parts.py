@@ -114,3 +114,14 @@ def _words(value: Any, where: str) -> str:
     except UnicodeEncodeError:
         raise RowError(f"{where} holds half a character, which cannot be stored") from None
     return words
+
+
+def lists_in(reply: str) -> list[list[str]]:
+    """The JSON arrays of a reply that hold texts alone, each once, also those in an object. Each text has words."""
+    found: list[list[str]] = []
+    for value in values_in(without_thoughts(reply), "["):
+        if value and isinstance(value, list) and all(isinstance(each, str) for each in value):
+            texts = [_words(each, "the JSON array") for each in value]
+            if texts not in found:
+                found.append(texts)
+    return found

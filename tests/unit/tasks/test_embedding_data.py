@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from common.steps.tasks import BitextRetrievalGenerator, GenerateTextRetrievalData, MonolingualTripletGenerator
+from common.steps.tasks import (
+    BitextRetrievalGenerator,
+    EmbeddingTaskGenerator,
+    GenerateTextRetrievalData,
+    MonolingualTripletGenerator,
+)
 from tests.support.tasks.scripted import rows_of, scripted
 
 TRIPLET = '{"S1": "a", "S2": "b", "S3": "c"}'
@@ -38,3 +43,16 @@ def test_generators_draw_by_number_and_name_their_languages() -> None:
     rows_of(bitext, {})
     asked = bitext.llm.asked[0][0]["content"]
     assert "S1 in English, S2 and S3 in Danish, each of them a phrase" in asked
+
+
+def test_flat_tasks_are_rows_from_any_row_on() -> None:
+    parameters = {"category": "text-retrieval", "flatten_tasks": True, "num_rows": 3, "batch_size": 1}
+    for offset in range(8):
+        task: Any = scripted(EmbeddingTaskGenerator, ['["a", "b"]', '["c", "d", "e"]', '["f"]'], parameters)
+        task.load()
+        batches = list(task.process(offset))
+        assert [row["task"] for rows, _ in batches for row in rows] == list("abcdef")[offset:]
+        assert [is_last for _, is_last in batches] == [False, False, True]
+    grouped = {**parameters, "num_rows": 1, "num_generations": 2, "group_generations": True}
+    rows = rows_of(scripted(EmbeddingTaskGenerator, ['["a", "b"]', '["c"]'], grouped), {})
+    assert [row["task"] for row in rows] == ["a", "b", "c"]
