@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from json import JSONDecodeError
 
 from common.errors import FileChanged, RowError, UsageError, describe, words_of
@@ -31,26 +31,33 @@ class Again:
 
 @dataclass(frozen=True, slots=True)
 class GivenUp:
-    """The rows of the call have failed, and so has the run if they may not be dropped."""
+    """The rows of the call have failed, and so has the run if they may not be dropped.
+
+    Attributes:
+        error: of a dead letter. It names the line that raised, so it is made while the cause has its traceback.
+    """
 
     cause: Exception
+    error: str = field(init=False)
 
-    @property
-    def error(self) -> str:
-        """The error of a dead letter."""
-        return describe(self.cause)
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "error", describe(self.cause))
 
 
 @dataclass(frozen=True, slots=True)
 class Halts:
-    """The run halts at once, regardless of the step's `on_error`."""
+    """The run halts at once, regardless of the step's `on_error`.
+
+    Attributes:
+        error: of the run; a changed file already names place and fault.
+    """
 
     cause: Exception
+    error: str = field(init=False)
 
-    @property
-    def error(self) -> str:
-        """The error of the run; a changed file already names place and fault."""
-        return str(self.cause) if isinstance(self.cause, FileChanged) else describe(self.cause)
+    def __post_init__(self) -> None:
+        named = isinstance(self.cause, FileChanged)
+        object.__setattr__(self, "error", str(self.cause) if named else describe(self.cause))
 
 
 class OutOfRetries(RowError):

@@ -244,7 +244,8 @@ def test_what_was_not_used_for_the_longest_time_makes_room(url: str) -> None:
         assert held == {"m"}
     with opened(url, "last") as store:
         assert found(store, "old 1", "last") is None
-        assert found(store, "199", "last") is not None
+        # Those that are committed together are equally old, so any of them may be left.
+        assert any(found(store, str(number), "last") is not None for number in range(200))
 
 
 def test_answers_take_a_quarter_of_a_limited_memory_at_most() -> None:
