@@ -70,7 +70,7 @@ def hosts(harness: Harness, redis_url: str, monkeypatch: pytest.MonkeyPatch) -> 
 def slow_after_first_answers(at: Endpoint) -> None:
     """Most rows wait for an answer for as long as the test likes."""
     wait_for(lambda: at.chat.requests, what="the first answer")
-    at.chat.delay = 1
+    at.chat.delay = 4
 
 
 def asked(at: Endpoint) -> list[str]:
