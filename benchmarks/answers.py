@@ -21,7 +21,7 @@ import click
 import orjson
 
 from common.llms.answers.answers_file import answers_file
-from common.llms.answers.kept import Place
+from common.llms.answers.kept import Answers, Place
 from common.llms.answers.request_key import Family
 from common.llms.answers.row_answers import RowAnswers, question, use_answers
 from common.llms.answers.store import AnswerStore
@@ -56,19 +56,23 @@ class Calls:
             for number in range(calls)
         ]
 
+    async def ask(self, store: Answers, run: tuple[str, str], place: int, *, finds: bool) -> None:
+        """One call, of the row at a place."""
+        use_answers(RowAnswers(store, (*run, "ask", place // 50, place % 50), 0))
+        asked = question(FAMILY, self.requests[place])
+        assert asked is not None
+        found = await asked.find()
+        assert (found is not None) == finds
+        if found is None:
+            asked.keep(orjson.dumps(self.replies[place]))
+        else:
+            orjson.loads(found.reply)
+
     async def make(self, store: AnswerStore, *, finds: bool) -> float:
         """Microseconds per call."""
         began = time.perf_counter()
-        for place, (request, reply) in enumerate(zip(self.requests, self.replies, strict=True)):
-            use_answers(RowAnswers(store, (*store.run, "ask", place // 50, place % 50), 0))
-            asked = question(FAMILY, request)
-            assert asked is not None
-            found = await asked.find()
-            assert (found is not None) == finds
-            if found is None:
-                asked.keep(orjson.dumps(reply))
-            else:
-                orjson.loads(found.reply)
+        for place in range(len(self.requests)):
+            await self.ask(store, store.run, place, finds=finds)
         return (time.perf_counter() - began) / len(self.requests) * 1e6
 
 

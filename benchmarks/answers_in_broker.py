@@ -19,13 +19,11 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import click
-import orjson
-from answers import FAMILY, Calls
+from answers import Calls
 
 from common.broker.connection import Connection
 from common.errors import BrokerError
 from common.llms.answers.broker_store import BrokerAnswerStore
-from common.llms.answers.row_answers import RowAnswers, question, use_answers
 from coordinator.local.server_binary import find_server
 
 BUDGET = 1 << 40
@@ -59,15 +57,7 @@ async def ask(store: BrokerAnswerStore, run: str, made: Calls, at_once: int, *, 
 
     async def row() -> None:
         for place in waiting:
-            use_answers(RowAnswers(store, (run, "", "ask", place // 50, place % 50), 0))
-            asked = question(FAMILY, made.requests[place])
-            assert asked is not None
-            found = await asked.find()
-            assert (found is not None) == finds
-            if found is None:
-                asked.keep(orjson.dumps(made.replies[place]))
-            else:
-                orjson.loads(found.reply)
+            await made.ask(store, (run, ""), place, finds=finds)
 
     began = time.perf_counter()
     await asyncio.gather(*(row() for _ in range(at_once)))
