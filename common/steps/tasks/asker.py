@@ -118,11 +118,14 @@ class Asker:
             PromptError: no prompt can be made from the row.
             RowError: the model gave no answer that the row can keep.
         """
-        answers = await self.answers(row, await self.prompt(row))
+        return self.rows_of(row, await self.answers(row, await self.prompt(row)))
+
+    def rows_of(self, row: Row, answers: Sequence[Answer[dict[str, Any]]]) -> Row | list[Row]:
+        """The row with its answer, one row for each, or with `group_generations` one row with lists."""
         if self.ways.group_generations:
             return self.row(row, answers)
         rows = [self.row(row, [answer]) for answer in answers]
-        return rows[0] if self.ways.num_generations == 1 else rows
+        return rows[0] if len(rows) == 1 else rows
 
     def messages(
         self, row: Row, made: Any = None

@@ -14,7 +14,7 @@ from common.steps.tasks.asking_step import AskingStep
 async def rows_of_generations(
     task: AskingStep, row: Row, one: Callable[[int], Awaitable[Answer[dict[str, Any]]]]
 ) -> Row | list[Row]:
-    """The row with its generation, one row for each, or with `group_generations` one row with lists.
+    """See `Asker.rows_of`.
 
     Args:
         one: makes the generation of a number, which counts from 0.
@@ -28,7 +28,4 @@ async def rows_of_generations(
         if isinstance(each, BaseException):
             raise each
         answers.append(each)
-    if task.group_generations:
-        return task.asker.row(row, answers)
-    rows = [task.asker.row(row, [answer]) for answer in answers]
-    return rows[0] if len(rows) == 1 else rows
+    return task.asker.rows_of(row, answers)
