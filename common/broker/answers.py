@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from common.broker.connection import Call, Connection, raise_first
 from common.protocol.keys import AnswerKeys
 
+MARK_BYTES = 8
+"""Of the mark of a run."""
 BYTES_OF_CLAIM = 200
 """What one takes in the broker's memory, with the field by which the next answer is found."""
 BYTES_OF_REQUEST = 1_100
@@ -83,8 +85,8 @@ class HeldRequest:
 
 
 def run_mark(run: str, begun: str) -> bytes:
-    """Identifies a run in the broker's kept answers: 8 bytes."""
-    return hashlib.blake2b(repr((run, begun)).encode(), digest_size=8).digest()
+    """Identifies a run in the broker's kept answers: `MARK_BYTES` bytes."""
+    return hashlib.blake2b(repr((run, begun)).encode(), digest_size=MARK_BYTES).digest()
 
 
 class AnswersInBroker:

@@ -12,7 +12,7 @@ from pydantic import SecretStr
 from common.errors import PenstockError
 from common.llms.answers.request_key import Family
 from common.llms.answers.row_answers import Question, question
-from common.llms.base import LLM, Cached, ChatMessage, Generation
+from common.llms.base import LLM, ChatMessage, Generation
 from common.llms.metering import note_answer
 from common.llms.outputs import generate
 from common.naming.plain_data import dump_value
@@ -28,9 +28,8 @@ async def generate_once(llm: LLM, messages: Sequence[ChatMessage], options: Mapp
     if asked is None:
         return await generate(llm, messages, options)
     if (found := await asked.find()) is not None:
-        cached: Cached = "earlier" if found.is_own else "elsewhere"
-        kept = Generation(**orjson.loads(found.reply), cached=cached)
-        note_answer(llm.model_name, kept, cached)
+        kept = Generation(**orjson.loads(found.reply), cached=found.cached)
+        note_answer(llm.model_name, kept, found.cached)
         return kept
     try:
         answer = await generate(llm, messages, options)

@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from common.broker.answers import AnswersInBroker, AnswersOfBroker, HeldAnswer, NewAnswer, Number, run_mark
+from common.broker.answers import MARK_BYTES, AnswersInBroker, AnswersOfBroker, HeldAnswer, NewAnswer, Number, run_mark
 from common.broker.connection import Connection
 from common.errors import BrokerFull, Disconnected
 from common.llms.answers.group_commit import GroupCommit
@@ -26,7 +26,6 @@ _PAUSE = 5.0
 """Seconds after which a broker that was away is tried again."""
 _MOST_BYTES = 32 << 20
 """Of answers that wait for a broker that is away."""
-_MARK_BYTES = 8
 _AT_A_TIME = 64
 """Answers sent in one round trip; none of a worker's other calls waits long for it."""
 
@@ -69,8 +68,8 @@ class BrokerAnswerStore:
     async def find(self, key: bytes, place: Place) -> Found | None:
         """The answer that this place has had before, else one to the request that no place of this run has."""
         new = self._uncommitted.get(place.claimant)
-        if new is not None and not (new.kept.rejected and new.place.attempt != place.attempt):
-            return Found(new.reply, True, new.kept)
+        if new is not None and (found := new.found_by(place)) is not None:
+            return found
         if not self._standing.may_be_asked:
             return None
         if not self._is_open:
@@ -120,8 +119,8 @@ class BrokerAnswerStore:
 
     def _unpacked(self, held: HeldAnswer) -> Found | None:
         """None for a damaged one."""
-        run, digest = held.data[:_MARK_BYTES], held.data[_MARK_BYTES : _MARK_BYTES + DIGEST_BYTES]
-        text = self._values.unpack(digest, held.data[_MARK_BYTES + DIGEST_BYTES :])
+        run, digest = held.data[:MARK_BYTES], held.data[MARK_BYTES : MARK_BYTES + DIGEST_BYTES]
+        text = self._values.unpack(digest, held.data[MARK_BYTES + DIGEST_BYTES :])
         return Found(text, run == self._run, Kept(held.number, held.is_rejected)) if text is not None else None
 
     def _begin(self) -> None:

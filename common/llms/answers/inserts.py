@@ -13,7 +13,7 @@ from typing import Any
 
 import orjson
 
-from common.llms.answers.kept import Kept, Place
+from common.llms.answers.kept import Found, Kept, Place
 from common.llms.answers.request_key import KEY_BYTES, Family, parts_of
 from common.llms.answers.values import DIGEST_BYTES, Values
 
@@ -49,6 +49,11 @@ class New:
     request: Mapping[str, Any]
     reply: bytes
     kept: Kept = field(default_factory=Kept)
+
+    def found_by(self, place: Place) -> Found | None:
+        """What its place finds: nothing once it was rejected and the run was resumed."""
+        is_over = self.kept.rejected and self.place.attempt != place.attempt
+        return None if is_over else Found(self.reply, True, self.kept)
 
 
 def insert(connection: sqlite3.Connection, run: int, news: Sequence[New], values: Values) -> None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from common.llms.answers.request_key import Family
+from common.llms.base import Cached
 
 
 @dataclass(slots=True, eq=False)
@@ -34,6 +35,11 @@ class Found:
     reply: bytes
     is_own: bool
     kept: Kept
+
+    @property
+    def cached(self) -> Cached:
+        """Whose it was, see `Generation`."""
+        return "earlier" if self.is_own else "elsewhere"
 
 
 @dataclass(frozen=True, slots=True)

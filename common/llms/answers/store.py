@@ -126,8 +126,8 @@ class AnswerStore:
     def _find(self, key: bytes, place: Place) -> Found | None:
         assert self._reads is not None
         new = self._uncommitted.get(place.claimant)
-        if new is not None and not (new.kept.rejected and new.place.attempt != place.attempt):
-            return Found(new.reply, True, new.kept)
+        if new is not None and (found := new.found_by(place)) is not None:
+            return found
         (newest,) = self._reads.execute(_NEWEST, (key,)).fetchone()
         if newest is None:
             return None

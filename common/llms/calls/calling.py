@@ -132,7 +132,7 @@ class Endpoint:
         if asked is None:
             return Answered(await self.ask(request))
         if (found := await asked.find()) is not None:
-            return Answered(orjson.loads(found.reply), "earlier" if found.is_own else "elsewhere", asked)
+            return Answered(orjson.loads(found.reply), found.cached, asked)
         try:
             reply = await self.ask(request)
         except BaseException:
