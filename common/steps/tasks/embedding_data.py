@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from abc import abstractmethod
 from collections.abc import Sequence
-from typing import Any, ClassVar, TypeVar
+from typing import Any, ClassVar, Literal, TypeVar, get_args
 
 from pydantic import Field
 
@@ -25,8 +25,10 @@ CITATION = (
     "  archivePrefix={arXiv}\n"
     "}"
 )
-CLARITY = ("clear", "understandable with some effort", "ambiguous")
-EDUCATION = ("high school", "college", "PhD")
+Clarity = Literal["clear", "understandable with some effort", "ambiguous"]
+Education = Literal["high school", "college", "PhD"]
+CLARITY: tuple[Clarity, ...] = get_args(Clarity)
+EDUCATION: tuple[Education, ...] = get_args(Education)
 
 
 def drawn(given: T | None, among: Sequence[T], chance: random.Random) -> T:

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import random
-from typing import Any, ClassVar, Literal
+from typing import Any, ClassVar
 
 from pydantic import Field
 
 from common.errors import RowError
 from common.steps.base import Row
-from common.steps.tasks.embedding_data import CLARITY, EDUCATION, EmbeddingData, drawn
+from common.steps.tasks.embedding_data import CLARITY, EDUCATION, Clarity, Education, EmbeddingData, drawn
 from common.steps.tasks.examples import Example
 
 
@@ -40,12 +40,8 @@ class GenerateTextClassificationData(EmbeddingData):
         ),
     )
 
-    difficulty: Literal["high school", "college", "PhD"] | None = Field(
-        default=None, description="Education that a reader of the text needs."
-    )
-    clarity: Literal["clear", "understandable with some effort", "ambiguous"] | None = Field(
-        default=None, description="How easily the text is understood."
-    )
+    difficulty: Education | None = Field(default=None, description="Education that a reader of the text needs.")
+    clarity: Clarity | None = Field(default=None, description="How easily the text is understood.")
 
     def what_to_write(self, task: str, chance: random.Random) -> str:
         difficulty = drawn(self.difficulty, EDUCATION, chance)

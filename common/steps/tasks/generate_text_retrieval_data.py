@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import random
-from typing import ClassVar, Literal
+from typing import ClassVar, Literal, get_args
 
 from pydantic import Field
 
-from common.steps.tasks.embedding_data import CLARITY, EDUCATION, EmbeddingData, drawn
+from common.steps.tasks.embedding_data import CLARITY, EDUCATION, Clarity, Education, EmbeddingData, drawn
 from common.steps.tasks.examples import Example
 
-QUERY_TYPES = ("extremely long-tail", "long-tail", "common")
-QUERY_LENGTHS = ("less than 5 words", "5 to 15 words", "at least 10 words")
-WORDS = (50, 100, 200, 300, 400, 500)
+QueryType = Literal["extremely long-tail", "long-tail", "common"]
+QueryLength = Literal["less than 5 words", "5 to 15 words", "at least 10 words"]
+Words = Literal[50, 100, 200, 300, 400, 500]
 
 
 class GenerateTextRetrievalData(EmbeddingData):
@@ -42,28 +42,18 @@ class GenerateTextRetrievalData(EmbeddingData):
         ),
     )
 
-    query_type: Literal["extremely long-tail", "long-tail", "common"] | None = Field(
-        default=None, description="How rare the query is."
-    )
-    query_length: Literal["less than 5 words", "5 to 15 words", "at least 10 words"] | None = Field(
-        default=None, description="Length of the query."
-    )
-    difficulty: Literal["high school", "college", "PhD"] | None = Field(
-        default=None, description="Education that a reader of the documents needs."
-    )
-    clarity: Literal["clear", "understandable with some effort", "ambiguous"] | None = Field(
-        default=None, description="How easily the query is understood."
-    )
-    num_words: Literal[50, 100, 200, 300, 400, 500] | None = Field(
-        default=None, description="Words that each document has at least."
-    )
+    query_type: QueryType | None = Field(default=None, description="How rare the query is.")
+    query_length: QueryLength | None = Field(default=None, description="Length of the query.")
+    difficulty: Education | None = Field(default=None, description="Education that a reader of the documents needs.")
+    clarity: Clarity | None = Field(default=None, description="How easily the query is understood.")
+    num_words: Words | None = Field(default=None, description="Words that each document has at least.")
 
     def what_to_write(self, task: str, chance: random.Random) -> str:
-        query_type = drawn(self.query_type, QUERY_TYPES, chance)
-        query_length = drawn(self.query_length, QUERY_LENGTHS, chance)
+        query_type = drawn(self.query_type, get_args(QueryType), chance)
+        query_length = drawn(self.query_length, get_args(QueryLength), chance)
         difficulty = drawn(self.difficulty, EDUCATION, chance)
         clarity = drawn(self.clarity, CLARITY, chance)
-        num_words = drawn(self.num_words, WORDS, chance)
+        num_words = drawn(self.num_words, get_args(Words), chance)
         return (
             f"Here is a task of text retrieval:\n{task}\n\n"
             f"Make up one example of it. The query is {query_type}, {clarity}, and has {query_length}. Each document "
