@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,6 +18,7 @@ import redis
 
 from common.errors import BrokerError
 from coordinator.local.server_binary import find_server, server_version
+from tests.support.places import REPOSITORY
 from tests.support.runs.broker import Run
 from tests.support.runs.harness import Harness, harnesses
 from tests.support.runs.pipelines import CHAIN, GRAPH, Pipeline
@@ -64,6 +66,21 @@ def pytest_report_header(config: pytest.Config) -> str:
     if image := config.stash[IMAGE]:
         return f"broker: {image} in a container; tests that need a server of their own: {binary}"
     return f"broker: {binary}{config.stash[REASON]}"
+
+
+@pytest.fixture(autouse=True)
+def imports_forgotten(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Forgets the modules of users that a test imports: those of the examples, and those that tests write.
+
+    Another test has others of the same names.
+    """
+    path, known = list(sys.path), set(sys.modules)
+    yield
+    sys.path[:] = path
+    folders = (f"{REPOSITORY / 'examples'}{os.sep}", f"{tmp_path_factory.getbasetemp()}{os.sep}")
+    for name in set(sys.modules) - known:
+        if str(getattr(sys.modules[name], "__file__", "")).startswith(folders):
+            del sys.modules[name]
 
 
 @pytest.fixture(scope="session")

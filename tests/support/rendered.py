@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +28,8 @@ steps:
 
 
 def call(*arguments: object) -> Result:
-    """The command in this process; the modules of the spec's folder are forgotten again."""
-    path, modules = list(sys.path), set(sys.modules)
-    try:
-        return CliRunner().invoke(group, [str(argument) for argument in arguments], prog_name="pipeline-coordinator")
-    finally:
-        sys.path[:] = path
-        if "mysteps" not in modules:
-            sys.modules.pop("mysteps", None)
+    """The command in this process."""
+    return CliRunner().invoke(group, [str(argument) for argument in arguments], prog_name="pipeline-coordinator")
 
 
 def rendered(*arguments: object) -> str:

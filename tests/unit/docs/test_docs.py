@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import re
 import shutil
-import sys
-from collections.abc import Iterator
 from importlib.util import module_from_spec, spec_from_file_location
 from pathlib import Path
 from typing import Any
@@ -36,17 +34,6 @@ def blocks(mark: str) -> list[Any]:
     ]
 
 
-@pytest.fixture
-def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A folder for specs; what is imported from it is forgotten."""
-    monkeypatch.setattr(sys, "path", list(sys.path))
-    known = set(sys.modules)
-    yield tmp_path
-    for name in set(sys.modules) - known:
-        if str(getattr(sys.modules[name], "__file__", "")).startswith(str(tmp_path)):
-            del sys.modules[name]
-
-
 def prepared(folder: Path, spec: str) -> Prepared:
     """The spec in a folder with the steps and the data of the examples and with those that the README shows."""
     shutil.copytree(REPOSITORY / "examples", folder, dirs_exist_ok=True)
@@ -69,32 +56,32 @@ def test_what_is_written_from_the_code_is_what_it_says(name: str) -> None:
 
 
 @pytest.mark.parametrize("spec", [*blocks("spec"), *blocks("asked")])
-def test_every_spec_in_the_documents_is_valid(folder: Path, spec: str) -> None:
-    assert prepared(folder, spec).plan.leaves
+def test_every_spec_in_the_documents_is_valid(tmp_path: Path, spec: str) -> None:
+    assert prepared(tmp_path, spec).plan.leaves
 
 
 @pytest.mark.parametrize("lines", blocks("llm"))
-def test_the_lines_that_name_an_endpoint_fit_into_the_quickstart(folder: Path, lines: str) -> None:
+def test_the_lines_that_name_an_endpoint_fit_into_the_quickstart(tmp_path: Path, lines: str) -> None:
     quickstart = (REPOSITORY / "examples" / "quickstart.yaml").read_text()
     changed, count = re.subn(r"^    llm: .*\n", lambda _: lines, quickstart, flags=re.MULTILINE)
     assert count == 1
-    llm = prepared(folder, changed).steps["generate"].model_dump()["llm"]
+    llm = prepared(tmp_path, changed).steps["generate"].model_dump()["llm"]
     assert llm["type"] == "OpenAILLM"
     assert llm["base_url"].startswith("http")
 
 
 @pytest.mark.parametrize("lines", blocks("client"))
-def test_the_clients_of_the_guide_fit_into_the_quickstart(folder: Path, lines: str) -> None:
+def test_the_clients_of_the_guide_fit_into_the_quickstart(tmp_path: Path, lines: str) -> None:
     quickstart = (REPOSITORY / "examples" / "quickstart.yaml").read_text()
     changed, count = re.subn(r"^    llm: .*\n", lambda _: lines, quickstart, flags=re.MULTILINE)
     assert count == 1
-    llm = prepared(folder, changed).steps["generate"].model_dump()["llm"]
+    llm = prepared(tmp_path, changed).steps["generate"].model_dump()["llm"]
     assert f"## {llm['type']}" in (DOCS / "guides" / "models.md").read_text()
 
 
-def test_the_step_that_the_readme_shows_does_what_it_says(folder: Path) -> None:
+def test_the_step_that_the_readme_shows_does_what_it_says(tmp_path: Path) -> None:
     (spec,) = (block.values[0] for block in blocks("spec") if "CountWords" in str(block.values[0]))
-    steps = prepared(folder, str(spec)).steps
+    steps = prepared(tmp_path, str(spec)).steps
     rows = [{"text": "To be or not to be"}, {"text": "Ay"}]
     assert list(steps["count"].process(rows)) == [[{"text": "To be or not to be", "words": 6}]]  # type: ignore[attr-defined]
 
