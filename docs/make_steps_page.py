@@ -133,7 +133,7 @@ def steps_page() -> str:
 
 def _shown(cls: type[AskingStep]) -> Iterator[str]:
     """The columns of a task, its examples and the work that it implements."""
-    example = cls.examples[0]
+    example = cls.worked_examples[0]
     llm = EchoLLM()
     task = cls(**{"name": "task", "llm": llm, **example.parameters})
     inputs, outputs = (declared_columns(task, which) for which in ("inputs", "outputs"))
@@ -143,7 +143,7 @@ def _shown(cls: type[AskingStep]) -> Iterator[str]:
         messages, _ = task.asker.messages(dict(example.row))
         yield "What is sent for the row of the example:\n"
         yield _block("\n\n".join(f"[{each['role']}]\n{text_in(each['content'])}" for each in messages), "text")
-    for each in cls.examples:
+    for each in cls.worked_examples:
         replies = [each.reply] if isinstance(each.reply, str) else each.reply
         parts = {**({"parameters": each.parameters} if each.parameters else {}), "row": each.row}
         lines = [f"{name}: {json.dumps(value, ensure_ascii=False)}" for name, value in parts.items()]

@@ -27,7 +27,7 @@ class AskingStep(BaseStep):
 
     final_errors = (PromptError,)
     path_fields: ClassVar[tuple[str, ...]] = ("media_folder",)
-    examples: ClassVar[tuple[Example, ...]] = ()
+    worked_examples: ClassVar[tuple[Example, ...]] = ()
     """What the task makes of a reply; documents show it, and a test plays it."""
     needs_text: ClassVar[bool] = True
     """Whether an answer that has calls of tools and no text is none."""

@@ -19,7 +19,7 @@ class BitextRetrievalGenerator(SentenceTriplets):
 
     _version: ClassVar[int] = 1
 
-    examples = (
+    worked_examples = (
         Example(
             row={},
             reply='{"S1": "A heron waits.", "S2": "Ein Reiher wartet.", "S3": "Ein Reiher fliegt."}',

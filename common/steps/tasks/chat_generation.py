@@ -24,7 +24,7 @@ class ChatGeneration(Task):
 
     inputs: ClassVar[list[str]] = ["messages"]
     outputs: ClassVar[list[str]] = ["generation"]
-    examples = (
+    worked_examples = (
         Example(
             row={
                 "messages": [

@@ -37,7 +37,7 @@ class EmbeddingTaskGenerator(GeneratorTask):
     _version: ClassVar[int] = 1
 
     citations = (CITATION,)
-    examples = (
+    worked_examples = (
         Example(
             row={},
             reply='["Find the recipe that uses what is left in a fridge.", "Find the law that a question is about."]',

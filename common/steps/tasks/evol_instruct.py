@@ -45,7 +45,7 @@ class EvolInstruct(Task):
 
     inputs: ClassVar[list[str]] = ["instruction"]
     citations: ClassVar[tuple[str, ...]] = (WIZARDLM,)
-    examples = (
+    worked_examples = (
         Example(
             row={"instruction": "Name a star."},
             reply="<new_instruction>Name a star that sailors steer by.</new_instruction>",

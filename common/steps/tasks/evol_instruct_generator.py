@@ -44,7 +44,7 @@ class EvolInstructGenerator(NumberedGenerator):
     _version: ClassVar[int] = 1
 
     citations: ClassVar[tuple[str, ...]] = (WIZARDLM,)
-    examples = (
+    worked_examples = (
         Example(
             row={},
             reply="<new_instruction>Explain how a lens makes a star look larger.</new_instruction>",

@@ -37,7 +37,7 @@ class EvolQuality(Task):
 
     inputs: ClassVar[list[str]] = ["instruction", "response"]
     citations = (DEITA,)
-    examples = (
+    worked_examples = (
         Example(
             row={"instruction": "Name a star.", "response": "Vega."},
             reply="<new_response>Vega, in the constellation Lyra.</new_response>",

@@ -21,7 +21,7 @@ class GenerateLongTextMatchingData(EmbeddingData):
         "input": "the text to which another one is to be found",
         "positive_document": "a text that matches it",
     }
-    examples = (
+    worked_examples = (
         Example(
             row={"task": "Match the description of a patent to the summary of another one on the same invention."},
             reply='{"input": "A pump that a bicycle drives lifts water from a well.", '

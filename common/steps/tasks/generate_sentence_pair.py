@@ -45,7 +45,7 @@ class GenerateSentencePair(Task):
         "  url={https://arxiv.org/abs/1908.10084}\n"
         "}",
     )
-    examples = (
+    worked_examples = (
         Example(
             row={"anchor": "A tide is the rise and fall of the sea, caused by the moon."},
             reply="<positive>why does the sea rise twice a day</positive>\n"

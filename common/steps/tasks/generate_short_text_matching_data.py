@@ -21,7 +21,7 @@ class GenerateShortTextMatchingData(EmbeddingData):
         "input": "the text to which another one is to be found",
         "positive_document": "a text that matches it",
     }
-    examples = (
+    worked_examples = (
         Example(
             row={"task": "Match a dish to the cuisine that it comes from."},
             reply='{"input": "pho", "positive_document": "Vietnamese cuisine"}',

@@ -27,7 +27,7 @@ class GenerateTextClassificationData(EmbeddingData):
         "label": "its right label",
         "misleading_label": "another label of the task, which fits less well and could be mistaken for the right one",
     }
-    examples = (
+    worked_examples = (
         Example(
             row={"task": "Tell whether a review of a restaurant praises or criticizes it."},
             reply='{"input_text": "We waited an hour, and would do so again.", '

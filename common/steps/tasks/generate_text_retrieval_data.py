@@ -29,7 +29,7 @@ class GenerateTextRetrievalData(EmbeddingData):
         "positive_document": "a document that answers it",
         "hard_negative_document": "a document that seems to answer it and does not, or answers it less well",
     }
-    examples = (
+    worked_examples = (
         Example(
             row={"task": "Given a question about a plant, find the paragraph that answers it."},
             reply='{"user_query": "when do beans go into the soil", "positive_document": "Beans are sown in May.", '

@@ -37,7 +37,7 @@ class Magpie(PreQuery, Task):
 
     inputs: ClassVar[dict[str, bool]] = {"system_prompt": False}
     citations = (CITATION,)
-    examples = (
+    worked_examples = (
         Example(
             row={"system_prompt": "You help people who grow vegetables."},
             reply=["When do I sow beans?", "In May, once the soil is warm."],

@@ -19,7 +19,7 @@ class MagpieGenerator(PreQuery, NumberedGenerator):
     _version: ClassVar[int] = 1
 
     citations = (CITATION,)
-    examples = (
+    worked_examples = (
         Example(
             row={},
             reply=["When do I sow beans?", "In May, once the soil is warm."],

@@ -19,7 +19,7 @@ class MonolingualTripletGenerator(SentenceTriplets):
 
     _version: ClassVar[int] = 1
 
-    examples = (
+    worked_examples = (
         Example(
             row={},
             reply='{"S1": "A heron waits.", "S2": "A heron stands still.", "S3": "A heron flies off."}',

@@ -26,7 +26,7 @@ class StructuredGeneration(Task):
 
     inputs: ClassVar[list[str]] = ["instruction", "structured_output"]
     outputs: ClassVar[list[str]] = ["generation"]
-    examples = (
+    worked_examples = (
         Example(
             row={
                 "instruction": "How warm is it in Seattle, in degrees Celsius?",

@@ -52,7 +52,7 @@ class TextGeneration(Task):
 
     _version: ClassVar[int] = 2
 
-    examples = (
+    worked_examples = (
         Example(
             row={"instruction": "Name a primary colour."},
             reply="Red is a primary colour.",

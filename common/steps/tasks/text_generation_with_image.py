@@ -25,7 +25,7 @@ class TextGenerationWithImage(TextGeneration):
 
     _version: ClassVar[int] = 1
 
-    examples = (
+    worked_examples = (
         Example(
             row={"instruction": "What is this?", "image": "https://example.com/bridge.png"},
             reply="A bridge over a river.",

@@ -1,7 +1,7 @@
 """What every built-in task keeps: its examples are true, it reads the shapes of replies as its list says, and no reply
 does anything but make a row or fail it with the text that came.
 
-A task joins with its `examples` and the module of its replies in `replies/`.
+A task joins with its `worked_examples` and the module of its replies in `replies/`.
 """
 
 from __future__ import annotations
@@ -34,7 +34,7 @@ REPLIES = Path(__file__).parent / "replies"
 EXAMPLES = [
     pytest.param(cls, example, id=f"{name}-{number}")
     for name, cls in TASKS.items()
-    for number, example in enumerate(cls.examples)
+    for number, example in enumerate(cls.worked_examples)
 ]
 
 
@@ -82,13 +82,15 @@ def test_an_example_is_what_the_task_does(cls: type[AskingStep], example: Exampl
 
 @pytest.mark.parametrize("cls", TASKS.values(), ids=TASKS)
 def test_a_task_has_an_example_and_a_reply_of_each_shape(cls: type[AskingStep]) -> None:
-    assert cls.examples, f"give {cls.__name__} an example: examples = (Example(row=..., reply=..., made=...),)"
+    assert cls.worked_examples, (
+        f"give {cls.__name__} an example: worked_examples = (Example(row=..., reply=..., made=...),)"
+    )
     assert replies_to(cls).keys() == SHAPES.keys()
 
 
 @pytest.mark.parametrize("cls", TASKS.values(), ids=TASKS)
 def test_replies_of_every_shape_make_what_their_list_says(cls: type[AskingStep]) -> None:
-    example = cls.examples[0]
+    example = cls.worked_examples[0]
     for shape, reply in replies_to(cls).items():
         task = played(cls, reply.text, example)
         found = outcome(task, example)
@@ -123,7 +125,7 @@ TEXTS = st.one_of(
 
 @pytest.mark.parametrize("cls", TASKS.values(), ids=TASKS)
 def test_any_text_makes_a_row_or_fails_it_with_the_text(cls: type[AskingStep]) -> None:
-    example = cls.examples[0]
+    example = cls.worked_examples[0]
     whole = example.reply if isinstance(example.reply, str) else example.reply[0]
     parts = st.sampled_from([whole, *whole.splitlines(), *whole.split(), *(r for r in replies(cls) if r)])
     logging.getLogger("penstock.step.task").setLevel(logging.CRITICAL)
