@@ -4,6 +4,7 @@ from common.steps.tasks.asker import Answer as Answer
 from common.steps.tasks.base import Task as Task
 from common.steps.tasks.bitext_retrieval_generator import BitextRetrievalGenerator as BitextRetrievalGenerator
 from common.steps.tasks.chat_generation import ChatGeneration as ChatGeneration
+from common.steps.tasks.clair import CLAIR as CLAIR
 from common.steps.tasks.embedding_task_generator import EmbeddingTaskGenerator as EmbeddingTaskGenerator
 from common.steps.tasks.evol_complexity import EvolComplexity as EvolComplexity
 from common.steps.tasks.evol_complexity_generator import EvolComplexityGenerator as EvolComplexityGenerator

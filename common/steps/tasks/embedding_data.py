@@ -13,6 +13,7 @@ from common.cells import words_of
 from common.steps.base import Row, StepColumns
 from common.steps.tasks.base import Task
 from common.steps.tasks.draws import draws_of
+from common.steps.tasks.reply_forms import json_for, schema_of
 from common.steps.tasks.reply_parts import record_in
 
 T = TypeVar("T")
@@ -37,22 +38,6 @@ def drawn(given: T | None, among: Sequence[T], chance: random.Random) -> T:
     return other if given is None else given
 
 
-def form_of(keys: dict[str, str]) -> str:
-    """How a prompt asks for a JSON object: each key with what it holds."""
-    listed = "\n".join(f'- "{name}": {text}' for name, text in keys.items())
-    return f"Reply with one JSON object and nothing else. Its keys, each with a text:\n{listed}"
-
-
-def schema_of(keys: Sequence[str]) -> dict[str, Any]:
-    """The JSON Schema of an object with a text for each key."""
-    return {
-        "type": "object",
-        "properties": {name: {"type": "string"} for name in keys},
-        "required": list(keys),
-        "additionalProperties": False,
-    }
-
-
 class EmbeddingData(Task):
     """The common part of tasks that write an example for the retrieval or matching task in column `task`."""
 
@@ -74,11 +59,11 @@ class EmbeddingData(Task):
         """The prompt, but for the form of the reply."""
 
     def get_structured_output(self) -> dict[str, Any]:
-        return schema_of(list(self.keys))
+        return schema_of(self.keys)
 
     def format_input(self, row: Row, /) -> str:
         what = self.what_to_write(words_of(row, "task"), draws_of(self.seed, row))
-        return f"{what}\n\nAll texts are in {self.language}.\n\n{form_of(self.keys)}"
+        return f"{what}\n\nAll texts are in {self.language}.\n\n{json_for(self.keys)}"
 
     def format_output(self, text: str | None, row: Row, /) -> dict[str, Any]:
         return dict(record_in(text or "", list(self.keys)))

@@ -12,6 +12,7 @@ from common.steps.base import GeneratorStepOutput, Row, StepColumns
 from common.steps.tasks.embedding_data import CITATION
 from common.steps.tasks.examples import Example
 from common.steps.tasks.generator_task import GeneratorTask
+from common.steps.tasks.reply_forms import schema_with
 from common.steps.tasks.reply_parts import lists_in
 
 _KINDS = {
@@ -67,13 +68,7 @@ class EmbeddingTaskGenerator(GeneratorTask):
         return ["task" if self.flatten_tasks else "tasks"]
 
     def get_structured_output(self) -> dict[str, Any]:
-        tasks = {"type": "array", "items": {"type": "string"}}
-        return {
-            "type": "object",
-            "properties": {"tasks": tasks},
-            "required": ["tasks"],
-            "additionalProperties": False,
-        }
+        return schema_with({"tasks": {"type": "array", "items": {"type": "string"}}})
 
     def format_input(self, row: Row, /) -> str:
         form = "a JSON object whose key tasks has an array" if self.use_default_structured_output else "a JSON array"

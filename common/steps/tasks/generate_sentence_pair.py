@@ -10,6 +10,7 @@ from common.cells import words_of
 from common.steps.base import Row, StepColumns
 from common.steps.tasks.base import Task
 from common.steps.tasks.examples import Example
+from common.steps.tasks.reply_forms import schema_of
 from common.steps.tasks.reply_parts import parts_in
 
 GenerationAction = Literal["paraphrase", "semantically-similar", "query", "answer"]
@@ -80,12 +81,7 @@ class GenerateSentencePair(Task):
         return ["positive", "negative"] if self.triplet else ["positive"]
 
     def get_structured_output(self) -> dict[str, Any]:
-        return {
-            "type": "object",
-            "properties": {name: {"type": "string"} for name in self._parts},
-            "required": self._parts,
-            "additionalProperties": False,
-        }
+        return schema_of(self._parts)
 
     def format_input(self, row: Row, /) -> str:
         wanted = [f"The positive {_POSITIVE[self.action]}."]

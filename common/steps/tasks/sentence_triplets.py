@@ -10,8 +10,9 @@ from pydantic import Field
 
 from common.steps.base import Row
 from common.steps.tasks.draws import draws_of
-from common.steps.tasks.embedding_data import CITATION, drawn, form_of, schema_of
+from common.steps.tasks.embedding_data import CITATION, drawn
 from common.steps.tasks.numbered_generator import NumberedGenerator
+from common.steps.tasks.reply_forms import json_for, schema_of
 from common.steps.tasks.reply_parts import record_in
 
 UNITS = ("sentence", "phrase", "passage")
@@ -45,7 +46,7 @@ class SentenceTriplets(NumberedGenerator):
         """Column -> what it holds, as the model is told."""
 
     def get_structured_output(self) -> dict[str, Any]:
-        return schema_of(list(self.outputs))
+        return schema_of(self.outputs)
 
     def format_input(self, row: Row, /) -> str:
         chance: random.Random = draws_of(self.seed, row)
@@ -57,7 +58,7 @@ class SentenceTriplets(NumberedGenerator):
         return (
             f"{what} To follow them takes an education of {difficulty} level. Choose a subject that few would think "
             "of. Similarity is a number from 1, for nothing in common, to 5, for the same meaning; do not write it.\n\n"
-            f"{form_of(self.texts())}"
+            f"{json_for(self.texts())}"
         )
 
     def format_output(self, text: str | None, row: Row, /) -> dict[str, Any]:
