@@ -2,39 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from common.errors import RowError
 
 if TYPE_CHECKING:
-    from common.llms.base import ChatMessage, Generation
     from common.steps.base import Row
 
 METADATA = "distilabel_metadata"
 """The column: a mapping with `raw_input_<step>`, `raw_output_<step>` and `statistics_<step>` of each task."""
-
-
-def task_metadata(
-    step: str, messages: Sequence[ChatMessage] | None, answers: Sequence[Generation], *, raw_output: bool, grouped: bool
-) -> dict[str, Any]:
-    """A task's metadata about one row.
-
-    Args:
-        messages: sent to the model; None to omit them.
-        raw_output: keep the model's answer.
-        grouped: the row has all answers, so texts and token counts are lists.
-    """
-    texts = [answer.text for answer in answers]
-    tokens = {
-        "input_tokens": [answer.input_tokens for answer in answers],
-        "output_tokens": [answer.output_tokens for answer in answers],
-    }
-    return {
-        **({f"raw_input_{step}": list(messages)} if messages is not None else {}),
-        **({f"raw_output_{step}": texts if grouped else texts[0]} if raw_output else {}),
-        f"statistics_{step}": tokens if grouped else {name: counts[0] for name, counts in tokens.items()},
-    }
 
 
 def with_metadata(row: Row, found: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
@@ -154,10 +155,17 @@ def _say_answers(task: AskingStep, row: Row, number: int) -> bool:
 
 
 def _say_raw(task: AskingStep, metadata: Any) -> None:
-    raw = (metadata or {}).get(f"raw_output_{task.name}")
-    for text in raw if isinstance(raw, list) else [raw]:
-        if text is not None:
-            say(f"[assistant]\n{text}\n")
+    for text in _texts((metadata or {}).get(f"raw_output_{task.name}")):
+        say(f"[assistant]\n{text}\n")
+
+
+def _texts(raw: Any) -> Iterator[str]:
+    """Of one answer, of several, or of several generations with several answers each."""
+    if isinstance(raw, list):
+        for each in raw:
+            yield from _texts(each)
+    elif raw is not None:
+        yield raw
 
 
 def _taken(usage: Usage, prices: Prices) -> str:

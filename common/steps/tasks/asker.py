@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from common.cells import kind_of
 from common.errors import RowError, UsageError, words_of
@@ -14,8 +14,10 @@ from common.llms.media.parts import described, has_parts, with_media
 from common.llms.structured.reading import WrongForm
 from common.llms.structured.structured_output import StructuredOutput
 from common.steps.base import Row
-from common.steps.metadata import task_metadata, with_metadata
+from common.steps.metadata import with_metadata
 from common.steps.retry import OutOfRetries
+from common.steps.tasks.answer import Answer as Answer
+from common.steps.tasks.answer import metadata_of
 from common.steps.tasks.asking import SHOWN_CHARACTERS, Asking, BadAnswer, Unreadable, ask_and_read
 from common.steps.tasks.conversation import formatted, with_system_prompt
 from common.steps.tasks.forms import llm_with_form
@@ -78,20 +80,6 @@ class Prompt:
     messages: list[ChatMessage]
     sent: list[ChatMessage]
     llm: LLM
-
-
-@dataclass(frozen=True, slots=True)
-class Answer(Generic[T]):
-    """An answer that a row can keep.
-
-    Args:
-        messages: that it answers.
-        found: what was read from it, such as the columns of the task.
-    """
-
-    messages: list[ChatMessage]
-    generation: Generation
-    found: T
 
 
 class Asker:
@@ -169,12 +157,16 @@ class Asker:
         except RowError as error:
             raise PromptError(str(error)) from None
 
-    async def ask(self, row: Row, made: Any, read: Callable[[str], T]) -> Answer[T]:
-        """One answer, for a task that asks several things for one row and so has a `process_row` of its own.
+    async def ask(
+        self, row: Row, made: Any, read: Callable[[str], T], after: Sequence[Answer[Any]] | None = None
+    ) -> Answer[T]:
+        """One answer, for a task with a `process_row` of its own; `Answer.of` makes one of several for a row.
 
         Args:
             made: what is asked, as `format_input` may return it.
             read: of the answer's text; one for which it raises is asked for again, `parse_retries` times.
+            after: the answers to the questions before it, which a row that fails here keeps in its metadata; None in a
+                task that asks one thing for a row.
 
         Raises:
             PromptError: nothing can be asked.
@@ -184,7 +176,7 @@ class Asker:
         try:
             return await self._answer(prompt, lambda answer: self.readable(answer, lambda: read(answer.text or "")))
         except Exception as error:
-            self._note(error, row, prompt.messages, [])
+            self._note(error, row, prompt.messages, after=after)
             raise
 
     async def answers(self, row: Row, prompt: Prompt) -> Sequence[Answer[dict[str, Any]]]:
@@ -205,7 +197,7 @@ class Asker:
         answers = [one for one in asked if isinstance(one, Answer)]
         for error in asked:
             if isinstance(error, Exception):
-                self._note(error, row, prompt.messages, [answer.generation for answer in answers])
+                self._note(error, row, prompt.messages, others=answers)
                 raise error
         return answers
 
@@ -257,26 +249,34 @@ class Asker:
             thoughts = [answer.reasoning for answer in generations]
             made[ways.reasoning] = thoughts if ways.group_generations else thoughts[0]
         if ways.enable_metadata:
-            made |= self.metadata(row, answers[0].messages, generations, grouped=ways.group_generations)
+            made |= self.metadata(row, answers, grouped=ways.group_generations)
         return made
 
-    def metadata(
-        self, row: Row, messages: list[ChatMessage], generations: Sequence[Generation], *, grouped: bool
-    ) -> dict[str, Any]:
+    def metadata(self, row: Row, answers: Sequence[Answer[Any]], *, grouped: bool) -> dict[str, Any]:
         """The metadata column of the row; empty in a pipeline without `enable_metadata`."""
         ways = self.ways
         if not ways.enable_metadata:
             return {}
-        asked = messages if ways.raw_input else None
-        found = task_metadata(ways.name, asked, generations, raw_output=ways.raw_output, grouped=grouped)
+        found = metadata_of(ways.name, answers, raw_input=ways.raw_input, raw_output=ways.raw_output, grouped=grouped)
         return with_metadata(row, found)
 
-    def _note(self, error: Exception, row: Row, messages: list[ChatMessage], generations: Sequence[Generation]) -> None:
+    def _note(
+        self,
+        error: Exception,
+        row: Row,
+        messages: list[ChatMessage],
+        *,
+        others: Sequence[Answer[Any]] = (),
+        after: Sequence[Answer[Any]] | None = None,
+    ) -> None:
         """Gives the error what the model was asked and has said, for the row that fails with it."""
         cause = error.cause if isinstance(error, OutOfRetries) else error
         if isinstance(error, RowError) and isinstance(cause, BadAnswer):
-            grouped = self.ways.group_generations or self.ways.num_generations > 1
-            error.columns = cause.columns = self.metadata(row, messages, [*generations, cause.answer], grouped=grouped)
+            ways = self.ways
+            bad: Answer[Any] = Answer(messages, cause.answer, None)
+            grouped = ways.group_generations or (after is None and ways.num_generations > 1)
+            answers = [*others, bad] if after is None else [Answer.of([*after, bad], None)]
+            error.columns = cause.columns = self.metadata(row, answers, grouped=grouped)
 
 
 async def _settled(call: Awaitable[T]) -> T | Exception:

@@ -27,7 +27,7 @@ class EvolComplexity(EvolInstruct):
     DEITA ranks instructions that were evolved like this by their complexity.
     """
 
-    _version: ClassVar[int] = 1
+    _version: ClassVar[int] = 2
 
     citations = (DEITA, WIZARDLM)
 

@@ -15,7 +15,7 @@ from common.steps.tasks.mutations import COMPLEXITY, FRESH_START
 class EvolComplexityGenerator(EvolInstructGenerator):
     """`EvolInstructGenerator` with the templates alone that make an instruction harder, and none for a rarer one."""
 
-    _version: ClassVar[int] = 1
+    _version: ClassVar[int] = 2
 
     citations = (DEITA, WIZARDLM)
 

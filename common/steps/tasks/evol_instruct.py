@@ -41,7 +41,7 @@ class EvolInstruct(Task):
     to be rewritten, is asked for again, `parse_retries` times; then the row fails.
     """
 
-    _version: ClassVar[int] = 1
+    _version: ClassVar[int] = 2
 
     inputs: ClassVar[list[str]] = ["instruction"]
     citations: ClassVar[tuple[str, ...]] = (WIZARDLM,)
@@ -118,16 +118,17 @@ class EvolInstruct(Task):
 
     async def _generation(self, row: Row, number: int) -> Answer[dict[str, Any]]:
         instructions = [words_of(row, "instruction")]
+        asked: list[Answer[str]] = []
         for turn in range(self.num_evolutions):
             mutation = self._mutation(row, instructions[-1], number, turn)
-            answer = await self.asker.ask(row, mutation.prompt, mutation.read)
-            instructions.append(answer.found)
-        answers: list[str] = []
+            asked.append(await self.asker.ask(row, mutation.prompt, mutation.read, asked))
+            instructions.append(asked[-1].found)
+        answered: list[Answer[str]] = []
         if self.generate_answers:
-            asked = [self.asker.ask(row, each, str) for each in self._kept(instructions)]
-            answered = await asyncio.gather(*asked)
-            answer, answers = answered[-1], [each.found for each in answered]
-        return Answer(answer.messages, answer.generation, self._made(instructions, answers))
+            kept = self._kept(instructions)
+            answered = await asyncio.gather(*(self.asker.ask(row, each, str, asked) for each in kept))
+        made = self._made(instructions, [each.found for each in answered])
+        return Answer.of([*asked, *answered], made)
 
     def _mutation(self, row: Row, instruction: str, number: int, turn: int) -> Mutation:
         template = drawn_template(self.mutation_templates, draws_of(self.seed, row, number, turn))

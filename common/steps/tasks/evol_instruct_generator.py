@@ -41,7 +41,7 @@ class EvolInstructGenerator(NumberedGenerator):
     also answers it, as `answer`. Replies are read as by `EvolInstruct`.
     """
 
-    _version: ClassVar[int] = 1
+    _version: ClassVar[int] = 2
 
     citations: ClassVar[tuple[str, ...]] = (WIZARDLM,)
     worked_examples = (
@@ -118,20 +118,21 @@ class EvolInstructGenerator(NumberedGenerator):
     async def _generation(self, row: Row, number: int) -> Answer[dict[str, Any]]:
         chance = draws_of(self.seed, row, number)
         instruction = ""
+        answers: list[Answer[str]] = []
         for turn in range(1, MOST_TURNS + 1):
             mutation = self._mutation(chance, instruction)
             read = mutation.read if turn < MOST_TURNS else self._of_length(mutation.read)
-            answer = await self.asker.ask(row, mutation.prompt, read)
-            instruction = answer.found
+            answers.append(await self.asker.ask(row, mutation.prompt, read, answers))
+            instruction = answers[-1].found
             if self.min_length <= len(instruction) <= self.max_length:
                 break
             if len(instruction) > self.max_length:
                 instruction = ""
         made = {"instruction": instruction}
         if self.generate_answers:
-            answer = await self.asker.ask(row, instruction, str)
-            made["answer"] = answer.found
-        return Answer(answer.messages, answer.generation, made)
+            answers.append(await self.asker.ask(row, instruction, str, answers))
+            made["answer"] = answers[-1].found
+        return Answer.of(answers, made)
 
     def _mutation(self, chance: random.Random, instruction: str) -> Mutation:
         name = chance.choice(list(self.mutation_templates)) if instruction else FRESH

@@ -33,7 +33,7 @@ class EvolQuality(Task):
     the row's own first. Templates are drawn, and replies read, as by `EvolInstruct`, with tags `<new_response>`.
     """
 
-    _version: ClassVar[int] = 1
+    _version: ClassVar[int] = 2
 
     inputs: ClassVar[list[str]] = ["instruction", "response"]
     citations = (DEITA,)
@@ -94,11 +94,12 @@ class EvolQuality(Task):
 
     async def _generation(self, row: Row, number: int) -> Answer[dict[str, Any]]:
         responses = [words_of(row, "response")]
+        answers: list[Answer[str]] = []
         for turn in range(self.num_evolutions):
             mutation = self._mutation(row, responses[-1], number, turn)
-            answer = await self.asker.ask(row, mutation.prompt, mutation.read)
-            responses.append(answer.found)
-        return Answer(answer.messages, answer.generation, self._made(responses))
+            answers.append(await self.asker.ask(row, mutation.prompt, mutation.read, answers))
+            responses.append(answers[-1].found)
+        return Answer.of(answers, self._made(responses))
 
     def _mutation(self, row: Row, response: str, number: int, turn: int) -> Mutation:
         template = drawn_template(self.mutation_templates, draws_of(self.seed, row, number, turn))

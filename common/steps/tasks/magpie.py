@@ -33,7 +33,7 @@ class Magpie(PreQuery, Task):
     it is asked for again, `parse_retries` times; then the row fails.
     """
 
-    _version: ClassVar[int] = 1
+    _version: ClassVar[int] = 2
 
     inputs: ClassVar[dict[str, bool]] = {"system_prompt": False}
     citations = (CITATION,)

@@ -16,7 +16,7 @@ class MagpieGenerator(PreQuery, NumberedGenerator):
     See `Magpie` for the columns and for what the `llm` must be able to do.
     """
 
-    _version: ClassVar[int] = 1
+    _version: ClassVar[int] = 2
 
     citations = (CITATION,)
     worked_examples = (

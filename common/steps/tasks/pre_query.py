@@ -148,9 +148,10 @@ class PreQuery(AskingStep):
         turns, key = self._beginning(row, number)
         pair: list[Literal["user", "assistant"]] = ["user", "assistant"]
         roles = pair * (1 if self.only_instruction else self.n_turns)
+        answers: list[Answer[str]] = []
         for role in roles[:-1] if self.only_instruction or self.end_with_user else roles:
-            answer = await self.asker.ask(row, self._chat.until(turns, role), self._chat.said)
-            turns = [*turns, {"role": role, "content": answer.found}]
+            answers.append(await self.asker.ask(row, self._chat.until(turns, role), self._chat.said, answers))
+            turns = [*turns, {"role": role, "content": answers[-1].found}]
         said = turns if self.include_system_prompt else [turn for turn in turns if turn["role"] != "system"]
         texts = [turn["content"] for turn in turns if turn["role"] != "system"]
         made: dict[str, Any] = {"conversation": said}
@@ -158,7 +159,7 @@ class PreQuery(AskingStep):
             made = dict(zip(self._columns, texts, strict=False))
         if isinstance(self.system_prompt, dict):
             made[KEY] = key
-        return Answer(answer.messages, answer.generation, made)
+        return Answer.of(answers, made)
 
     def _beginning(self, row: Row, number: int) -> tuple[list[ChatMessage], str | None]:
         """(the system message if there is one, the key under which the step has it)."""

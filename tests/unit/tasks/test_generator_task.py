@@ -81,8 +81,8 @@ def test_a_generator_task_may_ask_several_things_for_a_row() -> None:
     class Refined(Facts):
         async def process_row(self, row: Row) -> Row:
             draft = await self.asker.ask(row, self.format_input(row), str.upper)
-            final = await self.asker.ask(row, f"Shorten: {draft.found}", str.strip)
-            return self.asker.row(row, [Answer(final.messages, final.generation, {"fact": final.found})])
+            final = await self.asker.ask(row, f"Shorten: {draft.found}", str.strip, [draft])
+            return self.asker.row(row, [Answer.of([draft, final], {"fact": final.found})])
 
     task = scripted(Refined, [" long ", " short "])
     assert facts(made(task)) == [("topic 0", "short")]
