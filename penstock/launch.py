@@ -46,8 +46,10 @@ def _launch(name: str, module: str, attribute: str, interrupted: str) -> None:
         import click
 
         from common.errors import PenstockError
+        from common.process.garbage import collect_less_often, leave_out_what_lasts
         from common.process.last_words import say_error, say_wrong_usage
 
+        collect_less_often()
         command: click.Command = getattr(import_module(module), attribute)
         try:
             sys.exit(command.main(prog_name=name, standalone_mode=False) or 0)
@@ -59,3 +61,5 @@ def _launch(name: str, module: str, attribute: str, interrupted: str) -> None:
             sys.exit(error.exit_code)
         except click.Abort as error:
             raise KeyboardInterrupt from error
+        finally:
+            leave_out_what_lasts()

@@ -201,7 +201,7 @@ class Execution:
             environment = {**self._request.environment, "PENSTOCK_BROKER_URL": tenure.connection.url}
             arguments = local_worker_arguments(prepared, self._run.run_id)
             host.start_workers(arguments, environment, self._directory.log)
-        load_in_background()
+        load_in_background(without_pandas=self._request.spec is not None)  # a program may want it later
         try:
             outcome = self._ending.complete(coordinator.run(), tenure)
         except (Stopped, Halted, RunError, OSError) as error:

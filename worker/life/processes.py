@@ -17,6 +17,7 @@ from common.broker.connection import Connection
 from common.broker.runs import RunRecord
 from common.errors import EXIT_FAILED, EXIT_STOPPED
 from common.process.forks import keep_private
+from common.process.garbage import collect_as_usual, leave_out_what_lasts
 from common.process.signals import STOP_SIGNALS, on_stop_signals
 from common.settings import Settings
 from common.spec.spec import PipelineSpec
@@ -87,6 +88,7 @@ class WorkerProcesses:
         sys.stdout.flush()
         sys.stderr.flush()
         child.started = time.monotonic()
+        leave_out_what_lasts()
         supervisor = os.getpid()
         with self._forking:
             if self.stopping.is_set():
@@ -97,6 +99,7 @@ class WorkerProcesses:
             child.pid = os.fork()
             if child.pid == 0:
                 self._die_with(supervisor)
+                collect_as_usual()
                 with os.fdopen(tells, "wb", buffering=0) as pipe:
                     keep_private(pipe)
                     os._exit(self._be_worker(child.step, tells))

@@ -11,7 +11,7 @@ from dataclasses import dataclass, field
 from common.broker.commits import Done
 from common.errors import Interrupted, StepFailed
 from common.llms.answers.row_answers import RowAnswers
-from common.process.garbage import collect_less_often
+from common.process.garbage import collect_less_often, leave_out_what_lasts
 from common.protocol.batch import Batch
 from common.protocol.usage import Usage
 from common.steps.base import AsyncStep, Row
@@ -99,6 +99,7 @@ class AsyncRunner(Runner):
     def work(self) -> None:
         """Runs the event loop until stopped."""
         collect_less_often()
+        leave_out_what_lasts()
         self._loop.run_to_the_end(self._run_rows())
 
     async def _run_rows(self) -> None:
