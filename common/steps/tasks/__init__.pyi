@@ -29,5 +29,6 @@ from common.steps.tasks.magpie import Magpie as Magpie
 from common.steps.tasks.magpie_generator import MagpieGenerator as MagpieGenerator
 from common.steps.tasks.monolingual_triplet_generator import MonolingualTripletGenerator as MonolingualTripletGenerator
 from common.steps.tasks.structured_generation import StructuredGeneration as StructuredGeneration
+from common.steps.tasks.text_classification import TextClassification as TextClassification
 from common.steps.tasks.text_generation import TextGeneration as TextGeneration
 from common.steps.tasks.text_generation_with_image import TextGenerationWithImage as TextGenerationWithImage

@@ -46,7 +46,7 @@ def tagged(reply: str, name: str) -> str:
         if (count := lower.count(tag)) != 1:
             raise RowError(f"{tag} is there {count} times where it is expected once")
     start, end = lower.index(opening) + len(opening), lower.index(closing)
-    return _words(text[start : max(start, end)], opening)
+    return words_in(text[start : max(start, end)], opening)
 
 
 def parts_in(reply: str, names: Sequence[str]) -> dict[str, str]:
@@ -62,15 +62,29 @@ def parts_in(reply: str, names: Sequence[str]) -> dict[str, str]:
 
 
 def record_in(reply: str, names: Sequence[str]) -> dict[str, str]:
-    """The texts of these keys in the JSON object of a reply; the case of keys and what joins their words is free.
+    """The texts of these keys in the JSON object of a reply; see `object_in`.
 
     Raises:
         RowError: there is no such object, there are several that differ, or a text is missing or blank.
     """
+    found = object_in(reply, names)
+    if missing := [name for name in names if name not in found]:
+        raise RowError(f"its JSON object has no key {', '.join(missing)}")
+    return {name: words_in(found[name], f"the key {name}") for name in names}
+
+
+def object_in(reply: str, names: Sequence[str]) -> dict[str, Any]:
+    """The values of those of these keys that the JSON object of a reply has; it has one of them at least.
+
+    The case of keys and what joins their words is free.
+
+    Raises:
+        RowError: there is no such object, there are several that differ, or a key is there twice.
+    """
     records: list[dict[str, Any]] = []
     for value in values_in(without_thoughts(reply), "{"):
-        known = {_folded(name): name for name in names}
-        found = [(known[key], text) for name, text in value.items() if (key := _folded(name)) in known]
+        known = {folded(name): name for name in names}
+        found = [(known[key], text) for name, text in value.items() if (key := folded(name)) in known]
         record = dict(found)
         if len(record) < len(found):
             raise RowError("its JSON object has a key twice")
@@ -79,9 +93,7 @@ def record_in(reply: str, names: Sequence[str]) -> dict[str, str]:
     if len(records) != 1:
         count = "no JSON object" if not records else "several JSON objects that differ"
         raise RowError(f"{count} with the keys {', '.join(names)}")
-    if missing := [name for name in names if name not in records[0]]:
-        raise RowError(f"its JSON object has no key {', '.join(missing)}")
-    return {name: _words(records[0][name], f"the key {name}") for name in names}
+    return records[0]
 
 
 def values_in(text: str, opening: str) -> Iterator[Any]:
@@ -99,11 +111,20 @@ def values_in(text: str, opening: str) -> Iterator[Any]:
         start = text.find(opening, end)
 
 
-def _folded(name: str) -> str:
+def folded(name: str) -> str:
+    """A key or a label without what models write freely: the case of letters, and what joins its words."""
     return _BETWEEN_WORDS.sub("_", name.strip()).lower()
 
 
-def _words(value: Any, where: str) -> str:
+def words_in(value: Any, where: str) -> str:
+    """A text without the blanks around it.
+
+    Args:
+        where: it stands, for the error.
+
+    Raises:
+        RowError: it is no text, is blank, or cannot be stored.
+    """
     if not isinstance(value, str):
         raise RowError(f"{where} holds {kind_of(value)} where text is expected")
     words = value.strip()
@@ -121,7 +142,7 @@ def lists_in(reply: str) -> list[list[str]]:
     found: list[list[str]] = []
     for value in values_in(without_thoughts(reply), "["):
         if value and isinstance(value, list) and all(isinstance(each, str) for each in value):
-            texts = [_words(each, "the JSON array") for each in value]
+            texts = [words_in(each, "the JSON array") for each in value]
             if texts not in found:
                 found.append(texts)
     return found
