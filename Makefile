@@ -53,6 +53,7 @@ bench: $(VENV)/.test
 	$(BIN)/python benchmarks/llm_rows.py
 	$(BIN)/python benchmarks/memory.py
 	$(BIN)/python benchmarks/column_steps.py
+	$(BIN)/python benchmarks/embedding_dedup.py
 
 clean:
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -66,6 +66,12 @@ CATALOGUE = (
     ),
     Entry("step", "FilterRows", "common.steps.filtering.filter_rows", "keeps the rows of which an expression is true"),
     Entry("global step", "DeitaFiltering", "common.steps.filtering.deita", "keeps few, good and diverse rows"),
+    Entry(
+        "global step",
+        "EmbeddingDedup",
+        "common.steps.filtering.embedding_dedup",
+        "marks rows whose vectors are nearly those of earlier ones",
+    ),
     Entry("global step", "MinHashDedup", "common.steps.columns.minhash", "marks near-duplicate texts", "dedup"),
     Entry("step", "EmbeddingGeneration", "common.steps.vectors.embedding_generation", "adds the vectors of texts"),
     Entry("global step", "PushToHub", "common.steps.loading.hub", "pushes its rows to the Hugging Face Hub"),

@@ -24,6 +24,7 @@ from common.steps.columns.sample import SampleRows as SampleRows
 from common.steps.columns.truncate import TruncateTextColumn as TruncateTextColumn
 from common.steps.decorator import step as step
 from common.steps.filtering.deita import DeitaFiltering as DeitaFiltering
+from common.steps.filtering.embedding_dedup import EmbeddingDedup as EmbeddingDedup
 from common.steps.filtering.filter_rows import FilterRows as FilterRows
 from common.steps.formatting.conversations import ConversationTemplate as ConversationTemplate
 from common.steps.formatting.conversations import FormatChatGenerationSFT as FormatChatGenerationSFT

@@ -6,9 +6,10 @@ from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 from pydantic import Field
 
-from common.cells import cell_of, kind_of, list_of
+from common.cells import cell_of, kind_of
 from common.errors import RowError
 from common.steps.base import GlobalStep, Row, StepInput, StepOutput
+from common.steps.vectors.matrix import matrix_of
 
 if TYPE_CHECKING:
     import numpy as np
@@ -49,7 +50,8 @@ class DeitaFiltering(GlobalStep):
         """Yields the chosen rows.
 
         Raises:
-            RowError: a score is no number, or an embedding is no vector as long as the others; this ends the run.
+            RowError: a score is no number, or an embedding is no vector of finite numbers as long as the others; this
+                ends the run.
         """
         scored = [{**row, **_score(row)} for row in inputs]
         for row, distance in zip(scored, self._distances(scored), strict=True):
@@ -62,12 +64,7 @@ class DeitaFiltering(GlobalStep):
 
         if not rows:
             return []
-        try:
-            vectors = np.array([list_of(row, "embedding") for row in rows], dtype=np.float64)
-        except (TypeError, ValueError) as error:
-            raise RowError(f"column 'embedding' needs vectors of numbers, all of one length: {error}") from None
-        if vectors.ndim != 2:
-            raise RowError("column 'embedding' needs vectors of numbers, all of one length")
+        vectors = matrix_of(rows)
         if self.normalize_embeddings:
             lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
             vectors = vectors / np.where(lengths == 0, 1, lengths)

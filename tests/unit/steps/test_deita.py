@@ -55,7 +55,8 @@ def test_few_rows_and_none_are_no_error() -> None:
     ("bad", "message"),
     [
         (row(9, ("5", 1), [1, 0, 0]), "column 'evol_instruction_score' holds a value of type str"),
-        (row(9, (5, 1), [1, 0]), "vectors of numbers, all of one length"),
+        (row(9, (5, 1), [1, 0]), "row 5: column 'embedding' holds a vector of 2 numbers, and that of row 0 has 3"),
+        (row(9, (5, 1), [1, float("nan"), 0]), "row 5: column 'embedding' holds nan at place 1 of its vector"),
         (row(9, (5, 1), "text"), "column 'embedding' holds a value of type str where a list is expected"),
     ],
 )
