@@ -10,6 +10,7 @@ from ruamel.yaml import YAML
 
 from tests.containers.compose import PASSWORD, SERVICES, Compose, docker
 from tests.support.runs.harness import REPOSITORY, wait_for
+from tests.support.tasks.package import SPEC, install_package
 
 CALLER = 12345
 """A user that neither this host nor the image knows."""
@@ -123,6 +124,22 @@ def test_one_service_works_on_all_steps_of_another_pipeline(quickstart: Compose)
     assert code == 0, said
     assert "worker-load" not in said
     assert (quickstart.folder / "output" / "other" / "tidy").is_dir()
+
+
+def test_a_task_of_a_package_is_found_by_its_entry_point_in_other_containers(quickstart: Compose) -> None:
+    site = quickstart.folder / "site"
+    site.mkdir()
+    install_package(site)
+    (quickstart.folder / ".env").write_text("PYTHONPATH=/work/site\n")
+    (quickstart.folder / "examples" / "packed.yaml").write_text(SPEC)
+    code, said = quickstart.run(
+        *("up", "--exit-code-from", "coordinator", "coordinator", "workers"),
+        timeout=180,
+        SPEC="examples/packed.yaml",
+        DATASET="packed",
+    )
+    assert code == 3, said
+    assert "it has no rating" in said
 
 
 def test_the_file_has_a_service_for_each_step_of_the_quickstart(quickstart: Compose) -> None:
