@@ -183,7 +183,7 @@ def pause_asked_for(headers: Mapping[str, str], message: str = "", now: datetime
     """Seconds that the endpoint wants to be left in peace, from `retry-after-ms` or `retry-after` (RFC 9110, 10.2.3).
 
     Args:
-        headers: names in lower case.
+        headers: looked up by names in lower case.
         message: of the error, if no header says it: Gemini's "Please retry in 11.6s."
     """
     milliseconds = _number(headers.get("retry-after-ms"))
