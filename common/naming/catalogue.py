@@ -170,6 +170,7 @@ CATALOGUE = (
     Entry("task", "EmbeddingTaskGenerator", "common.steps.tasks.embedding_task_generator", "descriptions of tasks"),
     Entry("task", "CLAIR", "common.steps.tasks.clair", "revises a solution as little as possible"),
     Entry("task", "TextClassification", "common.steps.tasks.text_classification", "asks for the labels of texts"),
+    Entry("task", "UltraFeedback", "common.steps.tasks.ultra_feedback", "rates each of several texts, with reasons"),
     Entry("task", "Magpie", "common.steps.tasks.magpie", "has a model write the instruction, and answer it"),
     Entry("task", "MagpieGenerator", "common.steps.tasks.magpie_generator", "rows of instructions that a model writes"),
     Entry(

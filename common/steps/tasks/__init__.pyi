@@ -32,3 +32,4 @@ from common.steps.tasks.structured_generation import StructuredGeneration as Str
 from common.steps.tasks.text_classification import TextClassification as TextClassification
 from common.steps.tasks.text_generation import TextGeneration as TextGeneration
 from common.steps.tasks.text_generation_with_image import TextGenerationWithImage as TextGenerationWithImage
+from common.steps.tasks.ultra_feedback import UltraFeedback as UltraFeedback

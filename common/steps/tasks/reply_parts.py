@@ -28,7 +28,7 @@ def without_thoughts(reply: str) -> str:
 
 def has_tag(reply: str, name: str) -> bool:
     """Whether the tag of a part opens in a reply, in any case of letters."""
-    return f"<{name}>" in reply.lower()
+    return f"<{name}>".lower() in reply.lower()
 
 
 def tagged(reply: str, name: str) -> str:
@@ -39,7 +39,7 @@ def tagged(reply: str, name: str) -> str:
     """
     text = without_thoughts(reply)
     lower = text.lower()
-    opening, closing = f"<{name}>", f"</{name}>"
+    opening, closing = f"<{name}>".lower(), f"</{name}>".lower()
     if len(lower) != len(text):  # a letter that has no small form of one character moves all positions
         lower = text
     for tag in (opening, closing):
@@ -55,10 +55,20 @@ def parts_in(reply: str, names: Sequence[str]) -> dict[str, str]:
     Raises:
         RowError: a part is not there once, with words.
     """
+    found = values_of(reply, names)
+    return {name: words_in(found[name], f"the key {name}") for name in names}
+
+
+def values_of(reply: str, names: Sequence[str]) -> dict[str, Any]:
+    """The words of each part, from tags; values of any type from a JSON object if the reply has none of the tags.
+
+    Raises:
+        RowError: a part is not there once.
+    """
     text = without_thoughts(reply)
     if any(has_tag(text, name) for name in names):
         return {name: tagged(text, name) for name in names}
-    return record_in(text, names)
+    return whole_object_in(text, names)
 
 
 def record_in(reply: str, names: Sequence[str]) -> dict[str, str]:
@@ -67,10 +77,20 @@ def record_in(reply: str, names: Sequence[str]) -> dict[str, str]:
     Raises:
         RowError: there is no such object, there are several that differ, or a text is missing or blank.
     """
+    found = whole_object_in(reply, names)
+    return {name: words_in(found[name], f"the key {name}") for name in names}
+
+
+def whole_object_in(reply: str, names: Sequence[str]) -> dict[str, Any]:
+    """The values of all these keys in the JSON object of a reply; see `object_in`.
+
+    Raises:
+        RowError: there is no such object, there are several that differ, or a key is missing.
+    """
     found = object_in(reply, names)
     if missing := [name for name in names if name not in found]:
         raise RowError(f"its JSON object has no key {', '.join(missing)}")
-    return {name: words_in(found[name], f"the key {name}") for name in names}
+    return found
 
 
 def object_in(reply: str, names: Sequence[str]) -> dict[str, Any]:
@@ -81,9 +101,9 @@ def object_in(reply: str, names: Sequence[str]) -> dict[str, Any]:
     Raises:
         RowError: there is no such object, there are several that differ, or a key is there twice.
     """
+    known = {folded(name): name for name in names}
     records: list[dict[str, Any]] = []
     for value in values_in(without_thoughts(reply), "{"):
-        known = {folded(name): name for name in names}
         found = [(known[key], text) for name, text in value.items() if (key := folded(name)) in known]
         record = dict(found)
         if len(record) < len(found):
