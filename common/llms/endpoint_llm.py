@@ -14,7 +14,7 @@ from common.llms.answers.request_key import Family
 from common.llms.apis.api import Api
 from common.llms.apis.chat_completions import ChatCompletions
 from common.llms.base import LLM, ChatMessage, Generation
-from common.llms.calls.calling import MALFORMED, NotAnAnswer, RequestRefused
+from common.llms.calls.calling import MALFORMED, FormRefused, NotAnAnswer, RequestRefused
 from common.llms.endpoint_client import EndpointClient
 from common.llms.metering import note_answer
 from common.llms.providers import PROVIDERS
@@ -48,6 +48,7 @@ class EndpointLLM(EndpointClient, LLM):
     )
 
     _requests: Requests | None = PrivateAttr(default=None)
+    _has_form_of_a_row: bool = PrivateAttr(default=False)
 
     @property
     @abstractmethod
@@ -94,13 +95,16 @@ class EndpointLLM(EndpointClient, LLM):
         return told
 
     def with_form(self, form: StructuredOutput) -> Self:
-        """The same client, open as it is, whose answers have another form.
+        """The same client, open as it is, whose answers have the form that a row asks for.
+
+        If the endpoint does not take the form, only the row fails.
 
         Raises:
             UsageError: the endpoint cannot be told the form.
         """
         other = self.model_copy(update={"structured_output": form})
         other._requests = other._requests_for(other._checked_form())
+        other._has_form_of_a_row = True
         return other
 
     async def aload(self) -> None:
@@ -119,7 +123,12 @@ class EndpointLLM(EndpointClient, LLM):
         endpoint, requests = self._open, self._requests
         if endpoint is None or requests is None:
             raise RunError(f"the client of model '{self.model_name}' is not open: await aload() before agenerate()")
-        answered = await endpoint.answer(requests.family, self._body(requests, messages, kwargs))
+        try:
+            answered = await endpoint.answer(requests.family, self._body(requests, messages, kwargs))
+        except FormRefused as error:
+            if self._has_form_of_a_row:
+                raise RequestRefused(str(error)) from None
+            raise
         try:
             answer = requests.api.generation(answered.reply)
         except MALFORMED as error:

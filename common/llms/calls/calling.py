@@ -20,7 +20,7 @@ from common.llms.base import Cached
 from common.llms.calls.gate import Gate
 from common.llms.calls.outage import Record
 from common.llms.calls.transport import Fault, Reply, Timeouts, Transport
-from common.llms.calls.verdicts import ErrorReply, Rule, Verdict, judge, pause_asked_for, status_of
+from common.llms.calls.verdicts import FORM, ErrorReply, Rule, Verdict, judge, pause_asked_for, status_of
 from common.llms.waiting import RowClock, row_clock
 
 MALFORMED = (ValueError, TypeError, AttributeError, LookupError)
@@ -30,6 +30,10 @@ _SHOWN_CHARACTERS = 500
 
 class WrongSetup(UsageError):
     """The endpoint will answer no row: key, model, URL or options are wrong. The run halts at the first one."""
+
+
+class FormRefused(WrongSetup):
+    """The endpoint does not take the form that answers must have."""
 
 
 class RequestRefused(RowError):
@@ -247,7 +251,8 @@ class Endpoint:
         advice = verdict.advice.format(key=self._address.key_name)
         if status in (401, 403) and not self._address.has_key:
             advice = f"set the environment variable {self._address.key_name} on the worker's host: it holds no key"
-        return WrongSetup(f"{self._about}: {said}; {advice}")
+        kind = FormRefused if verdict.advice == FORM else WrongSetup
+        return kind(f"{self._about}: {said}; {advice}")
 
     @property
     def _about(self) -> str:

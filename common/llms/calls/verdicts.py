@@ -53,6 +53,7 @@ class Rule:
     Args:
         statuses: first and last HTTP status.
         says: what code, type, parameter or message must contain; None for anything.
+        parameters: one of these must be the one that the error names; empty for any error.
         advice: what the user can change; `{key}` is the variable with the key.
     """
 
@@ -60,11 +61,14 @@ class Rule:
     statuses: tuple[int, int]
     says: re.Pattern[str] | None = None
     advice: str = ""
+    parameters: frozenset[str] = frozenset()
 
     def matches(self, status: int, error: ErrorReply) -> bool:
         """Whether the line is about this answer."""
         first, last = self.statuses
-        return first <= status <= last and (self.says is None or self.says.search(error.text) is not None)
+        if not first <= status <= last or (self.parameters and error.parameter not in self.parameters):
+            return False
+        return self.says is None or self.says.search(error.text) is not None
 
 
 def _says(pattern: str) -> re.Pattern[str]:
@@ -76,6 +80,16 @@ KEY = "check the key in the environment variable {key}"
 MODEL = "no such model, or base_url is wrong (it usually ends in /v1)"
 FORM = "the endpoint does not take this structured_output: simplify its schema, or set constrain: false in it"
 OPTION = "an option of the call is wrong: see generation_kwargs"
+ABILITY = "the server cannot do this: see which model it serves, and with which options it was started"
+
+_OPTIONS = frozenset(
+    {
+        *("frequency_penalty", "logit_bias", "logprobs", "min_p", "parallel_tool_calls", "presence_penalty"),
+        *("reasoning", "reasoning.effort", "reasoning_effort", "repetition_penalty", "seed", "service_tier", "stop"),
+        *("temperature", "tool_choice", "top_k", "top_logprobs", "top_p", "verbosity"),
+    }
+)
+"""Options that, if wrong, are wrong for all rows. A limit of tokens may be too high for a long prompt alone."""
 
 COMMON: Sequence[Rule] = (
     Rule("answer", (200, 299)),
@@ -84,10 +98,19 @@ COMMON: Sequence[Rule] = (
     Rule("setup", (400, 400), _says(r"credit balance is too low|billing"), CREDIT),
     Rule("busy", (429, 429)),
     Rule("busy", (503, 503), _says(r"resource[ _]unavailable|overloaded|at capacity|rate.?limit")),
+    Rule("away", (503, 503), _says("loading")),  # llama.cpp and others: not up yet
     Rule("request", (403, 403), _says(r"moderation|flagged|content[ _]policy|safety"), ""),
     Rule("setup", (401, 401), None, KEY),
     Rule("setup", (403, 403), None, f"{KEY}, and what it permits"),
     Rule("setup", (404, 405), None, MODEL),
+    Rule(
+        "setup",
+        (400, 422),
+        _says(
+            r"supports at most \d+ completion tokens|valid range of max_tokens|max_(completion_)?tokens.? must be less"
+        ),
+        OPTION,
+    ),
     Rule(
         "request",
         (400, 422),
@@ -115,14 +138,20 @@ COMMON: Sequence[Rule] = (
         _says(
             r"unsupported_(parameter|value)|unknown_parameter|invalid_type|unrecognized (request )?argument"
             r"|unexpected keyword|extra_forbidden|extra inputs are not permitted|extra fields not permitted"
+            r"|json\.exception\.type_error|requires logprobs"  # llama.cpp
+            r"|loc\W+body\W+(?!messages|prompt|input)\w"  # servers that check requests with pydantic
         ),
         OPTION,
     ),
+    Rule("setup", (400, 422), None, OPTION, _OPTIONS),
     Rule("fault", (400, 400), _says("json_validate_failed")),  # Groq: this answer did not have the form
     Rule(
         "setup",
         (400, 422),
-        _says(r"response_?format|json_schema|structured.?output|guided_|(invalid|unsupported).{0,20}(grammar|schema)"),
+        _says(
+            r"response_?format|json.?schema|structured.?output|guided_"
+            r"|(invalid|unsupported|parse|compile).{0,20}(grammar|schema)"
+        ),
         FORM,
     ),
     Rule("request", (400, 400)),
@@ -130,6 +159,9 @@ COMMON: Sequence[Rule] = (
     Rule("request", (413, 422)),
     Rule("busy", (424, 425)),
     Rule("away", (529, 529)),
+    # llama.cpp, about a text that does not fit into a batch of an embedding model, and about a model without eyes.
+    Rule("request", (500, 501), _says(r"too large to process|(image|audio|video) input is not supported")),
+    Rule("setup", (501, 501), None, ABILITY),
     Rule("fault", (500, 599)),
     Rule("setup", (300, 499), None, MODEL),
 )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -13,6 +14,7 @@ from pydantic import BaseModel, Field, ValidationError
 
 from common.errors import UsageError
 from common.llms import OpenAILLM
+from common.llms.calls.calling import RequestRefused, WrongSetup
 from common.llms.providers import PROVIDERS
 from common.llms.structured.constraints import DIALECTS, NOTHING, constraint, text_of_tool
 from common.llms.structured.prompts import asked_to_repair, with_form
@@ -20,6 +22,8 @@ from common.llms.structured.reading import WrongForm, read
 from common.llms.structured.strict import strict_schema
 from common.llms.structured.structured_output import StructuredOutput
 from common.naming.plain_data import dump_value
+from tests.support.asking import HI
+from tests.support.servers.chat_server import serving
 
 
 class City(BaseModel):
@@ -104,6 +108,24 @@ def test_the_properties_of_an_object_are_known_also_through_a_reference_at_the_t
     assert list(form({"schema": Tree}).properties or ()) == ["label", "children"]
     assert form({"schema": {"type": "array"}}).properties is None
     assert form(COLOURS).properties is None
+
+
+def test_a_form_of_a_row_that_the_endpoint_refuses_fails_the_row_alone() -> None:
+    async def errors() -> list[str]:
+        refused = {"error": {"message": "Invalid schema for response_format 'City'", "code": "invalid_json_schema"}}
+        async with serving(lambda _: (400, {}, refused)) as chat:
+            llm = OpenAILLM(model="m", base_url=chat.url, structured_output=City)
+            await llm.aload()
+            found = []
+            for each in (llm, llm.with_form(form(City))):
+                try:
+                    await each.agenerate(HI)
+                except (WrongSetup, RequestRefused) as error:
+                    found.append(type(error).__name__)
+            await llm.aunload()
+            return found
+
+    assert asyncio.run(errors()) == ["FormRefused", "RequestRefused"]
 
 
 # how an endpoint is told

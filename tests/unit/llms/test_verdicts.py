@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import pytest
@@ -18,6 +19,7 @@ CASES = [
     (400, "", "invalid_request_error", "Your credit balance is too low to access the API", "setup"),
     (429, "rate_limit_exceeded", "tokens", "Rate limit reached for gpt-4o", "busy"),
     (503, "", "", "The model is overloaded. Please try again later.", "busy"),
+    (503, "503", "unavailable_error", "Loading model", "away"),
     (403, "", "", "Your input was flagged by moderation", "request"),
     (401, "invalid_api_key", "invalid_request_error", "Incorrect API key provided", "setup"),
     (403, "", "", "Country, region, or territory not supported", "setup"),
@@ -31,14 +33,33 @@ CASES = [
     (400, "", "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", "setup"),
     (400, "unsupported_parameter", "", "Unsupported parameter: 'max_tokens'", "setup"),
     (422, "", "", "Extra inputs are not permitted", "setup"),
+    (
+        400,
+        "400",
+        "invalid_request_error",
+        "[json.exception.type_error.302] type must be number, but is string",
+        "setup",
+    ),
+    (400, "400", "invalid_request_error", "top_logprobs requires logprobs to be set to true", "setup"),
+    (400, "400", "BadRequestError", "[{'type': 'float_parsing', 'loc': ('body', 'temperature')}]", "setup"),
+    (400, "400", "BadRequestError", "[{'type': 'missing', 'loc': ('body', 'messages', 0, 'content')}]", "request"),
+    (400, "invalid_value", "", "max_tokens is too large: 9. This model supports at most 8 completion tokens", "setup"),
+    (400, "", "", "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", "setup"),
+    (400, "", "", "`max_tokens` must be less than or equal to `8192`, the maximum value for `max_tokens`", "setup"),
+    (400, "", "", "'max_tokens' is too large: 40. This model's maximum context length is 50 tokens", "request"),
     (400, "json_validate_failed", "", "Failed to generate JSON", "fault"),
     (400, "", "", "Invalid schema for response_format 'x'", "setup"),
+    (400, "400", "invalid_request_error", "Failed to initialize samplers: failed to parse grammar", "setup"),
+    (400, "400", "invalid_request_error", "Automatic parser generation failed: JSON schema error at #", "setup"),
     (400, "", "", "Something about this prompt", "request"),
     (408, "", "", "Request Timeout", "fault"),
     (409, "", "", "Conflict", "fault"),
     (422, "", "", "Unprocessable", "request"),
     (424, "", "", "Failed dependency", "busy"),
     (529, "", "overloaded_error", "Overloaded", "away"),
+    (500, "500", "server_error", "input (900 tokens) is too large to process", "request"),
+    (500, "500", "server_error", "image input is not supported - hint: you may need to provide the mmproj", "request"),
+    (501, "501", "not_supported_error", "This server does not support embeddings", "setup"),
     (500, "", "", "The server had an error", "fault"),
     (502, "", "", "Bad Gateway", "fault"),
     (503, "", "", "Service Unavailable", "fault"),
@@ -52,10 +73,20 @@ def test_an_answer_has_its_class(status: int, code: str, kind: str, message: str
     assert judge(status, ErrorReply(message, kind, code)).kind == expected
 
 
+OF_AN_OPTION = ErrorReply("must be non-negative, got -1", "BadRequestError", "400", "temperature")
+
+
+def test_an_error_about_an_option_is_one_of_all_rows_and_one_about_the_messages_is_not() -> None:
+    assert judge(400, OF_AN_OPTION).kind == "setup"
+    assert judge(400, replace(OF_AN_OPTION, parameter="messages[0].content")).kind == "request"
+    assert judge(400, replace(OF_AN_OPTION, parameter="max_tokens")).kind == "request"
+
+
 def test_each_line_of_the_table_is_the_first_that_matches_some_case() -> None:
     used = set()
-    for status, code, kind, message, _ in CASES:
-        used.add(next(i for i, rule in enumerate(COMMON) if rule.matches(status, ErrorReply(message, kind, code))))
+    errors = [(status, ErrorReply(message, kind, code)) for status, code, kind, message, _ in CASES]
+    for status, error in (*errors, (400, OF_AN_OPTION)):
+        used.add(next(i for i, rule in enumerate(COMMON) if rule.matches(status, error)))
     assert used == set(range(len(COMMON)))
 
 
