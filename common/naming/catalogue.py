@@ -74,6 +74,13 @@ CATALOGUE = (
     ),
     Entry("global step", "MinHashDedup", "common.steps.columns.minhash", "marks near-duplicate texts", "dedup"),
     Entry("step", "EmbeddingGeneration", "common.steps.vectors.embedding_generation", "adds the vectors of texts"),
+    Entry(
+        "global step",
+        "FaissNearestNeighbour",
+        "common.steps.vectors.nearest_neighbour",
+        "finds the rows with the nearest vectors",
+        "faiss",
+    ),
     Entry("global step", "PushToHub", "common.steps.loading.hub", "pushes its rows to the Hugging Face Hub"),
     Entry("step", "ConversationTemplate", "common.steps.formatting.conversations", "a conversation of one instruction"),
     Entry(

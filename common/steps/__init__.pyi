@@ -71,3 +71,4 @@ from common.steps.tasks.text_generation import TextGeneration as TextGeneration
 from common.steps.tasks.text_generation_with_image import TextGenerationWithImage as TextGenerationWithImage
 from common.steps.tasks.ultra_feedback import UltraFeedback as UltraFeedback
 from common.steps.vectors.embedding_generation import EmbeddingGeneration as EmbeddingGeneration
+from common.steps.vectors.nearest_neighbour import FaissNearestNeighbour as FaissNearestNeighbour

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, ClassVar, Literal
 from pydantic import Field, PrivateAttr
 
 from common.cells import cell_of, text_of
-from common.errors import UsageError
+from common.errors import RowError
 from common.steps.base import GlobalStep, Row, StepInput, StepOutput
+from common.steps.extras import check_installed, not_installed
 
 if TYPE_CHECKING:
     from datasketch import MinHash
@@ -37,6 +38,8 @@ class MinHashDedup(GlobalStep):
     """
 
     _version: ClassVar[int] = 1
+
+    final_errors = (RowError,)
 
     num_perm: int = Field(default=128, ge=2, description="Permutations: more give a better estimate, and take longer.")
     seed: int = Field(default=1, ge=0, description="Seed of the permutations.")
@@ -61,14 +64,16 @@ class MinHashDedup(GlobalStep):
     def outputs(self) -> list[str]:
         return ["keep_row_after_minhash_filtering"]
 
+    def check_here(self) -> None:
+        """Raises UsageError if datasketch is not installed."""
+        check_installed("datasketch", "dedup")
+
     def load(self) -> None:
         """Raises UsageError if datasketch is not installed."""
         try:
             from datasketch import MinHash, MinHashLSH
         except ImportError as error:
-            raise UsageError(
-                f"step '{self.name}' needs the package datasketch: pip install 'penstock[dedup]' ({error})"
-            ) from None
+            raise not_installed("datasketch", "dedup", error) from None
         try:
             lsh = MinHashLSH(threshold=self.threshold, num_perm=self.num_perm)
         except ValueError:  # it refuses a single band, to which the highest thresholds lead

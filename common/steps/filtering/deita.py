@@ -31,6 +31,8 @@ class DeitaFiltering(GlobalStep):
 
     _version: ClassVar[int] = 1
 
+    final_errors = (RowError,)
+
     data_budget: int = Field(ge=1, description="Most rows to keep.")
     diversity_threshold: float = Field(default=0.9, description="Least distance of a row to the nearest other one.")
     normalize_embeddings: bool = Field(default=True, description="Scale vectors to length 1 first.")

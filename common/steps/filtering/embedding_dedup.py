@@ -37,6 +37,8 @@ class EmbeddingDedup(GlobalStep):
 
     _version: ClassVar[int] = 1
 
+    final_errors = (RowError,)
+
     threshold: RuntimeOption[float] = Field(
         default=0.9, ge=-1, le=1, description="Least cosine of two vectors at which their rows are duplicates."
     )

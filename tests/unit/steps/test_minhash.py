@@ -103,5 +103,7 @@ def test_it_is_a_global_step_so_that_one_worker_sees_all_rows_in_order() -> None
 
 def test_without_datasketch_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "datasketch", None)
-    with pytest.raises(UsageError, match=r"step 'dedup' needs the package datasketch: pip install 'penstock\[dedup\]'"):
-        MinHashDedup(name="dedup").load()
+    step = MinHashDedup()
+    for look in (step.check_here, step.load):
+        with pytest.raises(UsageError, match=r"needs the package datasketch: pip install 'penstock\[dedup\]'"):
+            look()
