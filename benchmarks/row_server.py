@@ -1,7 +1,8 @@
 """A local HTTP server that answers after a set time, and notes when the first request came and the last answer left.
 
 `POST /v1/chat/completions` is what the openai client calls; `POST /row` answers a few bytes. A row whose number, the
-last word of the request's body, is a multiple of 20 is slow when a share of slow rows is asked for.
+last word of the request's body, is a multiple of 20 is slow when a share of slow rows is asked for. A request without
+a row, with which some clients look for limits or try the endpoint, is answered at once and not counted.
 """
 
 from __future__ import annotations
@@ -49,12 +50,11 @@ class RowServer:
             told = json.dumps({"requests": self.requests, "seconds": self.last - self.first}).encode()
             self.requests, self.first = 0, 0.0
             return _response(told)
-        self.first = self.first or time.monotonic()
-        number = NUMBER.search(body)
-        is_slow = number is not None and int(number[1]) % 20 == 0
-        await asyncio.sleep(self._latency * (self._slow if is_slow else 1.0))
-        self.requests += 1
-        self.last = time.monotonic()
+        if number := NUMBER.search(body):
+            self.first = self.first or time.monotonic()
+            await asyncio.sleep(self._latency * (self._slow if int(number[1]) % 20 == 0 else 1.0))
+            self.requests += 1
+            self.last = time.monotonic()
         return _response(json.dumps(COMPLETION).encode() if b"/chat/" in head.split(b"\r\n", 1)[0] else b'{"ok":1}')
 
 
