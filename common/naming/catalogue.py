@@ -108,6 +108,7 @@ CATALOGUE = (
         "common.steps.tasks.text_generation_with_image",
         "asks a model for a text about an image",
     ),
+    Entry("task", "Judge", "common.steps.tasks.judge", "scores texts by named criteria, or compares two"),
     Entry("task", "ChatGeneration", "common.steps.tasks.chat_generation", "asks a model for the next turn of a chat"),
     Entry(
         "task",

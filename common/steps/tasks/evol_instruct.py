@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from typing import Any, ClassVar
 
 from pydantic import Field, field_validator
@@ -14,7 +13,7 @@ from common.steps.tasks.asker import Answer
 from common.steps.tasks.base import Task
 from common.steps.tasks.draws import draws_of
 from common.steps.tasks.examples import Example
-from common.steps.tasks.generations import rows_of_generations
+from common.steps.tasks.generations import all_of, rows_of_generations
 from common.steps.tasks.mutations import INSTRUCTION, INSTRUCTION_TAG, PROMPT, Mutation, check_templates, drawn_template
 
 WIZARDLM = (
@@ -126,7 +125,7 @@ class EvolInstruct(Task):
         answered: list[Answer[str]] = []
         if self.generate_answers:
             kept = self._kept(instructions)
-            answered = await asyncio.gather(*(self.asker.ask(row, each, str, asked) for each in kept))
+            answered = await all_of(self.asker.ask(row, each, str, asked) for each in kept)
         made = self._made(instructions, [each.found for each in answered])
         return Answer.of([*asked, *answered], made)
 

@@ -19,10 +19,15 @@ def tags_for(texts: Mapping[str, str], *, as_json: bool = False) -> str:
     return f"Reply in this form, with nothing before or after it:\n{form}"
 
 
-def json_for(texts: Mapping[str, str]) -> str:
-    """Asks for a JSON object: each key with what it holds."""
+def json_for(texts: Mapping[str, str], *, only_texts: bool = True) -> str:
+    """Asks for a JSON object: each key with what it holds.
+
+    Args:
+        only_texts: tell the model that each key holds a text.
+    """
     listed = "\n".join(f'- "{name}": {text}' for name, text in texts.items())
-    return f"Reply with one JSON object and nothing else. Its keys, each with a text:\n{listed}"
+    keys = "Its keys, each with a text" if only_texts else "Its keys"
+    return f"Reply with one JSON object and nothing else. {keys}:\n{listed}"
 
 
 def schema_of(names: Iterable[str]) -> dict[str, Any]:

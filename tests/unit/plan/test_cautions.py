@@ -148,3 +148,26 @@ def test_the_system_prompt_of_one_step_that_reaches_a_later_one_is_named(
     )
     assert [line for line in lines if "as step 'write' does before it" in line] == lines
     assert len(lines) == warned
+
+
+@pytest.mark.parametrize(
+    "judge",
+    [
+        "type: Judge, criteria: {good: Is it good?}",
+        "type: UltraFeedback, input_mappings: {generations: instruction}",
+    ],
+)
+@pytest.mark.parametrize(("option", "reads"), [("", False), ("use_row_system_prompt: true, ", True)])
+def test_a_judge_keeps_its_own_system_prompt_unless_its_step_says_otherwise(
+    tmp_path: Path, judge: str, option: str, reads: bool
+) -> None:
+    spec = f"""\
+        name: leak
+        steps:
+          load: {{type: LoadDataFromDicts, data: [{{instruction: why, system_prompt: Write.}}]}}
+          write: {{type: TextGeneration, after: load, llm: {{type: EchoLLM}}}}
+          judge: {{{judge}, after: write, {option}llm: {{type: EchoLLM}}, output_mappings: {{model_name: judged_by}}}}
+        """
+    assert not warnings(tmp_path, spec)
+    step = prepare(tmp_path / "spec.yaml", allow=[]).steps["judge"]
+    assert ("system_prompt" in step.inputs) is reads
