@@ -133,7 +133,7 @@ def describe_step(step: BaseStep, sources: Sources | None = None) -> StepDescrip
         class_name=type(step).__name__,
         kind=step.kind,
         digest=step_digest(step, sources),
-        settings=step.model_dump(mode="json", include=set(base.model_fields) - {"name"}),
+        settings=step.model_dump(mode="json", include=set(base.model_fields) - {"name", *_unset(step)}),
         inputs=declared_columns(step, "inputs"),
         outputs=tuple(declared_columns(step, "outputs")),
         adds_columns=type(step).output_columns is BaseStep.output_columns,
@@ -144,6 +144,11 @@ def describe_step(step: BaseStep, sources: Sources | None = None) -> StepDescrip
         fingerprint=step.fingerprint() if isinstance(step, GeneratorStep) else "",
         parameters=_schema(type(step)),
     )
+
+
+def _unset(step: BaseStep) -> list[str]:
+    """Settings that coordinators of earlier versions do not know, and need not: the step leaves them as they were."""
+    return ["skip_when"] if step.skip_when is None else []
 
 
 def step_digest(step: BaseStep, sources: Sources | None = None) -> str:

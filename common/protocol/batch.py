@@ -87,8 +87,9 @@ class Result:
 
     Args:
         chunks: what it stored; chunk i of a global step is output batch i.
-        taken: whole rows that the step was given.
+        taken: whole rows of the batch.
         failed: rows of `taken` that ended as dead letters.
+        skipped: rows of `taken` that passed the step by.
         lost: positions of a join left out because a predecessor has a hole there.
         holes: holes among the rows of `chunks`.
         last: a generator has nothing more to give.
@@ -114,6 +115,12 @@ class Result:
     seconds: float = 0.0
     usage: Usage = NO_USAGE
     saved: Usage = NO_USAGE
+    skipped: int = 0
+
+    @property
+    def given(self) -> int:
+        """Rows of `taken` that the step was to process."""
+        return self.taken - self.skipped
 
     @property
     def rows(self) -> int:

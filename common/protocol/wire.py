@@ -110,7 +110,7 @@ def encode_entry(entry: Entry) -> bytes:
                 entry.attempt,
                 chunks,
                 entry.taken,
-                [entry.failed, entry.lost, entry.holes],
+                [entry.failed, entry.lost, entry.holes, *_skipped_out(entry)],
                 entry.last,
                 entry.routed,
                 entry.worker,
@@ -309,7 +309,7 @@ def _result_in(
     micros: Any,
     models: Any = None,
 ) -> Result:
-    failed, lost, holes = lost_rows
+    failed, lost, holes, skipped = lost_rows if len(lost_rows) == 4 else (*lost_rows, 0)
     usage, saved = (Usage(), Usage()) if models is None else map(usage_in, as_list(models))
     return Result(
         _step(step),
@@ -326,7 +326,13 @@ def _result_in(
         as_count(micros) / 1e6,
         usage,
         saved,
+        as_count(skipped),
     )
+
+
+def _skipped_out(result: Result) -> list[int]:
+    """Nothing if no row was skipped: versions without `skip_when` can read the entry then."""
+    return [result.skipped] if result.skipped else []
 
 
 def _models_out(result: Result) -> list[object]:

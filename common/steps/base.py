@@ -12,7 +12,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, PrivateAttr
+from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
 from common.errors import UsageError
 from common.parameters.constructors import ExplainedType
@@ -75,6 +75,11 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     output_mappings: dict[str, str] = Field(
         default_factory=dict, description="Column that the step writes -> column of the row."
     )
+    skip_when: str | None = Field(
+        default=None,
+        min_length=1,
+        description="Expression over the columns of a row; a row of which it is true passes the step by.",
+    )
     resources: StepResources = Field(default_factory=StepResources)
     on_error: RuntimeOption[Literal["skip", "nulls", "fail"]] = Field(
         default="skip",
@@ -116,6 +121,15 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     _graph: StepGraph[Any] | None = PrivateAttr(default=None)
     _artifacts: ArtifactStore | None = PrivateAttr(default=None)
     _enable_metadata: bool = PrivateAttr(default=False)
+
+    @field_validator("skip_when")
+    @classmethod
+    def _check_skip_when(cls, skip_when: str | None) -> str | None:
+        if skip_when is not None:
+            from common.templates.expression import RowExpression
+
+            RowExpression(skip_when)
+        return skip_when
 
     def model_post_init(self, _context: Any) -> None:
         """Adds the step to the pipeline whose `with` block is active, and names it.

@@ -95,9 +95,14 @@ def _of_the_row(step: BaseStep, row: Row) -> Row:
     return {name: row[name] for name in written if name in kept}
 
 
+def output_name(step: BaseStep, column: str) -> str:
+    """The name, after all mappings, of a column that `step` writes or passes on under its own name."""
+    return step.output_mappings.get(column, step.input_mappings.get(column, column))
+
+
 def output_names(step: BaseStep, columns: Iterable[str]) -> set[str]:
-    """The names, after all mappings, of columns that `step` writes or passes on under its own names."""
-    return {step.output_mappings.get(column, step.input_mappings.get(column, column)) for column in columns}
+    """`output_name` of several columns."""
+    return {output_name(step, column) for column in columns}
 
 
 def source_names(step: BaseStep, columns: Iterable[str]) -> set[str]:

@@ -62,6 +62,9 @@ def prompt(
     row = _row(way, task, row_json)
     for name in way.left_out:
         say_aside(f"Step '{name}' asks a model and was left out; --ask asks it.")
+    if way.passes_by(task, row):
+        say(f"The row passes step '{task.name}' by, which asks nothing: skip_when: {task.skip_when}")
+        return
     _say_sent(task, row)
     if not ask:
         return

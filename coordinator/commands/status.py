@@ -106,6 +106,8 @@ def _directory_facts(found: FoundRun) -> Iterator[tuple[str, str]]:
         yield "why", printable(record.reason).strip().replace("\n", f"\n{'':<{NAME_WIDTH}}")
     if record.rows:
         yield "rows", ", ".join(f"{leaf}: {rows:,}" for leaf, rows in record.rows.items())
+    if record.skipped:
+        yield "skipped", ", ".join(f"{step}: {rows:,}" for step, rows in record.skipped.items())
     if record.failed_rows:
         yield "failed", f"{count(record.failed_rows, 'row')}; pipeline-coordinator failures {found.argument}"
     if record.dataset is not None:
@@ -197,14 +199,21 @@ def _table(view: RunView) -> Table:
     from rich.text import Text
 
     from common.words.printable import one_line
-    from coordinator.view.progress_table import batches, number, rate, workers
+    from coordinator.view.progress_table import batches, number, rate, skips, workers
 
-    table = _empty_table("batches", "rows out", "rows/s", "failed", "in flight", "waiting", "workers")
+    skipped = ("skipped",) if skips(view) else ()
+    table = _empty_table("batches", "rows out", "rows/s", *skipped, "failed", "in flight", "waiting", "workers")
     for step in view.steps:
-        numbers = (batches(step), f"{step.rows_out:,}", rate(step), number(step.rows_failed), number(step.in_flight))
+        passed = (number(step.rows_skipped),) if skipped else ()
+        numbers = (batches(step), f"{step.rows_out:,}", rate(step), *passed, number(step.rows_failed))
         there = [worker.host for worker in view.workers if worker.step == step.name and worker.alive]
         table.add_row(
-            Text(one_line(step.name, 64)), *numbers, number(step.waiting), workers(step), _where(there, step.waits_for)
+            Text(one_line(step.name, 64)),
+            *numbers,
+            number(step.in_flight),
+            number(step.waiting),
+            workers(step),
+            _where(there, step.waits_for),
         )
     return table
 

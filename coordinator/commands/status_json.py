@@ -47,6 +47,7 @@ def status_json(found: FoundRun, broker: str | None) -> str:
             "directory": str(found.directory.path) if found.directory is not None else None,
             "rows": dict(kept.rows) if kept is not None else None,
             "failed": dict(kept.failed) if kept is not None else None,
+            "skipped": dict(kept.skipped) if kept is not None else None,
             "bill": bill_as_data(bill),
             "view": {**_view_as_data(view), "age": age} if view is not None else None,
         },

@@ -36,6 +36,7 @@ class CardFacts:
         command: remakes the dataset.
         versions: distribution -> version of the software that made it.
         failed: step -> number of its failed rows; empty if none failed.
+        skipped: step -> number of rows that passed it by; empty if none did.
         citations: BibTeX entries of what was used.
         models: what the answers in the dataset took, as texts; see `Bill.rows`.
         cost: of all of them.
@@ -49,6 +50,7 @@ class CardFacts:
     command: str = ""
     versions: Mapping[str, str] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
     citations: tuple[str, ...] = ()
     models: tuple[tuple[str, ...], ...] = ()
     cost: str = ""
@@ -184,6 +186,7 @@ def _text(
         yield _config_section(config)
     yield from _artifacts_section(artifacts)
     yield from _failed_section(facts)
+    yield from _skipped_section(facts)
     yield from _models_section(facts)
     yield from _origin_section(facts)
     if facts.citations:
@@ -211,8 +214,16 @@ def _artifacts_section(artifacts: Sequence[str]) -> Iterator[str]:
 
 def _failed_section(facts: CardFacts) -> Iterator[str]:
     if facts.failed:
-        rows = "".join(f"| {code(step)} | {count:,} |\n" for step, count in facts.failed.items())
-        yield f"## Rows that failed and are not here\n\n| step | rows |\n|---|---|\n{rows}"
+        yield f"## Rows that failed and are not here\n\n{_counted(facts.failed)}"
+
+
+def _skipped_section(facts: CardFacts) -> Iterator[str]:
+    if facts.skipped:
+        yield f"## Rows that passed a step by, as its `skip_when` says\n\n{_counted(facts.skipped)}"
+
+
+def _counted(rows: Mapping[str, int]) -> str:
+    return "| step | rows |\n|---|---|\n" + "".join(f"| {code(step)} | {count:,} |\n" for step, count in rows.items())
 
 
 def _models_section(facts: CardFacts) -> Iterator[str]:

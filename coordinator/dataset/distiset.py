@@ -57,6 +57,8 @@ class Distiset(dict[str, "DatasetDict"]):
         self.facts = facts or CardFacts()
         self.failed: dict[str, int] = dict(self.facts.failed)
         """Step -> number of its failed rows, which are not included."""
+        self.skipped: dict[str, int] = dict(self.facts.skipped)
+        """Step -> number of rows that passed it by."""
         self.bill = NO_BILL
         """What the run's calls of models took and cost; of the distiset that a run returns."""
         self._log = log
@@ -296,7 +298,7 @@ class Distiset(dict[str, "DatasetDict"]):
 
     @property
     def _facts_now(self) -> CardFacts:
-        return replace(self.facts, failed=self.failed)
+        return replace(self.facts, failed=self.failed, skipped=self.skipped)
 
     def __repr__(self) -> str:
         configs = "".join(f"    {name}: {_shown(splits)}\n" for name, splits in self.items())

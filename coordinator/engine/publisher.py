@@ -197,6 +197,7 @@ def _step(session: Session, name: str, situation: Situation, hands: _Hands) -> S
         rows_in=counts.taken,
         rows_out=counts.out,
         rows_failed=state.rows_failed,
+        rows_skipped=counts.skipped,
         rows_lost=counts.lost,
         in_flight=session.flow.in_flight(name),
         waiting=session.flow.waiting(name),

@@ -230,7 +230,7 @@ class BatchManager:
         """Ends the judgement of a step with fewer rows than the breaker needs, which must not wait for more."""
         waiting = state.in_flight or state.errors
         if state.breaker.held and state.inflow.ended and not waiting and not state.breaker.tripped:
-            for result in state.breaker.end(state.counts.taken, state.counts.failed):
+            for result in state.breaker.end(state.counts.given, state.counts.failed):
                 yield from self._complete(state, result)
             if state.breaker.tripped:
                 self._halt(state, f"all {state.breaker.rows} rows failed")

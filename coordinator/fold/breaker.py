@@ -11,7 +11,7 @@ WINDOW_ROWS = 1_000
 
 
 class Breaker:
-    """Judges the results of one step in journal order.
+    """Judges the results of one step in journal order. Rows that pass the step by do not count.
 
     Results with failed rows are held until `MINIMUM_ROWS` rows are in, so a run with a wrong key or a broken prompt
     keeps none of them, and a reopened run redoes them.
@@ -51,15 +51,15 @@ class Breaker:
             return [result]
         return [*self.release(), result]
 
-    def end(self, taken: int, failed: int) -> list[Result]:
+    def end(self, given: int, failed: int) -> list[Result]:
         """Ends the judgement when no rows are left: returns the held results to apply, or trips if every row failed.
 
         Args:
-            taken, failed: rows of the applied results.
+            given, failed: rows of the applied results.
         """
-        taken += sum(result.taken for result in self.held)
+        given += sum(result.given for result in self.held)
         failed += sum(result.failed for result in self.held)
-        if failed == taken and failed > self.rate * taken:
+        if failed == given and failed > self.rate * given:
             self.tripped = True
             return []
         return self.release()
@@ -77,12 +77,12 @@ class Breaker:
         return self.release()
 
     def _count(self, result: Result) -> None:
-        if not result.taken:
+        if not result.given:
             return
         self._recent.append(result)
-        self._rows += result.taken
+        self._rows += result.given
         self._failed += result.failed
-        while self._rows - self._recent[0].taken >= WINDOW_ROWS:
+        while self._rows - self._recent[0].given >= WINDOW_ROWS:
             oldest = self._recent.popleft()
-            self._rows -= oldest.taken
+            self._rows -= oldest.given
             self._failed -= oldest.failed

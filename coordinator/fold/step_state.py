@@ -23,8 +23,9 @@ class StepCounts:
         batches: batches cut, or produced by a generator.
         done: batches whose result was applied.
         tickets: tickets that a generator has used up.
-        taken: whole rows passed to the step.
+        taken: whole rows in its batches.
         failed: those of them that became dead letters.
+        skipped: those of them that passed the step by.
         lost: positions of a join where a predecessor had a hole.
         out: whole rows in its output.
         holes: holes in its output.
@@ -39,6 +40,7 @@ class StepCounts:
     tickets: int = 0
     taken: int = 0
     failed: int = 0
+    skipped: int = 0
     lost: int = 0
     out: int = 0
     holes: int = 0
@@ -47,6 +49,11 @@ class StepCounts:
     seconds: float = 0.0
     usage: Usage = NO_USAGE
     saved: Usage = NO_USAGE
+
+    @property
+    def given(self) -> int:
+        """Rows of `taken` that the step was to process."""
+        return self.taken - self.skipped
 
 
 @dataclass(slots=True, eq=False)
@@ -138,6 +145,7 @@ class StepState:
         counts.done += 1
         counts.taken += result.taken
         counts.failed += result.failed
+        counts.skipped += result.skipped
         counts.lost += result.lost
         counts.holes += result.holes
         counts.out += result.rows - result.holes

@@ -91,6 +91,7 @@ class Ending:
             rows=record.rows,
             failed=record.failed,
             errors=self._first_errors(record.failed),
+            skipped=record.skipped,
             elapsed=time.monotonic() - self._started,
             reused=True,
             run_directory=self._directory.path,
@@ -106,7 +107,7 @@ class Ending:
         """
         self._directory.check_lock()
         prepared = tenure.prepared
-        failed = failed_rows(session)
+        failed, skipped = failed_rows(session), skipped_rows(session)
         bill = tenure.insist(lambda: self._bill(session, tenure))
         if self._request.dry_run:
             for leaf, row in sample_rows(session).items():
@@ -115,7 +116,7 @@ class Ending:
             self._directory.parts,
             session.sink.parts,
             self._directory.path / DATASET,
-            self._facts(prepared, failed, bill),
+            self._facts(prepared, failed, skipped, bill),
             known_columns(prepared),
             self._stores.artifacts,
         )
@@ -130,6 +131,7 @@ class Ending:
             rows=dict(summary.rows),
             failed=failed,
             failed_rows=sum(failed.values()),
+            skipped=skipped,
             done=rows_done(session),
             reason="",
             bill=bill,
@@ -143,12 +145,15 @@ class Ending:
             rows=summary.rows,
             failed=failed,
             errors=self._first_errors(failed),
+            skipped=skipped,
             elapsed=time.monotonic() - self._started,
             run_directory=self._directory.path,
             bill=bill,
         )
 
-    def _facts(self, prepared: Prepared, failed: Mapping[str, int], bill: Bill) -> CardFacts:
+    def _facts(
+        self, prepared: Prepared, failed: Mapping[str, int], skipped: Mapping[str, int], bill: Bill
+    ) -> CardFacts:
         return CardFacts(
             name=self._pipeline,
             description=prepared.spec.description or "",
@@ -158,6 +163,7 @@ class Ending:
             command=recipe(self._request),
             versions={package: version(package) for package in PACKAGES},
             failed=failed,
+            skipped=skipped,
             citations=collect_citations(prepared.steps.values()),
             models=tuple(bill.rows()),
             cost=str(bill.cost("kept")) if bill else "",
@@ -237,6 +243,7 @@ class Ending:
         status, exit_code, reason = self._how(session, error)
         parts = session.sink.parts if session is not None else {}
         failed = failed_rows(session) if session is not None else {}
+        skipped = skipped_rows(session) if session is not None else {}
         partial, bill = None, Bill()
         with suppress(RunError):
             bill = self._bill(session, tenure) if session is not None else bill
@@ -254,6 +261,7 @@ class Ending:
                 rows=rows,
                 failed=failed,
                 failed_rows=sum(failed.values()),
+                skipped=skipped,
                 done=rows_done(session) if session is not None else {},
                 **({"bill": bill} if bill else {}),
             )
@@ -266,6 +274,7 @@ class Ending:
             rows=rows,
             failed=failed,
             errors=self._first_errors(failed),
+            skipped=skipped,
             elapsed=time.monotonic() - self._started,
             run_directory=self._directory.path,
             bill=bill,
@@ -295,6 +304,12 @@ def lines_about_keyless(summary: DatasetSummary) -> Iterator[str]:
 def failed_rows(session: Session) -> dict[str, int]:
     """Rows per step that ended as dead letters, or would have without the halt; steps without any are left out."""
     counted = {name: state.rows_failed for name, state in session.manager.steps.items()}
+    return {name: count for name, count in counted.items() if count}
+
+
+def skipped_rows(session: Session) -> dict[str, int]:
+    """Rows per step that passed it by; steps without any are left out."""
+    counted = {name: state.counts.skipped for name, state in session.manager.steps.items()}
     return {name: count for name, count in counted.items() if count}
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import copy
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from dataclasses import dataclass, field
 
 from common.building.columns import declared_columns
@@ -17,6 +17,7 @@ from common.steps.mappings import (
     apply_output_mappings,
     apply_output_mappings_to_row,
 )
+from common.steps.skip_rule import SkipRule
 from common.steps.tasks.asking_step import AskingStep
 from common.words.faults import hint
 from coordinator.plan.load import Prepared
@@ -85,12 +86,17 @@ class OneRow:
 
     def _check(self, name: str, row: Row) -> None:
         step = self.prepared.steps[name]
+        if self.passes_by(step, row):
+            return
         needed = {
             step.input_mappings.get(column, column)
             for column, required in declared_columns(step, "inputs").items()
             if required
         }
-        if missing := sorted(needed - row.keys()):
+        self._check_columns(name, row, needed)
+
+    def _check_columns(self, name: str, row: Row, needed: Collection[str]) -> None:
+        if missing := sorted(set(needed) - row.keys()):
             columns = ", ".join(map(repr, missing))
             from_whom = f", which may come of {', '.join(map(repr, self.left_out))}" if self.left_out else ""
             raise UsageError(
@@ -98,10 +104,34 @@ class OneRow:
                 "the steps before, or give the row with --row-json FILE"
             )
 
+    def passes_by(self, step: BaseStep, row: Row) -> bool:
+        """Whether a row passes the step by; see `BaseStep.skip_when`.
+
+        Raises:
+            UsageError: the row lacks a column that would say so.
+            RowError: this cannot be said of it.
+        """
+        rule = SkipRule.of(step)
+        if rule is None:
+            return False
+        self._check_columns(step.name, row, rule.columns)
+        return rule.skips(row)
+
     def _through(self, step: BaseStep, inputs: Sequence[list[Row]]) -> list[Row]:
+        """The rows behind a step: what it makes of those that do not pass it by."""
+        rule = SkipRule.of(step)
+        if rule is None:
+            return self._made(step, inputs)
+        return [
+            behind
+            for row in inputs[0]
+            for behind in ([rule.passed(row)] if self.passes_by(step, row) else self._made(step, [[row]]))
+        ]
+
+    def _made(self, step: BaseStep, inputs: Sequence[list[Row]]) -> list[Row]:
         """What a step makes of rows; the rows themselves if it asks a model that may not be asked."""
         if models_in(step) and not self.ask:
-            self.left_out.append(step.name)
+            self.left_out.extend({step.name} - set(self.left_out))
             return [row for rows in inputs for row in rows]
         rows = copy.deepcopy(list(inputs))
         if isinstance(step, AsyncStep):

@@ -87,7 +87,7 @@ def run_pipeline(pipeline: PipelineGraph, request: ProgramRequest, dry_run_batch
         home = None if dry else outcome.run_directory
         own = outcome.own_dataset or outcome.dataset
         distiset = Distiset.from_folder(own, run_directory=home, keep_in_memory=dry)
-        distiset.failed = dict(outcome.failed)
+        distiset.failed, distiset.skipped = dict(outcome.failed), dict(outcome.skipped)
         distiset.bill = outcome.bill
         return distiset
 

@@ -10,6 +10,7 @@ from common.building.data_files import named_files
 from common.building.stand_in import StandIn, Undescribed
 from common.errors import SpecFault
 from common.steps.metadata import METADATA
+from common.steps.skip_rule import SkipRule
 from common.steps.tasks.conversation import SYSTEM_PROMPT, USE_ROW_PROMPT
 from coordinator.plan.load import Prepared
 
@@ -73,6 +74,8 @@ def _overwritten(prepared: Prepared) -> Iterator[SpecFault]:
         step = prepared.steps[name]
         taken = {column for before in planned.predecessors for column in columns[before] or ()}
         written = declared_columns(step, "outputs").keys() - declared_columns(step, "inputs").keys()
+        if rule := SkipRule.of(step):
+            written -= set(rule.columns)  # rows that have it already may be what the step leaves out
         for column in sorted(written - step.output_mappings.keys() - {METADATA}):
             if column in taken:
                 yield SpecFault(

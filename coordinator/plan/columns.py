@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from common.building.columns import column_remedy, declared_columns, leaving_columns, needed_column
 from common.errors import SpecFault
 from common.steps.base import BaseStep
+from common.steps.mappings import output_name
+from common.steps.skip_rule import SkipRule
 from common.words.faults import hint
 
 Columns = set[str] | None
@@ -30,8 +32,8 @@ def check_columns(steps: Mapping[str, BaseStep], predecessors: Mapping[str, Sequ
         The columns that leave each step; None if they depend on the data.
 
     Raises:
-        SpecFault: a mapping names a column that the step does not have, or a step needs a column that no earlier step
-            provides or that one of them drops.
+        SpecFault: a mapping names a column that the step does not have, or a step or its `skip_when` needs a column
+            that no earlier step provides or that one of them drops.
     """
     flows: dict[str, _Flow] = {}
     for name, step in steps.items():
@@ -43,6 +45,9 @@ def check_columns(steps: Mapping[str, BaseStep], predecessors: Mapping[str, Sequ
             for column, required in inputs.items():
                 if required and step.input_mappings.get(column, column) not in taken:
                     raise _missing(step, column, taken, flows, predecessors)
+            for column in SkipRule(step).columns if step.skip_when is not None else ():
+                if column not in taken:
+                    raise _missing_in_rule(step, column, taken, flows, predecessors)
         flows[name] = _Flow(taken, leaving_columns(step, taken if before else set()))
     return {name: flow.given for name, flow in flows.items()}
 
@@ -73,7 +78,7 @@ def _check_mappings(step: BaseStep, inputs: Mapping[str, bool], outputs: Mapping
     named: dict[str, str] = {}
     written = outputs if alone is not None else step.output_mappings
     for column in written:
-        name = step.output_mappings.get(column, step.input_mappings.get(column, column))
+        name = output_name(step, column)
         if (other := named.setdefault(name, column)) != column:
             raise SpecFault(
                 f"step '{step.name}' gives the columns '{other}' and '{column}' the same name, '{name}', so one would "
@@ -92,6 +97,15 @@ def _missing(
         return SpecFault(f"{needs}, which step '{dropper}' drops; let '{dropper}' keep it", loc)
     remedy = column_remedy(step, column, taken) or "; no earlier step declares columns in its `outputs`"
     return SpecFault(f"{needs}, which no earlier step provides{remedy}", loc)
+
+
+def _missing_in_rule(
+    step: BaseStep, column: str, taken: set[str], flows: Mapping[str, _Flow], predecessors: Mapping[str, Sequence[str]]
+) -> SpecFault:
+    uses, loc = f"skip_when of step '{step.name}' uses column '{column}'", ("steps", step.name, "skip_when")
+    if dropper := _dropper(step.name, column, flows, predecessors):
+        return SpecFault(f"{uses}, which step '{dropper}' drops; let '{dropper}' keep it", loc)
+    return SpecFault(f"{uses}, which no earlier step provides{hint(column, taken, 'there are')}", loc)
 
 
 def _dropper(

@@ -16,11 +16,13 @@ def check_contract(step: BaseStep, predecessors: Sequence[str]) -> None:
     """Checks the signature of `process` against the number of row lists that it will be called with.
 
     Raises:
-        SpecFault: a step starts the graph or has predecessors although its kind does not allow it, or its `process`
-            cannot be called with what the step will get.
+        SpecFault: a step starts the graph or has predecessors although its kind does not allow it, its `process`
+            cannot be called with what the step will get, or it has a `skip_when` and no rows that could pass it by.
     """
     name, loc = step.name, ("steps", step.name)
     class_name = type(step).__name__
+    if step.skip_when is not None:
+        _check_skips(step, predecessors)
     if not isinstance(step, AsyncStep):
         _check_yields(step)
     if isinstance(step, GeneratorStep):
@@ -35,6 +37,23 @@ def check_contract(step: BaseStep, predecessors: Sequence[str]) -> None:
         _check_async(step, predecessors)
     else:
         _check_inputs(step, predecessors)
+
+
+def _check_skips(step: BaseStep, predecessors: Sequence[str]) -> None:
+    name, class_name, loc = step.name, type(step).__name__, ("steps", step.name, "skip_when")
+    if isinstance(step, GeneratorStep):
+        raise SpecFault(
+            f"step '{name}' has a skip_when, but {class_name} is a generator step, which takes no rows that could pass "
+            "it by; remove its 'skip_when', or leave out rows in a step after it: {type: FilterRows, condition: ...}",
+            loc,
+        )
+    if len(predecessors) > 1:
+        raise SpecFault(
+            f"step '{name}' has a skip_when and comes after {_quoted(predecessors)}: it takes rows of each together, "
+            "so none of them can pass it by; join them first, for example with CombineOutputs, and put the skip_when "
+            "on a step after that",
+            loc,
+        )
 
 
 def _check_yields(step: BaseStep) -> None:

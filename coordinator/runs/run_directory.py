@@ -63,6 +63,7 @@ class RunRecord(BaseModel):
     reason: str = Field(default="", description="Why it ended before it was complete.")
     failed_rows: int = 0
     failed: dict[str, int] = Field(default_factory=dict, description="Failed rows per step.")
+    skipped: dict[str, int] = Field(default_factory=dict, description="Rows per step that passed it by.")
     done: dict[str, int] = Field(default_factory=dict, description="Rows that each step has produced.")
     endpoints: dict[str, list[str]] = Field(
         default_factory=dict, description="Where the models of each step were served, latest place last."

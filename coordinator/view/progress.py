@@ -135,7 +135,8 @@ def _progress_line(view: RunView) -> str:
 
 def _step_words(step: StepView) -> str:
     failed = f", {count(step.rows_failed, 'row')} failed" if step.rows_failed else ""
-    return f"{step.name} {batches(step)} batches, {count(step.rows_out, 'row')}{failed}"
+    skipped = f", {step.rows_skipped:,} skipped" if step.rows_skipped else ""
+    return f"{step.name} {batches(step)} batches, {count(step.rows_out, 'row')}{skipped}{failed}"
 
 
 def _telling(steps: Sequence[StepView]) -> tuple[Sequence[StepView], str]:

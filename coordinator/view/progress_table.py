@@ -35,6 +35,7 @@ _COLUMNS = (
     _Column("batches", 11, lambda step: batches(step)),
     _Column("rows out", 9, lambda step: f"{step.rows_out:,}"),
     _Column("rows/s", 6, lambda step: rate(step), 1),
+    _Column("skipped", 7, lambda step: number(step.rows_skipped)),
     _Column("failed", 6, lambda step: number(step.rows_failed)),
     _Column("in flight", 9, lambda step: number(step.in_flight), 3),
     _Column("waiting", 7, lambda step: number(step.waiting), 4),
@@ -45,7 +46,8 @@ _COLUMNS = (
 def progress_table(view: RunView, width: int, height: int) -> Group:
     """The run in at most `height` lines of at most `width` characters; at least three steps are always shown."""
     shown, hidden = _chosen(view.steps, max(height - LINES_AROUND, FEWEST_STEPS))
-    columns, room = _fitting(width, max((len(step.name) for step in view.steps), default=0))
+    titles = {column.title for column in _COLUMNS} - ({"skipped"} if not skips(view) else set())
+    columns, room = _fitting(width, max((len(step.name) for step in view.steps), default=0), titles)
     table = Table(box=None, pad_edge=False, padding=(0, GAP, 0, 0), header_style="bold")
     table.add_column("step", no_wrap=True, overflow="ellipsis", max_width=room)
     for column in columns:
@@ -65,15 +67,20 @@ def progress_table(view: RunView, width: int, height: int) -> Group:
     return Group(*lines)
 
 
-def _fitting(width: int, longest_name: int) -> tuple[list[_Column], int]:
-    """The columns that fit beside the step names, and the width left for the names."""
-    columns = list(_COLUMNS)
+def _fitting(width: int, longest_name: int, titles: set[str]) -> tuple[list[_Column], int]:
+    """Those of the columns that fit beside the step names, and the width left for the names."""
+    columns = [column for column in _COLUMNS if column.title in titles]
     while True:
         room = width - sum(column.width + GAP for column in columns) - GAP
         spare = [column for column in columns if column.spare is not None]
         if room >= min(longest_name, LONGEST_NAME) or not spare:
             return columns, max(room, SHORTEST_NAME)
         columns.remove(max(spare, key=lambda column: column.spare or 0))
+
+
+def skips(view: RunView) -> bool:
+    """Whether rows have passed a step by."""
+    return any(step.rows_skipped for step in view.steps)
 
 
 def batches(step: StepView) -> str:

@@ -54,6 +54,7 @@ def _headline(outcome: Outcome) -> str:
 def _complete(outcome: Outcome, command: str) -> list[Text]:
     lines = [_line("dataset", _shown(outcome.dataset))] if outcome.dataset is not None else []
     lines += _rows(outcome, "rows")
+    lines += _skipped(outcome)
     lines += _failed(outcome)
     lines += _bill(outcome)
     if outcome.dataset is not None and any(outcome.rows.values()):
@@ -75,6 +76,7 @@ def _incomplete(outcome: Outcome, command: str) -> list[Text]:
     if outcome.partial is not None and _is_kept(outcome):
         lines.append(_line("so far", _shown(outcome.partial)))
         lines += _rows(outcome, "")
+    lines += _skipped(outcome)
     lines += _failed(outcome)
     lines += _bill(outcome)
     if outcome.run_directory is not None and _is_kept(outcome):
@@ -88,6 +90,14 @@ def _rows(outcome: Outcome, name: str) -> list[Text]:
     lines = []
     for leaf, rows in outcome.rows.items():
         lines.append(_line(name, f"{leaf}: {count(rows, 'row')}"))
+        name = ""
+    return lines
+
+
+def _skipped(outcome: Outcome) -> list[Text]:
+    lines, name = [], "skipped"
+    for step, rows in outcome.skipped.items():
+        lines.append(_line(name, f"{step}: {count(rows, 'row')}"))
         name = ""
     return lines
 

@@ -21,6 +21,7 @@ class StepView:
         batches_done: results applied; `batches` counts those cut so far.
         batches_total: how many there will be, known once the input has ended; None before.
         rows_out: whole rows in the output; `rows_failed` are dead letters, `rows_lost` were lost at a join.
+        rows_skipped: rows of `rows_in` that passed it by.
         in_flight: batches sent and not done; `waiting` counts those planned and not sent.
         workers: live workers that have loaded it; `busy` of them have a batch in hand, and `loading` counts those still
             loading.
@@ -46,6 +47,7 @@ class StepView:
     busy: int = 0
     rows_per_second: float | None = None
     waits_for: str = ""
+    rows_skipped: int = 0
 
     @property
     def is_done(self) -> bool:
@@ -158,6 +160,7 @@ class Outcome:
         dataset: its folder, if the run is complete; `partial` is the folder of partial results, if it is not.
         rows: per leaf.
         failed: per step, rows that ended as dead letters.
+        skipped: per step, rows that passed it by.
         errors: per step with such rows, why the first of them failed.
         reused: the run was already complete; nothing was done.
         pushed: URL of the dataset on the hub; empty if it was not pushed.
@@ -174,6 +177,7 @@ class Outcome:
     rows: Mapping[str, int] = field(default_factory=dict)
     failed: Mapping[str, int] = field(default_factory=dict)
     errors: Mapping[str, str] = field(default_factory=dict)
+    skipped: Mapping[str, int] = field(default_factory=dict)
     elapsed: float = 0.0
     reused: bool = False
     run_directory: Path | None = None

@@ -190,7 +190,7 @@ _COUNTS_OF_A_STEP = ("batches_done", "batches", "rows_in", "rows_out", "rows_fai
 _COUNTS_OF_A_RUN = ("payload_bytes", "store_bytes", "memory", "memory_limit", "position", "pid", "stage", "stages")
 _STEP: Mapping[str, Check] = {
     **dict.fromkeys(("name", "kind", "waits_for"), as_text),
-    **dict.fromkeys((*_COUNTS_OF_A_STEP, "waiting", "workers", "loading", "busy"), as_count),
+    **dict.fromkeys((*_COUNTS_OF_A_STEP, "waiting", "workers", "loading", "busy", "rows_skipped"), as_count),
     "batches_total": _or_none(as_count),
     "seconds": _amount,
     "rows_per_second": _or_none(_amount),

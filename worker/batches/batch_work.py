@@ -16,8 +16,8 @@ from common.protocol.codec import check_row, encode_rows
 from common.protocol.legible import legible
 from common.protocol.usage import Usage
 from common.settings import Settings
-from common.steps.base import BaseStep, Row
-from worker.batches.holes import WholeRows, put_back
+from common.steps.base import AsyncStep, BaseStep, Row
+from worker.batches.holes import WholeRows, put_back, put_between
 from worker.batches.outcome import FailedRow, Outcome, failed_output
 from worker.batches.row_routing import RowRouting
 
@@ -100,8 +100,8 @@ class Packer:
             StoreError: the payload store does not accept them.
         """
         batch, whole = work.taken.batch, work.whole
-        rows = put_back(outcome.rows(), whole)
-        failed = list(outcome.failed)
+        rows = self._in_order(outcome, whole)
+        failed = [*outcome.failed, *_undecided(whole)]
         chunks: list[Chunk] = []
         routed: list[tuple[str, ...]] = []
         payload: bytes | None = None
@@ -132,10 +132,11 @@ class Packer:
             batch.seq,
             batch.attempt,
             tuple(chunks),
-            taken=outcome.taken,
+            taken=outcome.taken + len(whole.passed) + len(whole.undecided),
             failed=len(failed),
             lost=whole.lost,
             holes=holes,
+            skipped=len(whole.passed),
             last=last,
             routed=None if self.routing is None else tuple(routed),
             worker=self._worker,
@@ -144,6 +145,14 @@ class Packer:
             saved=saved,
         )
         return Done(work.taken, result, payload, tuple(self._letter(batch, whole, failure) for failure in failed))
+
+    def _in_order(self, outcome: Outcome, whole: WholeRows) -> list[Row | None]:
+        """The output rows, with what the step was not given."""
+        unmade = {place: failed_output(self._step, row) for place, (row, _) in whole.undecided.items()}
+        aside = {**whole.passed, **unmade}
+        if aside and isinstance(self._step, AsyncStep):
+            return put_between([made for _, made in outcome.pieces], whole, aside)
+        return put_back(outcome.rows(), whole, aside)
 
     def failure(self, taken: Taken, error: str) -> Done:
         """A batch that fails the run."""
@@ -215,9 +224,10 @@ class Packer:
             raise StepFailed(str(error)) from error
         given: Row | None = None
         made = rows[place]
-        if whole.inputs and len(rows) == whole.length and place in whole.positions:
-            place = whole.positions.index(place)
-            given = whole.inputs[0][place] if place < len(whole.inputs[0]) else None
+        if whole.inputs and len(rows) == whole.length and place in whole.places:
+            given = whole.passed.get(place)
+            place = whole.places.index(place)
+            given = whole.inputs[0][place] if place < len(whole.inputs[0]) else given
         kept = given
         if isinstance(made, dict) and not isinstance(error, RowTooLarge):  # it may have been paid for
             kept = {**legible(made), **(given or {})}
@@ -226,17 +236,25 @@ class Packer:
 
     def _letter(self, batch: Batch, whole: WholeRows, failure: FailedRow) -> DeadLetter:
         """A failed row on its way to the run directory."""
-        known = failure.place < len(whole.positions)
+        places = whole.places
         return DeadLetter(
             batch.step,
             batch.seq,
             batch.attempt,
-            whole.positions[failure.place] if known else failure.place,
+            places[failure.place] if failure.place < len(places) else failure.place,
             failure.error,
             failure.attempts,
             self._worker,
             failure.row,
         )
+
+
+def _undecided(whole: WholeRows) -> list[FailedRow]:
+    return [
+        FailedRow(number, whole.undecided[place][1], 1, whole.undecided[place][0])
+        for number, place in enumerate(whole.places)
+        if place in whole.undecided
+    ]
 
 
 def describe_short(error: Exception) -> str:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 Row = dict[str, Any]
@@ -18,17 +18,35 @@ class WholeRows:
         positions: places of the rows of `inputs` in the batch; those of the longest input.
         length: places in the batch, holes counted.
         lost: places dropped because one predecessor has a hole where another has a row.
+        passed: place in the batch -> a row that passes the step by, as it is behind it.
+        undecided: place in the batch -> a row of which it cannot be said whether it does, and why.
     """
 
     inputs: tuple[list[Row], ...]
     positions: tuple[int, ...]
     length: int
     lost: int
+    passed: Mapping[int, Row] = field(default_factory=dict)
+    undecided: Mapping[int, tuple[Row, str]] = field(default_factory=dict)
 
     @property
     def count(self) -> int:
         """Rows of the longest input."""
         return len(self.positions)
+
+    @property
+    def places(self) -> tuple[int, ...]:
+        """Places in the batch of the step's rows, then of those that were set aside."""
+        return (
+            (*self.positions, *sorted((*self.passed, *self.undecided)))
+            if self.passed or self.undecided
+            else self.positions
+        )
+
+    @property
+    def is_set_aside(self) -> bool:
+        """Whether nothing is left for the step, since rows were set aside."""
+        return not self.positions and bool(self.passed or self.undecided)
 
     @property
     def aligned(self) -> bool:
@@ -47,21 +65,41 @@ def take_whole(inputs: Sequence[Sequence[Row | None]]) -> WholeRows:
     return WholeRows(kept, tuple(place for place in range(length) if place not in holes), length, lost)
 
 
-def put_back(outputs: Sequence[Row | None], whole: WholeRows) -> list[Row | None]:
-    """Puts the holes of the input into an output.
+def put_back(
+    outputs: Sequence[Row | None], whole: WholeRows, aside: Mapping[int, Row | None] | None = None
+) -> list[Row | None]:
+    """Puts the holes of the input, and rows that were set aside, into an output.
 
     Args:
         outputs: the step's rows; None where one of its own rows failed.
+        aside: place in the batch -> what stands there of a row that the step was not given.
 
     Returns:
-        Holes in their places if the output is as long as the step's input, else at the end.
+        Holes and these rows in their places if the output is as long as the step's input, else at the end.
     """
-    missing = whole.length - whole.count
+    aside, missing = aside or {}, whole.length - whole.count
     if not missing:
         return list(outputs)
     if len(outputs) != whole.count:
-        return [*outputs, *[None] * missing]
-    restored: list[Row | None] = [None] * whole.length
+        rows = [row for _, row in sorted(aside.items()) if row is not None]
+        return [*outputs, *rows, *[None] * (missing - len(rows))]
+    restored = [aside.get(place) for place in range(whole.length)]
     for place, row in zip(whole.positions, outputs, strict=True):
         restored[place] = row
     return restored
+
+
+def put_between(
+    made: Sequence[Sequence[Row | None]], whole: WholeRows, aside: Mapping[int, Row | None]
+) -> list[Row | None]:
+    """`put_back` where the output of each row is known: rows that were set aside keep their order in any case.
+
+    Args:
+        made: for each row of the step's input, its output.
+    """
+    if all(len(rows) == 1 for rows in made):
+        return put_back([rows[0] for rows in made], whole, aside)
+    places = {place: [row] for place, row in aside.items()} | dict(zip(whole.positions, made, strict=True))
+    every = [row for place in range(whole.length) for row in places.get(place, [None])]
+    rows = [row for row in every if row is not None]
+    return [*rows, *[None] * (len(every) - len(rows))]

@@ -11,9 +11,11 @@ from common.broker.inbox import Taken
 from common.broker.patience import Patience
 from common.errors import Disconnected, RunError, StepFailed, WireError
 from common.settings import Settings
+from common.steps.skip_rule import SkipRule
 from worker.batches.batch_work import Work
 from worker.batches.holes import WholeRows, take_whole
 from worker.batches.payload_reader import PayloadReader, Rows
+from worker.batches.set_aside import set_aside, set_aside_again
 from worker.batches.taker import LONGEST_BLOCK, Taker
 
 NOTHING = WholeRows((), (), 0, 0)
@@ -28,6 +30,7 @@ class Intake:
         room: how many more batches the runner wants now.
         deliver: called, on this thread, with each batch.
         fail: called with the error that ended the thread.
+        rule: which rows pass the step by; None if none do.
     """
 
     def __init__(
@@ -38,6 +41,7 @@ class Intake:
         room: Callable[[], int],
         deliver: Callable[[Work], None],
         fail: Callable[[BaseException], None],
+        rule: SkipRule | None = None,
     ) -> None:
         self._consumer = consumer
         self._reader = reader
@@ -49,6 +53,7 @@ class Intake:
         self._room = room
         self._deliver = deliver
         self._fail = fail
+        self._rule = rule
         self._taker = Taker(consumer, settings.worker_lease)
         self._changed = threading.Event()
         self._stopping = threading.Event()
@@ -123,7 +128,10 @@ class Intake:
             elif isinstance(inputs, RunError):
                 self._deliver(Work(one, NOTHING, lambda: NOTHING, inputs))
             else:
-                self._deliver(Work(one, take_whole(inputs), self._reading_again(one)))
+                whole = take_whole(inputs)
+                if self._rule is not None:
+                    whole = set_aside(whole, self._rule)
+                self._deliver(Work(one, whole, self._reading_again(one, whole)))
 
     def _read(self, taken: Sequence[Taken]) -> Sequence[list[Rows] | RunError]:
         """Per batch, rows per predecessor, or the error."""
@@ -143,7 +151,7 @@ class Intake:
         self._taker.hand_back(taken)
         self._stopping.set()
 
-    def _reading_again(self, taken: Taken) -> Callable[[], WholeRows]:
+    def _reading_again(self, taken: Taken, whole: WholeRows) -> Callable[[], WholeRows]:
         def again() -> WholeRows:
             try:
                 (inputs,) = self._patience.insist(lambda: self._reader.read([taken.batch]))
@@ -151,6 +159,6 @@ class Intake:
                 raise StepFailed(str(error)) from error
             if isinstance(inputs, RunError):  # lost, or another worker has done the batch
                 raise StepFailed(str(inputs)) from inputs
-            return take_whole(inputs)
+            return take_whole(inputs) if self._rule is None else set_aside_again(take_whole(inputs), whole)
 
         return again

@@ -10,6 +10,7 @@ from typing import Any
 from common.errors import RowError, StepFailed
 from common.protocol.usage import NO_USAGE, Usage
 from common.steps.base import BaseStep, Row
+from common.steps.mappings import output_name
 from common.steps.metadata import METADATA
 
 
@@ -109,7 +110,7 @@ def failed_output(step: BaseStep, row: Row, kept: Mapping[str, Any] | None = Non
     if step.on_error != "nulls":
         return None
     found = {METADATA: row.get(METADATA), **(kept or {})}
-    return {**row, **{step.output_mappings.get(column, column): found.get(column) for column in step.outputs}}
+    return {**row, **{output_name(step, column): found.get(column) for column in step.outputs}}
 
 
 def columns_of(error: BaseException) -> Mapping[str, Any]:

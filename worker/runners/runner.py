@@ -25,6 +25,7 @@ from common.protocol.batch import Batch
 from common.protocol.usage import Usage
 from common.settings import Settings
 from common.steps.base import BaseStep
+from common.steps.skip_rule import SkipRule
 from worker.batches.batch_work import Packer, Work
 from worker.batches.intake import Intake
 from worker.batches.outbox import Outbox
@@ -85,7 +86,8 @@ class Runner(ABC):
         self.waits = Waits()
         self._first_batch = FirstBatch(step, StepNotes(bench.consumer))
         self.inbox: queue.SimpleQueue[Work | None] = queue.SimpleQueue()
-        self.intake = Intake(bench.consumer, bench.reader, bench.settings, self.room, self.deliver, self.fail)
+        rule = SkipRule.of(step)
+        self.intake = Intake(bench.consumer, bench.reader, bench.settings, self.room, self.deliver, self.fail, rule)
         self.spending = Spending(bench.consumer, self.spent, enabled=bench.counts_usage)
         commits = Commits(bench.consumer, self.spending)
         self.outbox = Outbox(commits, bench.patience, self.intake.forget, self.fail)
@@ -162,11 +164,14 @@ class Runner(ABC):
             self.intake.forget([one.entry for one in taken])
 
     def refuse(self, work: Work) -> Done | None:
-        """The failure of a batch that cannot run at all: its rows are gone, or all lack a column."""
+        """The failure of a batch that cannot run at all: its rows are gone, all lack a column, or one fails already."""
         if work.broken is not None:
             return self.bench.packer.failure(work.taken, str(work.broken))
         if self.bench.check_columns and (complaint := self._first_batch.complaint(work)):
             return self.bench.packer.failure(work.taken, complaint)
+        if self.step.on_error == "fail" and work.whole.undecided:
+            _, why = next(iter(work.whole.undecided.values()))
+            return self.bench.packer.failure(work.taken, why)
         return None
 
     def answers_of(self, batch: Batch, place: int = -1) -> BatchAnswers | None:

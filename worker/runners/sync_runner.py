@@ -59,7 +59,9 @@ class SyncRunner(Runner):
     def _run(self, work: Work, started: float) -> Done | None:
         try:
             if work.taken.deliveries <= self._step.max_deliveries:
-                outcome = self._attempts.run(Rows(work), self.answers_of(work.taken.batch))
+                outcome = Outcome(0)
+                if not work.whole.is_set_aside:
+                    outcome = self._attempts.run(Rows(work), self.answers_of(work.taken.batch))
                 return self.pack(work, outcome, time.perf_counter() - started)
             done = self._isolation.run(work, lambda made: self.pack(work, made, time.perf_counter() - started))
             if done is None:

@@ -4,18 +4,21 @@ from __future__ import annotations
 
 import signal
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
 from common.broker.inbox import Taken
 from common.protocol.batch import Batch, Failure
+from common.steps.skip_rule import SkipRule
 from tests.support.runs.broker import Run
 from tests.support.runs.harness import Harness, harnesses
 from tests.support.runs.sight import Sight
 from tests.support.steps.sample_steps import Upper
 from worker.batches.batch_work import Work
 from worker.batches.holes import take_whole
+from worker.batches.set_aside import set_aside
 from worker.runners.first_batch import FirstBatch
 
 UNKNOWN = """
@@ -125,6 +128,19 @@ def test_what_one_worker_has_seen_holds_for_all(run: Run) -> None:
     assert early.complaint(work([{"n": 1}])) is None
     assert late.complaint(work([{"n": 1}])) is None
     assert other.complaint(work([{"n": 1}], [{"body": "x"}])) is None, "any of the inputs may have it"
+
+
+def test_a_column_that_says_which_rows_pass_by_is_looked_for_as_well(run: Run) -> None:
+    step = Upper(name="a", skip_when="scoer > 3")
+    rule, early = SkipRule(step), FirstBatch(step, run.worker("w1").notes)
+    some = work([{"score": 1, "text": "x"}, {"score": 5}])
+    complaint = early.complaint(replace(some, whole=set_aside(some.whole, rule)))
+    assert "its skip_when uses column 'scoer', which none of the 2 rows of its first batch has" in str(complaint)
+    assert "did you mean 'score'?" in str(complaint)
+    some = work([{"scoer": 1, "text": "x"}, {"score": 5}])
+    assert early.complaint(replace(some, whole=set_aside(some.whole, rule))) is None
+    some = work([{"score": 5}])
+    assert early.complaint(replace(some, whole=set_aside(some.whole, rule))) is None, "such a row fails alone"
 
 
 def work(*inputs: list[dict[str, object]]) -> Work:

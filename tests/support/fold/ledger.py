@@ -39,6 +39,7 @@ def check_ledger(manager: BatchManager, journal: Sequence[Entry], workers: Worke
         assert counts.batches == counts.done == len(results)
         assert counts.taken == sum(result.taken for result in results)
         assert counts.failed == sum(result.failed for result in results)
+        assert counts.skipped == sum(result.skipped for result in results)
         assert counts.lost == sum(result.lost for result in results)
         assert counts.holes == sum(result.holes for result in results)
         assert counts.usage == sum((result.usage for result in results), Usage())

@@ -169,6 +169,8 @@ def test_a_failed_row_is_a_hole_by_default() -> None:
 def test_nulls_gives_a_failed_row_its_outputs_as_none_under_their_mapped_names() -> None:
     step = Answer(name="answer", on_error="nulls", output_mappings={"answer": "reply"})
     assert failed_output(step, row(1)) == {"v": 1, "reply": None, "model": None}
+    read_too = Answer(name="answer", on_error="nulls", input_mappings={"answer": "v"})
+    assert failed_output(read_too, row(1)) == {"v": None, "model": None}
     outcome = Outcome(1)
     give_up(step, outcome, [failed(7)])
     assert outcome.rows() == [{"v": 7, "reply": None, "model": None}]

@@ -74,6 +74,13 @@ def test_its_columns_and_settings_are_the_same(step: BaseStep) -> None:
     assert other.model_dump(include=settings) == step.model_dump(include=settings)
 
 
+def test_the_rule_by_which_rows_pass_it_by_is_part_of_it_and_without_one_earlier_coordinators_read_it() -> None:
+    step = samples.Upper(name="one", skip_when="text is none")
+    assert elsewhere(step).skip_when == "text is none"
+    assert complaint(elsewhere(step), ["a", "b"]) == complaint(step, ["a", "b"]) != ""
+    assert "skip_when" not in describe_step(samples.Upper(name="one")).settings
+
+
 def test_optional_inputs_stay_optional() -> None:
     assert elsewhere(samples.Optional(name="one")).inputs == {"text": False}
 

@@ -68,6 +68,7 @@ def signature(folder: Path, overrides: Sequence[str] = (), **options: object) ->
         "up.words.a=2",
         "up.input_batch_size=3",
         "up.on_error=fail",
+        "up.skip_when='text is none'",
         "up.max_failure_rate=0.1",
         "up.output_mappings={upper: loud}",
         "up.type='tests.support.steps.sample_steps:Optional'",

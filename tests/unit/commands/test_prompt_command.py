@@ -118,6 +118,33 @@ def test_what_has_no_prompt_is_one_message(
     assert message in said.output
 
 
+def test_a_row_that_passes_the_step_by_has_no_prompt(spec: Path, endpoint: ChatServer) -> None:
+    spec.write_text(SPEC.replace("template:", "skip_when: \"'another' in text or 'anothe' == text\", template:"))
+    assert "[user]\nAbout a long\n" in prompt(spec, "write").output
+    said = prompt(spec, "write", "--row", 1, "--ask")
+    assert said.exit_code == 0, said.output
+    assert said.output == (
+        "The row passes step 'write' by, which asks nothing: skip_when: 'another' in text or 'anothe' == text\n"
+    )
+    row = json.loads('{"text": "another"}')
+    file = spec.with_name("row.json")
+    file.write_text(json.dumps(row))
+    assert "passes step 'write' by" in prompt(spec, "write", "--row-json", file).output
+    file.write_text("{}")
+    assert "the row that arrives at step 'write' lacks 'text'" in prompt(spec, "write", "--row-json", file).output
+    assert endpoint.requests == []
+
+
+def test_a_row_passes_by_steps_before_the_one_that_is_asked_for(spec: Path, endpoint: ChatServer) -> None:
+    text = SPEC.replace("max_length: 6", "max_length: 6, skip_when: \"'another' in text\"")
+    text = text.replace("template:", "skip_when: generation is not none, template:")
+    spec.write_text(text.replace("{text: another text}", "{text: another text, generation: mine}"))
+    said = prompt(spec, "judge", "--row", 1)
+    assert said.exit_code == 0, said.output
+    assert "Rate the answer mine to another text." in said.output
+    assert endpoint.requests == []
+
+
 def test_a_generator_task_is_asked_for_its_row(tmp_path: Path, endpoint: ChatServer) -> None:
     spec = tmp_path / "spec.yaml"
     spec.write_text(

@@ -56,11 +56,22 @@ def test_the_card_has_what_there_is_and_no_empty_sections() -> None:
     import pyarrow as pa
 
     config = CardConfig("on", pa.schema([("id", pa.int64())]), {"train": 1_500}, {"id": 7}, "on")
-    whole = CardFacts("quotes", spec="name: quotes\n", command="make it", failed={"ask": 2}, citations=(PAPER,))
+    whole = CardFacts(
+        "quotes", spec="name: quotes\n", command="make it", failed={"ask": 2}, skipped={"fix": 7}, citations=(PAPER,)
+    )
     front = front_matter([config])
     card = write_card(whole, [config], front_matter=front, load_example="load it", artifacts=["artifacts/ask/index"])
-    for said in ("config_name: 'on'", "1K<n<10K", "load it", "make it", "name: quotes", PAPER, "`artifacts/ask/index`"):
+    for said in (
+        "config_name: 'on'",
+        "1K<n<10K",
+        "load it",
+        "make it",
+        "name: quotes",
+        PAPER,
+        "`artifacts/ask/index`",
+        "| `fix` | 7 |",
+    ):
         assert said in card
     card = write_card(CardFacts(), [config], front_matter=front, load_example="load it")
-    for section in ("How it was made", "Artifacts", "Citations", "failed"):
+    for section in ("How it was made", "Artifacts", "Citations", "failed", "passed"):
         assert section not in card

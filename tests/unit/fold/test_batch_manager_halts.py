@@ -112,6 +112,19 @@ def test_a_step_of_which_every_row_failed_halts_the_run_however_few_they_are(row
     assert halts(good) == []
 
 
+def test_rows_that_pass_a_step_by_say_nothing_about_the_rows_that_failed() -> None:
+    fold = breaker_fold(rows=100, size=50)
+    effects = fold(done("a", 0, 50, failed=11, holes=11, skipped=30))
+    assert effects == [Halt("a", "11 of the last 20 rows failed")]
+
+
+def test_a_step_halts_the_run_if_all_rows_failed_that_did_not_pass_it_by() -> None:
+    fold = breaker_fold(rows=10)
+    assert fold(done("a", 0, 5, skipped=5)) != []
+    assert fold(done("a", 1, 5, failed=2, holes=2, skipped=3)) == [Halt("a", "all 2 rows failed")]
+    assert halts(breaker_fold(rows=5)(done("a", 0, 5, skipped=5))) == []
+
+
 def test_a_step_of_which_every_row_may_fail_ends_without_rows() -> None:
     fold = breaker_fold(rows=5, rate=1.0)
     assert halts(fold(failed(0, 5))) == []

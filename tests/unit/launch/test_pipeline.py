@@ -343,3 +343,20 @@ def test_prices_are_part_of_the_pipeline_and_not_of_its_identity() -> None:
         Pipeline.from_dict(priced.dump() | {"prices": {"m": {"input": -1, "output": 1}}})
     with pytest.raises(SpecError, match="output"):
         Pipeline.from_dict(priced.dump() | {"prices": {"m": {"input": 1}}})
+
+
+def test_rows_that_pass_a_step_by_are_said_in_python_as_in_a_file(tmp_path: Path) -> None:
+    with Pipeline("p") as pipeline:
+        load = LoadDataFromDicts(name="load", data=[{"text": "a", "generation": None}])
+        ask = TextGeneration(
+            name="ask", llm=EchoLLM(), input_mappings={"instruction": "text"}, skip_when="generation is not none"
+        )
+        load >> ask
+    assert pipeline.dump()["steps"]["ask"]["skip_when"] == "generation is not none"
+    pipeline.save(tmp_path / "spec.yaml")
+    assert Pipeline.from_yaml(tmp_path / "spec.yaml").signature == pipeline.signature
+    ask.skip_when = "generatoin is not none"
+    with pytest.raises(
+        SpecError, match=r"skip_when of step 'ask' uses column 'generatoin'.* did you mean 'generation'"
+    ):
+        pipeline.prepare()

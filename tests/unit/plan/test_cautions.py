@@ -53,6 +53,19 @@ def test_a_mapping_says_what_is_meant(tmp_path: Path, mapping: str, named: list[
     assert [line.split("'")[3] for line in lines] == named
 
 
+def test_a_step_that_leaves_out_rows_which_have_the_column_is_meant_to_write_it_for_the_others(tmp_path: Path) -> None:
+    ask = "type: TextGeneration, after: load, llm: {type: EchoLLM}, skip_when: generation is not none"
+    assert not warnings(
+        tmp_path,
+        f"""\
+        name: over
+        steps:
+          load: {{type: LoadDataFromDicts, {DATA}}}
+          ask: {{{ask}}}
+        """,
+    )
+
+
 def test_a_second_task_overwrites_what_the_first_one_wrote(tmp_path: Path) -> None:
     lines = warnings(
         tmp_path,

@@ -75,6 +75,47 @@ def test_a_column_dropped_upstream_is_named_with_the_step_that_drops_it() -> Non
     plan(steps | {"keep": {"type": "Keep", "after": "load", "columns": ["text"]}})
 
 
+@pytest.mark.parametrize(
+    ("skip_when", "before", "expected"),
+    [
+        ("scoer > 3", ["score", "text"], "uses column 'scoer', which no earlier step provides; did you mean 'score'?"),
+        ("x is none", ["a", "text"], "uses column 'x', which no earlier step provides; there are a, text"),
+        ("body is none", ["text"], "uses column 'body', which no earlier step provides; there are text"),
+    ],
+)
+def test_a_column_of_skip_when_that_nothing_makes_is_named(skip_when: str, before: list[str], expected: str) -> None:
+    """It has the name that it has in the pipeline, not that of the step."""
+    up = {"type": "Upper", "after": "load", "skip_when": skip_when}
+    found = fault({"load": {**LOAD, "columns": before}, "up": up})
+    assert (found.message, found.loc) == (f"skip_when of step 'up' {expected}", ("steps", "up", "skip_when"))
+
+
+def test_a_column_of_skip_when_that_a_step_drops_is_named_with_that_step() -> None:
+    steps: Steps = {
+        "load": {**LOAD, "columns": ["text", "score"]},
+        "keep": {"type": "Keep", "after": "load", "columns": ["text"]},
+        "up": {"type": "Upper", "after": "keep", "skip_when": "score > 3"},
+    }
+    assert fault(steps).message == (
+        "skip_when of step 'up' uses column 'score', which step 'keep' drops; let 'keep' keep it"
+    )
+    plan(steps | {"keep": {"type": "Keep", "after": "load", "columns": ["text", "score"]}})
+    mapped = {"type": "Upper", "after": "load", "input_mappings": {"text": "score"}, "skip_when": "score > 3"}
+    plan({"load": steps["load"], "up": mapped})
+    plan({"load": {"type": "LoadAnything"}, "ask": {"type": "Ask", "after": "load", "skip_when": "what > 3"}})
+
+
+def test_skip_when_is_refused_where_no_row_can_pass_the_step_by() -> None:
+    generator = fault({"load": {**LOAD, "skip_when": "text is none"}})
+    assert generator.message.startswith(
+        "step 'load' has a skip_when, but Load is a generator step, which takes no rows that could pass it by"
+    )
+    two: Steps = {"a": LOAD, "b": LOAD, "join": {"type": "Join", "after": ["a", "b"], "skip_when": "text is none"}}
+    join = fault(two)
+    assert join.message.startswith("step 'join' has a skip_when and comes after 'a', 'b': it takes rows of each")
+    assert (generator.loc, join.loc) == (("steps", "load", "skip_when"), ("steps", "join", "skip_when"))
+
+
 def test_mappings_rename_columns_on_their_way() -> None:
     plan(
         {

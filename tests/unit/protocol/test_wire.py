@@ -90,6 +90,7 @@ def results(draw: st.DrawFn) -> Result:
         draw(st.integers(0, 10**9)) / 1e6,
         draw(usages),
         draw(usages),
+        draw(counts),
     )
 
 
@@ -208,6 +209,7 @@ def test_a_result_of_a_version_that_counted_nothing_is_read_and_one_without_mode
     result = decode_entry(message)
     assert isinstance(result, Result)
     assert not result.usage
+    assert not result.skipped
     assert encode_entry(result) == message
 
 
@@ -223,6 +225,9 @@ BAD_SHAPES: list[list[object]] = [
     ["batch", 0, 0, [["a", [[0, 0, 5, 4]]]]],
     ["batch", 2**53 + 1, 0, []],
     ["result", "s", 0, 0, [[2, 1]], 1, [0, 0, 0], False, None, "w", 1],
+    ["result", "s", 0, 0, [], 1, [0, 0], False, None, "w", 1],
+    ["result", "s", 0, 0, [], 1, [0, 0, 0, -1], False, None, "w", 1],
+    ["result", "s", 0, 0, [], 1, [0, 0, 0, 0, 0], False, None, "w", 1],
     ["result", "s", 0, 0, [], 1, [0, 0, 0], 1, None, "w", 1],
     ["batch", 0, 0, [[b"a", []]]],
     ["batch", 0, 0, 7],

@@ -215,6 +215,19 @@ def test_a_complete_run_says_where_its_dataset_is(tmp_path: Path) -> None:
     )
 
 
+def test_rows_that_passed_steps_by_are_counted() -> None:
+    reporter, file = plain()
+    reporter.finish(outcome(rows={"keep": 8}, skipped={"generate": 1_200, "keep": 1}))
+    assert "  skipped     generate: 1,200 rows\n              keep: 1 row\n" in file.getvalue()
+    steps = (step("load", 40, 40), step("generate", 31, 40, rows_skipped=1_200))
+    (titles, load, generate) = drawn(progress_table(view(12.0, steps=steps), 100, 24), 100)[2:5]
+    column = titles.index("skipped")
+    assert (load[column : column + 7], generate[column : column + 7]) == ("      -", "  1,200")
+    assert "skipped" not in drawn(progress_table(view(12.0), 100, 24), 100)[2]
+    reporter.update(view(6.0, steps=steps))
+    assert "generate 31/40 batches, 1,550 rows, 1,200 skipped" in file.getvalue()
+
+
 def test_failed_rows_come_with_the_command_that_shows_them(tmp_path: Path) -> None:
     reporter, file = plain()
     failed = {"generate": 12, "keep": 1}
