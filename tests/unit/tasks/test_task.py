@@ -9,7 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from common.errors import RowError, UsageError
-from common.llms import EchoLLM
+from common.llms import LLM, ChatMessage
 from common.llms.structured.structured_output import StructuredOutput
 from common.steps.base import Row
 from common.steps.metadata import METADATA
@@ -50,6 +50,15 @@ class FromDistilabel(Task):
     def format_output(self, output: str | None, input: dict[str, Any] | None = None) -> dict[str, Any]:
         assert input is not None
         return {"score": f"{output} of {input['answer']}"}
+
+
+class Formless(LLM):
+    @property
+    def model_name(self) -> str:
+        return "formless"
+
+    async def agenerate(self, messages: list[ChatMessage]) -> str:
+        return "4"
 
 
 ROW = {"answer": "42"}
@@ -196,8 +205,8 @@ def test_the_default_form_of_a_task_is_demanded_of_the_model_if_the_step_says_so
     assert task.llm.answer_form == StructuredOutput(schema=SCHEMA)
     own = Scripted(replies=["4"], structured_output=StructuredOutput(format="regex", schema=r"\d"))
     assert scripted(Score, "4", {"llm": own, "use_default_structured_output": True}).llm is own
-    with pytest.raises(ValidationError, match="EchoLLM has no structured_output"):
-        Score(llm=EchoLLM(), use_default_structured_output=True)
+    with pytest.raises(ValidationError, match="Formless has no structured_output"):
+        Score(llm=Formless(), use_default_structured_output=True)
 
 
 def test_a_row_may_demand_a_form_of_its_own() -> None:
@@ -228,8 +237,8 @@ def test_a_model_without_forms_fails_the_rows_that_demand_one() -> None:
         def format_input(self, row: Row) -> Any:
             return "?", {"format": "regex", "schema": "4"}
 
-    with pytest.raises(RowError, match="EchoLLM has no structured_output"):
-        rows_of(Formed(llm=EchoLLM()), ROW)
+    with pytest.raises(RowError, match="Formless has no structured_output"):
+        rows_of(Formed(llm=Formless()), ROW)
 
 
 def test_an_answer_of_tool_calls_alone_is_none_unless_the_task_says_otherwise() -> None:
