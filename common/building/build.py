@@ -70,7 +70,7 @@ def build_step(
         return step
     except ValidationError as error:
         fields = nested_fields(cls, params, allow)
-        fields[()] = known_fields(cls) - {"name"} | set(StepSpec.model_fields)
+        fields[()] = [name for name in (*known_fields(cls), *StepSpec.model_fields) if name != "name"]
         fault = next(validation_faults(error, step_spec.type, fields, params))
         message, loc = f"step '{name}': {fault.message}", loc + fault.loc
         causes = [detail.get("ctx", {}).get("error") for detail in error.errors(include_url=False)]

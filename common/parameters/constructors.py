@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Annotated, Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from common.errors import Loc, UnknownType
 from common.naming.registry import NamedByType
-from common.parameters.runtime_parameters import field_model
+from common.parameters.runtime_parameters import parts
 from common.words.faults import dotted, hint, known_fields
 
 if TYPE_CHECKING:
@@ -34,22 +34,48 @@ class ExplainedType(ModelMetaclass):
 
 def nested_fields(
     cls: type[BaseModel], params: Mapping[str, Any], allow: Sequence[str] = ("*",)
-) -> dict[Loc, set[str]]:
+) -> dict[Loc, Sequence[str]]:
     """The known names in a mapping that becomes a model: for `llm` by its `type`, for others by annotation."""
-    found: dict[Loc, set[str]] = {}
+    found: dict[Loc, Sequence[str]] = {}
     for name, field in cls.model_fields.items():
         key = field.alias if field.alias is not None and field.alias in params else name
-        value, model, more = params.get(key), field_model(field), set[str]()
-        if not isinstance(value, dict) or model is None:
-            continue
-        if issubclass(model, NamedByType) and isinstance(type_name := value.get("type"), str):
-            try:
-                model, more = model._namespace().resolve(type_name, allow), {"type"}
-            except UnknownType:
-                continue
-        found[(key,)] = known_fields(model) | more
-        found |= {(key, *loc): names for loc, names in nested_fields(model, value, allow).items()}
+        for loc, value, model in _mappings(field.annotation, params.get(key)):
+            more: tuple[str, ...] = ()
+            if issubclass(model, NamedByType) and isinstance(type_name := value.get("type"), str):
+                try:
+                    model, more = model._namespace().resolve(type_name, allow), ("type",)
+                except UnknownType:
+                    continue
+            found[(key, *loc)] = [*known_fields(model), *more]
+            found |= {(key, *loc, *inner): names for inner, names in nested_fields(model, value, allow).items()}
     return found
+
+
+def _mappings(annotation: Any, given: Any) -> Iterator[tuple[Loc, dict[str, Any], type[BaseModel]]]:
+    """The mappings in a value that become models: the value itself, or those that it has by names."""
+    if not isinstance(given, dict):
+        return
+    if (model := _model_for(annotation, given)) is not None:
+        yield (), given, model
+    for part in parts(annotation):
+        if get_origin(part) is dict:
+            for name, value in given.items():
+                if isinstance(value, dict) and (model := _model_for(get_args(part)[1], value)) is not None:
+                    yield (name,), value, model
+
+
+def _model_for(annotation: Any, given: Mapping[str, Any]) -> type[BaseModel] | None:
+    """The model that an annotation has for a mapping: of several, the one whose name the mapping gives."""
+    if get_origin(annotation) is Annotated:
+        annotation = get_args(annotation)[0]
+    models = [part for part in parts(annotation) if isinstance(part, type) and issubclass(part, BaseModel)]
+    named = [model for model in models if _is_named(model, given)]
+    return next(iter(named if len(models) > 1 else models), None)
+
+
+def _is_named(model: type[BaseModel], given: Mapping[str, Any]) -> bool:
+    names = [(name, field.annotation) for name, field in model.model_fields.items()]
+    return any(get_origin(kind) is Literal and given.get(name) in get_args(kind) for name, kind in names)
 
 
 def _explained(cls: type[BaseModel], error: ValidationError, given: dict[str, Any]) -> ValidationError:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from difflib import get_close_matches
+from inspect import get_annotations
 from typing import Any
 
 from pydantic import BaseModel, ValidationError
@@ -23,17 +24,19 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
 
 
 def hint(name: str, known: Iterable[str], what: str) -> str:
-    """The end of a message about an invalid `name`: the closest valid name, else all of them if they are few.
+    """The end of a message about an invalid `name`: the closest valid name, else all of them, or the first few.
 
     Args:
+        known: the valid names; a sequence begins with those that matter.
         what: the known names in words, such as "the steps are".
     """
-    names = sorted(known)
+    names = list(known) if (in_order := isinstance(known, Sequence)) else sorted(known)
     if close := nearest(name, names):
         return f"; did you mean '{close}'?"
-    if 0 < len(names) <= LISTED_NAMES:
-        return f"; {what} {', '.join(names)}"
-    return ""
+    is_whole = len(names) <= LISTED_NAMES
+    if not names or not (is_whole or in_order):
+        return ""
+    return f"; {what} {', '.join(names[:LISTED_NAMES])}{'' if is_whole else ', ...'}"
 
 
 def validation_faults(
@@ -65,9 +68,11 @@ def dotted(loc: Loc) -> str:
     return text
 
 
-def known_fields(model: type[BaseModel]) -> set[str]:
-    """The names under which the fields of a model are given."""
-    return {field.alias or name for name, field in model.model_fields.items()}
+def known_fields(model: type[BaseModel]) -> list[str]:
+    """The names under which the fields of a model are given; those that the class declares itself come first."""
+    own = [name for cls in model.__mro__ for name in get_annotations(cls)]
+    fields = model.model_fields
+    return [fields[name].alias or name for name in dict.fromkeys(own) if name in fields]
 
 
 def shown(value: Any, limit: int = 60) -> str:
@@ -100,6 +105,8 @@ def _problem(detail: ErrorDetails, loc: Loc, fields: Mapping[Loc, Iterable[str]]
         return f"has no parameter '{name}'{hint(str(loc[-1]), known, 'it has')}"
     if detail["type"] == "missing":
         return f"needs the parameter '{name}'"
+    if detail["type"] in ("union_tag_not_found", "union_tag_invalid"):
+        return _problem_of_tag(detail, name)
     message = detail["msg"]
     if cause := detail.get("ctx", {}).get("error"):
         message = str(cause)
@@ -109,3 +116,13 @@ def _problem(detail: ErrorDetails, loc: Loc, fields: Mapping[Loc, Iterable[str]]
         return f"cannot be used this way: {message}"
     value = "" if isinstance(detail["input"], dict) else f", {shown(detail['input'])}"
     return f"has an invalid value for '{name}'{value}: {message}"
+
+
+def _problem_of_tag(detail: ErrorDetails, name: str) -> str:
+    """Of a mapping whose kind is named by one of its keys, such as `{draw: uniform}`."""
+    context = detail["ctx"]
+    key = context["discriminator"].strip("'")
+    if detail["type"] == "union_tag_not_found":
+        return f"needs the parameter '{name}.{key}', which says what it is"
+    known = [tag.strip(" '") for tag in context["expected_tags"].split(",")]
+    return f"has an invalid value for '{name}.{key}', '{context['tag']}'{hint(context['tag'], known, 'it can be')}"

@@ -97,15 +97,15 @@ def test_a_step_that_uses_no_cache_in_a_dump_uses_none_here(tmp_path: Path) -> N
 
 
 def test_all_types_of_distilabel_without_a_counterpart_are_in_one_message(tmp_path: Path) -> None:
-    text = DISTILABEL.replace("name: TextGeneration", "name: UltraFeedback").replace(
+    text = DISTILABEL.replace("name: TextGeneration", "name: MathShepherdCompleter").replace(
         "name: OpenAILLM", "name: OpenAILM"
     )
     text = text.replace("module: tests.support.steps.sample_steps, name: Load", "module: __main__, name: KeepColumns")
     assert message(tmp_path, text) == (
         "spec.yaml:13: these distilabel types have no counterpart here: __main__.KeepColumns (a class in a script: "
         "move it into a module), distilabel.models.llms.openai.OpenAILM "
-        "(the closest is OpenAILLM), distilabel.steps.tasks.text_generation.UltraFeedback; replace them with types "
-        "that have one, or with your own classes (module: mysteps, name: MyStep)"
+        "(the closest is OpenAILLM), distilabel.steps.tasks.text_generation.MathShepherdCompleter; replace them with "
+        "types that have one, or with your own classes (module: mysteps, name: MyStep)"
     )
 
 

@@ -204,6 +204,7 @@ def step(line: str) -> str:
     return f"name: demo\nsteps:\n  load: {{type: 'tests.support.steps.sample_steps:Load'}}\n  up:\n    {line}\n"
 
 
+SAMPLE = "type: SampleColumns\n    after: load\n    columns:\n      "
 UPPER = "type: tests.support.steps.sample_steps:Upper\n    after: load\n    "
 
 
@@ -264,6 +265,25 @@ UPPER = "type: tests.support.steps.sample_steps:Upper\n    after: load\n    "
         (
             step("type: TextGeneration\n    after: load\n    llm:\n      type: OpenAILLM\n      modle: m"),
             "spec.yaml:9: step 'up': TextGeneration has no parameter 'llm.modle'; did you mean 'model'?",
+        ),
+        (
+            step("type: FilterRows\n    after: load\n    keep: x > 1"),
+            "spec.yaml:7: step 'up': FilterRows has no parameter 'keep'; it has condition, on_missing, "
+            "input_batch_size, input_mappings, output_mappings, resources, on_error, retries, backoff, max_deliveries, "
+            "batch_timeout, max_failure_rate, ...",
+        ),
+        (
+            step(SAMPLE + "a: {draw: uniform, low: 1, hihg: 2}"),
+            "spec.yaml:8: step 'up': SampleColumns has no parameter 'columns.a.hihg'; did you mean 'high'?",
+        ),
+        (
+            step(SAMPLE + "a: {draw: unifrom, low: 1, high: 2}"),
+            "spec.yaml:8: step 'up': SampleColumns has an invalid value for 'columns.a.draw', 'unifrom'; did you mean "
+            "'uniform'?",
+        ),
+        (
+            step(SAMPLE + "a: {low: 1, high: 2}"),
+            "spec.yaml:8: step 'up': SampleColumns needs the parameter 'columns.a.draw', which says what it is",
         ),
     ],
 )
