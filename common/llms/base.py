@@ -147,6 +147,12 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
         """Checks `generation_kwargs`: its keys are the keyword arguments of `agenerate`."""
         return _options(cls)[0] if parameter == "generation_kwargs" else {}
 
+    @classmethod
+    def takes_option(cls, name: str) -> bool:
+        """Whether `agenerate` can be given an option of this name."""
+        named, takes_others = _options(cls)
+        return takes_others or name in named
+
     @property
     @abstractmethod
     def model_name(self) -> str:

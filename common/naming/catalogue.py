@@ -179,6 +179,9 @@ CATALOGUE = (
     Entry("task", "CLAIR", "common.steps.tasks.clair", "revises a solution as little as possible"),
     Entry("task", "TextClassification", "common.steps.tasks.text_classification", "asks for the labels of texts"),
     Entry("task", "UltraFeedback", "common.steps.tasks.ultra_feedback", "rates each of several texts, with reasons"),
+    Entry("task", "SelfInstruct", "common.steps.tasks.self_instruct", "asks for instructions to do with a text"),
+    Entry("task", "Genstruct", "common.steps.tasks.genstruct", "asks for a question about a document, and its answer"),
+    Entry("task", "URIAL", "common.steps.tasks.urial", "has a base model answer, by the example of three answers"),
     Entry("task", "Magpie", "common.steps.tasks.magpie", "has a model write the instruction, and answer it"),
     Entry("task", "MagpieGenerator", "common.steps.tasks.magpie_generator", "rows of instructions that a model writes"),
     Entry(

@@ -25,12 +25,15 @@ from common.steps.tasks.generate_text_classification_data import (
 )
 from common.steps.tasks.generate_text_retrieval_data import GenerateTextRetrievalData as GenerateTextRetrievalData
 from common.steps.tasks.generator_task import GeneratorTask as GeneratorTask
+from common.steps.tasks.genstruct import Genstruct as Genstruct
 from common.steps.tasks.judge import Judge as Judge
 from common.steps.tasks.magpie import Magpie as Magpie
 from common.steps.tasks.magpie_generator import MagpieGenerator as MagpieGenerator
 from common.steps.tasks.monolingual_triplet_generator import MonolingualTripletGenerator as MonolingualTripletGenerator
+from common.steps.tasks.self_instruct import SelfInstruct as SelfInstruct
 from common.steps.tasks.structured_generation import StructuredGeneration as StructuredGeneration
 from common.steps.tasks.text_classification import TextClassification as TextClassification
 from common.steps.tasks.text_generation import TextGeneration as TextGeneration
 from common.steps.tasks.text_generation_with_image import TextGenerationWithImage as TextGenerationWithImage
 from common.steps.tasks.ultra_feedback import UltraFeedback as UltraFeedback
+from common.steps.tasks.urial import URIAL as URIAL

@@ -18,6 +18,7 @@ _MOST_OBJECTS = 32
 """Braces tried; a reply with more of them before its object is none, which keeps hostile ones cheap."""
 _LONGEST_JSON = 400_000
 _JSON = json.JSONDecoder(strict=False)  # models write line ends into texts as they are
+_ITEM = re.compile(r"(?:\*{0,2}\(?(?P<number>\d{1,4})[.):]\*{0,2}|[-*+•])(?:[ \t]+(?P<words>.*))?")
 _BETWEEN_WORDS = re.compile(r"[ \t_-]+")
 
 
@@ -165,4 +166,32 @@ def lists_in(reply: str) -> list[list[str]]:
             texts = [words_in(each, "the JSON array") for each in value]
             if texts not in found:
                 found.append(texts)
+    return found
+
+
+def items_in(reply: str) -> list[str]:
+    """The items of the list in a reply, each on a line that begins with a bullet or with its number, from 1 on.
+
+    Prose may stand before the list, and after it apart from it. There are no items if no line is one.
+
+    Raises:
+        RowError: an item has no words or more than its line, or the items are not those of one list.
+    """
+    found: list[str] = []
+    numbers: list[int] = []
+    is_under_item = has_other_lines = False
+    for line in map(str.strip, without_thoughts(reply).splitlines()):
+        item = _ITEM.fullmatch(line)
+        if item is None:
+            if is_under_item and line and not line.startswith("```"):
+                raise RowError(f"item {len(found)} of its list has more than one line")
+            has_other_lines = has_other_lines or bool(found and line)
+        else:
+            if has_other_lines:
+                raise RowError(f"there are other lines between the items of its list, after item {len(found)}")
+            found.append(words_in(item["words"] or "", f"item {len(found) + 1} of its list"))
+            numbers += [int(item["number"])] if item["number"] else []
+        is_under_item = item is not None
+    if numbers and numbers != list(range(1, len(found) + 1)):
+        raise RowError("the items of its list are not numbered from 1 on, one by one")
     return found

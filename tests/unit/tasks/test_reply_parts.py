@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 
 import orjson
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from common.errors import RowError
 from common.steps.tasks.draws import draws_of
-from common.steps.tasks.reply_parts import parts_in, record_in, tagged
+from common.steps.tasks.reply_parts import items_in, parts_in, record_in, tagged
 
 WORDS = st.text(st.characters(exclude_categories=["Cs"]), min_size=1).filter(lambda text: bool(text.strip()))
 PLAIN = WORDS.filter(lambda text: "<" not in text)
@@ -73,3 +74,44 @@ def test_draws_depend_on_seed_row_and_turn_alone() -> None:
 def test_a_missing_key_is_named() -> None:
     with pytest.raises(RowError, match="no key two"):
         record_in('{"one": "a"}', ["one", "two"])
+
+
+LINES = st.text(st.characters(exclude_categories=["Cs", "Cc", "Zl", "Zp"]), min_size=1).filter(str.strip)
+
+
+@given(st.lists(LINES, min_size=1, max_size=12), st.sampled_from(["1.", "1)", "1:", "**1.**", "-", "*", "•"]))
+def test_the_items_of_a_list_are_read_as_they_are(texts: list[str], mark: str) -> None:
+    marks = [mark.replace("1", str(number)) for number, _ in enumerate(texts, 1)]
+    reply = "\n".join(f"{mark} {text}" for mark, text in zip(marks, texts, strict=True))
+    if "</think>" not in reply:
+        assert items_in(f"Here they are:\n\n{reply}\n\nThat is all.") == [text.strip() for text in texts]
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "1. a\ngoes on",
+        "1. a\n\nor\n\n2. b",
+        "1. a\n3. b",
+        "2. a",
+        "1. a\n- b",
+        "- a\n-",
+        "1. a\n1. b",
+    ],
+)
+def test_lines_that_are_not_one_list_are_none(reply: str) -> None:
+    with pytest.raises(RowError):
+        items_in(reply)
+
+
+@pytest.mark.parametrize("reply", ["", "a\nb", "3.5 m\n-4", "1.a"])
+def test_other_lines_are_no_items(reply: str) -> None:
+    assert items_in(reply) == []
+
+
+@pytest.mark.parametrize("hostile", ["- a\n", "*" * 50, "1. ", " \t", "(1"])
+def test_a_hostile_list_costs_little(hostile: str) -> None:
+    start = time.process_time()
+    with contextlib.suppress(RowError):
+        items_in(hostile * 100_000)
+    assert time.process_time() - start < 2
