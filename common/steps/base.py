@@ -9,12 +9,12 @@ from __future__ import annotations
 import logging
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, PrivateAttr, field_validator
 
-from common.errors import UsageError
+from common.errors import RowError, UsageError
 from common.parameters.constructors import ExplainedType
 from common.parameters.runtime_parameters import RuntimeOption, RuntimeParametersMixin
 from common.parameters.runtime_parameters import RuntimeParameter as RuntimeParameter
@@ -27,7 +27,8 @@ Row = dict[str, Any]
 StepInput = Annotated[list[Row], "StepInput"]
 """The rows of one predecessor; validation finds the inputs of `process` by this annotation."""
 StepOutput = Iterator[list[Row]]
-GeneratorStepOutput = Iterator[tuple[list[Row], bool]]
+GeneratorStepOutput = Iterator[tuple[Sequence[Row | RowError], bool]]
+"""Lists of rows, each with whether they are the last; a RowError is in the place of a row that cannot be made."""
 StepColumns = list[str] | dict[str, bool]
 """Column names, or column name -> is it required."""
 
@@ -222,7 +223,9 @@ class GeneratorStep(BaseStep):
     def process(self, offset: int = 0) -> GeneratorStepOutput:
         """Yields `(rows, last)`, from row `offset` on; `last` is True with the last rows. Returning ends it as well.
 
-        Another worker may continue where this one stopped, so the same `offset` must yield the same rows.
+        Another worker may continue where this one stopped, so the same `offset` must yield the same rows. A row that
+        cannot be made is a RowError in its place, which counts in the offset; `on_error` says what becomes of it, and
+        its `columns` are what is known of the row.
         """
 
     def fingerprint(self) -> str:

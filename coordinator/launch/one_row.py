@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 
 from common.building.columns import declared_columns
 from common.building.components import models_in
-from common.errors import UsageError
+from common.errors import RowError, UsageError
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Row, Step
 from common.steps.mappings import (
     apply_input_mappings,
@@ -149,11 +149,13 @@ class OneRow:
 
 
 def generated(step: GeneratorStep, number: int) -> list[Row]:
-    """A row of a loaded generator, counted from 0. Raises UsageError: it has none."""
+    """A row of a loaded generator, counted from 0. Raises UsageError: it has none. RowError: it cannot be made."""
     step.batch_size = 1  # of a task, so that it asks for this row alone
     for rows, _ in step.process(offset=number):
         if rows:
-            return apply_output_mappings(step, rows[:1], None)
+            if isinstance(rows[0], RowError):
+                raise rows[0]
+            return apply_output_mappings(step, [rows[0]], None)
     raise UsageError(f"step '{step.name}' has no row {number}; the first one is 0")
 
 

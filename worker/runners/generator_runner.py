@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, replace
 
@@ -21,13 +21,13 @@ from common.process.raised import StepCode
 from common.protocol.batch import Batch, Failure
 from common.protocol.generator_state import GeneratorState
 from common.protocol.usage import Usage
-from common.steps.base import GeneratorStep, Row
+from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
 from common.steps.loading.file_loader import FileLoader
-from common.steps.mappings import apply_output_mappings
+from common.steps.mappings import apply_output_mappings_to_row
 from common.steps.retry import Again, GivenUp, Retry
-from worker.batches.batch_work import Work
+from worker.batches.batch_work import Work, describe_short
 from worker.batches.holes import WholeRows
-from worker.batches.outcome import MadeRows, Outcome, died
+from worker.batches.outcome import FailedRow, MadeRows, Outcome, died, failed_output
 from worker.batches.taker import LONGEST_BLOCK
 from worker.runners.attempts import no_yield
 from worker.runners.batch_answers import one_call
@@ -60,7 +60,7 @@ class GeneratorRunner(Runner):
         self._careful = 0
         self._offset = 0
         self._tickets: deque[Work] = deque()
-        self._source: Iterator[tuple[list[Row], bool]] = iter(())
+        self._source: GeneratorStepOutput = iter(())
         self._asked = GeneratorCalls(self.answers_of)
 
     def room(self) -> int:
@@ -177,7 +177,10 @@ class GeneratorRunner(Runner):
         try:
             with self._asked.one_batch(ticket.batch) as tally, self.watchdog.watch(), StepCode():
                 rows, last = next(self._source)
-            made = MadeRows(apply_output_mappings(self._generator, rows, None), tally.usage, tally.saved)
+            found, failed = self._sorted_out(rows)
+            made = MadeRows(found, tally.usage, tally.saved)
+        except StepFailed as error:
+            return Made(packer.failure(ticket, str(error)), state)
         except Exception as error:
             if clock.was_interrupted:
                 return Again(0.0)  # the worker stops
@@ -190,13 +193,33 @@ class GeneratorRunner(Runner):
         self._retry = Retry(self._policy)
         taken = len(made.rows)
         whole = WholeRows((), tuple(range(taken)), taken, 0)
-        outcome = Outcome(taken)
+        outcome = Outcome(taken, failed=failed)
         outcome.add(made, taken)
         try:
             done = packer.pack(Work(ticket, whole, lambda: whole), outcome, time.perf_counter() - started, last=last)
         except StepFailed as error:
             return Made(packer.failure(ticket, str(error)), state)
         return Made(done, GeneratorState(state.seq + 1, state.offset + taken, 0, last))
+
+    def _sorted_out(self, rows: Sequence[Row | RowError]) -> tuple[list[Row | None], list[FailedRow]]:
+        """The rows as they leave the step, and those that it could not make.
+
+        Raises:
+            StepFailed: `on_error` says `fail`.
+        """
+        step = self._generator
+        found: list[Row | None] = []
+        failed = []
+        for place, row in enumerate(rows):
+            if isinstance(row, dict):
+                found.append(apply_output_mappings_to_row(step, row, None))
+                continue
+            error = describe_short(row)
+            if step.on_error == "fail":
+                raise StepFailed(error)
+            failed.append(FailedRow(place, error, 1, dict(row.columns) or None))
+            found.append(failed_output(step, {}, row.columns))
+        return found, failed
 
     def _commit(self, made: list[Made]) -> bool:
         self.spending.write()  # what is kept was spent
@@ -244,7 +267,7 @@ class GeneratorCalls:
             yield tally
 
 
-def chunks(step: GeneratorStep, offset: int, bench: Bench) -> Iterator[tuple[list[Row], bool]]:
+def chunks(step: GeneratorStep, offset: int, bench: Bench) -> GeneratorStepOutput:
     """The generator's rows from `offset` on, in batches of at most `batch_size`; the last batch is marked.
 
     Raises:
@@ -262,7 +285,7 @@ def chunks(step: GeneratorStep, offset: int, bench: Bench) -> Iterator[tuple[lis
             raise RowError(f"process of generator '{step.name}' must yield (list of rows, is it the last batch)")
         rows, last = yielded
         for row in rows:
-            if not isinstance(row, dict):
+            if not isinstance(row, dict | RowError):
                 raise RowError(f"process of generator '{step.name}' yields a {type(row).__name__} instead of a row")
         if left is not None:
             last = last or len(rows) >= left

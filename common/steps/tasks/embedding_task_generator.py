@@ -8,7 +8,7 @@ from typing import Any, ClassVar, Literal
 from pydantic import Field
 
 from common.errors import RowError
-from common.steps.base import GeneratorStepOutput, Row, StepColumns
+from common.steps.base import Row, StepColumns
 from common.steps.tasks.embedding_data import CITATION
 from common.steps.tasks.examples import Example
 from common.steps.tasks.generator_task import GeneratorTask
@@ -83,7 +83,7 @@ class EmbeddingTaskGenerator(GeneratorTask):
             raise RowError(f"it has {len(found) or 'no'} JSON arrays of texts where one is expected")
         return {"task" if self.flatten_tasks else "tasks": found[0]}
 
-    def process(self, offset: int = 0) -> GeneratorStepOutput:
+    def process(self, offset: int = 0) -> Iterator[tuple[list[Row], bool]]:
         """See `GeneratorTask`."""
         yield from self._flat(offset) if self.flatten_tasks else super().process(offset)
 

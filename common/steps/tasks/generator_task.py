@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextvars import copy_context
 from typing import Any
 
@@ -12,7 +12,7 @@ from pydantic import Field
 
 from common.errors import RowError, words_of
 from common.parameters.runtime_parameters import RuntimeOption
-from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
+from common.steps.base import GeneratorStep, Row
 from common.steps.retry import OutOfRetries
 from common.steps.tasks.asking import BadAnswer
 from common.steps.tasks.asking_step import MODEL_NAME, AskingStep
@@ -49,7 +49,7 @@ class GeneratorTask(AskingStep, GeneratorStep):
         """
         return await self.asker.rows(row)
 
-    def process(self, offset: int = 0) -> GeneratorStepOutput:
+    def process(self, offset: int = 0) -> Iterator[tuple[list[Row], bool]]:
         """Yields rows with answers, from row `offset` on.
 
         Raises:

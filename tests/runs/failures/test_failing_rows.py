@@ -208,3 +208,35 @@ def test_a_retry_is_given_fresh_rows_however_a_step_treated_its_input(harness: H
     assert code == 0, text
     assert called(notes) == [list(range(50))] * 2
     assert harness.rows() == [*({"n": n, "text": f"row {n}!"} for n in range(49)), {"n": -1, "text": "popped"}]
+
+
+@pytest.mark.parametrize("on_error", ["skip", "nulls"])
+def test_rows_that_a_generator_cannot_make_fail_and_the_others_come_out_in_order(
+    harness: Harness, on_error: str
+) -> None:
+    mapped = "output_mappings: {text: words}, batch_size: 40"
+    code, text = harness.run(
+        harness.write_spec(
+            f"""
+name: gaps
+steps:
+  gen: {{type: "failing_steps:Gaps", bad: [0, 7, 8, 499], on_error: {on_error}, {mapped}}}
+  more: {{type: "mysteps:DoubleAsync", after: gen, seconds: 0.0}}
+"""
+        )
+    )
+    assert code == 3, text
+    bad = {0, 7, 8, 499}
+    assert [(row["n"], row["words"]) for row in harness.rows()] == [
+        (n, None if n in bad else f"row {n}") for n in range(500) if n not in bad or on_error == "nulls"
+    ]
+    assert harness.record().failed == {"gen": 4}
+    letters = {letter.error: letter.row for letter in harness.letters()}
+    assert letters == {f"no row {n}": {"n": n} for n in bad}
+
+
+def test_a_row_that_a_generator_cannot_make_halts_the_run_if_on_error_says_so(harness: Harness) -> None:
+    spec = harness.write_spec("name: gaps\nsteps:\n  gen: {type: 'failing_steps:Gaps', bad: [9], on_error: fail}\n")
+    code, text = harness.run(spec)
+    assert code == 1, text
+    assert "no row 9" in text

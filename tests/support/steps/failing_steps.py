@@ -14,6 +14,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, ClassVar
 
+from common.errors import RowError
 from common.steps import AsyncStep, GeneratorStep, GeneratorStepOutput, GlobalStep, Row, Step, StepInput, StepOutput
 
 logger = logging.getLogger("a.library")
@@ -250,6 +251,25 @@ class Sizes(GeneratorStep):
             n += size
             if rows or n > offset:
                 yield rows, self.says_last and place == len(self.sizes) - 1
+
+
+class Gaps(GeneratorStep):
+    """Cannot make the rows in `bad`."""
+
+    rows: int = 500
+    bad: list[int]
+
+    @property
+    def outputs(self) -> list[str]:
+        return ["n", "text"]
+
+    def process(self, offset: int = 0) -> GeneratorStepOutput:
+        for start in range(offset, self.rows, 7):
+            numbers = range(start, min(start + 7, self.rows))
+            yield [self._made(n) for n in numbers], numbers.stop == self.rows
+
+    def _made(self, n: int) -> Row | RowError:
+        return RowError(f"no row {n}", {"n": n}) if n in self.bad else {"n": n, "text": f"row {n}"}
 
 
 class YieldsWrong(GeneratorStep):
