@@ -40,6 +40,13 @@ class Entry:
 CATALOGUE = (
     Entry("generator step", "LoadDataFromDicts", "common.steps.loading.data", "rows in the spec itself"),
     Entry("generator step", "LoadDataFromFile", "common.steps.loading.files", "rows of data files, local or at URLs"),
+    Entry(
+        "generator step",
+        "ReadDocuments",
+        "common.steps.loading.documents",
+        "texts, Markdown, HTML and PDF, cut into chunks",
+        "documents",
+    ),
     Entry("generator step", "LoadDataFromDisk", "common.steps.loading.disk", "rows of a saved dataset"),
     Entry("generator step", "LoadDataFromHub", "common.steps.loading.hub", "rows of a dataset on the Hugging Face Hub"),
     Entry("generator step", "DataSampler", "common.steps.loading.data_sampler", "lists of values, drawn at random"),

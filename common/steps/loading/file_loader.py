@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from pydantic import PrivateAttr
 
-from common.errors import BadData, FileChanged, UsageError
+from common.errors import BadData, FileChanged, RowError, UsageError
 from common.steps.base import GeneratorStep, GeneratorStepOutput, Row
 from common.steps.loading.file_readers import in_batches
 from common.steps.loading.file_sources import FileSource
@@ -35,8 +35,8 @@ class FileLoader(GeneratorStep):
         """The files found now, in order. Raises UsageError if there are none."""
 
     @abstractmethod
-    def _rows(self, files: list[FileSource], offset: int) -> Iterator[Row]:
-        """The rows of all `files` together, from row `offset` on."""
+    def _rows(self, files: list[FileSource], offset: int) -> Iterator[Row | RowError]:
+        """The rows of all `files` together, from row `offset` on; a RowError in the place of one that has failed."""
 
     def process(self, offset: int = 0) -> GeneratorStepOutput:
         """Yields the rows from row `offset` on.

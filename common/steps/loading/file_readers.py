@@ -15,7 +15,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING, Any, cast
 
-from common.errors import BadData, RunError, TwoOfOneName, UsageError
+from common.errors import BadData, RowError, RunError, TwoOfOneName, UsageError
 from common.steps.base import GeneratorStepOutput, Row
 from common.steps.loading.arrow_columns import Maps, problem_of, rows_of
 from common.steps.loading.file_sources import FileSource
@@ -71,7 +71,9 @@ class ReadOptions:
 Reader = Callable[[FileSource, ReadOptions, Skip], Iterator[Row]]
 
 
-def in_batches(rows: Iterator[Row], size: int, check: Callable[[], None] | None = None) -> GeneratorStepOutput:
+def in_batches(
+    rows: Iterator[Row | RowError], size: int, check: Callable[[], None] | None = None
+) -> GeneratorStepOutput:
     """The output of a generator step: `size` rows at a time, and whether they are the last.
 
     Args:
@@ -79,7 +81,7 @@ def in_batches(rows: Iterator[Row], size: int, check: Callable[[], None] | None 
     """
     check = check or (lambda: None)
 
-    def take() -> list[Row]:
+    def take() -> list[Row | RowError]:
         try:
             return list(islice(rows, size))
         except Exception:

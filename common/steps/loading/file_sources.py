@@ -22,6 +22,10 @@ _ZSTD_BYTES = 1 << 10
 """Compressed bytes at a time: few, since their decompressed size is unlimited."""
 
 
+class DamagedData(OSError):
+    """Compressed data that cannot be decompressed."""
+
+
 class Watch(Protocol):
     """Compares a file, while it is read, with its earlier state."""
 
@@ -194,7 +198,7 @@ class _ZstdFrames(io.RawIOBase):
         try:
             self._output = memoryview(self._frame.decompress(self._input))
         except self._error as error:
-            raise OSError(f"damaged zstd data: {error}") from None
+            raise DamagedData(f"damaged zstd data: {error}") from None
         self._input = b""
         if self._frame.eof:
             self._input, self._frame = self._frame.unused_data, None

@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import codecs
 from collections.abc import Iterator
 from dataclasses import replace
 from itertools import islice
 from typing import Any, ClassVar, Literal, Self
 
-from pydantic import Field, field_validator, model_validator
+from pydantic import Field, model_validator
 
 from common.errors import UsageError
 from common.steps.base import Row
 from common.steps.loading.arrow_columns import MAPS, Maps
+from common.steps.loading.encodings import Encoding
 from common.steps.loading.file_loader import FileLoader
 from common.steps.loading.file_readers import MAX_ROW_BYTES, READERS, SUFFIXES, ReadOptions, Skip
 from common.steps.loading.file_sources import FileSource, find_files, format_suffix, is_pattern
@@ -45,7 +45,7 @@ class LoadDataFromFile(FileLoader):
     columns: list[str] | None = Field(
         default=None, min_length=1, description="Columns to keep, in this order; None if a JSON object lacks one."
     )
-    encoding: str = Field(default="utf-8", description="Encoding of text files; a byte order mark is dropped.")
+    encoding: Encoding = Field(default="utf-8", description="Encoding of text files; a byte order mark is dropped.")
     delimiter: str | None = Field(
         default=None,
         min_length=1,
@@ -61,15 +61,6 @@ class LoadDataFromFile(FileLoader):
     storage_options: dict[str, Any] = Field(
         default_factory=dict, description="Options of the fsspec filesystem; credentials come from the environment."
     )
-
-    @field_validator("encoding")
-    @classmethod
-    def _encoding_is_known(cls, encoding: str) -> str:
-        try:
-            codecs.lookup(encoding)
-        except LookupError:
-            raise ValueError("unknown encoding; common ones are utf-8, latin-1, cp1252, utf-16") from None
-        return encoding
 
     @model_validator(mode="after")
     def _format_is_known(self) -> Self:

@@ -33,5 +33,5 @@ def test_it_has_what_the_extras_require(extras: str) -> None:
 def test_an_extra_that_is_not_there_is_named() -> None:
     code, said, why = requirements("dedup,telepathy")
     assert (code, said) == (1, "")
-    assert "no extra telepathy; it has check, dedup, docs, embedded" in why
+    assert "no extra telepathy; it has check, dedup, docs, documents, embedded" in why
     assert "PACKAGES" in why
