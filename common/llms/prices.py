@@ -1,84 +1,13 @@
-"""What models cost, per million tokens, and what calls of them cost. Pure. An unknown price is unknown, never zero."""
+"""What models cost, and what calls of them cost. Pure. An unknown price is unknown, never zero."""
 
 from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Final
 
+from common.llms.price_table import TABLE, Price
 from common.protocol.usage import Counts
-
-MILLION: Final = 1_000_000
-
-
-@dataclass(frozen=True, slots=True)
-class Price:
-    """US dollars per million tokens.
-
-    Args:
-        input: of the prompt.
-        output: of the answer, its reasoning included.
-        cached: of the prompt's tokens that the endpoint had in its cache; None for the price of any other.
-    """
-
-    input: float
-    output: float
-    cached: float | None = None
-
-    @property
-    def is_free(self) -> bool:
-        """Whether it costs nothing, however many tokens there were."""
-        return not (self.input or self.output or self.cached)
-
-    def of(self, counts: Counts) -> float:
-        """Dollars, for the tokens that are known."""
-        cached = self.input if self.cached is None else self.cached
-        whole = counts.input_tokens - counts.cached_tokens
-        return (whole * self.input + counts.cached_tokens * cached + counts.output_tokens * self.output) / MILLION
-
-
-AS_OF: Final = "2026-06"
-"""Month of the table: list prices of the providers for text, in the standard tier, without surcharges."""
-
-TABLE: Final[Mapping[str, Price]] = {
-    "echo": Price(0, 0, 0),
-    # OpenAI
-    "gpt-3.5-turbo": Price(0.5, 1.5),
-    "gpt-4-turbo": Price(10, 30),
-    "gpt-4o": Price(2.5, 10, 1.25),
-    "gpt-4o-mini": Price(0.15, 0.6, 0.075),
-    "gpt-4.1": Price(2, 8, 0.5),
-    "gpt-4.1-mini": Price(0.4, 1.6, 0.1),
-    "gpt-4.1-nano": Price(0.1, 0.4, 0.025),
-    "gpt-5": Price(1.25, 10, 0.125),
-    "gpt-5-mini": Price(0.25, 2, 0.025),
-    "gpt-5-nano": Price(0.05, 0.4, 0.005),
-    "gpt-5.1": Price(1.25, 10, 0.125),
-    "gpt-5.2": Price(1.75, 14, 0.175),
-    "o1": Price(15, 60, 7.5),
-    "o3": Price(2, 8, 0.5),
-    "o3-mini": Price(1.1, 4.4, 0.55),
-    "o4-mini": Price(1.1, 4.4, 0.275),
-    "text-embedding-3-small": Price(0.02, 0),
-    "text-embedding-3-large": Price(0.13, 0),
-    # Anthropic
-    "claude-3-5-haiku": Price(0.8, 4, 0.08),
-    "claude-3-7-sonnet": Price(3, 15, 0.3),
-    "claude-sonnet-4": Price(3, 15, 0.3),
-    "claude-sonnet-4-5": Price(3, 15, 0.3),
-    "claude-sonnet-4-6": Price(3, 15, 0.3),
-    "claude-haiku-4-5": Price(1, 5, 0.1),
-    "claude-opus-4": Price(15, 75, 1.5),
-    "claude-opus-4-1": Price(15, 75, 1.5),
-    "claude-opus-4-5": Price(5, 25, 0.5),
-    "claude-opus-4-6": Price(5, 25, 0.5),
-    # Google, prompts of at most 200,000 tokens
-    "gemini-2.5-flash": Price(0.3, 2.5, 0.03),
-    "gemini-2.5-flash-lite": Price(0.1, 0.4, 0.01),
-    "gemini-2.5-pro": Price(1.25, 10, 0.125),
-}
-"""Only names that mean one model wherever it is served: an open model costs something else at each host."""
 
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
 _VENDORS = ("openai/", "anthropic/", "google/", "models/")

@@ -120,10 +120,16 @@ PROVIDERS: Mapping[str, Provider] = {
 }
 
 
-def provider_at(host: str | None) -> Provider | None:
-    """The provider whose endpoint is at a host; None for others."""
-    for provider in PROVIDERS.values():
+def name_at(host: str | None) -> str | None:
+    """The name of the provider whose endpoint is at a host; None for others."""
+    for name, provider in PROVIDERS.items():
         named = provider.url.partition("//")[2].partition("/")[0]
         if provider.needs_key and host and host == named:
-            return provider
+            return name
     return None
+
+
+def provider_at(host: str | None) -> Provider | None:
+    """The provider whose endpoint is at a host; None for others."""
+    name = name_at(host)
+    return PROVIDERS[name] if name else None

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final, Self
 from pydantic import BaseModel
 
 from common.building.components import components
-from common.llms.prices import AS_OF
+from common.llms.price_table import AS_OF
 from common.payloads.artifacts import ARTIFACTS
 from common.words.printable import quoted
 from coordinator.dataset.markdown import code, fenced, inline, paragraphs

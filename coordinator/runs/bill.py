@@ -6,7 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Final
 
-from common.llms.prices import Cost, Price, Prices
+from common.llms.price_table import Price
+from common.llms.prices import Cost, Prices
 from common.protocol.usage import NO_COUNTS, Counts, Usage
 from common.words.printable import one_line
 from common.words.wording import count

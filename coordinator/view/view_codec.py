@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import msgpack
 
 from common.errors import WireError
-from common.llms.prices import Price
+from common.llms.price_table import Price
 from common.protocol.checks import GREATEST_COUNT, as_bool, as_count, as_list, as_text, shown
 from common.protocol.usage import Counts, Usage, usage_in, usage_out
 from coordinator.runs.bill import Bill, BillLine

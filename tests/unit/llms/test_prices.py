@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from common.llms.prices import TABLE, Cost, Price, Prices, money
+from common.llms.price_table import TABLE, Price
+from common.llms.prices import Cost, Prices, money
 from common.protocol.usage import Counts
 
 
@@ -14,6 +15,7 @@ from common.protocol.usage import Counts
         ("gpt-4o", "gpt-4o"),
         ("gpt-4o-mini", "gpt-4o-mini"),
         ("gpt-4o-2024-08-06", "gpt-4o"),
+        ("gpt-4o-2024-05-13", "gpt-4o-2024-05-13"),
         ("openai/gpt-4o-mini-2024-07-18", "gpt-4o-mini"),
         ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5"),
         ("claude-3-7-sonnet-latest", "claude-3-7-sonnet"),
@@ -24,7 +26,9 @@ def test_a_dated_name_and_one_with_its_vendor_have_the_price_of_the_model(model:
     assert Prices().of(model) == TABLE[priced_as]
 
 
-@pytest.mark.parametrize("model", ["gpt-4o-audio-preview", "gpt-4", "gpt-5-pro", "my-gpt-4o", "azure/gpt-4o", "m", ""])
+@pytest.mark.parametrize(
+    "model", ["gpt-4o-audio-preview", "gpt-4-32k", "my-gpt-4o", "azure/gpt-4o", "openai/gpt-oss-120b", "m", ""]
+)
 def test_a_name_that_only_begins_alike_has_no_price(model: str) -> None:
     assert Prices().of(model) is None
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 
-from common.llms.prices import Price, Prices
+from common.llms.price_table import Price
+from common.llms.prices import Prices
 from common.protocol.usage import Usage
 from coordinator.runs.bill import Bill
 from coordinator.runs.run_directory import RunRecord

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from common.errors import WireError
-from common.llms.prices import Price
+from common.llms.price_table import Price
 from common.protocol.checks import GREATEST_COUNT
 from common.protocol.usage import Counts
 from coordinator.runs.bill import Bill, BillLine
