@@ -178,8 +178,10 @@ class EndpointClient(RuntimeParametersMixin):
         named = PROVIDERS[self.provider].url if self.provider else ""
         from_environment = os.environ.get(self.url_env, "") if self.url_env and not self.provider else ""
         url = self.base_url or named or from_environment or PROVIDERS[self.default_provider].url
-        known = provider_at(urlsplit(url).hostname)
-        return known.url if known and urlsplit(url).path in ("", "/") else url
+        parts = urlsplit(url)
+        if parts.path in ("", "/") and (known := provider_at(parts.hostname)):
+            return parts._replace(path=urlsplit(known.url).path).geturl()
+        return url
 
     @property
     def _url_without_password(self) -> str:

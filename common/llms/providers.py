@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from urllib.parse import urlsplit
 
 from common.llms.calls.verdicts import CREDIT, OPTION, Rule
 
@@ -25,6 +26,7 @@ class Provider:
         renames: option of chat completions -> its name there.
         omits: fields of a request that it refuses, and that we would send.
         rules: lines for the table of classes.
+        hosts: others at which it answers, such as those of its regions.
         dialect: how its chat completions are told the form of an answer, see `common.llms.structured.constraints`.
     """
 
@@ -34,6 +36,7 @@ class Provider:
     renames: Mapping[str, str] = field(default_factory=lambda: _NO_RENAMES)
     omits: Sequence[str] = ()
     rules: Sequence[Rule] = ()
+    hosts: Sequence[str] = ()
     dialect: str = "openai"
 
 
@@ -42,7 +45,12 @@ def _says(pattern: str) -> re.Pattern[str]:
 
 
 PROVIDERS: Mapping[str, Provider] = {
-    "openai": Provider("https://api.openai.com/v1", "OPENAI_API_KEY", renames={"max_tokens": "max_completion_tokens"}),
+    "openai": Provider(
+        "https://api.openai.com/v1",
+        "OPENAI_API_KEY",
+        renames={"max_tokens": "max_completion_tokens"},
+        hosts=("eu.api.openai.com", "us.api.openai.com"),
+    ),
     "anthropic": Provider(
         "https://api.anthropic.com/v1",
         "ANTHROPIC_API_KEY",
@@ -53,8 +61,14 @@ PROVIDERS: Mapping[str, Provider] = {
         ),
     ),
     "cerebras": Provider("https://api.cerebras.ai/v1", "CEREBRAS_API_KEY"),
-    "cohere": Provider("https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY", omits=("stream_options",)),
-    "dashscope": Provider("https://dashscope-intl.aliyuncs.com/compatible-mode/v1", "DASHSCOPE_API_KEY"),
+    "cohere": Provider(
+        "https://api.cohere.ai/compatibility/v1", "COHERE_API_KEY", omits=("stream_options",), hosts=("api.cohere.com",)
+    ),
+    "dashscope": Provider(
+        "https://dashscope-intl.aliyuncs.com/compatible-mode/v1",
+        "DASHSCOPE_API_KEY",
+        hosts=("dashscope.aliyuncs.com", "dashscope-us.aliyuncs.com"),
+    ),
     "deepinfra": Provider("https://api.deepinfra.com/v1/openai", "DEEPINFRA_API_KEY", dialect="json_object"),
     "deepseek": Provider(
         "https://api.deepseek.com/v1",
@@ -93,15 +107,21 @@ PROVIDERS: Mapping[str, Provider] = {
         "MISTRAL_API_KEY",
         renames={"seed": "random_seed", "max_completion_tokens": "max_tokens"},
         omits=("stream_options",),
+        hosts=("api.eu.mistral.ai", "api.us.mistral.ai"),
     ),
-    "moonshot": Provider("https://api.moonshot.ai/v1", "MOONSHOT_API_KEY"),
-    "nebius": Provider("https://api.tokenfactory.nebius.com/v1", "NEBIUS_API_KEY"),
+    "moonshot": Provider("https://api.moonshot.ai/v1", "MOONSHOT_API_KEY", hosts=("api.moonshot.cn",)),
+    "nebius": Provider(
+        "https://api.tokenfactory.nebius.com/v1",
+        "NEBIUS_API_KEY",
+        hosts=("api.studio.nebius.ai", "api.studio.nebius.com"),
+    ),
     "nvidia": Provider("https://integrate.api.nvidia.com/v1", "NVIDIA_API_KEY"),
     "openrouter": Provider("https://openrouter.ai/api/v1", "OPENROUTER_API_KEY"),
     "perplexity": Provider("https://api.perplexity.ai", "PERPLEXITY_API_KEY"),
     "together": Provider(
-        "https://api.together.xyz/v1",
+        "https://api.together.ai/v1",
         "TOGETHER_API_KEY",
+        hosts=("api.together.xyz",),
         rules=(Rule("request", (403, 403), _says("token|context")),),
     ),
     "xai": Provider(
@@ -123,8 +143,7 @@ PROVIDERS: Mapping[str, Provider] = {
 def name_at(host: str | None) -> str | None:
     """The name of the provider whose endpoint is at a host; None for others."""
     for name, provider in PROVIDERS.items():
-        named = provider.url.partition("//")[2].partition("/")[0]
-        if provider.needs_key and host and host == named:
+        if provider.needs_key and host and host in (urlsplit(provider.url).hostname, *provider.hosts):
             return name
     return None
 

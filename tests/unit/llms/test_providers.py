@@ -40,6 +40,26 @@ SAID = [
 """What providers say in their own way, and its class: at least once for each line of each of them."""
 
 
+@pytest.mark.parametrize(
+    ("given", "asked", "name"),
+    [
+        ("https://api.eu.mistral.ai", "https://api.eu.mistral.ai/v1/chat/completions", "mistral"),
+        ("https://api.together.xyz/v1", "https://api.together.xyz/v1/chat/completions", "together"),
+        (
+            "https://dashscope.aliyuncs.com/",
+            "https://dashscope.aliyuncs.com/compatible-mode/v1/chat/completions",
+            "dashscope",
+        ),
+    ],
+)
+def test_another_host_of_a_provider_is_asked_there_and_in_the_provider_s_way(given: str, asked: str, name: str) -> None:
+    llm = OpenAILLM(model="m", base_url=given)
+    assert llm._request_url == asked
+    assert llm._provider is PROVIDERS[name]
+    with pytest.raises(UsageError, match=f"set the environment variable {PROVIDERS[name].key_env}"):
+        llm.load()
+
+
 @pytest.mark.parametrize(("name", "status", "error", "kind"), SAID)
 def test_what_a_provider_says_in_its_own_way_is_classed(name: str, status: int, error: ErrorReply, kind: str) -> None:
     assert judge(status, error, PROVIDERS[name].rules).kind == kind
