@@ -189,6 +189,12 @@ CATALOGUE = (
     Entry("task", "SelfInstruct", "common.steps.tasks.self_instruct", "asks for instructions to do with a text"),
     Entry("task", "Genstruct", "common.steps.tasks.genstruct", "asks for a question about a document, and its answer"),
     Entry("task", "URIAL", "common.steps.tasks.urial", "has a base model answer, by the example of three answers"),
+    Entry(
+        "task",
+        "InstructionBacktranslation",
+        "common.steps.tasks.instruction_backtranslation",
+        "rates how good an example of an answer a text is",
+    ),
     Entry("task", "Magpie", "common.steps.tasks.magpie", "has a model write the instruction, and answer it"),
     Entry("task", "MagpieGenerator", "common.steps.tasks.magpie_generator", "rows of instructions that a model writes"),
     Entry(

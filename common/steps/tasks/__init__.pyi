@@ -26,6 +26,7 @@ from common.steps.tasks.generate_text_classification_data import (
 from common.steps.tasks.generate_text_retrieval_data import GenerateTextRetrievalData as GenerateTextRetrievalData
 from common.steps.tasks.generator_task import GeneratorTask as GeneratorTask
 from common.steps.tasks.genstruct import Genstruct as Genstruct
+from common.steps.tasks.instruction_backtranslation import InstructionBacktranslation as InstructionBacktranslation
 from common.steps.tasks.judge import Judge as Judge
 from common.steps.tasks.magpie import Magpie as Magpie
 from common.steps.tasks.magpie_generator import MagpieGenerator as MagpieGenerator
