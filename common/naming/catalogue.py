@@ -82,6 +82,12 @@ CATALOGUE = (
     Entry("global step", "MinHashDedup", "common.steps.columns.minhash", "marks near-duplicate texts", "dedup"),
     Entry("step", "EmbeddingGeneration", "common.steps.vectors.embedding_generation", "adds the vectors of texts"),
     Entry(
+        "step",
+        "GenerateEmbeddings",
+        "common.steps.vectors.generate_embeddings",
+        "adds the vectors of texts and conversations, by a language model",
+    ),
+    Entry(
         "global step",
         "FaissNearestNeighbour",
         "common.steps.vectors.nearest_neighbour",

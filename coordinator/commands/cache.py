@@ -15,9 +15,10 @@ from coordinator.commands.options import Age, allow_option, cache_option, say, s
 
 if TYPE_CHECKING:
     from common.llms.answers.housekeeping import Nearest
+    from common.llms.answers.request_key import Family
     from common.llms.answers.shelves import Shelf
-    from common.llms.embeddings.endpoint_embeddings import EndpointEmbeddings
-    from common.llms.endpoint_llm import EndpointLLM
+
+    Asks = Callable[[list[Any]], tuple[Family, dict[str, Any]]]
 
 WAIT_SECONDS = 30.0
 MOST_SHOWN = 5
@@ -157,8 +158,8 @@ def explain(
     """
     from common.llms.answers.request_key import parts_of
 
-    for model in _models(spec, step, overrides, allow):
-        asked = model.asks(_messages(prompt))
+    for asks in _asks(spec, step, overrides, allow):
+        asked = asks(_messages(prompt))
         with _opened(cache_dir, broker) as shelf:
             if shelf is None:
                 return
@@ -186,21 +187,26 @@ def _shown(value: str | None) -> str:
     return "nothing" if value is None else value or "''"
 
 
-def _models(
-    spec: Path, step: str, overrides: tuple[str, ...], allow: tuple[str, ...]
-) -> list[EndpointLLM | EndpointEmbeddings]:
-    """The models of a step whose answers may be kept."""
+def _asks(spec: Path, step: str, overrides: tuple[str, ...], allow: tuple[str, ...]) -> list[Asks]:
+    """What the models of a step whose answers may be kept would send."""
     from common.building.components import models_in
     from common.errors import UsageError
     from common.llms.embeddings.endpoint_embeddings import EndpointEmbeddings
+    from common.llms.embeddings.openai import OpenAIEmbeddings
     from common.llms.endpoint_llm import EndpointLLM
+    from common.steps.vectors.generate_embeddings import GenerateEmbeddings
     from common.words.faults import hint
     from coordinator.plan.load import prepare
 
     steps = prepare(spec, overrides, allow, to_run=False).steps
     if step not in steps:
         raise UsageError(f"no step '{step}' in {spec}{hint(step, steps, 'the steps are')}")
-    found = [model for _, model in models_in(steps[step]) if isinstance(model, EndpointLLM | EndpointEmbeddings)]
+    whole = isinstance(steps[step], GenerateEmbeddings)
+    found: list[Asks] = [
+        model.asks_conversation if whole and isinstance(model, OpenAIEmbeddings) else model.asks
+        for _, model in models_in(steps[step])
+        if isinstance(model, EndpointLLM | EndpointEmbeddings)
+    ]
     if not found:
         raise UsageError(f"step '{step}' asks no model at an endpoint, so no answers of it are kept")
     return found

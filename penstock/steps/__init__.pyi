@@ -77,4 +77,5 @@ from common.steps.tasks.text_generation_with_image import TextGenerationWithImag
 from common.steps.tasks.ultra_feedback import UltraFeedback as UltraFeedback
 from common.steps.tasks.urial import URIAL as URIAL
 from common.steps.vectors.embedding_generation import EmbeddingGeneration as EmbeddingGeneration
+from common.steps.vectors.generate_embeddings import GenerateEmbeddings as GenerateEmbeddings
 from common.steps.vectors.nearest_neighbour import FaissNearestNeighbour as FaissNearestNeighbour

@@ -1,7 +1,7 @@
 """The APIs of embedding models: OpenAI's, and that of Hugging Face's servers.
 
 Sources: the API reference of OpenAI ("Embeddings"), and of Text Embeddings Inference (`/embed`) and the hub's feature
-extraction.
+extraction; for conversations, vLLM's pages about pooling models ("Embedding Usages", "Chat Parameters").
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Protocol
 
 from common.llms.apis.chat_completions import count
+from common.llms.messages import ChatMessage
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +51,12 @@ class OpenAIEmbeddingsApi:
     def request(self, model: str, inputs: Sequence[str], options: Mapping[str, Any]) -> dict[str, Any]:
         """See `EmbeddingsApi`."""
         return {"model": model, "input": list(inputs), "encoding_format": "float", **options}
+
+    def conversation_request(
+        self, model: str, messages: Sequence[ChatMessage], options: Mapping[str, Any]
+    ) -> dict[str, Any]:
+        """The body of a request for the vector of a conversation, which vLLM's server takes in place of texts."""
+        return {"model": model, "messages": list(messages), "encoding_format": "float", **options}
 
     def encoded(self, reply: Any, number: int) -> Encoded:
         """See `EmbeddingsApi`. The order is that of `index`, not that of the list."""

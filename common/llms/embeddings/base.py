@@ -11,6 +11,8 @@ from typing import Any, ClassVar
 from pydantic import ConfigDict, GetCoreSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, core_schema
 
+from common.errors import UsageError
+from common.llms.messages import ChatMessage
 from common.naming.plain_data import dump_value
 from common.naming.registry import NamedByType, Namespace
 from common.parameters.constructors import ExplainedType
@@ -38,7 +40,8 @@ def _with_type(embeddings: Embeddings) -> dict[str, Any]:
 class Embeddings(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
     """A client of an embedding model.
 
-    A subclass defines `encode`, as with distilabel, or `aencode` as well. A step calls `load`; then, on its event loop,
+    A subclass defines `encode`, as with distilabel, or `aencode` as well, and `aencode_conversation` if it can apply a
+    chat template. A step calls `load`; then, on its event loop,
     `aload`, many concurrent `aencode` and `aunload`; then `unload`. A field of a step that is annotated `Embeddings`
     takes a client, or a mapping with its `type`.
     """
@@ -90,6 +93,20 @@ class Embeddings(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedTy
             RowError: the endpoint gave no vectors; names endpoint, model and the next move.
         """
         return await asyncio.to_thread(self.encode, inputs)
+
+    async def aencode_conversation(self, messages: Sequence[ChatMessage]) -> Vector:
+        """A vector of a whole conversation, of a client that can do that; on an event loop.
+
+        Raises:
+            UsageError: it encodes texts alone.
+            RowError: the endpoint gave no vector.
+        """
+        raise UsageError(f"{type(self).__name__} encodes texts alone, not conversations")
+
+    @property
+    def encodes_conversations(self) -> bool:
+        """Whether the class has an `aencode_conversation` of its own."""
+        return type(self).aencode_conversation is not Embeddings.aencode_conversation
 
     def check_here(self) -> None:
         """Called before a run with local workers: checks for what this host lacks. Quick, offline.

@@ -11,6 +11,7 @@ from typing import ClassVar
 from pydantic import Field
 
 from common.llms.embeddings.base import Embeddings, Vector
+from common.llms.messages import ChatMessage, text_in
 
 _WORD = re.compile(r"\w+")
 
@@ -37,6 +38,10 @@ class EchoEmbeddings(Embeddings):
     async def aencode(self, inputs: Sequence[str]) -> list[Vector]:
         """See `Embeddings`."""
         return self.encode(inputs)
+
+    async def aencode_conversation(self, messages: Sequence[ChatMessage]) -> Vector:
+        """See `Embeddings`; who says a word does not matter."""
+        return self._vector("\n".join(text_in(message["content"]) for message in messages))
 
     def _vector(self, text: str) -> Vector:
         sums = [0] * self.dimensions

@@ -109,11 +109,15 @@ class EndpointEmbeddings(EndpointClient, Embeddings):
         return Family(self._api.path or "feature-extraction", self.model_name, self.endpoint_identity or "")
 
     async def _one_request(self, inputs: Sequence[str]) -> Encoded:
+        return await self._encoded(self._request(inputs), len(inputs))
+
+    async def _encoded(self, request: Mapping[str, Any], number: int) -> Encoded:
+        """Asks for so many vectors, and counts that."""
         if self._open is None:
             raise RunError(f"the client of model '{self.model_name}' is not open: await aload() before aencode()")
-        reply = await self._open.ask(self._request(inputs))
+        reply = await self._open.ask(request)
         try:
-            encoded = self._api.encoded(reply, len(inputs))
+            encoded = self._api.encoded(reply, number)
         except ValueError as error:
             note_answer(self.model_name, None)
             shown = self._open.hidden(str(reply))[:_SHOWN_CHARACTERS]

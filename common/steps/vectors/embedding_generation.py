@@ -10,6 +10,7 @@ from common.cells import text_of
 from common.errors import RowError
 from common.llms.embeddings.base import Embeddings
 from common.steps.base import Step, StepInput, StepOutput
+from common.steps.tasks.asker import PromptError
 
 
 class EmbeddingGeneration(Step):
@@ -21,7 +22,7 @@ class EmbeddingGeneration(Step):
 
     _version: ClassVar[int] = 1
 
-    final_errors = (RowError,)
+    final_errors = (PromptError,)
 
     embeddings: Embeddings = Field(description="The client of the embedding model, such as {type: OpenAIEmbeddings}.")
 
@@ -42,8 +43,17 @@ class EmbeddingGeneration(Step):
         self.embeddings.unload()
 
     def process(self, inputs: StepInput) -> StepOutput:
-        """Raises RowError: a text is missing or is no text, or the client gave another number of vectors."""
-        vectors = self.embeddings.encode([text_of(row, "text") for row in inputs]) if inputs else []
+        """Yields the rows, each with its vector.
+
+        Raises:
+            PromptError: a text is missing or is no text.
+            RowError: the client gave another number of vectors, or the endpoint none.
+        """
+        try:
+            texts = [text_of(row, "text") for row in inputs]
+        except RowError as error:
+            raise PromptError(str(error)) from None
+        vectors = self.embeddings.encode(texts) if inputs else []
         if len(vectors) != len(inputs):
             raise RowError(f"'{self.embeddings.model_name}' gave {len(vectors)} vectors for {len(inputs)} texts")
         name = self.embeddings.model_name

@@ -138,6 +138,24 @@ def test_explain_knows_the_vectors_of_a_step(tmp_path: Path) -> None:
     assert "input[0]: there" in said("explain", spec, "embed", "--prompt", tmp_path / "text")
 
 
+def test_explain_knows_the_vectors_of_conversations(tmp_path: Path) -> None:
+    spec, prompt = tmp_path / "embeds.yaml", tmp_path / "prompt"
+    spec.write_text(
+        "name: e\nsteps:\n  load: {type: LoadDataFromDicts, data: [{text: b}]}\n  embed:\n"
+        "    type: GenerateEmbeddings\n    after: load\n    llm: {type: OpenAIEmbeddings, model: m}\n"
+    )
+    family, request = OpenAIEmbeddings(model="m").asks_conversation([{"role": "user", "content": "some text"}])
+    store = AnswerStore(answers_file(tmp_path / "cache"), "run", "", 1 << 30)
+    key = request_key(family, request)
+    look(store, key, Place(key))
+    store.keep(key, Place(key), family, request, b"{}")
+    store.close()
+    prompt.write_text("some text")
+    assert said("explain", spec, "embed", "--prompt", prompt) == "1 kept answer, the same in all parts.\n"
+    prompt.write_text("another text")
+    assert "messages[0]: there" in said("explain", spec, "embed", "--prompt", prompt)
+
+
 @pytest.mark.parametrize(("step", "why"), [("asl", "did you mean 'ask'"), ("last", "asks no model at an endpoint")])
 def test_explain_says_which_steps_it_can_explain(tmp_path: Path, step: str, why: str) -> None:
     done = call("explain", tmp_path / "spec.yaml", step)
