@@ -16,11 +16,10 @@ from common.errors import BrokerError, Disconnected, NotPermitted
 from common.llms.answers.broker_store import BrokerAnswerStore
 from common.protocol.keys import RUNS, Keys
 from common.protocol.usage import Usage
-from tests.support.kept_answers import look
+from tests.support.kept_answers import FAMILY, key, look, place, request
 from tests.support.runs.broker import Run, batch, done, take
 from tests.support.runs.harness import REPOSITORY
 from tests.support.runs.roles import DOINGS, FILE, READ_ONLY_SINCE, Roles, users
-from tests.unit.llms.test_answer_store import FAMILY, key, place, request
 
 
 def test_the_page_shows_the_file() -> None:

@@ -1,33 +1,25 @@
-"""The store of kept answers in a broker: what it finds and deletes, and that no fault of the broker costs a row."""
+"""The answers kept in a broker: their room and time, and that no fault of the broker costs a row."""
 
 from __future__ import annotations
 
-import asyncio
 import logging
 import os
-import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import pytest
 import redis
-from hypothesis import settings as hypothesis_settings
 
 from common.broker.answers import BYTES_OF_REQUEST, AnswersOfBroker
 from common.broker.connection import Connection
 from common.llms.answers import broker_store
 from common.llms.answers.broker_store import BrokerAnswerStore
-from common.llms.answers.kept import Found, Kept
 from common.protocol.keys import AnswerKeys
-from tests.support.kept_answers import look
+from tests.support.kept_answers import BUDGET, FAMILY, found, keep, key, opened, place, request
 from tests.support.servers.redis_server import RedisServer
-from tests.unit.llms.test_answer_store import FAMILY, Claims, key, place, reply, request
 from tests.unit.llms.test_answers_of_earlier_versions import KEY, PARTS, REJECTED, REPLIES, found_later
 
-BUDGET = 1 << 30
-EXPIRY = 86_400.0
 KEYS = AnswerKeys()
 
 
@@ -45,15 +37,6 @@ def url(server: RedisServer) -> str:
 
 
 @contextmanager
-def opened(url: str, run: str = "run", budget: int = BUDGET, expiry: float = EXPIRY) -> Iterator[BrokerAnswerStore]:
-    store = BrokerAnswerStore(url, run, "begun", budget, expiry)
-    try:
-        yield store
-    finally:
-        store.close()
-
-
-@contextmanager
 def connected(url: str) -> Iterator[Connection]:
     connection = Connection(url)
     try:
@@ -62,118 +45,8 @@ def connected(url: str) -> Iterator[Connection]:
         connection.close()
 
 
-def keep(store: BrokerAnswerStore, prompt: str, where: str, text: str, attempt: int = 0) -> Kept:
-    assert look(store, key(prompt), place(where, attempt)) is None
-    return store.keep(key(prompt), place(where, attempt), FAMILY, request(prompt), text.encode())
-
-
-def found(store: BrokerAnswerStore, prompt: str, where: str, attempt: int = 0) -> str | None:
-    return reply(look(store, key(prompt), place(where, attempt)))
-
-
 def warned(caplog: pytest.LogCaptureFixture) -> list[str]:
     return [record.getMessage() for record in caplog.records if record.levelno >= logging.WARNING]
-
-
-# finding
-
-
-def test_a_place_finds_its_own_answer_before_it_is_in_the_broker_and_after(url: str) -> None:
-    with opened(url) as store:
-        keep(store, "a", "1", "yes")
-        assert found(store, "a", "1") == "yes"
-    with opened(url) as store:
-        again = look(store, key("a"), place("1"))
-        assert again is not None
-        assert (again.reply, again.is_own) == (b"yes", True)
-
-
-def test_another_run_finds_the_answers_of_an_earlier_one_one_for_each_place(url: str) -> None:
-    with opened(url) as store:
-        for name in ("1", "2"):
-            keep(store, "a", name, f"answer {name}")
-    with opened(url, "later") as store:
-        answers = [look(store, key("a"), place(f"later {name}")) for name in range(3)]
-        assert [reply(one) for one in answers] == ["answer 1", "answer 2", None]
-        assert [one.is_own for one in answers if one] == [False, False]
-        assert [found(store, "a", f"later {name}") for name in range(2)] == ["answer 1", "answer 2"]
-
-
-def test_a_rejected_answer_is_found_by_its_place_alone_and_not_once_the_run_was_resumed(url: str) -> None:
-    with opened(url) as store:
-        store.reject(keep(store, "a", "1", "bad"))
-        assert found(store, "a", "1") == "bad"
-        assert found(store, "a", "1", attempt=1) is None
-    with opened(url) as store:
-        assert found(store, "a", "1") == "bad"
-        keep(store, "a", "1", "good", attempt=1)
-        assert found(store, "a", "1", attempt=1) == "good"
-    with opened(url, "later") as store:
-        assert found(store, "a", "later") == "good"
-        assert found(store, "a", "later 2") is None
-
-
-def test_of_two_answers_for_one_place_the_first_stays_and_the_other_is_given_to_another(url: str) -> None:
-    """As when a batch was delivered twice."""
-    with opened(url) as one, opened(url) as other:
-        assert found(other, "a", "1") is None
-        keep(one, "a", "1", "first")
-        one.close()
-        other.keep(key("a"), place("1"), FAMILY, request("a"), b"second")
-    with opened(url) as store:
-        assert found(store, "a", "1") == "first"
-        assert found(store, "a", "2") == "second"
-
-
-def test_an_answer_that_came_after_one_of_another_run_stays_its_places_own(url: str) -> None:
-    """Both runs have asked, and the other one's answer has come first."""
-    with opened(url) as mine, opened(url, "other") as theirs:
-        assert found(mine, "a", "1") is None
-        keep(theirs, "a", "other 1", "theirs")
-        theirs.close()
-        mine.keep(key("a"), place("1"), FAMILY, request("a"), b"mine")
-    with opened(url) as store:
-        assert [found(store, "a", name) for name in ("2", "3", "1")] == ["theirs", None, "mine"]
-
-
-def test_look_ups_of_many_rows_go_together_and_each_gets_its_own(url: str) -> None:
-    with opened(url) as store:
-        for number in range(200):
-            keep(store, f"prompt {number}", str(number), f"answer {number}")
-
-    async def all_at_once(store: BrokerAnswerStore) -> list[Found | None]:
-        numbers = range(200)
-        return await asyncio.gather(*(store.find(key(f"prompt {n}"), place(f"later {n}")) for n in numbers))
-
-    with opened(url, "later") as store:
-        answers = asyncio.run(all_at_once(store))
-        assert [reply(one) for one in answers] == [f"answer {number}" for number in range(200)]
-
-
-class BrokerClaims(Claims):
-    """Two runs of two workers each, which share nothing but the broker."""
-
-    def store(self, run: str) -> BrokerAnswerStore:  # type: ignore[override]
-        return BrokerAnswerStore(f"{SERVER.url}?db=1", run, self.folder.name, BUDGET, EXPIRY)
-
-    def teardown(self) -> None:
-        super().teardown()
-        with redis.Redis.from_url(f"{SERVER.url}?db=1") as client:
-            client.flushdb()
-
-
-BrokerClaims.TestCase.settings = hypothesis_settings(max_examples=15, stateful_step_count=15, deadline=None)
-SERVER = RedisServer()
-
-
-class TestBrokerClaims(BrokerClaims.TestCase):
-    @classmethod
-    def setUpClass(cls) -> None:
-        SERVER.start()
-
-    @classmethod
-    def tearDownClass(cls) -> None:
-        SERVER.kill()
 
 
 # an upgrade
@@ -194,35 +67,6 @@ def test_what_an_earlier_version_has_put_there_is_found(url: str) -> None:
         for key in (of, claims, f"{tag}:used", f"{tag}:bytes"):
             client.expire(key, 1000)
     assert found_later(BrokerAnswerStore(url, "later", "begun", BUDGET, 1e12)) == [{"n": 1}, {"n": 3}, None]
-
-
-# kill -9
-
-WORKER = """
-import sys, time
-from tests.support.kept_answers import look
-from tests.broker.test_answers_in_broker import BrokerAnswerStore, BUDGET, EXPIRY, FAMILY, key, place, request
-store = BrokerAnswerStore(sys.argv[1], "run", "begun", BUDGET, EXPIRY)
-for number in range(10_000):
-    look(store, key(str(number)), place(str(number)))
-    store.keep(key(str(number)), place(str(number)), FAMILY, request(str(number)), b"x" * 1000)
-    print(number, time.time(), flush=True)
-    time.sleep(0.002)
-"""
-
-
-def test_a_killed_worker_loses_the_answers_of_the_last_tenth_of_a_second_at_most(url: str) -> None:
-    worker = subprocess.Popen([sys.executable, "-c", WORKER, url], stdout=subprocess.PIPE, text=True)
-    assert worker.stdout is not None
-    lines = [worker.stdout.readline().split() for _ in range(150)]
-    worker.kill()
-    killed_at = time.time()
-    lines += [line.split() for line in worker.stdout if line.count(" ") == 1]
-    worker.wait()
-    with opened(url, "later") as store:
-        lost = [float(at) for number, at in lines if found(store, number, f"later {number}") is None]
-    assert len(lost) < len(lines) / 2
-    assert all(at > killed_at - 1.0 for at in lost), "they were committed long before"
 
 
 # room and time
@@ -294,19 +138,6 @@ def test_an_answer_that_was_deleted_and_comes_again_is_nobodys(url: str) -> None
 
 
 # trouble
-
-
-def test_a_damaged_value_is_a_miss_and_is_removed(url: str, caplog: pytest.LogCaptureFixture) -> None:
-    with opened(url) as store:
-        keep(store, "a", "1", "first")
-        keep(store, "a", "2", "second")
-    with redis.Redis.from_url(url) as client:
-        client.hset(KEYS.request(key("a")), "1", b"\0" * 40)
-    with opened(url) as store:
-        assert found(store, "a", "1") is None
-    with opened(url, "later") as store:
-        assert found(store, "a", "later") == "second"
-    assert warned(caplog) == []
 
 
 def test_foreign_data_switches_the_answers_off_and_is_left_alone(url: str, caplog: pytest.LogCaptureFixture) -> None:
