@@ -4,16 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
+import subprocess
 import threading
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from common.llms.answers.database import FORMAT
+from tests.support.kept_answers import keep, opened
 from tests.support.runs.harness import Harness, harnesses, wait_for
 from tests.support.runs.sight import Sight
 from tests.support.servers.chat_server import Answer, ChatServer, completion, serving
@@ -220,13 +224,78 @@ def test_two_runs_of_two_workers_each_use_one_file_at_once(harness: Harness) -> 
     assert not any("without them" in log for log in logs)
 
 
-def test_a_damaged_file_is_said_and_costs_no_row(harness: Harness) -> None:
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A folder with room for 256 KB."""
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
+    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
+        pytest.skip("mounting a small disk takes root")
+    try:
+        yield folder
+    finally:
+        subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+def check_that_no_row_is_lost(harness: Harness, chat: ChatServer, spec: Path, why: str) -> None:
+    """The run asks for all that it needs, and says once why nothing is found or kept."""
+    rows = complete(harness, spec)
+    assert len(rows) == len({answer for _, answer in rows}) == len(chat.requests) == 2 * ROWS
+    [said] = [line for line in harness.log.splitlines() if "the run continues without them" in line]
+    assert why in said
+
+
+def test_a_full_disk_for_the_answers_costs_no_row(harness: Harness, disk: Path) -> None:
+    write_rows(harness)
+    (harness.folder / "cache").mkdir()
+    (harness.folder / "cache" / "answers.sqlite").symlink_to(disk / "answers.sqlite")
+    with endpoint(lambda body: completion(os.urandom(20_000).hex())) as chat:
+        check_that_no_row_is_lost(harness, chat, write(harness, chat), "full")
+        assert (disk / "answers.sqlite").exists(), "it was full before anything was kept"
+
+
+def test_a_read_only_folder_for_the_answers_costs_no_row(harness: Harness, disk: Path) -> None:
+    write_rows(harness)
+    (harness.folder / "cache").mkdir()
+    (harness.folder / "cache" / "answers.sqlite").symlink_to(disk / "answers.sqlite")
+    with endpoint(numbered()) as chat:
+        subprocess.run(["mount", "-o", "remount,ro", str(disk)], check=True)
+        check_that_no_row_is_lost(harness, chat, write(harness, chat), "Read-only")
+
+
+def damage_pages(file: Path) -> None:
+    data = file.read_bytes()
+    file.write_bytes(data[:4096] + os.urandom(len(data) - 4096))
+
+
+def write_another_format(file: Path) -> None:
+    with closing(sqlite3.connect(file)) as connection:
+        connection.execute(f"PRAGMA user_version = {FORMAT + 1}")
+        connection.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+
+
+def write_something_else(file: Path) -> None:
+    file.write_bytes(b"not a database " * 1000)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (damage_pages, "malformed"),
+        (write_another_format, f"format {FORMAT + 1}"),
+        (write_something_else, "not a database"),
+    ],
+)
+def test_a_file_of_answers_that_cannot_be_read_costs_no_row_and_is_left_alone(
+    harness: Harness, spoil: Callable[[Path], None], why: str
+) -> None:
     write_rows(harness)
     file = harness.folder / "cache" / "answers.sqlite"
-    file.parent.mkdir()
-    file.write_bytes(b"not a database " * 1000)
+    with opened(file.parent) as store:
+        keep(store, "a", "1", "of an earlier run")
+    spoil(file)
+    spoilt = file.read_bytes()
     with endpoint(numbered()) as chat:
-        assert len(complete(harness, write(harness, chat))) == 2 * ROWS
-        assert len(chat.requests) == 2 * ROWS
-    assert harness.log.count("the run continues without them") == 1
-    assert file.read_bytes() == b"not a database " * 1000
+        check_that_no_row_is_lost(harness, chat, write(harness, chat), why)
+    assert file.read_bytes() == spoilt
