@@ -6,7 +6,6 @@ import logging
 import sqlite3
 import threading
 import time
-from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,12 +17,12 @@ from common.llms.answers.group_commit import GroupCommit
 from common.llms.answers.housekeeping import keep_within
 from common.llms.answers.inserts import New, insert
 from common.llms.answers.kept import Found, Kept, Place
+from common.llms.answers.known_requests import KnownRequests
 from common.llms.answers.request_key import Family
 from common.llms.answers.values import Values
 
 _WAIT, _WAIT_OF_WRITES = 2.0, 30.0
 """Seconds to wait for another process that writes: on the event loop, and in the thread that commits."""
-_REMEMBERED = 4_096
 
 _NEWEST = "SELECT max(id) FROM answers WHERE request = ?"
 _OWN = (
@@ -61,10 +60,10 @@ class AnswerStore:
         self._budget = budget
         self._run_number = 0
         self._reads: sqlite3.Connection | None = None
+        self._known: KnownRequests | None = None
         self._writer: GroupCommit[New | Kept] | None = None
         self._writes: sqlite3.Connection | None = None
         self._uncommitted: dict[bytes, New] = {}
-        self._all_claimed: OrderedDict[bytes, int] = OrderedDict()
         self._values = Values()
         self._lock = threading.RLock()
         self._is_off = False
@@ -85,6 +84,7 @@ class AnswerStore:
         try:
             self._reads = connect(self.file, _WAIT)
             self._run_number = _number_of(self._reads, self.run)
+            self._known = KnownRequests(self._reads)
             self._writes = connect(self.file, _WAIT_OF_WRITES)
         except (sqlite3.Error, OSError, UnknownFormat) as error:
             self._turn_off(error)
@@ -113,6 +113,8 @@ class AnswerStore:
         new = New(key, place, family, request, reply)
         if not self._is_off and self._writer is not None:
             self._uncommitted[place.claimant] = new
+            if self._known is not None:
+                self._known.add(key)
             self._writer.put(new)
         return new.kept
 
@@ -125,9 +127,12 @@ class AnswerStore:
 
     def _find(self, key: bytes, place: Place) -> Found | None:
         assert self._reads is not None
+        assert self._known is not None
         new = self._uncommitted.get(place.claimant)
         if new is not None and (found := new.found_by(place)) is not None:
             return found
+        if not self._known.may_have(key):
+            return None
         (newest,) = self._reads.execute(_NEWEST, (key,)).fetchone()
         if newest is None:
             return None
@@ -138,15 +143,17 @@ class AnswerStore:
             answer, reply, digest, run, rejected, attempt, _ = own
             if (not rejected or attempt == place.attempt) and (text := self._values.unpack(digest, reply)) is not None:
                 return Found(text, run == self._run_number, Kept(answer, bool(rejected)))
-        if newest <= self._all_claimed.get(key, 0):
+        if newest <= self._known.claimed_up_to(key):
             return None
-        return self._claim(self._reads, key, place, newest)
+        return self._claim(self._reads, self._known, key, place, newest)
 
-    def _claim(self, reads: sqlite3.Connection, key: bytes, place: Place, newest: int) -> Found | None:
-        after = self._all_claimed.get(key, 0)
+    def _claim(
+        self, reads: sqlite3.Connection, known: KnownRequests, key: bytes, place: Place, newest: int
+    ) -> Found | None:
+        after = known.claimed_up_to(key)
         looked_at = (key, after, self._run_number)
         if reads.execute(_IS_ANY_UNCLAIMED, looked_at).fetchone() is None:  # without keeping others from writing
-            self._note_claimed(key, newest)
+            known.note_claimed(key, newest)
             return None
         with transaction(reads):
             while (row := reads.execute(_FIRST_UNCLAIMED, looked_at).fetchone()) is not None:
@@ -155,15 +162,9 @@ class AnswerStore:
                     reads.execute(_REJECT, (answer,))
                     continue
                 reads.execute(_CLAIM, (place.claimant, self._run_number, answer, place.attempt))
-                self._note_claimed(key, answer)
+                known.note_claimed(key, answer)
                 return Found(text, run == self._run_number, Kept(answer))
         return None
-
-    def _note_claimed(self, key: bytes, answer: int) -> None:
-        """All answers to the request up to this one are claimed or rejected, so the next look begins after it."""
-        self._all_claimed[key] = answer
-        if len(self._all_claimed) > _REMEMBERED:
-            self._all_claimed.popitem(last=False)
 
     def _keep_within_budget(self) -> None:
         assert self._writes is not None
