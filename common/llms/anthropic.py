@@ -14,6 +14,8 @@ from common.llms.endpoint_llm import EndpointLLM
 from common.parameters.runtime_parameters import RuntimeOption
 
 _MESSAGES = AnthropicMessages()
+_VERSION = re.compile(r"claude-[a-z]+-(\d{1,2})(?:[-.](\d{1,2}))?(?!\d)")
+_TAKES_A_FORM_SINCE = (4, 5)
 
 
 class AnthropicLLM(EndpointLLM):
@@ -40,7 +42,7 @@ class AnthropicLLM(EndpointLLM):
 
     @property
     def _dialect(self) -> str:
-        return "anthropic"
+        return "output_config" if _takes_a_form(self.model) else "anthropic"
 
     @property
     def _url(self) -> str:
@@ -50,3 +52,10 @@ class AnthropicLLM(EndpointLLM):
     @property
     def _defaults(self) -> Mapping[str, Any]:
         return {"max_tokens": self.max_tokens}
+
+
+def _takes_a_form(model: str) -> bool:
+    """Whether a model answers in a form that a request states. Newer ones cannot be made to call a tool instead."""
+    if found := _VERSION.search(model):
+        return (int(found[1]), int(found[2] or 0)) >= _TAKES_A_FORM_SINCE
+    return False

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from urllib.parse import urlsplit
 
-from common.llms.calls.verdicts import CREDIT, OPTION, Rule
+from common.llms.calls.verdicts import CREDIT, FORM, OPTION, Rule
 
 _NO_RENAMES: Mapping[str, str] = {}
 
@@ -23,7 +23,7 @@ class Provider:
         url: its base URL; empty if each user has one of their own.
         key_env: environment variable with the key, by the provider's own documents.
         needs_key: it answers nobody without one.
-        renames: option of chat completions -> its name there.
+        renames: option of chat completions or of embeddings -> its name there.
         omits: fields of a request that it refuses, and that we would send.
         rules: lines for the table of classes.
         hosts: others at which it answers, such as those of its regions.
@@ -57,6 +57,10 @@ PROVIDERS: Mapping[str, Provider] = {
         dialect="",  # its chat completions ignore response_format
         rules=(
             Rule("setup", (400, 400), _says(r"max_tokens: \d+ >|budget_tokens"), OPTION),
+            Rule("setup", (400, 400), _says(r"output_(config|format)\b"), FORM),
+            Rule(
+                "setup", (400, 400), _says(r"request_error +\W?(temperature|top_[pk]|thinking|tool_choice)\b"), OPTION
+            ),
             Rule("setup", (400, 400), _says("usage limits"), CREDIT),
         ),
     ),
@@ -90,6 +94,7 @@ PROVIDERS: Mapping[str, Provider] = {
     "groq": Provider(
         "https://api.groq.com/openai/v1",
         "GROQ_API_KEY",
+        omits=("stream_options",),  # it sends the tokens of a stream unasked
         rules=(
             Rule("busy", (498, 498)),
             # The model wrote a call of a tool wrongly: another sample may be right.
@@ -105,7 +110,7 @@ PROVIDERS: Mapping[str, Provider] = {
     "mistral": Provider(
         "https://api.mistral.ai/v1",
         "MISTRAL_API_KEY",
-        renames={"seed": "random_seed", "max_completion_tokens": "max_tokens"},
+        renames={"seed": "random_seed", "max_completion_tokens": "max_tokens", "dimensions": "output_dimension"},
         omits=("stream_options",),
         hosts=("api.eu.mistral.ai", "api.us.mistral.ai"),
     ),

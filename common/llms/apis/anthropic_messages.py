@@ -13,6 +13,7 @@ import orjson
 from common.llms.apis.api import apart_from_extra
 from common.llms.apis.chat_completions import ChatCompletions, count
 from common.llms.apis.events import events
+from common.llms.apis.tools import anthropic_tools
 from common.llms.base import ChatMessage, Generation
 from common.llms.calls.verdicts import ErrorReply
 from common.llms.media.translation import anthropic_content
@@ -38,9 +39,9 @@ class AnthropicMessages:
     path = "/messages"
     options = frozenset(
         {
-            *("container", "context_management", "extra_body", "inference_geo", "max_tokens", "mcp_servers"),
-            *("metadata", "output_config", "service_tier", "stop_sequences", "temperature", "thinking", "tool_choice"),
-            *("tools", "top_k", "top_p"),
+            *("cache_control", "container", "context_management", "extra_body", "inference_geo", "max_tokens"),
+            *("mcp_servers", "metadata", "output_config", "service_tier", "speed", "stop_sequences", "temperature"),
+            *("thinking", "tool_choice", "tools", "top_k", "top_p"),
         }
     )
     spellings: Mapping[str, str] = {
@@ -52,10 +53,14 @@ class AnthropicMessages:
     def request(self, model: str, messages: Sequence[ChatMessage], options: Mapping[str, Any]) -> dict[str, Any]:
         """See `Api`. Several system messages become one; calls and results of tools become blocks."""
         named, extra = apart_from_extra(options)
+        named = anthropic_tools(named)
         if isinstance(stops := named.get("stop_sequences"), str):
             named["stop_sequences"] = [stops]
         system = [message["content"] for message in messages if message["role"] in _SYSTEM_ROLES]
-        turns = [_turn(message) for message in messages if message["role"] not in _SYSTEM_ROLES]
+        turns: list[dict[str, Any]] = []
+        for message in messages:
+            if message["role"] not in _SYSTEM_ROLES:
+                _add_turn(turns, message)
         return {"model": model, "messages": turns, **({"system": _joined(system)} if system else {}), **named, **extra}
 
     def generation(self, reply: Any) -> Generation:
@@ -124,6 +129,21 @@ def _joined(contents: Sequence[Any]) -> Any:
         return "\n\n".join(contents)
     blocks = [[{"type": "text", "text": each}] if isinstance(each, str) else each for each in contents]
     return [block for each in blocks for block in each]
+
+
+def _add_turn(turns: list[dict[str, Any]], message: Mapping[str, Any]) -> None:
+    """Adds a message; the results of calls that were made together belong into one turn."""
+    turn = _turn(message)
+    if message["role"] == "tool" and turns and _is_of_results(turns[-1]):
+        turns[-1] = {**turn, "content": turns[-1]["content"] + turn["content"]}
+    else:
+        turns.append(turn)
+
+
+def _is_of_results(turn: Mapping[str, Any]) -> bool:
+    content = turn["content"]
+    last = content[-1] if isinstance(content, list) and content else None
+    return turn["role"] == "user" and isinstance(last, Mapping) and last.get("type") == "tool_result"
 
 
 def _turn(message: Mapping[str, Any]) -> dict[str, Any]:

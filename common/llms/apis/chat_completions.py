@@ -1,7 +1,8 @@
 """OpenAI's chat completions API, which most servers of models speak.
 
 Source: the API reference of OpenAI ("Chat", "Streaming"), and the servers' own pages for what they add: vLLM, SGLang
-and DeepSeek send the reasoning as `reasoning_content`, OpenRouter and newer vLLM as `reasoning`.
+and DeepSeek send the reasoning as `reasoning_content`, OpenRouter and newer vLLM as `reasoning`, and Groq the tokens of
+a stream under `x_groq`.
 """
 
 from __future__ import annotations
@@ -19,7 +20,8 @@ from common.llms.calls.verdicts import ErrorReply
 _OPTIONS = frozenset(
     {
         *("audio", "extra_body", "frequency_penalty", "logit_bias", "logprobs", "max_completion_tokens", "max_tokens"),
-        *("metadata", "modalities", "parallel_tool_calls", "prediction", "presence_penalty", "prompt_cache_key"),
+        *("metadata", "modalities", "moderation", "parallel_tool_calls", "prediction", "presence_penalty"),
+        *("prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
         *("reasoning_effort", "response_format", "safety_identifier", "seed", "service_tier", "stop", "store"),
         *("temperature", "tool_choice", "tools", "top_logprobs", "top_p", "user", "verbosity", "web_search_options"),
     }
@@ -98,7 +100,7 @@ class ChatCompletions:
         calls: dict[int, dict[str, Any]] = {}
         logprobs: list[Any] = []
         finish = None
-        for event in events(body):
+        for event in map(_of_groq, events(body)):
             if event.get("error"):
                 return event
             reply.update({name: event[name] for name in ("id", "model", "created", "usage") if event.get(name)})
@@ -119,6 +121,14 @@ class ChatCompletions:
             message["tool_calls"] = [calls[index] for index in sorted(calls)]
         choice = {"index": 0, "message": message, "finish_reason": finish}
         return {**reply, "choices": [choice | ({"logprobs": {"content": logprobs}} if logprobs else {})]}
+
+
+def _of_groq(event: dict[str, Any]) -> dict[str, Any]:
+    """An event with what Groq puts elsewhere: the tokens, and why it ends early."""
+    if not isinstance(own := event.get("x_groq"), dict):
+        return event
+    error = {"error": {"message": str(own["error"])}} if own.get("error") else {}
+    return {**event, **error, "usage": event.get("usage") or own.get("usage")}
 
 
 def _texts(parts: Sequence[Any]) -> str:

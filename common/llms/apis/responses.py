@@ -11,6 +11,7 @@ from typing import Any
 from common.llms.apis.api import apart_from_extra
 from common.llms.apis.chat_completions import ChatCompletions, count
 from common.llms.apis.events import events
+from common.llms.apis.tools import responses_tools
 from common.llms.base import ChatMessage, Generation
 from common.llms.calls.verdicts import ErrorReply
 from common.llms.media.translation import responses_content
@@ -26,8 +27,9 @@ class Responses:
     path = "/responses"
     options = frozenset(
         {
-            *("extra_body", "include", "max_output_tokens", "max_tool_calls", "metadata", "parallel_tool_calls"),
-            *("prompt_cache_key", "prompt_cache_retention", "reasoning", "reasoning_effort", "response_format"),
+            *("extra_body", "include", "max_output_tokens", "max_tool_calls", "metadata", "moderation"),
+            *("parallel_tool_calls", "prompt", "prompt_cache_key", "prompt_cache_options", "prompt_cache_retention"),
+            *("reasoning", "reasoning_effort", "response_format"),
             *("safety_identifier", "service_tier", "store", "temperature", "text", "tool_choice", "tools"),
             *("top_logprobs", "top_p", "truncation", "user", "verbosity"),
         }
@@ -107,7 +109,7 @@ def _own_names(options: dict[str, Any]) -> dict[str, Any]:
     text = {} if verbosity is None else {"verbosity": verbosity}
     if isinstance(wanted, Mapping):
         text["format"] = {"type": wanted.get("type"), **(wanted.get("json_schema") or {})}
-    return {**options, **({"text": {**text, **(options.get("text") or {})}} if text else {})}
+    return responses_tools({**options, **({"text": {**text, **(options.get("text") or {})}} if text else {})})
 
 
 def _is_instruction(message: Mapping[str, Any]) -> bool:

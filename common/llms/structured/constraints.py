@@ -14,6 +14,7 @@ from typing import Any
 
 import orjson
 
+from common.llms.structured.closed import closed_schema
 from common.llms.structured.strict import strict_schema
 from common.llms.structured.structured_output import Format, StructuredOutput, root_of
 
@@ -105,6 +106,14 @@ def _forced_tool(form: StructuredOutput) -> Constraint:
     return Constraint({"tools": [tool], "tool_choice": {"type": "tool", "name": TOOL}}, without=("thinking",))
 
 
+def _output_config(form: StructuredOutput) -> Constraint:
+    found = closed_schema(_rooted(form.schema_)) if _is_object(form) else None
+    if found is None:
+        return NOTHING
+    schema, is_whole = found
+    return Constraint({"output_config": {"format": {"type": "json_schema", "schema": schema}}}, is_whole)
+
+
 def _field(name: str) -> _Way:
     return lambda form: Constraint({name: form.schema_})
 
@@ -142,6 +151,7 @@ DIALECTS: Mapping[str, Mapping[Format, _Way]] = {
     "fireworks": {"json": _json_schema_of_an_object, "grammar": _fireworks_grammar},
     "llamacpp": {"json": _json_schema, "grammar": _field("grammar"), "choice": _alternatives},
     "ollama": {"json": _field("format")},
+    "output_config": {"json": _output_config},
     "sglang": {
         "json": _json_schema,
         "regex": _field("regex"),
@@ -151,4 +161,5 @@ DIALECTS: Mapping[str, Mapping[Format, _Way]] = {
     "tgi": {"json": _tgi("json", _schema), "regex": _tgi("regex", _schema), "choice": _tgi("regex", _one_of)},
     "vllm": {"json": _json_schema, "regex": _vllm, "grammar": _vllm, "choice": _vllm},
 }
-"""Dialect -> format -> how a request says it. `ollama` is its own API; its OpenAI-compatible one is `json_schema`."""
+"""Dialect -> format -> how a request says it. `ollama` is its own API; its OpenAI-compatible one is `json_schema`.
+`output_config` is Anthropic's; its models of before are made to call a tool."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -29,11 +29,11 @@ class ToldForm:
         """See `constraint`."""
         return cls(form, constraint(form, dialect) if form else NOTHING)
 
-    def check(self, options: Collection[str], endpoint: str, servers: Sequence[str]) -> None:
+    def check(self, options: Mapping[str, Any], endpoint: str, servers: Sequence[str]) -> None:
         """Checks that the endpoint can be told.
 
         Args:
-            options: names of the options of a call.
+            options: of a call.
             servers: providers that take grammars.
 
         Raises:
@@ -46,7 +46,7 @@ class ToldForm:
             )
         fields = ", ".join(self.constraint.fields)
         for name in (*self.constraint.fields, *self.constraint.without):
-            if name in options:
+            if name in options and not _joined(options[name], self.constraint.fields.get(name)):
                 raise UsageError(
                     f"generation_kwargs cannot set '{name}' beside structured_output, which is sent as {fields}: leave "
                     "one of them out, or set constrain: false in structured_output"
@@ -58,7 +58,11 @@ class ToldForm:
         Args:
             known: names of the API's options, which it may write in its own way; others are sent as they are.
         """
-        named = {name: value for name, value in self.constraint.fields.items() if name in known}
+        named = {
+            name: _joined(options.get(name), value) or value
+            for name, value in self.constraint.fields.items()
+            if name in known
+        }
         others = {name: value for name, value in self.constraint.fields.items() if name not in known}
         extra = {**others, **(options.get("extra_body") or {})}
         return {**options, **named, **({"extra_body": extra} if extra else {})}
@@ -70,3 +74,10 @@ class ToldForm:
             return messages
         is_stated = form.in_prompt if form.in_prompt is not None else not self.constraint.is_whole
         return with_form(messages, form) if is_stated else messages
+
+
+def _joined(option: Any, field: Any) -> dict[str, Any] | None:
+    """What both say, such as the effort and the format of an output; None if they exclude each other."""
+    if not isinstance(option, Mapping) or not isinstance(field, Mapping) or option.keys() & field.keys():
+        return None
+    return {**option, **field}

@@ -11,7 +11,7 @@ from tests.support.servers.api_server import KEY, ApiServer, Asked, Event, Refus
 
 _FIELDS = {
     *("model", "messages", "max_tokens", "system", "stream", "stop_sequences", "temperature", "top_k", "top_p"),
-    *("metadata", "service_tier", "thinking", "tools", "tool_choice"),
+    *("metadata", "output_config", "service_tier", "thinking", "tools", "tool_choice"),
 }
 
 

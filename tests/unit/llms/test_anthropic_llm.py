@@ -134,6 +134,76 @@ def test_a_conversation_with_tools_is_sent_in_blocks() -> None:
     ]
 
 
+def test_the_results_of_calls_that_were_made_together_are_one_turn() -> None:
+    server = AnthropicServer()
+    function = {"name": "sum", "arguments": "{}"}
+    calls = [{"id": name, "type": "function", "function": function} for name in ("one", "two")]
+    results: list[Any] = [{"role": "tool", "tool_call_id": name, "content": "42"} for name in ("one", "two")]
+    ask(server, [*HI, {"role": "assistant", "content": None, "tool_calls": calls}, *results, *HI])
+    blocks = [{"type": "tool_result", "tool_use_id": name, "content": "42"} for name in ("one", "two")]
+    assert server.asked[0].body["messages"][2:] == [{"role": "user", "content": blocks}, *HI]
+
+
+@pytest.mark.parametrize(
+    ("choice", "sent"),
+    [
+        ("auto", {"type": "auto"}),
+        ("required", {"type": "any"}),
+        ("none", {"type": "none"}),
+        ({"type": "function", "function": {"name": "sum"}}, {"type": "tool", "name": "sum"}),
+        ({"type": "any"}, {"type": "any"}),
+    ],
+)
+def test_tools_of_chat_completions_are_sent_as_the_api_has_them(choice: Any, sent: Any) -> None:
+    server = AnthropicServer()
+    schema = {"type": "object", "properties": {"of": {"type": "array"}}}
+    own = {"type": "bash_20250124", "name": "bash"}
+    tools = [{"type": "function", "function": {"name": "sum", "description": "Adds.", "parameters": schema}}, own]
+    ask(server, generation_kwargs={"tools": tools, "tool_choice": choice})
+    body = server.asked[0].body
+    assert body["tools"] == [{"name": "sum", "description": "Adds.", "input_schema": schema}, own]
+    assert body["tool_choice"] == sent
+
+
+SCHEMA = {"type": "object", "properties": {"a": {"type": "integer"}}, "required": ["a"]}
+
+
+@pytest.mark.parametrize(
+    ("model", "is_told"),
+    [
+        ("claude-sonnet-5", True),
+        ("claude-opus-4-5-20251101", True),
+        ("anthropic/claude-sonnet-4.6", True),
+        ("claude-opus-4-1-20250805", False),
+        ("claude-sonnet-4-20250514", False),
+        ("claude-3-7-sonnet-latest", False),
+        ("my-model", False),
+    ],
+)
+def test_newer_models_are_told_the_form_and_others_must_call_a_tool(model: str, is_told: bool) -> None:
+    server = AnthropicServer(models={model})
+    block = {"type": "text", "text": '{"a":1}'} if is_told else {**USE, "name": "answer", "input": {"a": 1}}
+    server.script.append(said(block))
+    assert ask(server, model=model, structured_output={"schema": SCHEMA}).text == '{"a":1}'
+    body = server.asked[0].body
+    schema = {**SCHEMA, "additionalProperties": False}
+    told = {"format": {"type": "json_schema", "schema": schema}} if is_told else None
+    assert (body.get("output_config"), "tools" in body) == (told, not is_told)
+
+
+def test_a_form_goes_together_with_effort_and_thinking_and_not_with_another_form() -> None:
+    def llm(**options: Any) -> AnthropicLLM:
+        return AnthropicLLM(model="claude-sonnet-5", structured_output={"schema": SCHEMA}, generation_kwargs=options)
+
+    options = {"output_config": {"effort": "low"}, "thinking": {"type": "adaptive"}}
+    llm(**options).load()
+    request = llm(**options).asks(HI)[1]
+    assert request["output_config"].keys() == {"effort", "format"}
+    assert request["thinking"] == {"type": "adaptive"}
+    with pytest.raises(UsageError, match="cannot set 'output_config' beside structured_output"):
+        llm(output_config={"format": {}}).load()
+
+
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [

@@ -146,6 +146,19 @@ def test_a_conversation_with_tools_is_a_list_of_items() -> None:
     ]
 
 
+def test_tools_of_chat_completions_are_sent_as_responses_have_them_and_others_as_they_are() -> None:
+    function = {"name": "sum", "description": "Adds.", "parameters": {"type": "object", "properties": {}}}
+    tools = [{"type": "function", "function": function}, {"type": "web_search"}]
+    choice = {"type": "function", "function": {"name": "sum"}}
+    server = OpenAIServer()
+    ask(server, api="responses", generation_kwargs={"tools": tools, "tool_choice": choice})
+    body = server.asked[0].body
+    assert body["tools"] == [{"type": "function", "strict": False, **function}, {"type": "web_search"}]
+    assert body["tool_choice"] == {"type": "function", "name": "sum"}
+    ask(server, api="chat", generation_kwargs={"tools": tools, "tool_choice": "auto"})
+    assert (server.asked[1].body["tools"], server.asked[1].body["tool_choice"]) == (tools, "auto")
+
+
 @pytest.mark.parametrize(
     ("api", "option", "message"),
     [

@@ -12,6 +12,7 @@ import pytest
 from common.errors import UsageError
 from common.llms import ClientvLLM, GroqLLM, MistralLLM, OllamaLLM, OpenAILLM, TogetherLLM
 from common.llms.calls.verdicts import ErrorReply, judge, pause_asked_for
+from common.llms.embeddings import OpenAIEmbeddings
 from common.llms.endpoint_llm import EndpointLLM
 from common.llms.providers import PROVIDERS, provider_at
 from tests.support.asking import HI, answer_of
@@ -22,6 +23,8 @@ from tests.support.servers.openai_server import OpenAIServer
 QUOTA = "You exceeded your current quota, please check your plan and billing details."
 SAID = [
     ("anthropic", 400, ErrorReply("max_tokens: 9000 > 4096, which is the maximum allowed"), "setup"),
+    ("anthropic", 400, ErrorReply("output_config.format.schema: For 'array' type, 'uniqueItems' ..."), "setup"),
+    ("anthropic", 400, ErrorReply("`temperature` is deprecated for this model.", "invalid_request_error"), "setup"),
     ("anthropic", 400, ErrorReply("You have reached your specified API usage limits."), "setup"),
     ("deepseek", 503, ErrorReply("Service is too busy."), "busy"),
     ("deepseek", 422, ErrorReply("invalid parameters"), "setup"),
@@ -187,6 +190,9 @@ def test_a_host_of_ollama_is_written_as_its_clients_take_it(
 
 def test_fields_that_a_provider_refuses_are_not_sent_and_options_have_its_names() -> None:
     assert "stream_options" in OpenAILLM(model="m", base_url="http://h/v1", stream=True).asks(HI)[1]
+    assert "stream_options" not in OpenAILLM(model="m", provider="groq", stream=True).asks(HI)[1]
+    vectors = OpenAIEmbeddings(model="m", provider="mistral", dimensions=5)
+    assert vectors.asks(HI)[1]["output_dimension"] == 5
     for name in ("mistral", "cohere"):
         options = {"seed": 1, "max_completion_tokens": 5}
         llm = OpenAILLM(model="m", provider=name, stream=True, generation_kwargs=options)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+import orjson
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -116,3 +117,17 @@ def test_a_reply_with_a_part_of_another_shape_is_read_or_malformed(
         assert all(count is None or count >= 0 for count in (answer.input_tokens, answer.output_tokens))
 
     holds()
+
+
+def test_what_groq_says_in_its_own_field_of_a_stream_is_read() -> None:
+    def stream(*last: dict[str, Any]) -> bytes:
+        first = {"id": "1", "model": "m", "choices": [{"index": 0, "delta": {"content": "hi"}}], "x_groq": {"id": "r"}}
+        lines = [b"data: " + orjson.dumps(event) for event in (first, *last)]
+        return b"\n\n".join([*lines, b"data: [DONE]", b""])
+
+    api = ChatCompletions()
+    end = {"choices": [{"index": 0, "delta": {}, "finish_reason": "stop"}], "x_groq": {"id": "r", "usage": USAGE}}
+    answer = api.generation(api.assembled(stream(end)))
+    assert (answer.text, answer.input_tokens, answer.output_tokens) == ("hi", 7, 3)
+    broken = api.assembled(stream({"choices": [], "x_groq": {"error": "over capacity"}}))
+    assert api.error(broken).message == "over capacity"

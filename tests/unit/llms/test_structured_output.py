@@ -16,6 +16,7 @@ from common.errors import UsageError
 from common.llms import OpenAILLM
 from common.llms.calls.calling import RequestRefused, WrongSetup
 from common.llms.providers import PROVIDERS
+from common.llms.structured.closed import closed_schema
 from common.llms.structured.constraints import DIALECTS, NOTHING, constraint, text_of_tool
 from common.llms.structured.prompts import asked_to_repair, with_form
 from common.llms.structured.reading import WrongForm, read
@@ -136,6 +137,10 @@ def told(written: Any, dialect: str) -> Any:
 
 
 STRICT_CITY = {**CITY, "additionalProperties": False}
+NO_MINIMUM = {
+    **STRICT_CITY,
+    "properties": {"name": CITY["properties"]["name"], "people": {"title": "People", "type": "integer"}},
+}
 
 
 @pytest.mark.parametrize(
@@ -184,6 +189,13 @@ STRICT_CITY = {**CITY, "additionalProperties": False}
             },
         ),
         ("anthropic", {"schema": {"type": "array"}}, {}),
+        (
+            "output_config",
+            {"schema": City},
+            {"output_config": {"format": {"type": "json_schema", "schema": NO_MINIMUM}}},
+        ),
+        ("output_config", {"schema": Tree}, {}),
+        ("output_config", {"schema": {"type": "object", "additionalProperties": {"type": "string"}}}, {}),
         ("", {"schema": City}, {}),
         ("openai", {"schema": City, "constrain": False}, {}),
     ],
@@ -301,6 +313,57 @@ def test_whatever_a_strict_schema_admits_the_given_one_admits(schema: dict[str, 
         assert Draft202012Validator(strict).is_valid(answer)
         assert Draft202012Validator(schema).is_valid(answer)
         assert_closed(strict)
+
+
+@given(SCHEMAS, st.data())
+def test_whatever_a_closed_schema_that_says_all_admits_the_given_one_admits(
+    schema: dict[str, Any], data: st.DataObject
+) -> None:
+    if (found := closed_schema(schema)) is None:
+        return
+    closed, says_all = found
+    assert "minimum" not in json.dumps(closed)
+    answer = data.draw(answers(closed))
+    assert Draft202012Validator(closed).is_valid(answer)
+    if says_all:
+        assert Draft202012Validator(schema).is_valid(answer)
+
+
+def test_a_closed_schema_says_what_it_leaves_out_and_does_without_types_in_a_list() -> None:
+    def of(**each: Any) -> Any:
+        return closed_schema({"type": "object", "properties": {"a": each}, "required": ["a"]})
+
+    for whole in (
+        {"type": "string", "format": "date", "default": "x"},
+        {"type": "array", "items": {"type": "null"}, "minItems": 1},
+        {"enum": ["a", 1], "description": "A."},
+        {"type": ["string", "null"]},
+    ):
+        assert of(**whole)[1], whole
+    for more in (
+        {"type": "string", "pattern": "^a"},
+        {"type": "string", "format": "iban"},
+        {"type": "array", "items": {"type": "null"}, "minItems": 2},
+        {"oneOf": [{"type": "null"}, {"type": "string"}]},
+    ):
+        assert not of(**more)[1], more
+    kinds = of(type=["string", "null"], description="D.")[0]["properties"]["a"]
+    assert kinds == {"description": "D.", "anyOf": [{"type": "string"}, {"type": "null"}]}
+
+
+def test_a_schema_that_no_closed_one_can_say_is_said_in_the_prompt() -> None:
+    many = {f"p{number}": {"type": "string"} for number in range(25)}
+    chain = {f"d{n}": {"anyOf": [{"$ref": f"#/$defs/d{m}"} for m in range(n)] or [{"type": "null"}]} for n in range(40)}
+    for schema in (
+        {"type": "object", "properties": {"a": {"type": "object"}}},
+        {"type": "object", "properties": {"a": {"type": "array"}}},
+        {"type": "object", "properties": {"a": True}},
+        {"type": "object", "properties": {"a": {}}},
+        {"type": "object", "properties": {"a": {"$ref": "#"}}},
+        {"type": "object", "properties": many},
+        {"type": "object", "properties": {"a": {"$ref": "#/$defs/d39"}}, "$defs": chain},
+    ):
+        assert closed_schema(schema) is None, schema
 
 
 def assert_closed(schema: Any) -> None:
