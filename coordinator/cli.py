@@ -12,7 +12,7 @@ from penstock.launch import coordinator as main
 NAME = "pipeline-coordinator"
 
 COMMANDS = (
-    *("run", "validate", "info", "prompt", "schema", "render"),
+    *("init", "run", "validate", "info", "prompt", "schema", "render"),
     *("runs", "status", "failures", "stop", "rm", "gc", "cache"),
 )
 """In the order of the help text. Each command is a function of its name, in a file of its name in `commands/`."""

@@ -1,0 +1,1 @@
+"""Recipes: pipelines that people run, with their data, to begin with."""
