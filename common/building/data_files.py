@@ -28,7 +28,7 @@ def data_files(steps: Mapping[str, BaseStep]) -> dict[str, DataFiles]:
             continue
         known: set[str] = set()
         if isinstance(step, FileLoader):
-            found[name] = step.data_files()
+            found[name] = step.file_states()
             known = {state.path for state in found[name].files}
         for field in type(step).path_fields:
             paths = [path for path in named_files(getattr(step, field, None)) if str(path) not in known]
@@ -75,7 +75,7 @@ def whole_digest(steps: Mapping[str, BaseStep], path: str) -> str:
     """
     loaders = (step for step in steps.values() if isinstance(step, FileLoader))
     for loader in loaders:
-        if any(state.path == path for state in loader.data_files().files):
+        if any(state.path == path for state in loader.file_states().files):
             return loader.digest_of(path)
     return digest_of(_local(Path(path)))
 

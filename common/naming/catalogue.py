@@ -42,6 +42,12 @@ CATALOGUE = (
     Entry("generator step", "LoadDataFromFile", "common.steps.loading.files", "rows of data files, local or at URLs"),
     Entry(
         "generator step",
+        "LoadDataFromFileSystem",
+        "common.steps.loading.file_system",
+        "rows of data files, as the library `datasets` reads them",
+    ),
+    Entry(
+        "generator step",
         "ReadDocuments",
         "common.steps.loading.documents",
         "texts, Markdown, HTML and PDF, cut into chunks",

@@ -255,7 +255,9 @@ def parse_spec(
 
 
 def absolute_path(value: Any, base_dir: Path) -> Any:
-    """A path or a list of paths, relative ones resolved against `base_dir`; URLs stay unchanged."""
+    """A path, or a list or mapping of paths, relative ones resolved against `base_dir`; URLs stay unchanged."""
+    if isinstance(value, dict):
+        return {name: absolute_path(item, base_dir) for name, item in value.items()}
     if isinstance(value, list):
         return [absolute_path(item, base_dir) for item in value]
     if not isinstance(value, str) or not value or "://" in value:

@@ -162,9 +162,18 @@ def _service(prepared: Prepared, name: str, replicas: int | None) -> StepService
 def _relative_files(step: BaseStep, spec: StepSpec) -> Iterator[str]:
     for field in step.path_fields:
         value = spec.params.get(field)
-        for path in value if isinstance(value, list) else [value]:
-            if isinstance(path, str) and path and "://" not in path and not path.startswith(("/", "~")):
+        for path in _texts(value):
+            if path and "://" not in path and not path.startswith(("/", "~")):
                 yield path
+
+
+def _texts(value: object) -> Iterator[str]:
+    """The texts in a parameter: itself, or those of a list or mapping."""
+    if isinstance(value, list | dict):
+        for inner in value.values() if isinstance(value, dict) else value:
+            yield from _texts(inner)
+    elif isinstance(value, str):
+        yield value
 
 
 def _sources(folder: Path) -> Iterator[tuple[str, str]]:

@@ -35,6 +35,7 @@ from common.steps.loading.data import LoadDataFromDicts as LoadDataFromDicts
 from common.steps.loading.data_sampler import DataSampler as DataSampler
 from common.steps.loading.disk import LoadDataFromDisk as LoadDataFromDisk
 from common.steps.loading.documents import ReadDocuments as ReadDocuments
+from common.steps.loading.file_system import LoadDataFromFileSystem as LoadDataFromFileSystem
 from common.steps.loading.files import LoadDataFromFile as LoadDataFromFile
 from common.steps.loading.generator_step import make_generator_step as make_generator_step
 from common.steps.loading.hub import LoadDataFromHub as LoadDataFromHub

@@ -15,7 +15,6 @@ from pydantic import Field, PrivateAttr, model_validator
 
 from common.errors import RowError, UsageError
 from common.steps.base import GeneratorStepOutput, Row
-from common.steps.loading.document_files import FoundDocuments, find_documents, shared_folder, shown_counts
 from common.steps.loading.document_formats import (
     DOCUMENT_READERS,
     DOCUMENT_SUFFIXES,
@@ -29,6 +28,7 @@ from common.steps.loading.encodings import Encoding
 from common.steps.loading.file_loader import FileLoader
 from common.steps.loading.file_readers import MAX_ROW_BYTES
 from common.steps.loading.file_sources import DamagedData, FileSource, format_suffix
+from common.steps.loading.found_files import FoundFiles, find_wanted, shared_folder, shown_counts
 from common.steps.loading.text_chunks import Unit, split_text
 from common.words.faults import hint
 
@@ -118,7 +118,7 @@ class ReadDocuments(FileLoader):
     def fingerprint(self) -> str:
         """Digest of the documents, and of the paths in their rows. Raises UsageError if there are none."""
         folder = shared_folder(self._paths, self.storage_options)
-        paths = "\n".join(_below(folder, state.path) for state in self.data_files().files)
+        paths = "\n".join(_below(folder, state.path) for state in self.file_states().files)
         return hashlib.blake2b(f"{super().fingerprint()}\n{paths}".encode(), digest_size=16).hexdigest()
 
     def process(self, offset: int = 0) -> GeneratorStepOutput:
@@ -135,19 +135,16 @@ class ReadDocuments(FileLoader):
     def _paths(self) -> list[str]:
         return [self.path] if isinstance(self.path, str) else self.path
 
-    def _found(self) -> FoundDocuments:
-        known = DOCUMENT_SUFFIXES
-        return find_documents(
-            self._paths,
-            self.recursive,
-            lambda path: self.format is not None or format_suffix(path) in known,
-            self.storage_options,
-        )
+    def _found(self) -> FoundFiles:
+        def is_document(path: str) -> bool:
+            return self.format is not None or format_suffix(path) in DOCUMENT_SUFFIXES
+
+        return find_wanted(self._paths, is_document, self.storage_options, "format", recursive=self.recursive)
 
     def _files(self) -> list[FileSource]:
         return self._found().files
 
-    def _check(self, found: FoundDocuments) -> None:
+    def _check(self, found: FoundFiles) -> None:
         for form in {self._format_of(source) for source in found.files}:
             module, package = PACKAGES.get(form, ("", ""))
             if module and find_spec(module) is None:

@@ -59,7 +59,7 @@ class FileLoader(GeneratorStep):
                 if touches == _TOUCHES:
                     raise
 
-    def data_files(self) -> DataFiles:
+    def file_states(self) -> DataFiles:
         """The files as of the beginning of the run, or of this step's first look.
 
         Raises:
@@ -71,20 +71,20 @@ class FileLoader(GeneratorStep):
 
     def fingerprint(self) -> str:
         """Digest of name, size, first and last bytes of each file, in order. Raises UsageError if there are none."""
-        return self.data_files().fingerprint()
+        return self.file_states().fingerprint()
 
     def snapshot(self) -> str:
         """The files with all evidence of change."""
-        return self.data_files().encode()
+        return self.file_states().encode()
 
     def pin(self, snapshot: str) -> None:
         """Reads these files as they were, and no later content. Raises WireError for an invalid text."""
         self._data = DataFiles.decode(snapshot)
 
     def digests(self) -> list[str]:
-        """Digests of `data_files`, in order, for files read whole here; empty for others."""
-        found = self._watch.digests if self._watch is not None and self.data_files().is_here else {}
-        return [found.get(state.path, "") for state in self.data_files().files]
+        """Digests of `file_states`, in order, for files read whole here; empty for others."""
+        found = self._watch.digests if self._watch is not None and self.file_states().is_here else {}
+        return [found.get(state.path, "") for state in self.file_states().files]
 
     def digest_of(self, path: str) -> str:
         """Digest of all bytes of the file shown as `path`; reads them. Raises FileChanged if it is gone."""
@@ -95,7 +95,7 @@ class FileLoader(GeneratorStep):
 
     def _watched(self) -> tuple[list[FileSource], FileWatch]:
         """The files of the run; each is compared whenever it is read."""
-        data, found = self.data_files(), self._files()
+        data, found = self.file_states(), self._files()
         there = {source.shown: source for source in found}
         paths = [state.path for state in data.files]
         if not data.is_here and not set(paths) <= there.keys():  # another host may have them in another folder

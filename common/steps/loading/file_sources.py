@@ -69,7 +69,7 @@ class FileSource:
             FileChanged: it has changed.
         """
         compression = PurePosixPath(self.path).suffix.lower()
-        with self._compared(), self.open_raw() as file:
+        with self.compared(), self.open_raw() as file:
             raw = self.watch.tap(file) if self.watch is not None else file
             if compression == ".gz":
                 yield cast(BinaryIO, gzip.GzipFile(fileobj=raw))
@@ -92,7 +92,7 @@ class FileSource:
         import pyarrow as pa
 
         with (
-            self._compared(),
+            self.compared(),
             pa.memory_map(self.path) if self.is_local else pa.PythonFile(self.open_raw(), "r") as stored,
         ):
             yield stored
@@ -100,9 +100,15 @@ class FileSource:
     @property
     def is_local(self) -> bool:
         """Whether the file is on this host."""
-        return "file" in _protocols(self.filesystem)
+        return "file" in self.protocols
 
-    def _compared(self) -> AbstractContextManager[None]:
+    @property
+    def protocols(self) -> tuple[str, ...]:
+        """The names of its filesystem, such as `s3` and `s3a`."""
+        return _protocols(self.filesystem)
+
+    def compared(self) -> AbstractContextManager[None]:
+        """Around everything that is read of it otherwise than by `open` and `map`. Raises FileChanged."""
         return self.watch.reading(self) if self.watch is not None else nullcontext()
 
 

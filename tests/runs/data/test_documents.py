@@ -1,4 +1,4 @@
-"""Runs that read documents."""
+"""Runs that read documents, and files by split."""
 
 from __future__ import annotations
 
@@ -47,3 +47,17 @@ steps:
     code, text = harness.run(spec)
     assert code == 3, text
     assert "already complete" in text
+
+
+def test_a_run_has_the_rows_of_one_split_of_files(harness: Harness) -> None:
+    write(harness.folder / "data", a_csv="n,text\n1,one\n2,\n", b_csv="n,text\n3,three\n")
+    spec = harness.write_spec(
+        """
+name: split
+steps:
+  load: {type: LoadDataFromFileSystem, data_files: {train: data/none.csv, test: [data/b.csv, data/a.csv]}, split: test}
+"""
+    )
+    code, text = harness.run(spec)
+    assert code == 0, text
+    assert harness.rows() == [{"n": 3, "text": "three"}, {"n": 1, "text": "one"}, {"n": 2, "text": None}]

@@ -149,7 +149,7 @@ def test_a_large_file_is_not_read_before_its_first_row_and_a_touch_of_it_ends_th
     monkeypatch.setattr("common.steps.loading.file_states.SMALL_BYTES", 1_000)
     path = save(tmp_path / name, "old")
     step = loader(path)
-    assert [state.whole for state in step.data_files().files] == [""]
+    assert [state.whole for state in step.file_states().files] == [""]
     batches = step.process()
     next(batches)
     os.utime(path, (1_000, 1_000))
@@ -194,7 +194,7 @@ def test_a_change_of_the_mode_or_the_links_of_a_file_is_none(
 def test_bytes_count_where_all_are_known_also_where_the_time_was_put_back(tmp_path: Path, while_read: bool) -> None:
     path = save(tmp_path / "a.jsonl", "old")
     step = loader(path)
-    step.data_files()
+    step.file_states()
     batches = step.process()
     if while_read:
         next(batches)
@@ -210,7 +210,7 @@ def test_an_edit_whose_time_was_put_back_is_not_seen_where_the_bytes_between_the
     monkeypatch.setattr("common.steps.loading.file_states.END_BYTES", 1_000)
     path = save(tmp_path / "a.txt", "old")
     step = loader(path)
-    step.data_files()
+    step.file_states()
     edit_the_middle_and_put_the_time_back(path)
     assert len(list(step.process())) == COUNT // 10
     assert step.digests() == [""], "of what the run began with nobody has read the whole"
@@ -221,7 +221,7 @@ def test_who_reads_a_large_file_to_its_end_knows_its_digest(
     tmp_path: Path, name: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = save(tmp_path / name, "old")
-    whole = [state.whole for state in loader(path).data_files().files]
+    whole = [state.whole for state in loader(path).file_states().files]
     assert all(whole)
     monkeypatch.setattr("common.steps.loading.file_states.SMALL_BYTES", 1_000)
     step = loader(path)
@@ -251,7 +251,7 @@ def test_another_host_may_have_a_copy_in_another_folder(tmp_path: Path) -> None:
     for folder in ("here", "there"):
         (tmp_path / folder).mkdir()
     path = save(tmp_path / "here" / "a.jsonl", "old")
-    data = replace(loader(path).data_files(), host="another")
+    data = replace(loader(path).file_states(), host="another")
     unread = replace(data, files=tuple(replace(state, whole="") for state in data.files))
     copy = Path(shutil.copyfile(path, tmp_path / "there" / path.name))
     for known in (data, unread):

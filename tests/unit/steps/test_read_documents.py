@@ -140,7 +140,7 @@ def test_links_to_files_are_read_and_links_to_folders_are_not(tmp_path: Path) ->
 
 def test_a_path_without_documents_says_what_is_there(tmp_path: Path) -> None:
     write(tmp_path, a_png="", b_png="", c_zip="")
-    with pytest.raises(UsageError, match=r"no documents in '.*'; there are \.png \(2\), \.zip \(1\); set format"):
+    with pytest.raises(UsageError, match=r"no files to read in '.*'; there are \.png \(2\), \.zip \(1\); set format"):
         step(tmp_path).check_here()
     with pytest.raises(UsageError, match="known suffixes are"):
         step(tmp_path / "a.png").check_here()

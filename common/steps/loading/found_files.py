@@ -1,4 +1,4 @@
-"""Finding documents: in folders, by patterns, by their names."""
+"""Finding the files of a kind: in folders, by patterns, by their names."""
 
 from __future__ import annotations
 
@@ -18,28 +18,34 @@ if TYPE_CHECKING:
 
 
 @dataclass(frozen=True, slots=True)
-class FoundDocuments:
-    """Documents, in order.
+class FoundFiles:
+    """Files of the wanted kind, in order.
 
     Args:
         files: in the order of the paths, sorted within each, each file once.
-        left_out: how many files in folders and patterns are not documents, by their suffixes.
+        left_out: how many files in folders and patterns are of no such kind, by their suffixes.
     """
 
     files: list[FileSource]
     left_out: Counter[str]
 
 
-def find_documents(
-    paths: Sequence[str], recursive: bool, is_document: Callable[[str], bool], storage_options: dict[str, Any]
-) -> FoundDocuments:
-    """The documents that files, folders and patterns name.
+def find_wanted(
+    paths: Sequence[str],
+    is_wanted: Callable[[str], bool],
+    storage_options: dict[str, Any],
+    parameter: str,
+    *,
+    recursive: bool = True,
+) -> FoundFiles:
+    """The files of a kind that files, folders and patterns name.
 
     In a folder, hidden files and folders are skipped, and so are links to folders, which may lead in a circle.
 
     Args:
+        is_wanted: whether a path is of the kind; it is not asked about a file that is named itself.
+        parameter: the one that says what kind files are whose names do not.
         recursive: whether folders in folders count.
-        is_document: whether a path is one; it is not asked about a file that is named itself.
 
     Raises:
         UsageError: there is none, a path does not exist, or a link leads nowhere.
@@ -58,20 +64,19 @@ def find_documents(
                 found.update((source.shown, source) for source in sources if source.shown not in found)
                 continue
         for source in sources:
-            if is_document(source.path):
+            if is_wanted(source.path):
                 found.setdefault(source.shown, source)
             else:
                 left_out[format_suffix(source.path) or PurePosixPath(source.path).name] += 1
     if not found:
         there = f"; there are {shown_counts(left_out)}" if left_out else ""
-        raise UsageError(
-            f"no documents in {', '.join(map(repr, paths))}{there}; set format if they have other suffixes"
-        )
-    return FoundDocuments(list(found.values()), left_out)
+        names = ", ".join(map(repr, paths))
+        raise UsageError(f"no files to read in {names}{there}; set {parameter} if suffixes do not show what they are")
+    return FoundFiles(list(found.values()), left_out)
 
 
 def shared_folder(paths: Sequence[str], storage_options: dict[str, Any]) -> str:
-    """The folder below which all documents of these paths are, as messages show it; empty if there is none."""
+    """The folder below which all files of these paths are, as messages show it; empty if there is none."""
     from fsspec.core import url_to_fs
 
     folders = []
