@@ -4,17 +4,16 @@ from __future__ import annotations
 
 import random
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, TypeVar, get_args
+from collections.abc import Mapping, Sequence
+from typing import ClassVar, Literal, TypeVar, get_args
 
 from pydantic import Field
 
 from common.cells import words_of
-from common.steps.base import Row, StepColumns
+from common.steps.base import Row
 from common.steps.tasks.base import Task
 from common.steps.tasks.draws import draws_of
-from common.steps.tasks.reply_forms import json_for, schema_of
-from common.steps.tasks.reply_parts import record_in
+from common.steps.tasks.texts_in_json import TextsInJson
 
 T = TypeVar("T")
 CITATION = (
@@ -38,7 +37,7 @@ def drawn(given: T | None, among: Sequence[T], chance: random.Random) -> T:
     return other if given is None else given
 
 
-class EmbeddingData(Task):
+class EmbeddingData(TextsInJson, Task):
     """The common part of tasks that write an example for the retrieval or matching task in column `task`."""
 
     keys: ClassVar[dict[str, str]]
@@ -50,20 +49,13 @@ class EmbeddingData(Task):
     language: str = Field(default="English", description="Of the texts.")
     seed: int = Field(default=42, description="Of what is drawn for a row; rows that hold the same draw the same.")
 
-    @property
-    def outputs(self) -> StepColumns:
-        return list(self.keys)
+    def texts(self) -> Mapping[str, str]:
+        return self.keys
 
     @abstractmethod
     def what_to_write(self, task: str, chance: random.Random) -> str:
         """The prompt, but for the form of the reply."""
 
-    def get_structured_output(self) -> dict[str, Any]:
-        return schema_of(self.keys)
-
     def format_input(self, row: Row, /) -> str:
         what = self.what_to_write(words_of(row, "task"), draws_of(self.seed, row))
-        return f"{what}\n\nAll texts are in {self.language}.\n\n{json_for(self.keys)}"
-
-    def format_output(self, text: str | None, row: Row, /) -> dict[str, Any]:
-        return dict(record_in(text or "", list(self.keys)))
+        return f"{what}\n\nAll texts are in {self.language}.\n\n{self._form}"

@@ -80,6 +80,14 @@ def test_an_example_is_what_the_task_does(cls: type[AskingStep], example: Exampl
     assert set(required) <= example.row.keys()
 
 
+@pytest.mark.parametrize(("cls", "example"), EXAMPLES)
+def test_the_form_of_a_task_demands_nothing_of_the_model_that_every_task_adds(
+    cls: type[AskingStep], example: Example
+) -> None:
+    task = played(cls, "", example)
+    assert not set((task.get_structured_output() or {}).get("properties", ())) & set(task._common_outputs)
+
+
 @pytest.mark.parametrize("cls", TASKS.values(), ids=TASKS)
 def test_a_task_has_an_example_and_a_reply_of_each_shape(cls: type[AskingStep]) -> None:
     assert cls.worked_examples, (
