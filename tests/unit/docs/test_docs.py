@@ -10,6 +10,7 @@ from typing import Any
 
 import pytest
 
+from common.naming.catalogue import CATALOGUE
 from common.settings import ENVIRONMENT_PREFIX, Settings
 from common.spec.spec import PipelineSpec, StepSpec
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, Step
@@ -137,3 +138,11 @@ def test_the_readme_names_the_two_commands() -> None:
     assert re.search(r"^make run\b", text, re.MULTILINE)
     assert re.search(r"^make test\b", text, re.MULTILINE)
     assert len(text.splitlines()) <= 120
+
+
+def test_what_the_page_about_distilabel_calls_missing_is_not_built_in() -> None:
+    missing = (DOCS / "migrating-from-distilabel.md").read_text().partition("## What is missing")[2]
+    assert missing
+    instead = {"OpenAILLM", "ClientvLLM", "OpenAIEmbeddings"}
+    there = {entry.name for entry in CATALOGUE} & set(re.findall(r"`(\w+)`", missing)) - instead
+    assert not there, f"these are built in; take them out of 'What is missing': {there}"
