@@ -17,9 +17,19 @@ _THOUGHTS_END = "</think>"
 _MOST_OBJECTS = 32
 """Braces tried; a reply with more of them before its object is none, which keeps hostile ones cheap."""
 _LONGEST_JSON = 400_000
-_JSON = json.JSONDecoder(strict=False)  # models write line ends into texts as they are
 _ITEM = re.compile(r"(?:\*{0,2}\(?(?P<number>\d{1,4})[.):]\*{0,2}|[-*+•])(?:[ \t]+(?P<words>.*))?")
 _BETWEEN_WORDS = re.compile(r"[ \t_-]+")
+
+
+def _with_each_key_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice, and nothing says which one is meant")
+    return found
+
+
+# Models write line ends into texts as they are.
+_JSON = json.JSONDecoder(strict=False, object_pairs_hook=_with_each_key_once)
 
 
 def without_thoughts(reply: str) -> str:

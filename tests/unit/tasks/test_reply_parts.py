@@ -35,6 +35,7 @@ def test_tags_are_read_in_any_order(one: str, other: str) -> None:
     "reply",
     [
         '{"one": "a"} {"one": "b"}',
+        '{"one": "a", "one": "b"}',
         '{"one": "a", "ONE": "b"}',
         '{"one": 1}',
         '{"one": "\\ud800"}',
