@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, replace
 from functools import cached_property
 
@@ -101,7 +101,7 @@ class Packer:
         """
         batch, whole = work.taken.batch, work.whole
         rows = self._in_order(outcome, whole)
-        failed = [*outcome.failed, *_undecided(whole)]
+        failed = [*_in_places(outcome.failed, whole), *_undecided(whole)]
         chunks: list[Chunk] = []
         routed: list[tuple[str, ...]] = []
         payload: bytes | None = None
@@ -144,7 +144,7 @@ class Packer:
             usage=usage,
             saved=saved,
         )
-        return Done(work.taken, result, payload, tuple(self._letter(batch, whole, failure) for failure in failed))
+        return Done(work.taken, result, payload, tuple(self._letter(batch, failure) for failure in failed))
 
     def _in_order(self, outcome: Outcome, whole: WholeRows) -> list[Row | None]:
         """The output rows, with what the step was not given."""
@@ -224,24 +224,21 @@ class Packer:
             raise StepFailed(str(error)) from error
         given: Row | None = None
         made = rows[place]
-        if whole.inputs and len(rows) == whole.length and place in whole.places:
-            given = whole.passed.get(place)
-            place = whole.places.index(place)
-            given = whole.inputs[0][place] if place < len(whole.inputs[0]) else given
+        if whole.inputs and len(rows) == whole.length:
+            given = whole.row_at(place)
         kept = given
         if isinstance(made, dict) and not isinstance(error, RowTooLarge):  # it may have been paid for
             kept = {**legible(made), **(given or {})}
         failed.append(FailedRow(place, describe_short(error), 1, kept))
         return failed_output(self._step, given) if given is not None else None
 
-    def _letter(self, batch: Batch, whole: WholeRows, failure: FailedRow) -> DeadLetter:
+    def _letter(self, batch: Batch, failure: FailedRow) -> DeadLetter:
         """A failed row on its way to the run directory."""
-        places = whole.places
         return DeadLetter(
             batch.step,
             batch.seq,
             batch.attempt,
-            places[failure.place] if failure.place < len(places) else failure.place,
+            failure.place,
             failure.error,
             failure.attempts,
             self._worker,
@@ -249,12 +246,14 @@ class Packer:
         )
 
 
-def _undecided(whole: WholeRows) -> list[FailedRow]:
-    return [
-        FailedRow(number, whole.undecided[place][1], 1, whole.undecided[place][0])
-        for number, place in enumerate(whole.places)
-        if place in whole.undecided
-    ]
+def _in_places(failed: Iterable[FailedRow], whole: WholeRows) -> Iterator[FailedRow]:
+    """With places in the batch, in place of those among the step's rows."""
+    places = whole.positions
+    return (replace(one, place=places[one.place]) if one.place < len(places) else one for one in failed)
+
+
+def _undecided(whole: WholeRows) -> Iterator[FailedRow]:
+    return (FailedRow(place, why, 1, row) for place, (row, why) in whole.undecided.items())
 
 
 def describe_short(error: Exception) -> str:

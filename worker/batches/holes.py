@@ -34,14 +34,12 @@ class WholeRows:
         """Rows of the longest input."""
         return len(self.positions)
 
-    @property
-    def places(self) -> tuple[int, ...]:
-        """Places in the batch of the step's rows, then of those that were set aside."""
-        return (
-            (*self.positions, *sorted((*self.passed, *self.undecided)))
-            if self.passed or self.undecided
-            else self.positions
-        )
+    def row_at(self, place: int) -> Row | None:
+        """The row at a place in the batch, of the first input; None where there is none or a hole."""
+        if place in self.passed or place not in self.positions:
+            return self.passed.get(place)
+        number = self.positions.index(place)
+        return self.inputs[0][number] if number < len(self.inputs[0]) else None
 
     @property
     def is_set_aside(self) -> bool:

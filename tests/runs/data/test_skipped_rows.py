@@ -139,3 +139,49 @@ steps:
     assert harness.record().skipped == {"double": len(passed)}
     assert harness.record().failed == {"double": 1}
     assert [letter.position for letter in harness.letters()] == [7]
+
+
+ROUTES = """
+from penstock.routing import routing_batch_function
+
+
+@routing_batch_function(reads_rows=True)
+def by_what_was_done(steps: list[str], rows: list[dict]) -> list[str]:
+    return steps[:1] if all(row["double"] is None for row in rows) else steps[1:]
+"""
+
+
+def test_rows_pass_by_beside_rows_that_fail_or_kill_and_are_routed_with_the_others(harness: Harness) -> None:
+    (harness.folder / "own_routes.py").write_text(ROUTES)
+    spec = harness.write_spec("""
+name: mixed
+steps:
+  count: {type: "mysteps:Count", rows: 60, batch_size: 10}
+  fragile:
+    type: "failing_steps:Fragile"
+    after: count
+    input_batch_size: 10
+    bad: [32, 33]
+    retries: 0
+    skip_when: n % 2 == 0 or n >= 40
+  undone: {type: "mysteps:Twice", after: fragile, input_batch_size: 5, skip_when: n == 41}
+  done:
+    type: "failing_steps:PoisonAsync"
+    after: fragile
+    input_batch_size: 5
+    bad: [7, 8]
+    how: kill
+    max_deliveries: 1
+    skip_when: n % 5 == 2
+routing: {fragile: {function: "own_routes:by_what_was_done"}}
+""")
+    code, text = harness.run(spec, timeout=90)
+    assert code == 3, text
+    left = [n for n in range(40) if n not in (8, 33)]
+    doubled = [(n, None if n % 2 == 0 and n % 5 == 2 else 2 * n) for n in left]
+    assert [(row["n"], row["double"]) for row in harness.rows("done")] == doubled
+    copies = [(row["n"], row["copy"]) for row in harness.rows("undone")]
+    assert copies[:9] == [*((n, copy) for copy in (0, 1) for n in (40, 42, 43, 44)), (41, None)]
+    letters = {(letter.step, letter.seq, letter.position) for letter in harness.letters()}
+    assert letters == {("fragile", 3, 3), ("done", 1, 3)}
+    assert harness.record().skipped == {"fragile": 40, "undone": 1, "done": 8}
