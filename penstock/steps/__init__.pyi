@@ -45,6 +45,7 @@ from common.steps.tasks.base import Task as Task
 from common.steps.tasks.bitext_retrieval_generator import BitextRetrievalGenerator as BitextRetrievalGenerator
 from common.steps.tasks.chat_generation import ChatGeneration as ChatGeneration
 from common.steps.tasks.clair import CLAIR as CLAIR
+from common.steps.tasks.complexity_scorer import ComplexityScorer as ComplexityScorer
 from common.steps.tasks.embedding_task_generator import EmbeddingTaskGenerator as EmbeddingTaskGenerator
 from common.steps.tasks.evol_complexity import EvolComplexity as EvolComplexity
 from common.steps.tasks.evol_complexity_generator import EvolComplexityGenerator as EvolComplexityGenerator
@@ -70,6 +71,8 @@ from common.steps.tasks.judge import Judge as Judge
 from common.steps.tasks.magpie import Magpie as Magpie
 from common.steps.tasks.magpie_generator import MagpieGenerator as MagpieGenerator
 from common.steps.tasks.monolingual_triplet_generator import MonolingualTripletGenerator as MonolingualTripletGenerator
+from common.steps.tasks.prometheus_eval import PrometheusEval as PrometheusEval
+from common.steps.tasks.quality_scorer import QualityScorer as QualityScorer
 from common.steps.tasks.self_instruct import SelfInstruct as SelfInstruct
 from common.steps.tasks.structured_generation import StructuredGeneration as StructuredGeneration
 from common.steps.tasks.text_classification import TextClassification as TextClassification

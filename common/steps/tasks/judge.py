@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -24,7 +23,7 @@ from common.steps.tasks.generations import all_of, rows_of_generations
 from common.steps.tasks.numbered_texts import texts_of
 from common.steps.tasks.reply_forms import json_for, schema_with, tags_for
 from common.steps.tasks.reply_parts import values_of, words_in
-from common.steps.tasks.reply_scores import score_of
+from common.steps.tasks.reply_scores import letter_of, score_of
 
 Verdict = Literal["first", "second", "tie"]
 SYSTEM_PROMPT = (
@@ -35,7 +34,6 @@ SYSTEM_PROMPT = (
 EXPLANATION = "explanation"
 GIVEN, SWAPPED = (0, 1), (1, 0)
 """Orders in which two generations are shown."""
-_VERDICT = re.compile(r"(?:(?:text|response|answer|generation)\s)?([ab])|(tie)", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -250,12 +248,10 @@ def _shown_as_text(row: Row, column: str) -> str:
 
 
 def _verdict_of(said: Any, order: tuple[int, int]) -> Verdict:
-    match = _VERDICT.fullmatch(said.strip(" \t\r\n.*_`\"'()[]")) if isinstance(said, str) else None
-    if match is None:
-        raise RowError(f"{str(said)[:80]!r} is none of A, B and tie")
-    if match[2]:
+    letter = letter_of(said, tie=True)
+    if letter == "tie":
         return "tie"
-    return "first" if order["AB".index(match[1].upper())] == 0 else "second"
+    return "first" if order["AB".index(letter)] == 0 else "second"
 
 
 def _about(name: str, read: Any, *arguments: Any) -> Any:

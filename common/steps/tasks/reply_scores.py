@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Literal
 
 from common.cells import kind_of
 from common.errors import RowError
@@ -15,6 +15,7 @@ from common.steps.tasks.reply_parts import object_in, tagged, without_thoughts
 
 _SHOWN = 80
 _SCORE = re.compile(r"([+\-\u2212]?\d{1,6})(?:\.0{1,6})?(?:\s?(?:/|out of)\s?(\d{1,6}))?", re.IGNORECASE)
+_LETTER = re.compile(r"(?:(?:text|response|answer|generation)\s)?([ab])|tie", re.IGNORECASE)
 _BEFORE, _AFTER = " \t\r\n*_`|\"'([", " \t\r\n*_`|\"')]."
 _REMARK = re.compile(r"[-\u2013\u2014(,;]")
 _NUMBERED = re.compile(
@@ -45,6 +46,23 @@ def score_of(value: Any, lowest: int, highest: int) -> int:
         shown = f"'{value[:_SHOWN]}'" if isinstance(value, str) else str(value)[:_SHOWN]
         raise RowError(f"{shown} is not a whole number from {lowest} to {highest}")
     return number
+
+
+def letter_of(value: Any, *, tie: bool = False) -> Literal["A", "B", "tie"]:
+    """Which of two texts a text such as `A`, `**B**`, `Response A` names.
+
+    Args:
+        tie: it may also be `tie`.
+
+    Raises:
+        RowError: it names none of them, or more than one.
+    """
+    match = _LETTER.fullmatch(_bare(value)) if isinstance(value, str) else None
+    if match is not None and match[1]:
+        return "A" if match[1] in "Aa" else "B"
+    if match is None or not tie:
+        raise RowError(f"{str(value)[:_SHOWN]!r} is none of {'A, B and tie' if tie else 'A and B'}")
+    return "tie"
 
 
 def numbered_scores(reply: str, count: int, lowest: int, highest: int) -> list[int]:

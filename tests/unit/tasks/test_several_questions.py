@@ -55,10 +55,11 @@ def test_turns_of_a_conversation_are_questions() -> None:
     assert row[METADATA]["statistics_task"] == {"input_tokens": 4, "output_tokens": 4}
 
 
+@pytest.mark.parametrize("generations", [1, 2])
 @pytest.mark.parametrize(("grouped", "kept"), [(False, ["b", "b"]), (True, [["b", "b"]])])
-def test_a_row_that_fails_at_a_later_question_keeps_those_before_it(grouped: bool, kept: Any) -> None:
-    task = scripted(EvolInstruct, "b", {**EVOLVED, "group_generations": grouped})
-    task.mutation_templates = {"X": "<PROMPT>"}  # type: ignore[attr-defined]
+def test_a_row_that_fails_at_a_later_question_keeps_those_before_it(grouped: bool, kept: Any, generations: int) -> None:
+    parameters = {**EVOLVED, "mutation_templates": {"X": "<PROMPT>"}}
+    task = scripted(EvolInstruct, "b", {**parameters, "group_generations": grouped, "num_generations": generations})
     with pytest.raises(RowError, match="repeats the text") as failed:
         rows_of(task, ROW)
     assert failed.value.columns[METADATA]["raw_output_task"] == kept
