@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 from pydantic import BaseModel, ConfigDict, Field, model_validator
@@ -22,20 +22,27 @@ class Criterion(BaseModel):
 
     description: str = Field(min_length=1, description="The question that its score answers.")
     scale: tuple[int, int] = Field(default=(1, 5), description="The lowest and the highest score.")
-    meanings: dict[int, str] = Field(default_factory=dict, description="What scores mean; not all need one.")
+    meanings: list[str] = Field(
+        default_factory=list,
+        description="What each score means, from the lowest on; without a scale the lowest is 1.",
+    )
 
     @model_validator(mode="before")
     @classmethod
-    def _from_text(cls, given: Any) -> Any:
-        return {"description": given} if isinstance(given, str) else given
+    def _from_less(cls, given: Any) -> Any:
+        if isinstance(given, str):
+            return {"description": given}
+        if isinstance(given, Mapping) and "scale" not in given and isinstance(means := given.get("meanings"), list):
+            return {**given, "scale": (1, len(means))}
+        return given
 
     @model_validator(mode="after")
-    def _has_its_meanings_on_its_scale(self) -> Self:
+    def _has_a_meaning_for_each_score(self) -> Self:
         lowest, highest = self.scale
         if lowest >= highest:
             raise ValueError(f"scale: the lowest score, {lowest}, must be below the highest, {highest}")
-        if off := [score for score in self.meanings if not lowest <= score <= highest]:
-            raise ValueError(f"meanings: {off[0]} is not on the scale from {lowest} to {highest}")
+        if self.meanings and len(self.meanings) != (count := highest - lowest + 1):
+            raise ValueError(f"meanings: there are {len(self.meanings)} for {count} scores, {lowest} to {highest}")
         return self
 
     @property

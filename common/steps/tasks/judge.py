@@ -77,8 +77,7 @@ class Judge(Task):
                     "right": "Is the answer right?",
                     "polite": {
                         "description": "Is the tone that of a good clerk?",
-                        "scale": [1, 3],
-                        "meanings": {1: "rude or servile", 3: "friendly and brief"},
+                        "meanings": ["rude or servile", "friendly, but wordy", "friendly and brief"],
                     },
                 }
             },
@@ -103,7 +102,8 @@ class Judge(Task):
         default=SYSTEM_PROMPT, description="System message at the beginning of each conversation."
     )
     criteria: dict[str, Criterion] = Field(
-        description="Name -> {description, scale: [1, 5], meanings: {1: ..., 5: ...}}, or the description alone."
+        description="Name -> {description, scale: [1, 5], meanings: [...]}, or the description alone. Meanings are "
+        "those of each score, from the lowest on."
     )
     columns: list[str] | None = Field(
         default=None,
@@ -227,7 +227,7 @@ class Judge(Task):
                 lines.append(f"- {name}: {each.description}")
                 continue
             lines.append(f"- {name}, {each.scores}: {each.description}")
-            lines += [f"  {score}: {meaning}" for score, meaning in sorted(each.meanings.items())]
+            lines += [f"  {score}: {meaning}" for score, meaning in enumerate(each.meanings, each.scale[0])]
         return "\n".join(lines)
 
     def _form(self, answers: Mapping[str, str]) -> str:

@@ -21,7 +21,7 @@ ROW = {"instruction": "Name a colour.", "generation": "Blue.", "generations": ["
 SCORED: dict[str, Any] = {
     "criteria": {
         "helpful": "Does it help?",
-        "Short_1": {"description": "Is it brief?", "scale": [-1, 1], "meanings": {1: "one word", -1: "long"}},
+        "Short_1": {"description": "Is it brief?", "scale": [-1, 1], "meanings": ["long", "so-so", "one word"]},
     }
 }
 COMPARED: dict[str, Any] = {"criteria": {"helpful": "Does it help?", "short": "Is it brief?"}, "compare": True}
@@ -54,6 +54,7 @@ def test_the_judge_is_shown_its_columns_and_criteria_under_its_own_system_prompt
         "- helpful, a whole number from 1 to 5: Does it help?\n"
         "- Short_1, a whole number from -1 to 1: Is it brief?\n"
         "  -1: long\n"
+        "  0: so-so\n"
         "  1: one word\n\n"
         '<facts>\n{\n  "wavelength": 450\n}\n</facts>\n\n'
         "<generation>\nBlue.\n</generation>\n\n"
@@ -92,6 +93,13 @@ def test_a_model_with_forms_is_asked_for_json(compare: bool) -> None:
     wrong = reply.replace('"A"', '"C"').replace("4", "6")
     with pytest.raises(RowError, match="has the wrong form"):
         rows_of(scripted(Judge, wrong, parameters), ROW)
+
+
+def test_meanings_make_a_scale() -> None:
+    task: Any = scripted(Judge, scores(3, 0), {"criteria": {"helpful": {"description": "x", "meanings": list("abc")}}})
+    assert rows_of(task, ROW)[0]["helpful"] == 3
+    with pytest.raises(RowError, match="'4' is not a whole number from 1 to 3"):
+        rows_of(scripted(Judge, scores(4, 0), {"criteria": task.criteria}), ROW)
 
 
 # pairs
@@ -165,7 +173,11 @@ def test_texts_alone_can_be_compared() -> None:
         ({"criteria": {"is good": "x"}}, "'is good' cannot be a column in an expression"),
         ({"criteria": {"good": "x", "Good": "y"}}, "'Good' and 'good' are one name to a model"),
         ({"criteria": {"good": {"description": "x", "scale": [5, 1]}}}, "the lowest score, 5, must be below"),
-        ({"criteria": {"good": {"description": "x", "meanings": {0: "bad"}}}}, "0 is not on the scale from 1 to 5"),
+        (
+            {"criteria": {"good": {"description": "x", "scale": [1, 3], "meanings": ["a", "b"]}}},
+            "2 for 3 scores, 1 to 3",
+        ),
+        ({"criteria": {"good": {"description": "x", "meanings": ["a"]}}}, "the lowest score, 1, must be below"),
         ({"criteria": {"good": {"description": "x", "weight": 1}}}, "has no parameter 'criteria.good.weight'"),
         ({"criteria": {"explanation": "x"}}, "column 'explanation' is there twice"),
         ({"criteria": {"instruction": "x"}}, "column 'instruction' is there twice"),
