@@ -69,8 +69,8 @@ def is_record(node: ast.ClassDef) -> bool:
 
 
 def has_parameters(node: ast.ClassDef) -> bool:
-    """Whether the class is a step, an LLM or a mixin of these."""
-    return any(name_of(base).endswith(("Step", "Task", "LLM", "Mixin")) for base in node.bases)
+    """Whether the class is a step, a client of a model or a mixin of these."""
+    return any(name_of(base).endswith(("Step", "Task", "LLM", "Client", "Mixin")) for base in node.bases)
 
 
 def name_of(node: ast.AST) -> str:

@@ -17,8 +17,7 @@ from typing import Annotated, Any, Literal, get_args, get_origin, get_type_hints
 
 from pydantic import BaseModel
 
-from common.llms.base import LLM
-from common.llms.embeddings.base import Embeddings
+from common.llms.model_client import ModelClient
 from common.steps.base import BaseStep
 from common.steps.retry import RetryPolicy
 
@@ -47,9 +46,9 @@ def components(model: BaseModel) -> Iterator[tuple[Place, BaseModel]]:
     yield from _within(model, ())
 
 
-def models_in(step: BaseModel) -> list[tuple[Place, LLM | Embeddings]]:
+def models_in(step: BaseModel) -> list[tuple[Place, ModelClient]]:
     """The models that a step asks, LLMs and embeddings, including those in other models, with their places."""
-    return [(place, model) for place, model in components(step) if isinstance(model, LLM | Embeddings)]
+    return [(place, model) for place, model in components(step) if isinstance(model, ModelClient)]
 
 
 def retry_policy(step: BaseStep) -> RetryPolicy:

@@ -19,8 +19,7 @@ from common.building.components import components, models_in
 from common.building.cuda import devices_wanted
 from common.code.source import Sources
 from common.errors import WireError
-from common.llms.base import LLM
-from common.llms.embeddings.base import Embeddings
+from common.llms.model_client import ModelClient
 from common.protocol.fields import first_problem
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step, StepKind
 from common.steps.process_signature import process_parameters, takes_rows
@@ -162,11 +161,11 @@ def step_digest(step: BaseStep, sources: Sources | None = None) -> str:
 
 
 def model_identities(step: BaseStep) -> list[str]:
-    """The identities of the models that a step asks, in the order of its fields; see `LLM.model_identity`."""
+    """The identities of the models that a step asks, in the order of its fields; see `ModelClient.model_identity`."""
     return [_identity(model) for _, model in models_in(step)]
 
 
-def _identity(model: LLM | Embeddings) -> str:
+def _identity(model: ModelClient) -> str:
     try:
         return model.model_identity
     except Exception:  # in the user's own property, which needs `load` first

@@ -15,8 +15,7 @@ from common.building.signed_parameters import parameters_as_written, signed_para
 from common.building.stand_in import Undescribed
 from common.code.source import Sources
 from common.errors import UsageError
-from common.llms.base import LLM
-from common.llms.embeddings.base import Embeddings
+from common.llms.model_client import ModelClient
 from common.naming.registry import spec_type
 from common.routing import RoutingBatchFunction
 from common.spec.spec import PipelineSpec, StepSpec
@@ -120,7 +119,7 @@ def _step(spec: StepSpec, step: BaseStep, sources: Sources) -> dict[str, Any]:
     models = {
         field.alias or name
         for name, field in type(step).model_fields.items()
-        if isinstance(getattr(step, name), LLM | Embeddings)
+        if isinstance(getattr(step, name), ModelClient)
     }
     return {
         "type": spec_type(type(step)),

@@ -13,8 +13,8 @@ from pydantic import BaseModel
 
 from common.building.components import Holds, held_by
 from common.building.cuda import CudaDevicePlacementMixin
-from common.llms.base import LLM
 from common.llms.embeddings.base import Embeddings
+from common.llms.model_client import ModelClient
 from common.naming.catalogue import paths
 from common.steps.base import BaseStep
 
@@ -76,8 +76,8 @@ def parameters_as_written(params: Mapping[str, Any]) -> dict[str, Any]:
 def _outside(model: BaseModel) -> frozenset[str]:
     if isinstance(model, BaseStep):
         return _OF_A_STEP
-    if isinstance(model, LLM | Embeddings):
-        return _OF_AN_LLM if isinstance(model, LLM) else _OF_EMBEDDINGS
+    if isinstance(model, ModelClient):
+        return _OF_EMBEDDINGS if isinstance(model, Embeddings) else _OF_AN_LLM
     return _PLACEMENT if isinstance(model, CudaDevicePlacementMixin) else frozenset()
 
 

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from inspect import Parameter, isabstract, signature
+from inspect import Parameter, signature
 from typing import Any, ClassVar, Literal, Required, Self, TypedDict
 
-from pydantic import ConfigDict, Field, GetCoreSchemaHandler, ValidationInfo, model_validator
-from pydantic_core import CoreSchema, core_schema
+from pydantic import Field, ValidationInfo, model_validator
 
 from common.errors import UsageError
 from common.llms.messages import ChatMessage as ChatMessage
+from common.llms.model_client import ModelClient
 from common.llms.structured.structured_output import StructuredOutput
 from common.naming.catalogue import paths
-from common.naming.plain_data import dump_value
-from common.naming.registry import NamedByType, Namespace
-from common.parameters.constructors import ExplainedType
-from common.parameters.runtime_parameters import RuntimeOption, RuntimeParametersMixin
+from common.naming.registry import Namespace
+from common.parameters.runtime_parameters import RuntimeOption
 from common.words.faults import hint
 
 Cached = Literal["earlier", "elsewhere"]
@@ -72,19 +70,6 @@ class GenerateOutput(TypedDict, total=False):
     logprobs: list[Any]
 
 
-def _from_type(value: Any, info: ValidationInfo) -> Any:
-    """Builds the client named by `type`; a validation context may hold `allow`, the modules to import it from."""
-    if isinstance(value, str):
-        raise ValueError(_as_mapping(value))
-    if not isinstance(value, dict):
-        return value
-    if not isinstance(type_name := value.get("type"), str):
-        raise ValueError("llm needs a type, for example {type: OpenAILLM, model: ...} or {type: EchoLLM}")
-    llm_class = resolve_llm(type_name, allow=(info.context or {}).get("allow", ()))
-    options = {name: option for name, option in value.items() if name != "type"}
-    return llm_class.model_validate(options, context=info.context)  # for the LLMs in it
-
-
 def _as_mapping(name: str) -> str:
     """What to write instead of the name of a model or client."""
     if name in paths("LLM") or ":" in name:
@@ -93,26 +78,12 @@ def _as_mapping(name: str) -> str:
     return f"an LLM is a mapping with its type: {{type: OpenAILLM, model: '{name}'}}"
 
 
-def _with_type(llm: LLM) -> dict[str, Any]:
-    dumped: dict[str, Any] = dump_value(llm)
-    return dumped
-
-
-class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
+class LLM(ModelClient):
     """A client of a language model.
 
-    A worker calls `load`; then, on its event loop, `aload`, many concurrent `agenerate` and `aunload`; then `unload`.
-    A field of a step that is annotated `LLM` takes a client, or a mapping with its `type`.
+    A subclass defines `model_name` and `agenerate`. See `ModelClient` for what is called when.
     """
 
-    model_config = ConfigDict(
-        extra="forbid", validate_default=True, arbitrary_types_allowed=True, protected_namespaces=()
-    )
-
-    citations: ClassVar[tuple[str, ...]] = ()
-    """BibTeX entries of the model; the dataset's card lists them."""
-    final_errors: ClassVar[tuple[type[Exception], ...]] = ()
-    """Errors that `agenerate` raises for prompts that cannot succeed: their rows fail without a retry."""
     keeps_answers: ClassVar[bool] = False
     """Whether what `agenerate` returns may be kept and returned again for an equal call, in this run or another one:
     whether it depends on the class, the parameters, `model_identity`, the messages and the options alone. A client of
@@ -121,14 +92,6 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
     generation_kwargs: RuntimeOption[dict[str, Any]] = Field(
         default_factory=dict, description="Sampling options of each call, such as temperature and max_tokens."
     )
-
-    @classmethod
-    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
-        schema = handler(source)
-        if not isabstract(cls):
-            return schema
-        written = core_schema.plain_serializer_function_ser_schema(_with_type)
-        return core_schema.with_info_before_validator_function(_from_type, schema, serialization=written)
 
     @model_validator(mode="after")
     def _options_are_known(self) -> Self:
@@ -143,6 +106,16 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
         return LLM_NAMES
 
     @classmethod
+    def _from_type(cls, value: Any, info: ValidationInfo) -> Any:
+        if isinstance(value, str):
+            raise ValueError(_as_mapping(value))
+        return super()._from_type(value, info)
+
+    @classmethod
+    def _without_type(cls) -> str:
+        return "llm needs a type, for example {type: OpenAILLM, model: ...} or {type: EchoLLM}"
+
+    @classmethod
     def runtime_parameter_keys(cls, parameter: str) -> Mapping[str, bool]:
         """Checks `generation_kwargs`: its keys are the keyword arguments of `agenerate`."""
         return _options(cls)[0] if parameter == "generation_kwargs" else {}
@@ -152,24 +125,6 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
         """Whether `agenerate` can be given an option of this name."""
         named, takes_others = _options(cls)
         return takes_others or name in named
-
-    @property
-    @abstractmethod
-    def model_name(self) -> str:
-        """The value of the dataset's column `model_name`."""
-
-    @property
-    def model_identity(self) -> str:
-        """Identifies the model; part of the run's signature. Where it is served is not part of it.
-
-        A worker with another identity leaves, since it would call another model.
-        """
-        return self.model_name
-
-    @property
-    def served_at(self) -> str:
-        """Where it is served, without user, password or query; empty if irrelevant."""
-        return ""
 
     @property
     def continues_text(self) -> bool:
@@ -205,25 +160,6 @@ class LLM(NamedByType, RuntimeParametersMixin, ABC, metaclass=ExplainedType):
         Raises:
             RowError: the endpoint gave no answer; names endpoint, model and the next move.
         """
-
-    def check_here(self) -> None:
-        """Called by `validate` and before a run with local workers: checks for what this host lacks. Quick, offline.
-
-        Raises:
-            UsageError: says what is missing, and how to supply it.
-        """
-
-    def load(self) -> None:
-        """Called once per worker: check options and import heavy packages here."""
-
-    async def aload(self) -> None:
-        """Called once on the event loop that will run `agenerate`: open clients here."""
-
-    async def aunload(self) -> None:
-        """Called once on the event loop that ran `agenerate`."""
-
-    def unload(self) -> None:
-        """Called once when the worker ends in an orderly way."""
 
 
 LLM_NAMES: Namespace[LLM] = Namespace("LLM", LLM, "LLM", ("LLM",), "penstock.llms")  # type: ignore[type-abstract]

@@ -14,17 +14,20 @@ from urllib.parse import unquote, urlsplit
 from pydantic import Field, PrivateAttr, SecretStr, field_validator, model_validator
 
 from common.errors import UsageError
-from common.llms.calls.calling import Address, Endpoint, RequestRefused
+from common.llms.calls.calling import Address, Endpoint, NotAnAnswer, RequestRefused
 from common.llms.calls.transport import Timeouts
 from common.llms.calls.verdicts import ErrorReply
+from common.llms.model_client import ModelClient
 from common.llms.providers import PROVIDERS, Provider, provider_at
-from common.parameters.runtime_parameters import RuntimeOption, RuntimeParameter, RuntimeParametersMixin
+from common.parameters.runtime_parameters import RuntimeOption, RuntimeParameter
 from common.words.faults import hint
 
 _NO_KEY = "no-key"
+_SHOWN_CHARACTERS = 500
+"""Of a reply, in a message."""
 
 
-class EndpointClient(RuntimeParametersMixin):
+class EndpointClient(ModelClient):
     """A model at an endpoint, whatever it is asked for."""
 
     model: str = Field(min_length=1, description="The model's name at the endpoint.")
@@ -111,6 +114,10 @@ class EndpointClient(RuntimeParametersMixin):
         parts = urlsplit(self._url)
         return f"{parts.scheme}://{parts.netloc.rpartition('@')[2]}{parts.path}" if self._url else ""
 
+    def check_here(self) -> None:
+        """Raises as `load`."""
+        self.load()
+
     def _check_key(self) -> None:
         """Raises UsageError for a provider without a key."""
         if self._provider.needs_key and not self._key:
@@ -140,6 +147,18 @@ class EndpointClient(RuntimeParametersMixin):
         limits = Timeouts(self.connect_timeout, self.first_byte_timeout, self.idle_timeout, self.timeout)
         self._open = Endpoint(address, limits, error_of, assembled, self.max_retries)
         await self._open.open()
+
+    def _not_an_answer(self, reply: Any, why: Exception, check: str = "base_url") -> NotAnAnswer:
+        """The error of a reply that does not have the shape of its API.
+
+        Args:
+            check: what may be at fault.
+        """
+        shown = str(reply) if self._open is None else self._open.hidden(str(reply))
+        return NotAnAnswer(
+            f"{self.endpoint} answered model '{self.model_name}' with something that is not an answer of its API, "
+            f"since {why} (check {check}): {shown[:_SHOWN_CHARACTERS]}"
+        )
 
     async def aunload(self) -> None:
         """Closes all connections."""

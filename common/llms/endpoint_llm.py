@@ -14,7 +14,7 @@ from common.llms.answers.request_key import Family
 from common.llms.apis.api import Api
 from common.llms.apis.chat_completions import ChatCompletions
 from common.llms.base import LLM, ChatMessage, Generation
-from common.llms.calls.calling import MALFORMED, FormRefused, NotAnAnswer, RequestRefused
+from common.llms.calls.calling import MALFORMED, FormRefused, RequestRefused
 from common.llms.endpoint_client import EndpointClient
 from common.llms.metering import note_answer
 from common.llms.providers import PROVIDERS
@@ -25,7 +25,6 @@ from common.llms.structured.told_form import ToldForm
 from common.parameters.runtime_parameters import RuntimeOption
 from common.words.faults import hint
 
-_SHOWN_CHARACTERS = 500
 _OURS = {
     "model": "set model instead, beside generation_kwargs",
     "messages": "the template makes them",
@@ -66,10 +65,6 @@ class EndpointLLM(EndpointClient, LLM):
     @property
     def answer_form(self) -> StructuredOutput | None:
         return self.structured_output
-
-    def check_here(self) -> None:
-        """Raises as `load`."""
-        self.load()
 
     def load(self) -> None:
         """Checks the options and the key.
@@ -134,11 +129,7 @@ class EndpointLLM(EndpointClient, LLM):
         except MALFORMED as error:
             answered.reject()
             note_answer(self.model_name, None, answered.cached or "now")
-            shown = endpoint.hidden(str(answered.reply))[:_SHOWN_CHARACTERS]
-            raise NotAnAnswer(
-                f"{self.endpoint} answered model '{self.model_name}' with something that is not an answer of its API, "
-                f"since {error} (check base_url; it usually ends in /v1): {shown}"
-            ) from None
+            raise self._not_an_answer(answered.reply, error, "base_url; it usually ends in /v1") from None
         note_answer(self.model_name, answer, answered.cached or "now")
         if answered.cached:
             answer = replace(answer, cached=answered.cached)

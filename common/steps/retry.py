@@ -8,8 +8,7 @@ from dataclasses import dataclass, field
 from json import JSONDecodeError
 
 from common.errors import FileChanged, RowError, UsageError, describe, words_of
-from common.llms.base import LLM
-from common.llms.embeddings.base import Embeddings
+from common.llms.model_client import ModelClient
 from common.steps.base import BaseStep
 
 _HALTING = (UsageError, FileChanged)
@@ -92,7 +91,7 @@ class RetryPolicy:
     final: tuple[type[Exception], ...] = ()
 
     @classmethod
-    def of(cls, step: BaseStep, models: Iterable[LLM | Embeddings] = ()) -> RetryPolicy:
+    def of(cls, step: BaseStep, models: Iterable[ModelClient] = ()) -> RetryPolicy:
         """That of a step that asks these models."""
         errors = (error for model in models for error in model.final_errors)
         return cls(step.retries, step.backoff, (*step.final_errors, *errors))

@@ -11,8 +11,7 @@ from typing import Any
 from common.building.components import Place, models_in
 from common.building.signature import PARAMETER, Identity
 from common.errors import RunError
-from common.llms.base import LLM
-from common.llms.embeddings.base import Embeddings
+from common.llms.model_client import ModelClient
 from common.location import OUR_PACKAGES
 from common.words.wording import count
 from coordinator.identity.signature_0_1 import signature_0_1
@@ -140,7 +139,7 @@ def _differ_in_source(before: Mapping[str, Mapping[str, str]], now: Mapping[str,
     return without[0] == without[1]
 
 
-def _own_classes(models: Sequence[tuple[Place, LLM | Embeddings]]) -> list[str]:
+def _own_classes(models: Sequence[tuple[Place, ModelClient]]) -> list[str]:
     """Names of the classes that are not Penstock's."""
     classes = [type(model) for _, model in models]
     return [cls.__name__ for cls in classes if cls.__module__.partition(".")[0] not in OUR_PACKAGES]

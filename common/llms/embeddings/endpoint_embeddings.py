@@ -15,7 +15,6 @@ from common.llms.answers.row_answers import shared_questions
 from common.llms.apis.chat_completions import ChatCompletions
 from common.llms.apis.embeddings import EmbeddingsApi, Encoded
 from common.llms.base import Generation
-from common.llms.calls.calling import NotAnAnswer
 from common.llms.embeddings.base import Embeddings, Vector
 from common.llms.embeddings.kept_vectors import encoded_once
 from common.llms.endpoint_client import EndpointClient
@@ -24,7 +23,6 @@ from common.llms.metering import note_answer
 from common.parameters.runtime_parameters import RuntimeOption
 
 _CHAT = ChatCompletions()
-_SHOWN_CHARACTERS = 200
 
 
 class EndpointEmbeddings(EndpointClient, Embeddings):
@@ -52,10 +50,6 @@ class EndpointEmbeddings(EndpointClient, Embeddings):
 
     def _headers_of(self, key: str) -> dict[str, str]:
         return _CHAT.headers(key)
-
-    def check_here(self) -> None:
-        """Raises as `load`."""
-        self.load()
 
     def load(self) -> None:
         """Checks the key.
@@ -122,11 +116,7 @@ class EndpointEmbeddings(EndpointClient, Embeddings):
             encoded = self._api.encoded(reply, number)
         except ValueError as error:
             note_answer(self.model_name, None)
-            shown = self._open.hidden(str(reply))[:_SHOWN_CHARACTERS]
-            raise NotAnAnswer(
-                f"{self.endpoint} answered model '{self.model_name}' with something that is not an answer of its API, "
-                f"since {error} (check base_url): {shown}"
-            ) from None
+            raise self._not_an_answer(reply, error) from None
         output = None if encoded.tokens is None else 0
         note_answer(self.model_name, Generation(None, input_tokens=encoded.tokens, output_tokens=output))
         return encoded
