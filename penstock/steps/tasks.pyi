@@ -1,6 +1,6 @@
 # Written by docs/make_steps_page.py from common/naming/catalogue.py.
 
-from common.steps.tasks.asker import Answer as Answer
+from common.steps.tasks.answer import Answer as Answer
 from common.steps.tasks.base import Task as Task
 from common.steps.tasks.bitext_retrieval_generator import BitextRetrievalGenerator as BitextRetrievalGenerator
 from common.steps.tasks.chat_generation import ChatGeneration as ChatGeneration

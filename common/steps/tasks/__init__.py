@@ -11,7 +11,7 @@ from common.naming.lazy_names import LazyNames
 _NAMES = LazyNames(
     __name__,
     {
-        "Answer": "common.steps.tasks.asker",
+        "Answer": "common.steps.tasks.answer",
         "Example": "common.steps.tasks.examples",
         "GeneratorTask": "common.steps.tasks.generator_task",
         "Task": "common.steps.tasks.base",

@@ -16,8 +16,7 @@ from common.llms.structured.structured_output import StructuredOutput
 from common.steps.base import Row
 from common.steps.metadata import with_metadata
 from common.steps.retry import OutOfRetries
-from common.steps.tasks.answer import Answer as Answer
-from common.steps.tasks.answer import metadata_of
+from common.steps.tasks.answer import Answer, metadata_of
 from common.steps.tasks.asking import SHOWN_CHARACTERS, Asking, BadAnswer, Unreadable, ask_and_read
 from common.steps.tasks.conversation import formatted, with_system_prompt
 from common.steps.tasks.forms import llm_with_form

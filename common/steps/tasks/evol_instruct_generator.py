@@ -11,7 +11,7 @@ from pydantic import Field, field_validator, model_validator
 from common.errors import RowError
 from common.parameters.runtime_parameters import RuntimeOption
 from common.steps.base import Row, StepColumns
-from common.steps.tasks.asker import Answer
+from common.steps.tasks.answer import Answer
 from common.steps.tasks.draws import draws_of
 from common.steps.tasks.evol_instruct import WIZARDLM
 from common.steps.tasks.examples import Example

@@ -14,7 +14,8 @@ from common.errors import RowError, UsageError
 from common.llms.base import ChatMessage
 from common.parameters.runtime_parameters import RuntimeOption
 from common.steps.base import Row, StepColumns
-from common.steps.tasks.asker import Answer, Ways
+from common.steps.tasks.answer import Answer
+from common.steps.tasks.asker import Ways
 from common.steps.tasks.asking_step import AskingStep
 from common.steps.tasks.conversation import SYSTEM_PROMPT
 from common.steps.tasks.draws import draws_of
