@@ -20,6 +20,7 @@ from common.building.cuda import devices_wanted
 from common.code.source import Sources
 from common.errors import WireError
 from common.llms.model_client import ModelClient
+from common.naming.registry import resolve_function
 from common.protocol.fields import first_problem
 from common.steps.base import AsyncStep, BaseStep, GeneratorStep, GlobalStep, Step, StepKind
 from common.steps.process_signature import process_parameters, takes_rows
@@ -156,8 +157,15 @@ def step_digest(step: BaseStep, sources: Sources | None = None) -> str:
     Args:
         sources: where its class has been looked at already.
     """
-    digests = (sources or Sources()).of_classes(component_classes(step))
+    digests = source_digests(step, sources or Sources())
     return hashlib.blake2b("".join(digests).encode(), digest_size=8).hexdigest()
+
+
+def source_digests(step: BaseStep, sources: Sources) -> list[str]:
+    """Identifies the code of a step: of its class and those of its models, then of the functions that it calls."""
+    named = [name for field in step.function_fields if (name := getattr(step, field)) is not None]
+    functions = [sources.of_function(inspect.unwrap(resolve_function(name, ("*",)))) for name in named]
+    return [*sources.of_classes(component_classes(step)), *functions]
 
 
 def model_identities(step: BaseStep) -> list[str]:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from common.building.data_files import data_files
-from common.building.descriptor import component_classes, model_identities
+from common.building.descriptor import model_identities, source_digests
 from common.building.dump import dump_parameters, dump_routing
 from common.building.signed_parameters import parameters_as_written, signed_parameters
 from common.building.stand_in import Undescribed
@@ -127,7 +127,7 @@ def _step(spec: StepSpec, step: BaseStep, sources: Sources) -> dict[str, Any]:
         **_aspects(given, models),
         **_batch_size(step),
         "models": model_identities(step),
-        "source": sources.of_classes(component_classes(step)),
+        "source": source_digests(step, sources),
         "data": step.fingerprint() if isinstance(step, GeneratorStep) else "",
         **{name: getattr(step, name) for name in _ALWAYS},
     }

@@ -60,6 +60,8 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     kind: ClassVar[StepKind]
     path_fields: ClassVar[tuple[str, ...]] = ()
     """Parameters that are paths: a relative one is resolved against the spec's folder."""
+    function_fields: ClassVar[tuple[str, ...]] = ()
+    """Parameters that name functions, `module:function`: their code identifies a run as the code of the class does."""
     requirements: ClassVar[list[str]] = []
     """Packages that a worker needs to load the step, as `pip install` takes them; see `@requirements`."""
     citations: ClassVar[tuple[str, ...]] = ()

@@ -67,9 +67,9 @@ def _modules(types: Iterable[str]) -> tuple[str, ...]:
 
 
 def _types(step_type: Any, params: Mapping[str, Any]) -> list[str]:
-    """The classes of the step and of what is inside it, such as its LLM."""
+    """The classes of the step and of what is inside it, such as its LLM, and the function that it calls."""
     inside = [value.get("type") for value in params.values() if isinstance(value, dict)]
-    return [name for name in (step_type, *inside) if isinstance(name, str)]
+    return [name for name in (step_type, *inside, params.get("function")) if isinstance(name, str)]
 
 
 def local_worker_arguments(prepared: Prepared, run_id: str) -> list[str]:

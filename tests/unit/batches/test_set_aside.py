@@ -23,7 +23,7 @@ class Score(Step):
     """A step with two outputs."""
 
     @property
-    def outputs(self) -> dict[str, bool]:  # type: ignore[override]
+    def outputs(self) -> dict[str, bool]:
         return {"score": True, "note": False}
 
     def process(self, inputs: StepInput) -> StepOutput:
@@ -38,7 +38,7 @@ class ScoreRow(AsyncStep):
 
 
 def rule(skip_when: str, **mappings: dict[str, str]) -> SkipRule:
-    return SkipRule(Score(skip_when=skip_when, **mappings))  # type: ignore[arg-type]
+    return SkipRule(Score(skip_when=skip_when, **mappings))
 
 
 def batch(fates: Sequence[str]) -> list[Row | None]:
