@@ -77,7 +77,12 @@ CATALOGUE = (
     Entry(
         "step", "TruncateTextColumn", "common.steps.columns.truncate", "cuts texts to a number of characters or tokens"
     ),
-    Entry("step", "FilterRows", "common.steps.filtering.filter_rows", "keeps the rows of which an expression or a function is true"),
+    Entry(
+        "step",
+        "FilterRows",
+        "common.steps.filtering.filter_rows",
+        "keeps the rows of which an expression or a function is true",
+    ),
     Entry("global step", "DeitaFiltering", "common.steps.filtering.deita", "keeps few, good and diverse rows"),
     Entry(
         "global step",
