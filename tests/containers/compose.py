@@ -18,7 +18,10 @@ from tests.support.runs.harness import REPOSITORY, Harness, wait_for
 
 IMAGE = "penstock:test"
 PASSWORD = "rock-salt"
-SERVICES = ("redis", "coordinator", "worker-load", "worker-clean", "worker-unique", "worker-generate", "worker-keep")
+SERVICES = (
+    *("redis", "coordinator", "worker-load", "worker-clean", "worker-unique"),
+    *("worker-generate", "worker-judge", "worker-good", "worker-keep"),
+)
 SETTINGS = {
     "WORKER_LEASE": "2",
     "COORDINATOR_LEASE": "2",

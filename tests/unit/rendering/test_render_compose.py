@@ -19,7 +19,7 @@ from worker.cli import command as worker_command
 REPOSITORY = QUICKSTART.parents[1]
 OF_THE_BUILD = ("build", "pull_policy")
 """Keys that only the repository's own file has, since it makes the image."""
-STEPS = ("load", "clean", "unique", "generate", "keep")
+STEPS = ("load", "clean", "unique", "generate", "judge", "good", "keep")
 
 
 @pytest.fixture(autouse=True)

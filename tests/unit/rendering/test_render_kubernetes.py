@@ -30,10 +30,10 @@ def test_the_quickstart_has_an_object_for_each_part() -> None:
         "Service": 1,
         "StatefulSet": 1,
         "NetworkPolicy": 3,
-        "Deployment": 5,
+        "Deployment": 7,
         "Job": 1,
         "TriggerAuthentication": 1,
-        "ScaledObject": 5,
+        "ScaledObject": 7,
     }
 
 
@@ -278,6 +278,8 @@ def test_each_step_has_workers_that_serve_it_with_what_it_needs() -> None:
         "clean": ("--allow mysteps --base-dir /work", False),
         "unique": ("--allow mysteps --base-dir /work", False),
         "generate": ("", False),
+        "judge": ("", False),
+        "good": ("", False),
         "keep": ("", False),
     }
     for name, (options, reads_files) in wanted.items():

@@ -40,7 +40,7 @@ def unit(text: str) -> Unit:
 
 def test_there_is_a_unit_for_the_coordinator_and_a_template_for_each_step(tmp_path: Path) -> None:
     prefix = "penstock-quickstart-"
-    steps = ("load", "clean", "unique", "generate", "keep")
+    steps = ("load", "clean", "unique", "generate", "judge", "good", "keep")
     templates = {f"{prefix}worker-{step}@.service" for step in steps}
     assert units(tmp_path / "units", QUICKSTART).keys() == {f"{prefix}coordinator.service", *templates}
     assert (tmp_path / "units" / "quickstart.env").exists()
