@@ -27,6 +27,8 @@ _DISTILABEL_ONLY: Mapping[str, Any] = {
     "add_raw_input": True,
 }
 """Fields of every distilabel dump: dropped at distilabel's default; our classes refuse any other value."""
+_NONE_IS_A_VALUE = frozenset({"system_prompt", "default_label"})
+"""Fields that have another default here: None is kept, and says that there is none."""
 
 
 def is_distilabel(data: Any) -> bool:
@@ -66,7 +68,9 @@ def from_distilabel(data: dict[str, Any]) -> tuple[dict[str, Any], dict[Loc, Loc
 def _parameters(given: dict[str, Any], loc: Loc, kinds: tuple[Kind, ...], unknown: dict[str, Loc]) -> dict[str, Any]:
     found: dict[str, Any] = {"type": _type_name(given["type_info"], (*loc, "type_info"), kinds, unknown)}
     for key, value in given.items():
-        if key in _NOT_PARAMETERS or value is None or (key in _DISTILABEL_ONLY and value == _DISTILABEL_ONLY[key]):
+        if key in _NOT_PARAMETERS or (value is None and key not in _NONE_IS_A_VALUE):
+            continue
+        if key in _DISTILABEL_ONLY and value == _DISTILABEL_ONLY[key]:
             continue
         if isinstance(value, dict) and "type_info" in value:
             found[key] = _parameters(value, (*loc, key), ("LLM", "embeddings"), unknown)

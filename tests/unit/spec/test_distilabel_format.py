@@ -83,6 +83,7 @@ def test_a_dump_of_distilabel_becomes_the_same_pipeline_of_ours(tmp_path: Path) 
                 "input_mappings": {"instruction": "text"},
                 "llm": {"type": "OpenAILLM", "generation_kwargs": {"temperature": 0.5}, "model": "m"},
                 "num_generations": 2,
+                "system_prompt": None,
             },
         },
         "routing": {"load": {"function": "sample_n_steps", "n": 1}},

@@ -4,7 +4,18 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from common.steps.tasks import ChatGeneration, StructuredGeneration, TextGeneration, TextGenerationWithImage
+from common.steps.tasks import (
+    CLAIR,
+    URIAL,
+    ChatGeneration,
+    Genstruct,
+    InstructionBacktranslation,
+    SelfInstruct,
+    StructuredGeneration,
+    TextClassification,
+    TextGeneration,
+    TextGenerationWithImage,
+)
 from coordinator.plan.load import prepare
 
 DUMP = """
@@ -15,7 +26,9 @@ pipeline:
   - name: load
     step:
       name: load
-      data: [{instruction: a, image: "https://x/y.png", structured_output: {format: regex, schema: a}, messages: []}]
+      data:
+      - {instruction: a, image: "https://x/y.png", structured_output: {format: regex, schema: a}, messages: [], text: a,
+         task: a, student_solution: b, title: a, content: b, generation: a, input: a}
       type_info: {module: distilabel.steps.generators.data, name: LoadDataFromDicts}
   - name: text
     step: &task
@@ -58,8 +71,44 @@ pipeline:
       type_info: {module: distilabel.steps.tasks.structured_generation, name: StructuredGeneration}
   - name: chat
     step: {name: chat, llm: *llm, type_info: {module: distilabel.steps.tasks.text_generation, name: ChatGeneration}}
+  - name: labels
+    step:
+      name: labels
+      llm: *llm
+      system_prompt: null
+      n: 2
+      context: "For a library."
+      examples: ["Dune: novel"]
+      available_labels: {novel: a long story, poem: in verse}
+      default_label: null
+      query_title: Title
+      use_default_structured_output: true
+      type_info: {module: distilabel.steps.tasks.text_classification, name: TextClassification}
+  - name: revised
+    step:
+      name: revised
+      llm: *llm
+      system_prompt: Teach.
+      type_info: {module: distilabel.steps.tasks.clair, name: CLAIR}
+  - name: asked
+    step: {name: asked, llm: *llm, type_info: {module: distilabel.steps.tasks.genstruct, name: Genstruct}}
+  - name: base
+    step: {name: base, llm: *llm, type_info: {module: distilabel.steps.tasks.urial, name: URIAL}}
+  - name: rated
+    step:
+      name: rated
+      llm: *llm
+      type_info: {module: distilabel.steps.tasks.instruction_backtranslation, name: InstructionBacktranslation}
+  - name: more
+    step:
+      name: more
+      llm: *llm
+      num_instructions: 3
+      criteria_for_query_generation: Each rhymes.
+      application_description: A poet
+      type_info: {module: distilabel.steps.tasks.self_instruct, name: SelfInstruct}
   connections:
-  - {from: load, to: [text, image, form, chat]}
+  - {from: load, to: [text, image, form, chat, labels, revised, asked, base, rated, more]}
 """
 
 
@@ -74,3 +123,16 @@ def test_tasks_of_a_dump_are_those_of_the_same_name(tmp_path: Path) -> None:
     assert isinstance(form, StructuredGeneration)
     assert form.use_row_system_prompt
     assert isinstance(chat, ChatGeneration)
+    labels, revised, more = (steps[name] for name in ("labels", "revised", "more"))
+    assert isinstance(labels, TextClassification)
+    assert labels.system_prompt is None
+    assert labels.default_label is None
+    assert labels.available_labels == {"novel": "a long story", "poem": "in verse"}
+    assert labels.llm.answer_form is not None
+    assert isinstance(revised, CLAIR)
+    assert revised.system_prompt == "Teach."
+    assert isinstance(more, SelfInstruct)
+    assert more.num_instructions == 3
+    assert isinstance(steps["asked"], Genstruct)
+    assert isinstance(steps["base"], URIAL)
+    assert isinstance(steps["rated"], InstructionBacktranslation)
