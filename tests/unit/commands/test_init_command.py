@@ -57,7 +57,8 @@ def test_a_recipe_runs_as_it_is_without_a_model(name: str, tmp_path: Path) -> No
     assert (program, verb) == ("pipeline-coordinator", "run")
     assert len(rows_of(Path(spec))) >= 4
     assert list(cautions(prepare(Path(spec)))) == []
-    assert {path.name for path in (tmp_path / "my data").iterdir()} == set(Recipe.named(name).files)
+    written = {path.relative_to(tmp_path / "my data").as_posix() for path in (tmp_path / "my data").rglob("*.*")}
+    assert written == set(Recipe.named(name).files)
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -69,7 +70,8 @@ def test_the_page_of_a_recipe_names_its_columns_and_its_data(name: str) -> None:
         column for cell in re.findall(r"^\| (`.*`) \|", page, re.MULTILINE) for column in re.findall("`(.+?)`", cell)
     }
     assert shown == set(columns.split(", "))
-    assert all(f"`{file}` has" in page for file in recipe.files if file not in ("README.md", "pipeline.yaml"))
+    data = {file.partition("/")[0] for file in recipe.files} - {"README.md", "pipeline.yaml"}
+    assert all(f"\n`{name}` " in page for name in data)
 
 
 def test_the_pages_in_the_documents_are_written_from_the_recipes() -> None:
