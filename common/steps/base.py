@@ -81,7 +81,8 @@ class BaseStep(Connectable, RuntimeParametersMixin, ABC, metaclass=StepType):
     skip_when: str | None = Field(
         default=None,
         min_length=1,
-        description="Expression over the columns of a row; a row of which it is true passes the step by.",
+        description="Expression over the columns of a row; a row of which it is true passes the step by. Not for "
+        "generator steps, nor for steps with several predecessors.",
     )
     resources: StepResources = Field(default_factory=StepResources)
     on_error: RuntimeOption[Literal["skip", "nulls", "fail"]] = Field(

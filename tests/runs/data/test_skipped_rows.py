@@ -95,6 +95,11 @@ def test_rows_pass_steps_by_in_their_places_and_are_counted_once_whatever_is_kil
     assert f"  skipped     double: {passed['double']} rows\n              again: {passed['again']} rows\n" in text
     card = (harness.run_directory / "dataset" / "README.md").read_text()
     assert f"| `double` | {passed['double']} |\n| `again` | {passed['again']} |\n" in card
+    words = harness.start("pipeline-coordinator", "status", harness.record().run, "--broker", redis_url)
+    assert words.wait() == 0, words.text
+    assert f"\nskipped    double: {passed['double']}, again: {passed['again']}, " in words.text
+    titles, *lines = [line for line in words.text.splitlines() if line.startswith(("step ", "count ", "double "))]
+    assert [line[titles.index("skipped") :].split()[0] for line in lines] == ["-", f"{passed['double']}"]
     shown = harness.start("pipeline-coordinator", "status", harness.record().run, "--json", "--broker", redis_url)
     assert shown.wait() == 0, shown.text
     found = json.loads(shown.text)
