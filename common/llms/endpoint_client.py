@@ -131,6 +131,8 @@ class EndpointClient(ModelClient):
         url: str,
         error_of: Callable[[Any], ErrorReply],
         assembled: Callable[[bytes], Any] | None = None,
+        *,
+        streams: bool = False,
     ) -> None:
         """Opens the client for requests to a URL; connections follow with the first calls. See `Endpoint`."""
         self._provider_when_open = self._provider
@@ -145,7 +147,7 @@ class EndpointClient(ModelClient):
             secrets=self._secrets(),
         )
         limits = Timeouts(self.connect_timeout, self.first_byte_timeout, self.idle_timeout, self.timeout)
-        self._open = Endpoint(address, limits, error_of, assembled, self.max_retries)
+        self._open = Endpoint(address, limits, error_of, assembled, self.max_retries, streams=streams)
         await self._open.open()
 
     def _not_an_answer(self, reply: Any, why: Exception, check: str = "base_url") -> NotAnAnswer:

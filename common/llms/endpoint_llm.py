@@ -104,7 +104,7 @@ class EndpointLLM(EndpointClient, LLM):
 
     async def aload(self) -> None:
         """Opens the client; connections follow with the first calls."""
-        await self._open_at(self._request_url, self._api.error, self._api.assembled if self.stream else None)
+        await self._open_at(self._request_url, self._api.error, self._api.assembled, streams=self.stream)
         self._requests = self._requests_for(ToldForm.of(self.structured_output, self._dialect))
 
     async def agenerate(self, messages: list[ChatMessage], **kwargs: Any) -> Generation:

@@ -97,8 +97,9 @@ class Endpoint:
 
     Args:
         error_of: reads the error in a reply.
-        assembled: makes one reply of a stream of events; None for a whole reply.
+        assembled: makes one reply of a stream of events; None if there are no streams.
         retries: of one call that fails by its row's fault.
+        streams: whether a reply is one if it does not say what it is.
     """
 
     def __init__(
@@ -108,8 +109,11 @@ class Endpoint:
         error_of: Callable[[Any], ErrorReply],
         assembled: Callable[[bytes], Any] | None = None,
         retries: int = 0,
+        *,
+        streams: bool = False,
     ) -> None:
         self._retries = retries
+        self._streams = streams
         self._address = address
         self._transport = Transport(address.url, address.headers, timeouts)
         self._error_of = error_of
@@ -225,9 +229,10 @@ class Endpoint:
             await clock.wait(seconds=pause)
 
     def _read(self, reply: Reply) -> Any:
-        is_whole = reply.headers.get("content-type", "").startswith("application/json")  # whatever was asked for
+        kind = reply.headers.get("content-type", "")  # that of what came, whatever was asked for
+        is_stream = kind.startswith("text/event-stream") or (self._streams and not kind.startswith("application/json"))
         try:
-            return self._assembled(reply.body) if self._assembled and not is_whole else orjson.loads(reply.body)
+            return self._assembled(reply.body) if self._assembled and is_stream else orjson.loads(reply.body)
         except MALFORMED as error:
             shown = self.hidden(reply.body[:_SHOWN_CHARACTERS].decode(errors="replace"))
             is_json = not isinstance(error, orjson.JSONDecodeError)

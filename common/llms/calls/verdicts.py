@@ -123,7 +123,7 @@ COMMON: Sequence[Rule] = (
     Rule(
         "setup",
         (400, 422),
-        _says(r"model_not_found|invalid[ _]model|model.{0,80}(does not exist|not found|not exist)"),
+        _says(r"model_not_found|invalid[ _]model|model.{0,80}(does not exist|not found|not exist)|pinned to"),
         MODEL,
     ),
     Rule(
@@ -138,6 +138,7 @@ COMMON: Sequence[Rule] = (
         _says(
             r"unsupported_(parameter|value)|unknown_parameter|invalid_type|unrecognized (request )?argument"
             r"|unexpected keyword|extra_forbidden|extra inputs are not permitted|extra fields not permitted"
+            r"|unexpected fields?"
             r"|json\.exception\.type_error|requires logprobs"  # llama.cpp
             r"|loc\W+body\W+(?!messages|prompt|input)\w"  # servers that check requests with pydantic
         ),

@@ -52,6 +52,7 @@ class ApiServer:
         script: answers of the next requests, in place of those of the API: an error, or a reply.
         events_sent: of a stream, before it ends without its end; None for all.
         breaks: the connection is then closed in the middle, instead of in an orderly way.
+        always_streams: whether it sends streams to those who have not asked for one, too.
     """
 
     url: str = ""
@@ -59,6 +60,7 @@ class ApiServer:
     script: deque[Refused | dict[str, Any]] = field(default_factory=deque)
     events_sent: int | None = None
     breaks: bool = False
+    always_streams: bool = False
 
     def check(self, asked: Asked) -> None:
         """Raises Refused for a request that the provider refuses."""
@@ -87,7 +89,7 @@ class ApiServer:
             if isinstance(refused.body, str):
                 return web.Response(status=refused.status, text=refused.body, headers=refused.headers)
             return web.json_response(refused.body, status=refused.status, headers=refused.headers)
-        if not asked.body.get("stream"):
+        if not asked.body.get("stream") and not self.always_streams:
             return web.json_response(reply)
         response = web.StreamResponse(headers={"content-type": "text/event-stream"})
         await response.prepare(request)

@@ -103,6 +103,11 @@ def test_a_reply_is_read_alike_whole_and_streamed(api: str, stream: bool) -> Non
     assert server.asked[0].body.get("stream", False) is stream
 
 
+@pytest.mark.parametrize("api", APIS)
+def test_an_endpoint_that_streams_unasked_is_understood(api: str) -> None:
+    assert ask(OpenAIServer(always_streams=True), api=api).text == ask(OpenAIServer(), api=api).text
+
+
 @pytest.mark.parametrize("stream", [False, True])
 def test_reasoning_calls_and_refusals_of_a_response_are_told_apart(stream: bool) -> None:
     def given(*items: dict[str, Any]) -> Generation:

@@ -33,6 +33,8 @@ CASES = [
     (400, "", "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key.", "setup"),
     (400, "unsupported_parameter", "", "Unsupported parameter: 'max_tokens'", "setup"),
     (422, "", "", "Extra inputs are not permitted", "setup"),
+    (422, "", "", "Unexpected fields in the request: {'top_k'}", "setup"),
+    (400, "", "", "Server is pinned to 'a/b'; requested 'c/d'.", "setup"),
     (
         400,
         "400",
