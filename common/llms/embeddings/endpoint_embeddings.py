@@ -96,9 +96,13 @@ class EndpointEmbeddings(EndpointClient, Embeddings):
         return self._family, self._request([str(message["content"]) for message in messages])
 
     def _request(self, inputs: Sequence[str]) -> dict[str, Any]:
+        return {**self._api.request(self._model_there, inputs, self._options_there), **self.extra_body}
+
+    @property
+    def _options_there(self) -> dict[str, Any]:
+        """The options by the names that the endpoint has for them."""
         renames = self._provider.renames
-        options = {renames.get(name, name): value for name, value in self._options.items()}
-        return {**self._api.request(self._model_there, inputs, options), **self.extra_body}
+        return {renames.get(name, name): value for name, value in self._options.items()}
 
     @property
     def _family(self) -> Family:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any, ClassVar
 
@@ -10,12 +11,15 @@ from pydantic import Field
 from common.llms.answers.request_key import Family
 from common.llms.answers.row_answers import shared_questions
 from common.llms.apis.embeddings import EmbeddingsApi, Encoded, OpenAIEmbeddingsApi
+from common.llms.calls.calling import RequestRefused
 from common.llms.embeddings.base import Vector
 from common.llms.embeddings.endpoint_embeddings import EndpointEmbeddings
 from common.llms.embeddings.kept_vectors import encoded_once
 from common.llms.messages import ChatMessage
 
 _API = OpenAIEmbeddingsApi()
+_ASKS_FOR_TEXTS = re.compile(r"(missing|required)[^.]*\binput\b|\binput\b[^.]*(missing|required|provided)", re.I)
+"""In the error of a server that takes texts alone."""
 
 
 class OpenAIEmbeddings(EndpointEmbeddings):
@@ -56,7 +60,14 @@ class OpenAIEmbeddings(EndpointEmbeddings):
         request = self._conversation_request(messages)
 
         async def encode(_: Sequence[str]) -> Encoded:
-            return await self._encoded(request, 1)
+            try:
+                return await self._encoded(request, 1)
+            except RequestRefused as error:
+                if not _ASKS_FOR_TEXTS.search(str(error)):
+                    raise
+                raise RequestRefused(
+                    f"{error} (a conversation was sent as messages, which vLLM's server takes and others do not)"
+                ) from None
 
         if (questions := shared_questions(self._family, [request])) is None:
             return (await encode([])).vectors[0]
@@ -68,4 +79,4 @@ class OpenAIEmbeddings(EndpointEmbeddings):
         return self._family, self._conversation_request(messages)
 
     def _conversation_request(self, messages: Sequence[ChatMessage]) -> dict[str, Any]:
-        return {**_API.conversation_request(self._model_there, messages, self._options), **self.extra_body}
+        return {**_API.conversation_request(self._model_there, messages, self._options_there), **self.extra_body}

@@ -15,13 +15,18 @@ USE_ROW_PROMPT = "use_row_system_prompt"
 """The parameter that says whether the row's counts."""
 
 
-def conversation_of(turns: list[Any], column: str) -> list[ChatMessage]:
-    """A list of messages, as sent to a model. Raises RowError for anything else."""
+def conversation_of(turns: list[Any], column: str, advice: str = "") -> list[ChatMessage]:
+    """A list of messages, as sent to a model. Raises RowError for anything else.
+
+    Args:
+        advice: the end of its message: what else to do about a list that is no conversation.
+    """
     for index, turn in enumerate(turns):
-        if not isinstance(turn, dict) or not {"role", "content"} <= turn.keys():
+        missing = next((name for name in ("role", "content") if not isinstance(turn, dict) or name not in turn), None)
+        if missing is not None:
+            what = f"a mapping without '{missing}'" if isinstance(turn, dict) else kind_of(turn)
             raise RowError(
-                f"{column}[{index}] must be a message, a mapping with 'role' and 'content', not {kind_of(turn)}; to "
-                f"print a list in the prompt, write {{{{ {column} | tojson }}}} in the template"
+                f"{column}[{index}] must be a message, a mapping with 'role' and 'content', not {what}{advice}"
             )
     if not turns:
         raise RowError(f"column '{column}' holds an empty list where a text or a conversation is expected")

@@ -39,7 +39,9 @@ class RowPrompts:
         """The conversation: that in the only column, or a message with the prompt. Raises RowError: there is none."""
         conversation = row.get(self.only_column) if self.only_column else None
         if isinstance(conversation, list):
-            return conversation_of(conversation, self.only_column)
+            column = self.only_column
+            advice = f"; to print a list in the prompt, write {{{{ {column} | tojson }}}} in the template"
+            return conversation_of(conversation, column, advice)
         return [{"role": "user", "content": self.text(row)}]
 
     def text(self, row: Row) -> str:

@@ -212,3 +212,17 @@ def test_a_text_that_is_too_long_for_a_vector_fails_once(guarded: str) -> None:
 def test_a_server_without_vectors_halts_the_run(url: str) -> None:
     with pytest.raises(UsageError, match=r"501: .*with which options it was started"):
         OpenAIEmbeddings(model="tiny", base_url=f"{url}/v1").encode(["one"])
+
+
+def test_a_server_that_takes_texts_alone_refuses_a_conversation_and_the_error_says_why(guarded: str) -> None:
+    embeddings = OpenAIEmbeddings(model="tiny", base_url=f"{guarded}/v1", api_key=KEY)
+
+    async def encoded() -> None:
+        await embeddings.aload()
+        try:
+            await embeddings.aencode_conversation(HI)
+        finally:
+            await embeddings.aunload()
+
+    with pytest.raises(RequestRefused, match="sent as messages, which vLLM's server takes"):
+        asyncio.run(encoded())

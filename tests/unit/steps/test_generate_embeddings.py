@@ -102,7 +102,8 @@ def test_no_vector_of_a_conversation_is_paid_for_twice(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("answer", "kind", "message"),
     [
-        ((400, {}, {"error": {"message": "input is required"}}), RequestRefused, "input is required"),
+        ((400, {}, {"error": {"message": "Missing: 'input'"}}), RequestRefused, "sent as messages, which vLLM's"),
+        ((400, {}, {"error": {"message": "too many tokens"}}), RequestRefused, "too many tokens$"),
         ((200, {}, {"data": []}), NotAnAnswer, r"it has the vectors \[\] of 1 texts"),
         ((500, {}, {"error": {"message": "broken"}}), CallFailed, "broken"),
     ],
@@ -122,7 +123,7 @@ def test_an_error_of_the_server_has_the_class_that_it_has_elsewhere(
         ({}, "the row has no column 'text'"),
         ({"text": None}, "column 'text' holds None where a text or a conversation is expected"),
         ({"text": []}, "column 'text' holds an empty list"),
-        ({"text": [{"role": "user"}]}, r"text\[0\] must be a message"),
+        ({"text": [{"role": "user"}]}, r"text\[0\] must be a message, .*, not a mapping without 'content'$"),
         ({"text": [{"role": "user", "content": [{"type": "image", "image": "a.png"}]}]}, "part 0 of message 0"),
     ],
 )
