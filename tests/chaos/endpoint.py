@@ -24,12 +24,14 @@ class Asked:
 
     Args:
         answered: row -> how often it was answered, whether or not the answer arrived.
+        times: when; in seconds of the monotonic clock.
         refused: with 429.
         errors: with 500.
         resets: connections that it reset in the middle of an answer.
     """
 
     answered: Counter[int]
+    times: tuple[float, ...]
     refused: int
     errors: int
     resets: int
@@ -85,10 +87,11 @@ class ChaosEndpoint:
 
     def asked(self) -> Asked:
         """So far."""
-        noted = [line.split(" ", 1) for line in self.log.read_text().splitlines()] if self.was_asked else []
-        times = Counter(what for _, what in noted)
-        answered = Counter(int(row) for row, what in noted if what == ANSWERED)
-        return Asked(answered, times[REFUSED], times[ERRORS], times[RESETS])
+        noted = [line.split(" ", 2) for line in self.log.read_text().splitlines()] if self.was_asked else []
+        counts = Counter(what for _, _, what in noted)
+        answered = Counter(int(row) for _, row, what in noted if what == ANSWERED)
+        times = tuple(float(when) for when, _, what in noted if what == ANSWERED)
+        return Asked(answered, times, counts[REFUSED], counts[ERRORS], counts[RESETS])
 
 
 def own_port() -> int:

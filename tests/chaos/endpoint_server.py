@@ -37,8 +37,8 @@ class EndpointServer:
 
     def __init__(self, log: Path) -> None:
         self._file = os.open(log, os.O_WRONLY | os.O_APPEND | os.O_CREAT)
-        noted = [line.split(" ", 1) for line in log.read_text().splitlines()]
-        self._hurt = {int(row) for row, what in noted if what in (ERRORS, RESETS)}
+        noted = [line.split(" ", 2) for line in log.read_text().splitlines()]
+        self._hurt = {int(row) for _, row, what in noted if what in (ERRORS, RESETS)}
         self._trouble, self._until = "", 0.0
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -83,7 +83,7 @@ class EndpointServer:
         self._send(writer, 200, {}, reply)
 
     def _note(self, row: int, what: str) -> None:
-        os.write(self._file, f"{row} {what}\n".encode())
+        os.write(self._file, f"{time.monotonic():.3f} {row} {what}\n".encode())
 
     def _send(self, writer: asyncio.StreamWriter, status: int, headers: dict[str, str], content: Any) -> None:
         writer.write(_head(status, len(data := json.dumps(content).encode()), headers) + data)

@@ -1,9 +1,13 @@
-"""How each kind of fault is done to a run. An injector returns False if it has no target at the moment."""
+"""How each kind of fault is done to a run.
+
+An injector returns False if it has no target at the moment, else True, or the step that it hit.
+"""
 
 from __future__ import annotations
 
 import resource
 import signal
+import time
 from collections.abc import Callable
 from contextlib import suppress
 
@@ -13,37 +17,40 @@ import redis
 from common.errors import EXIT_FAILED, EXIT_FAILED_ROWS, EXIT_FENCED, EXIT_STOPPED
 from common.protocol.keys import GROUP
 from tests.chaos.endpoint_server import BUSY, BUSY_WITH_A_PAUSE, ERRORS, RESETS, SLOW
-from tests.chaos.scenario import Fault
+from tests.chaos.scenario import Fault, Injected
 from tests.chaos.stage import STEPS, Stage
 from tests.chaos.takeovers import LEASE
 from tests.support.runs.harness import wait_for
 
-Injector = Callable[[Stage, Fault], bool]
+Injector = Callable[[Stage, Fault], bool | str]
 STRANGER = "stranger"
 SMALL_FILE = 2_000
 """Bytes; no part is smaller."""
 
 
-def inject(stage: Stage, fault: Fault) -> bool:
-    """Injects the fault; returns whether that was possible."""
+def inject(stage: Stage, fault: Fault) -> Injected | None:
+    """Injects the fault; None if that was not possible."""
+    since = time.monotonic()
     try:
-        return INJECTORS[fault.kind](stage, fault)
+        hit = INJECTORS[fault.kind](stage, fault)
     except (psutil.NoSuchProcess, redis.RedisError, ValueError, OSError):
-        return False  # its target has just gone, or is not there yet
+        return None  # its target has just gone, or is not there yet
+    return Injected(fault, since, time.monotonic(), hit if isinstance(hit, str) else "") if hit else None
 
 
 # workers
 
 
-def kill_worker(stage: Stage, fault: Fault) -> bool:
-    victims = stage.workers.victims(fault.step)
+def kill_worker(stage: Stage, fault: Fault) -> bool | str:
+    step, victims = stage.workers.victims(fault.step)
     if victims:
         stage.takeovers.watch(fault.kind, victims[0], lambda: stage.workers.hurt(victims[0]))
-    return bool(victims)
+    return step
 
 
-def kill_worker_and_keeper(stage: Stage, fault: Fault) -> bool:
-    for victim in stage.workers.victims(fault.step):
+def kill_worker_and_keeper(stage: Stage, fault: Fault) -> bool | str:
+    step, victims = stage.workers.victims(fault.step)
+    for victim in victims:
         if (keeper := stage.sight.keeper(victim)) is None:
             continue
 
@@ -53,24 +60,24 @@ def kill_worker_and_keeper(stage: Stage, fault: Fault) -> bool:
             stage.workers.hurt(other)
 
         stage.takeovers.watch(fault.kind, victim, kill_both)
-        return True
+        return step
     return False
 
 
 def kill_keeper(stage: Stage, fault: Fault) -> bool:
-    for victim in stage.workers.victims(fault.step):
+    for victim in stage.workers.victims(fault.step)[1]:
         if (keeper := stage.sight.keeper(victim)) is not None:
             stage.workers.hurt(keeper)
             return True
     return False
 
 
-def stop_worker(stage: Stage, fault: Fault) -> bool:
-    victims = stage.workers.victims(fault.step)
+def stop_worker(stage: Stage, fault: Fault) -> bool | str:
+    step, victims = stage.workers.victims(fault.step)
     if victims:
         stage.workers.hurt(victims[0], signal.SIGSTOP)
         stage.later.after(LEASE + fault.seconds, lambda: wake(victims[0]))
-    return bool(victims)
+    return step
 
 
 def wake(process: psutil.Process) -> None:
@@ -203,23 +210,23 @@ def fill_disk(stage: Stage, fault: Fault) -> bool:
 # batches
 
 
-def claim_for_stranger(stage: Stage, fault: Fault) -> bool:
+def claim_for_stranger(stage: Stage, fault: Fault) -> bool | str:
     """Claims batches for a consumer that never works on them."""
     for step in (fault.step, *stage.scenario.pipeline.steps):
         stream = stage.broker.keys.inputs(step)
         held = stage.broker.client().xpending_range(stream, GROUP, "-", "+", 3)
         if held:
             stage.broker.client().xclaim(stream, GROUP, STRANGER, 0, [row["message_id"] for row in held])
-            return True
+            return step
     return False
 
 
-def send_twice(stage: Stage, fault: Fault) -> bool:
+def send_twice(stage: Stage, fault: Fault) -> bool | str:
     for step in (fault.step, *stage.scenario.pipeline.steps):
         stream = stage.broker.keys.inputs(step)
         for _, fields in stage.broker.client().xrange(stream, count=2):
             stage.broker.client().xadd(stream, fields)
-            return True
+            return step
     return False
 
 

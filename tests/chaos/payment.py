@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from common.llms.answers.group_commit import SECONDS
 from common.protocol.usage import Counts
 from tests.chaos.endpoint import Asked
-from tests.chaos.scenario import CONCURRENCY, LARGEST_BATCH, Fault, Scenario
+from tests.chaos.endpoint_server import LATENCY, SLOW_SECONDS
+from tests.chaos.scenario import CONCURRENCY, Injected, Pipeline, Scenario
 from tests.support.runs.harness import Harness
 
 STEP = "ask"
@@ -17,13 +19,16 @@ AT_A_DEATH = 4 * CONCURRENCY
 """Answers that die with a worker: its calls in flight, and what came in the tenth of a second in which none is written
 yet. An answer takes a fiftieth of a second or more, so that is three for each call; a fourth is for a slow machine.
 """
-IN_HAND = 2 * CONCURRENCY + 2 * LARGEST_BATCH
-"""Rows that a worker has in hand at most: those that run, and as many that wait, in whole batches. If another worker
-has the same batches while it lives, both may have the same row in flight, row after row.
-"""
+UNWRITTEN = SECONDS + 0.5
+"""Seconds before a death of which answers may be lost; most of them are for a slow machine."""
+ON_ITS_WAY = LATENCY + SLOW_SECONDS + 0.5
+"""Seconds after a death in which the endpoint still answers the dead."""
+UNTIL_ALL_HAVE_LEFT = 10.0
+"""Seconds from the end of what started workers to theirs."""
+AT_WORK_TOGETHER = 20.0
+"""Seconds in which two workers are done with what both have in hand, once both run."""
 OF_ONE = ("worker killed", "worker killed with its keeper")
-OF_ALL = ("endpoint killed",)
-"""The answers that it was sending when it died never arrive."""
+OF_THE_ENDPOINT = ("endpoint killed",)
 OF_ALL_LOCAL = (
     "coordinator killed",
     "coordinator stopped past its lease",
@@ -34,7 +39,8 @@ OF_ALL_LOCAL = (
 """Workers die with the coordinator that has started them."""
 SHARED_BY_TWO = ("worker stopped past its lease", "batch claimed by a stranger", "batch sent twice")
 SHARED_BY_ALL = ("broker without its last second",)
-_TOOK_OVER = re.compile(r"took over \d+ batches of dead worker (\w+)")
+_TOOK_OVER = re.compile(rf" step={STEP} .*took over \d+ batches of dead worker (\w+)")
+_BATCH = re.compile(rf"^  {STEP}: .*input_batch_size: (\d+)", re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,22 +71,56 @@ def kept(harness: Harness) -> Counts:
     return harness.record().bill.kept
 
 
-def most_twice(scenario: Scenario, injected: Iterable[Fault], log: str) -> int:
-    """Answers that may have been paid for twice."""
-    done = Counter(fault.kind for fault in injected)
-    all_of = OF_ALL if scenario.topology == "external" else OF_ALL + OF_ALL_LOCAL
-    of_one, of_all, by_two, by_all = (
-        sum(done[kind] for kind in kinds) for kinds in (OF_ONE, all_of, SHARED_BY_TWO, SHARED_BY_ALL)
-    )
-    workers = scenario.replicas[STEP]
+def in_hand(pipeline: Pipeline) -> int:
+    """Rows that a worker has in hand at most: those that run, and as many that wait, in whole batches.
+
+    If another worker has the same batches while it lives, both may have the same row in flight, row after row.
+    """
+    batch = _BATCH.search(pipeline.spec)
+    assert batch is not None
+    return 2 * CONCURRENCY + 2 * int(batch[1])
+
+
+def most_twice(scenario: Scenario, injected: Sequence[Injected], log: str, times: Sequence[float]) -> int:
+    """Answers that may have been paid for twice: those lost at each fault, or in hand of two workers then.
+
+    Args:
+        times: of all answers. What was lost was answered shortly before the fault, or after it.
+    """
+
+    def given(after: float, before: float) -> int:
+        return sum(after <= time <= before for time in times)
+
+    workers, shared, local = scenario.replicas[STEP], in_hand(scenario.pipeline), scenario.topology != "external"
+    most = taken_over = 0
+    for one in injected:
+        kind, is_ours = one.fault.kind, one.step == STEP
+        since, until = one.since - UNWRITTEN, one.until + one.fault.seconds
+        if kind in OF_ONE and is_ours:
+            most += min(AT_A_DEATH, given(since, one.until + ON_ITS_WAY))
+            taken_over += 1
+        elif kind in OF_THE_ENDPOINT:  # what it was sending never arrives
+            most += min(CONCURRENCY * workers, given(since, one.until + ON_ITS_WAY))
+        elif kind in OF_ALL_LOCAL and local:
+            most += min(AT_A_DEATH * workers, given(since, until + UNTIL_ALL_HAVE_LEFT))
+            taken_over += workers
+        elif kind in SHARED_BY_TWO and is_ours:
+            most += min(shared, given(since, until + AT_WORK_TOGETHER))
+            taken_over += 1
+        elif kind in SHARED_BY_ALL:
+            most += min(shared * workers, given(since, until + AT_WORK_TOGETHER))
+            taken_over += workers
     # On a loaded machine, a worker may lose its lease of a second though nothing has happened to it.
-    taken_for_dead = max(0, len(set(_TOOK_OVER.findall(log))) - of_one - by_two)
-    dead = AT_A_DEATH * (of_one + of_all * workers)
-    return dead + IN_HAND * (by_two + by_all * workers + taken_for_dead)
+    return most + shared * max(0, len(set(_TOOK_OVER.findall(log))) - taken_over)
 
 
 def check_payment(
-    scenario: Scenario, harness: Harness, asked: Asked, injected: Iterable[Fault], expected: Counter[int], alone: Counts
+    scenario: Scenario,
+    harness: Harness,
+    asked: Asked,
+    injected: Sequence[Injected],
+    expected: Counter[int],
+    alone: Counts,
 ) -> Paid:
     """Every row was answered, few twice, and the counts of the run say so.
 
@@ -98,7 +138,7 @@ def check_payment(
     answered, spent = asked.answered.total(), bill.spent.requests
     assert bill.kept.requests <= spent <= answered, (bill.kept.requests, spent, answered)
     twice = answered - expected.total()
-    most = most_twice(scenario, injected, harness.log)
+    most = most_twice(scenario, injected, harness.log, asked.times)
     assert twice <= most, f"{twice} answers were paid for twice, but at most {most} are explained"
     requests = answered + asked.refused + asked.errors + asked.resets
     counted = (asked.refused, asked.errors, asked.resets)

@@ -77,6 +77,21 @@ class Fault:
 
 
 @dataclass(frozen=True, slots=True)
+class Injected:
+    """A fault that was brought about.
+
+    Args:
+        since, until: when; in seconds of the monotonic clock, which all processes of a host share.
+        step: whose worker or batches it hit; empty where it concerns none, or all.
+    """
+
+    fault: Fault
+    since: float
+    until: float
+    step: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class Scenario:
     """One run of the suite.
 

@@ -13,7 +13,7 @@ from tempfile import TemporaryDirectory
 from common.errors import EXIT_FAILED_ROWS
 from tests.chaos.faults import inject
 from tests.chaos.payment import Paid, check_payment
-from tests.chaos.scenario import Fault, Scenario, draw_pipeline
+from tests.chaos.scenario import Injected, Scenario, draw_pipeline
 from tests.chaos.stage import Stage, set_up
 from tests.chaos.takeovers import Takeover
 from tests.chaos.verdict import Yield, check, check_ledger, check_poison, collect
@@ -69,7 +69,7 @@ def play(scenario: Scenario, keep: Path | None = None) -> Trial:
     alone = left_alone(scenario.pipeline.number)
     began = time.monotonic()
     with TemporaryDirectory(prefix="penstock-chaos-") as folder, set_up(scenario, Path(folder)) as stage:
-        injected: list[Fault] = []
+        injected: list[Injected] = []
         try:
             codes = drive(stage, alone.entries, injected)
             end_workers(stage)
@@ -81,11 +81,11 @@ def play(scenario: Scenario, keep: Path | None = None) -> Trial:
             if keep is not None:
                 keep_files(stage, keep / f"seed-{scenario.seed}")
             raise
-        counts = Counter(fault.kind for fault in injected)
+        counts = Counter(one.fault.kind for one in injected)
         return Trial(scenario, counts, codes, tuple(stage.takeovers.measured), paid, time.monotonic() - began)
 
 
-def drive(stage: Stage, entries: int, injected: list[Fault]) -> tuple[int, ...]:
+def drive(stage: Stage, entries: int, injected: list[Injected]) -> tuple[int, ...]:
     """Brings the faults about, and the run to its end: whenever the command ends, it is rerun."""
     faults = list(stage.scenario.faults)
     codes: list[int] = []
@@ -94,8 +94,10 @@ def drive(stage: Stage, entries: int, injected: list[Fault]) -> tuple[int, ...]:
         assert time.monotonic() < deadline, f"the run did not end within {LIMIT:.0f} s: {stage.command.text}"
         stage.look()
         code = stage.command.process.poll()
-        if code is None and faults and stage.broker.written() >= faults[0].at * entries and inject(stage, faults[0]):
-            injected.append(faults.pop(0))
+        is_due = code is None and faults and stage.broker.written() >= faults[0].at * entries
+        if is_due and (done := inject(stage, faults[0])) is not None:
+            faults.pop(0)
+            injected.append(done)
         if code is not None:
             codes.append(code)
             if code == EXIT_FAILED_ROWS:
@@ -126,14 +128,14 @@ def keep_files(stage: Stage, folder: Path) -> None:
                 shutil.copyfile(path, target)
 
 
-def describe(stage: Stage, injected: list[Fault]) -> str:
+def describe(stage: Stage, injected: list[Injected]) -> str:
     """For a failure: the faults, and the output."""
     scenario = stage.scenario
     log = next((path.read_text()[-6000:] for path in stage.harness.folder.glob("cache/*/*/pipeline.log")), "")
     return (
         f"seed {scenario.seed}, pipeline {scenario.pipeline.number}, {scenario.topology}, {scenario.replicas}\n"
         f"asked: {stage.endpoint.asked()}\nfaults: {scenario.faults}\n"
-        f"done: {[fault.kind for fault in injected]}\n{scenario.pipeline.spec}\n"
+        f"done: {[(one.fault.kind, one.step) for one in injected]}\n{scenario.pipeline.spec}\n"
         f"{stage.command.text[-3000:]}\n{log}"
     )
 

@@ -69,10 +69,10 @@ class Workers:
             self._run_id = self.broker.sight.run_id
         return ("--run", self._run_id) if self._run_id else ()
 
-    def victims(self, step: str) -> list[psutil.Process]:
-        """Workers of a step; those of any step where it has none."""
+    def victims(self, step: str) -> tuple[str, list[psutil.Process]]:
+        """Workers of a step, or of another one if it has none, and whose they are; "" if there are none at all."""
         steps = [step, *(one for one in self.scenario.pipeline.steps if one != step)]
-        return next((found for one in steps if (found := self.broker.sight.workers(one))), [])
+        return next(((one, found) for one in steps if (found := self.broker.sight.workers(one))), ("", []))
 
     def hurt(self, process: psutil.Process, number: signal.Signals = signal.SIGKILL) -> None:
         """Sends a signal to one process."""
