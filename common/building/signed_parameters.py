@@ -16,6 +16,7 @@ from common.building.cuda import CudaDevicePlacementMixin
 from common.llms.embeddings.base import Embeddings
 from common.llms.model_client import ModelClient
 from common.naming.catalogue import paths
+from common.steps.argilla.base import ArgillaBase
 from common.steps.base import BaseStep
 
 _PLACEMENT = frozenset({"cuda_devices", "disable_cuda_device_placement"})
@@ -42,6 +43,7 @@ _OF_AN_LLM = (
     )
     | _PLACEMENT
 )
+_OF_ARGILLA = _OF_A_STEP | {"api_url", "api_key_env"}
 _OF_EMBEDDINGS = _OF_AN_LLM | {"batch_size"}
 
 
@@ -75,7 +77,7 @@ def parameters_as_written(params: Mapping[str, Any]) -> dict[str, Any]:
 
 def _outside(model: BaseModel) -> frozenset[str]:
     if isinstance(model, BaseStep):
-        return _OF_A_STEP
+        return _OF_ARGILLA if isinstance(model, ArgillaBase) else _OF_A_STEP
     if isinstance(model, ModelClient):
         return _OF_EMBEDDINGS if isinstance(model, Embeddings) else _OF_AN_LLM
     return _PLACEMENT if isinstance(model, CudaDevicePlacementMixin) else frozenset()

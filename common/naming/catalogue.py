@@ -125,6 +125,18 @@ CATALOGUE = (
     Entry(
         "step", "FormatChatGenerationDPO", "common.steps.formatting.preferences", "preference pairs from a conversation"
     ),
+    Entry(
+        "step",
+        "TextGenerationToArgilla",
+        "common.steps.argilla.text_generation",
+        "pushes generations to Argilla, to be judged one by one",
+    ),
+    Entry(
+        "step",
+        "PreferenceToArgilla",
+        "common.steps.argilla.preference",
+        "pushes generations to Argilla, to be rated side by side",
+    ),
     Entry("task", "TextGeneration", "common.steps.tasks.text_generation", "asks a model for a text"),
     Entry(
         "task",

@@ -3,6 +3,8 @@
 from common.building.cuda import CudaDevicePlacementMixin as CudaDevicePlacementMixin
 from common.parameters.runtime_parameters import RuntimeParameter as RuntimeParameter
 from common.parameters.runtime_parameters import RuntimeParametersMixin as RuntimeParametersMixin
+from common.steps.argilla.preference import PreferenceToArgilla as PreferenceToArgilla
+from common.steps.argilla.text_generation import TextGenerationToArgilla as TextGenerationToArgilla
 from common.steps.base import AsyncStep as AsyncStep
 from common.steps.base import GeneratorStep as GeneratorStep
 from common.steps.base import GeneratorStepOutput as GeneratorStepOutput

@@ -61,6 +61,8 @@ class Address:
         headers: of each request.
         rules: lines of the provider for the table of classes.
         secrets: texts that no message may show.
+        method: of HTTP.
+        asked: what requests are about, for messages; empty for the model.
     """
 
     url: str
@@ -71,6 +73,8 @@ class Address:
     headers: Mapping[str, str]
     rules: Sequence[Rule] = ()
     secrets: Sequence[str] = ()
+    method: str = "POST"
+    asked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,7 +119,7 @@ class Endpoint:
         self._retries = retries
         self._streams = streams
         self._address = address
-        self._transport = Transport(address.url, address.headers, timeouts)
+        self._transport = Transport(address.url, address.headers, timeouts, address.method)
         self._error_of = error_of
         self._assembled = assembled
         self._gate = Gate(address.shown)
@@ -181,7 +185,7 @@ class Endpoint:
             await self._blame(str(fault), clock, sent, is_away=is_away)
             return None
         status = reply.status
-        if status != 200:
+        if not 200 <= status < 300:
             error = self._error(reply)
         elif (within := self._error_within(answer := self._read(reply))) is not None:
             error, status = within, status_of(within)
@@ -221,9 +225,7 @@ class Endpoint:
             record.retried += 1
         elif blamed == "row":
             record.retried = 0
-            raise CallFailed(
-                f"{self._address.shown}, model '{self._address.model}': {self.hidden(why)[:_SHOWN_CHARACTERS]}"
-            )
+            raise CallFailed(f"{self._address.shown}, {self._asked}: {self.hidden(why)[:_SHOWN_CHARACTERS]}")
         if outage.since is None:  # not enough to say that it is away
             pause = max(0.0, outage.probe_at - time.monotonic())
             await clock.wait(seconds=pause)
@@ -261,7 +263,11 @@ class Endpoint:
 
     @property
     def _about(self) -> str:
-        return f"{self._address.shown} answered model '{self._address.model}'"
+        return f"{self._address.shown} answered {self._asked}"
+
+    @property
+    def _asked(self) -> str:
+        return self._address.asked or f"model '{self._address.model}'"
 
     def _short(self, why: str) -> str:
         return " ".join(self.hidden(why).split())[:120]

@@ -79,10 +79,12 @@ class Transport:
     Args:
         url: that all requests go to.
         headers: of every request.
+        method: of HTTP; a GET is sent without a body.
     """
 
-    def __init__(self, url: str, headers: Mapping[str, str], timeouts: Timeouts) -> None:
+    def __init__(self, url: str, headers: Mapping[str, str], timeouts: Timeouts, method: str = "POST") -> None:
         self._url = url
+        self._method = method
         self._proxy = _proxy_for(url)
         self._headers = dict(headers)
         self._timeouts = timeouts
@@ -135,7 +137,8 @@ class Transport:
         assert self._session is not None, "open() comes first"
         first = self._timeouts.first_byte
         try:
-            async with self._session.post(self._url, data=body, proxy=self._proxy) as response:
+            sent = None if self._method == "GET" else body
+            async with self._session.request(self._method, self._url, data=sent, proxy=self._proxy) as response:
                 return Reply(response.status, response.headers, await self._read(response))
         except aiohttp.ConnectionTimeoutError:
             raise Fault(f"no connection within {self._timeouts.connect:g} s", reached=False) from None

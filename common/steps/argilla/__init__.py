@@ -1,0 +1,1 @@
+"""Steps that push rows to Argilla, where people annotate them."""
