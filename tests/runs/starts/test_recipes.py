@@ -46,6 +46,7 @@ def check_sft(rows: Rows) -> None:
     assert len(rows) == 36
     assert all(row["helpful"] == 5 and row["correct"] == 4 and row["response_model"] == "my-model" for row in rows)
     said = "Tell me about the tides."
+    assert rows[0]["instruction"] == said
     assert rows[0]["messages"] == [
         {"role": "user", "content": said},
         {"role": "assistant", "content": f"Here you are: {said}"},
