@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -39,7 +40,8 @@ class Labels:
         """Reads the parameters of a task once."""
         every = list(dict.fromkeys([*available, *default]))
         spellings = [folded(label) for label in every]
-        spelled = {key: label for key, label in zip(spellings, every, strict=True) if spellings.count(key) == 1}
+        times = Counter(spellings)
+        spelled = {key: label for key, label in zip(spellings, every, strict=True) if times[key] == 1}
         return cls(n, tuple(available), tuple(default), frozenset(every), spelled)
 
     def read(self, reply: str) -> list[str]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, field_validator, model_validator
@@ -93,10 +94,11 @@ class TextClassification(Task):
         labels = [given] if isinstance(given, str) else list(given or ())
         if given is not None and not labels:
             raise ValueError("there is no label in it; leave it out, or give null, for none")
-        for label in labels:
+        times = Counter(labels)
+        for label in times:
             if not label.strip():
                 raise ValueError("a label has no words")
-            if labels.count(label) > 1:
+            if times[label] > 1:
                 raise ValueError(f"label '{label}' is there twice")
         return given
 
