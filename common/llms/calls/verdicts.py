@@ -66,7 +66,9 @@ class Rule:
     def matches(self, status: int, error: ErrorReply) -> bool:
         """Whether the line is about this answer."""
         first, last = self.statuses
-        if not first <= status <= last or (self.parameters and error.parameter not in self.parameters):
+        if not first <= status <= last:
+            return False
+        if self.parameters and error.parameter.removeprefix("body.") not in self.parameters:
             return False
         return self.says is None or self.says.search(error.text) is not None
 
@@ -84,9 +86,11 @@ ABILITY = "the server cannot do this: see which model it serves, and with which 
 
 _OPTIONS = frozenset(
     {
-        *("frequency_penalty", "logit_bias", "logprobs", "min_p", "parallel_tool_calls", "presence_penalty"),
+        *("allowed_token_ids", "bad_words", "chat_template", "dimensions", "echo", "frequency_penalty", "logit_bias"),
+        *("logprobs", "min_p", "min_tokens", "n", "parallel_tool_calls", "presence_penalty", "prompt_logprobs"),
         *("reasoning", "reasoning.effort", "reasoning_effort", "repetition_penalty", "seed", "service_tier", "stop"),
-        *("temperature", "tool_choice", "top_k", "top_logprobs", "top_p", "verbosity"),
+        *("stop_token_ids", "stream_options", "temperature", "thinking_token_budget", "tool_choice", "tools", "top_k"),
+        *("top_logprobs", "top_p", "verbosity"),
     }
 )
 """Options that, if wrong, are wrong for all rows. A limit of tokens may be too high for a long prompt alone."""
@@ -140,10 +144,11 @@ COMMON: Sequence[Rule] = (
             r"|unexpected keyword|extra_forbidden|extra inputs are not permitted|extra fields not permitted"
             r"|unexpected fields?"
             r"|json\.exception\.type_error|requires logprobs"  # llama.cpp
-            r"|loc\W+body\W+(?!messages|prompt|input)\w"  # servers that check requests with pydantic
+            r"|loc\W+body\W+(?!messages|prompt|input|function-)\w"  # servers that check requests with pydantic
         ),
         OPTION,
     ),
+    Rule("setup", (400, 400), _says("does not support (generation|pooling)|default chat template"), ABILITY),
     Rule("setup", (400, 422), None, OPTION, _OPTIONS),
     Rule("fault", (400, 400), _says("json_validate_failed")),  # Groq: this answer did not have the form
     Rule(
@@ -151,7 +156,7 @@ COMMON: Sequence[Rule] = (
         (400, 422),
         _says(
             r"response_?format|json.?schema|structured.?output|guided_"
-            r"|(invalid|unsupported|parse|compile).{0,20}(grammar|schema)"
+            r"|(invalid|unsupported|parse|compile).{0,20}(grammar|schema)|into a grammar|grammar error|parsing regex"
         ),
         FORM,
     ),

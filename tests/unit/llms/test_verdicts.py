@@ -44,6 +44,14 @@ CASES = [
     ),
     (400, "400", "invalid_request_error", "top_logprobs requires logprobs to be set to true", "setup"),
     (400, "400", "BadRequestError", "[{'type': 'float_parsing', 'loc': ('body', 'temperature')}]", "setup"),
+    (400, "400", "Bad Request", "1 validation error:\n  {'type': 'float_parsing', 'loc': 'body.top_p'}", "setup"),
+    (400, "400", "BadRequestError", "[{'loc': ('body', 'function-wrap[f()]', 'messages', 0)}]", "request"),
+    (400, "400", "BadRequestError", "This model does not support generation", "setup"),
+    (400, "400", "BadRequestError", "Failed to transform regex into a grammar: at 3", "setup"),
+    (400, "400", "BadRequestError", "Error parsing regex: unterminated group", "setup"),
+    (400, "400", "BadRequestError", "Grammar error: no rule", "setup"),
+    (400, "400", "BadRequestError", "m is not a multimodal model", "request"),
+    (501, "501", "NotImplementedError", "The model does not support Embeddings API", "setup"),
     (400, "400", "BadRequestError", "[{'type': 'missing', 'loc': ('body', 'messages', 0, 'content')}]", "request"),
     (400, "invalid_value", "", "max_tokens is too large: 9. This model supports at most 8 completion tokens", "setup"),
     (400, "", "", "Invalid max_tokens value, the valid range of max_tokens is [1, 8192]", "setup"),
@@ -80,6 +88,8 @@ OF_AN_OPTION = ErrorReply("must be non-negative, got -1", "BadRequestError", "40
 
 def test_an_error_about_an_option_is_one_of_all_rows_and_one_about_the_messages_is_not() -> None:
     assert judge(400, OF_AN_OPTION).kind == "setup"
+    assert judge(400, replace(OF_AN_OPTION, parameter="body.temperature")).kind == "setup"
+    assert judge(400, replace(OF_AN_OPTION, parameter="input_tokens")).kind == "request"
     assert judge(400, replace(OF_AN_OPTION, parameter="messages[0].content")).kind == "request"
     assert judge(400, replace(OF_AN_OPTION, parameter="max_tokens")).kind == "request"
 
