@@ -22,6 +22,7 @@ from common.errors import (
 )
 from common.protocol.status import EndStatus
 from common.settings import Settings
+from common.words.wording import count
 from coordinator.dataset.card import CardFacts, collect_citations
 from coordinator.dataset.dataset import DatasetSummary, build_dataset, copy_dataset
 from coordinator.dataset.dataset_place import DatasetPlace
@@ -120,7 +121,7 @@ class Ending:
             known_columns(prepared),
             self._stores.artifacts,
         )
-        for line in lines_about_keyless(summary):
+        for line in (*lines_about_keyless(summary), *lines_about_the_empty(session)):
             tenure.reporter.say(line)
         # Once the record says so, the command never gets here again, and workers would wait forever for the end.
         steps = list(session.manager.steps)
@@ -299,6 +300,20 @@ def lines_about_keyless(summary: DatasetSummary) -> Iterator[str]:
             f"in the rows of '{leaf}', no dict at {where} has a key, and Parquet has no type for {{}}: the dataset "
             "has null there; to tell such dicts from None, give them a key or turn them into JSON text"
         )
+
+
+def lines_about_the_empty(session: Session) -> Iterator[str]:
+    """Says, per leaf without rows, which step has let none through."""
+    plan, steps = session.manager.plan, session.manager.steps
+    for leaf in plan.leaves:
+        waiting, above = [leaf], {leaf}
+        while waiting:
+            new = set(plan.steps[waiting.pop()].predecessors) - above
+            above |= new
+            waiting += new
+        empty = [name for name in plan.steps if name in above and not steps[name].counts.out]
+        if leaf in empty and (rows := steps[empty[0]].counts.taken):
+            yield f"'{leaf}' has no rows: step '{empty[0]}' let none of its {count(rows, 'row')} through"
 
 
 def failed_rows(session: Session) -> dict[str, int]:

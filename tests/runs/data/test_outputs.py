@@ -62,3 +62,17 @@ def test_programs_that_run_at_once_with_one_output_have_their_own_rows_and_the_f
     (name,) = {row["of"] for row in harness.rows("load", harness.folder / "out")}
     assert harness.rows("load", harness.folder / "out") == [{"of": name}] * 50
     assert list(harness.folder.glob(".out*")) == []
+
+
+def test_a_run_says_which_step_let_no_row_through(harness: Harness) -> None:
+    spec = harness.write_spec(
+        "name: strict\nsteps:\n"
+        "  load: {type: LoadDataFromDicts, data: [{n: 1}, {n: 2}]}\n"
+        "  some: {type: FilterRows, after: load, condition: n > 1}\n"
+        "  none: {type: FilterRows, after: load, condition: n > 2}\n"
+        "  keep: {type: KeepColumns, after: none, columns: [n]}\n"
+    )
+    code, text = harness.run(spec)
+    assert code == 0, text
+    assert "'keep' has no rows: step 'none' let none of its 2 rows through" in text
+    assert text.count("has no rows") == 1
