@@ -83,8 +83,8 @@ def whole_digest(steps: Mapping[str, BaseStep], path: str) -> str:
 def _look_at(step: str, field: str, paths: list[Path]) -> DataFiles:
     try:
         return DataFiles.of(map(_local, paths))
-    except OSError as error:
-        raise UsageError(f"step '{step}': the file in '{field}' cannot be read: {error}") from None
+    except UsageError as error:
+        raise UsageError(f"step '{step}': the file in '{field}': {error}") from None
 
 
 def _local(path: Path) -> FileSource:

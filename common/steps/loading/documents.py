@@ -13,7 +13,7 @@ from typing import Any, ClassVar, Self
 
 from pydantic import Field, PrivateAttr, model_validator
 
-from common.errors import RowError, UsageError
+from common.errors import RowError, RunError, UsageError
 from common.steps.base import GeneratorStepOutput, Row
 from common.steps.loading.document_formats import (
     DOCUMENT_READERS,
@@ -214,6 +214,8 @@ class ReadDocuments(FileLoader):
                 data = stream.read(self.max_document_bytes + 1)
             except _DAMAGED as error:
                 damage = error
+            except OSError as error:
+                raise RunError(f"{source.shown}: cannot be read: {error}") from None
         if damage is not None:
             raise BadDocument(f"it cannot be decompressed: {damage}")
         if len(data) > self.max_document_bytes:

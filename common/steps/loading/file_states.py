@@ -10,12 +10,14 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime
 from pathlib import PurePosixPath
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
-from common.errors import WireError
+from common.errors import UsageError, WireError
 from common.steps.loading.file_sources import FileSource
+
+Found = TypeVar("Found")
 
 END_BYTES = 64 << 10
 """Size of a head and a tail, in bytes."""
@@ -106,10 +108,14 @@ class DataFiles:
 
     @classmethod
     def of(cls, sources: Iterable[FileSource]) -> DataFiles:
-        """Inspects them; small ones are read whole. Raises OSError, or an error of their filesystem."""
-        found = [(source, look(source)) for source in sources]
+        """Inspects them; small ones are read whole.
+
+        Raises:
+            UsageError: one of them cannot be read. Other filesystems have errors of their own.
+        """
+        found = [(source, _readable(source, look)) for source in sources]
         data = cls(socket.gethostname(), tuple(state for _, state in found))
-        return data.with_digests([digest_of(source) for source, _ in found]) if data.are_small else data
+        return data.with_digests([_readable(source, digest_of) for source, _ in found]) if data.are_small else data
 
     def with_digests(self, digests: Iterable[str]) -> DataFiles:
         """Adds these digests, in the order of the files; an empty one is unknown."""
@@ -146,6 +152,13 @@ class DataFiles:
         small = self.are_small
         lines = "\n".join("\t".join(map(str, (*state.content, state.whole * small))) for state in self.files)
         return hashlib.blake2b(lines.encode(), digest_size=16).hexdigest()
+
+
+def _readable(source: FileSource, read: Callable[[FileSource], Found]) -> Found:
+    try:
+        return read(source)
+    except OSError as error:
+        raise UsageError(f"{source.shown} cannot be read: {error}; make it readable, or leave it out") from None
 
 
 def look(source: FileSource, known: FileState | None = None) -> FileState:

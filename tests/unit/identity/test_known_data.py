@@ -244,7 +244,7 @@ def test_a_file_that_cannot_be_read_is_named_with_its_step(tmp_path: Path, monke
         raise PermissionError(13, "Permission denied", "template.j2")
 
     monkeypatch.setattr("builtins.open", refuse)
-    with pytest.raises(UsageError, match=r"step 'ask': the file in 'template' cannot be read: .*denied"):
+    with pytest.raises(UsageError, match=r"step 'ask': the file in 'template': .* cannot be read: .*denied"):
         data_files({"ask": Ask(name="ask", template=str(tmp_path / "template.j2"))})
 
 

@@ -17,8 +17,8 @@ import pytest
 from datasets import Dataset
 from pyarrow import parquet
 
-from common.errors import FileChanged, WireError
-from common.steps import LoadDataFromDisk, LoadDataFromFile
+from common.errors import FileChanged, UsageError, WireError
+from common.steps import LoadDataFromDisk, LoadDataFromFile, ReadDocuments
 from common.steps.base import Row
 from common.steps.loading.file_loader import FileLoader
 from common.steps.loading.file_states import DataFiles
@@ -296,3 +296,13 @@ def test_a_snapshot_that_no_version_writes_is_refused(tmp_path: Path) -> None:
         with pytest.raises(WireError, match="start over with --fresh"):
             LoadDataFromFile(name="load", path=str(tmp_path / "a.jsonl")).pin(text)
     assert DataFiles.decode(DataFiles("a", ()).encode()) == DataFiles("a", ())
+
+
+def test_a_file_that_the_system_cannot_read_is_named_before_the_run(tmp_path: Path) -> None:
+    (tmp_path / "a.txt").symlink_to("/proc/self/mem")  # its first bytes are an I/O error, also for root
+    for step in (
+        LoadDataFromFile(name="load", path=str(tmp_path / "*.txt")),
+        ReadDocuments(name="load", path=str(tmp_path)),
+    ):
+        with pytest.raises(UsageError, match=r"a\.txt cannot be read: .*; make it readable, or leave it out"):
+            step.fingerprint()
