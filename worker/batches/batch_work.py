@@ -16,7 +16,7 @@ from common.protocol.codec import check_row, encode_rows
 from common.protocol.legible import legible
 from common.protocol.usage import Usage
 from common.settings import Settings
-from common.steps.base import AsyncStep, BaseStep, Row
+from common.steps.base import AsyncStep, BaseStep, GlobalStep, Row
 from worker.batches.holes import WholeRows, put_back, put_between
 from worker.batches.outcome import FailedRow, Outcome, failed_output
 from worker.batches.row_routing import RowRouting
@@ -224,13 +224,22 @@ class Packer:
             raise StepFailed(str(error)) from error
         given: Row | None = None
         made = rows[place]
-        if whole.inputs and len(rows) == whole.length:
+        if whole.inputs and len(rows) == whole.length and not isinstance(self._step, GlobalStep):
             given = whole.row_at(place)
         kept = given
         if isinstance(made, dict) and not isinstance(error, RowTooLarge):  # it may have been paid for
             kept = {**legible(made), **(given or {})}
         failed.append(FailedRow(place, describe_short(error), 1, kept))
-        return failed_output(self._step, given) if given is not None else None
+        return failed_output(self._step, given) if given is not None else self._without_outputs(made)
+
+    def _without_outputs(self, made: Row | None) -> Row | None:
+        """For `nulls`, of a row that a global step made: it is unknown which row it comes of, as the step may sort."""
+        row = failed_output(self._step, made) if made is not None and isinstance(self._step, GlobalStep) else None
+        try:
+            check_row(row, self._settings.row_bytes)
+        except RowError:  # or there is none
+            return None
+        return row
 
     def _letter(self, batch: Batch, failure: FailedRow) -> DeadLetter:
         """A failed row on its way to the run directory."""

@@ -188,6 +188,11 @@ class ForgetsAll(Forgets, GlobalStep):
     pass
 
 
+class ForgetsBackwards(Forgets, GlobalStep):
+    def process(self, inputs: StepInput) -> StepOutput:
+        yield from super().process(inputs[::-1])
+
+
 class ForgetsOne(AsyncStep):
     @property
     def outputs(self) -> dict[str, bool]:
@@ -214,6 +219,8 @@ def test_a_row_without_a_column_that_its_step_declares_fails_alone_in_every_kind
         "sync: {type: 'mysteps:Forgets', after: gen, output_mappings: {note: remark}}",
         "nulls: {type: 'mysteps:Forgets', after: gen, on_error: nulls}",
         "all: {type: 'mysteps:ForgetsAll', after: gen}",
+        "back: {type: 'mysteps:ForgetsBackwards', after: gen, on_error: nulls}",
+        "pieces: {type: 'mysteps:ForgetsBackwards', after: gen, on_error: nulls, input_batch_size: 7}",
         "one: {type: 'mysteps:ForgetsOne', after: gen}",
         "made: {type: 'mysteps:CountsBadly', rows: 20}",
         rows=20,
@@ -223,7 +230,7 @@ def test_a_row_without_a_column_that_its_step_declares_fails_alone_in_every_kind
     code, text = harness.run(spec)
     assert code == 3, text
     letters = {letter.step: letter for letter in harness.letters()}
-    assert harness.record().failed == dict.fromkeys(("sync", "nulls", "all", "one", "made"), 1)
+    assert harness.record().failed == dict.fromkeys(("sync", "nulls", "all", "back", "pieces", "one", "made"), 1)
     for name in ("sync", "nulls", "all", "one"):
         column = "remark" if name == "sync" else "note"
         assert letters[name].error.startswith(f"step '{name}' declares the column '{column}' in its outputs")
@@ -233,6 +240,10 @@ def test_a_row_without_a_column_that_its_step_declares_fails_alone_in_every_kind
         assert kept.items() >= {"n": 3, "text": "row 3"}.items()
         left = [n for n in range(20) if n != 3 or name == "nulls"]
         assert [row["n"] for row in harness.rows(name)] == left
+    for name in ("back", "pieces"):
+        assert letters[name].position == 16
+        doubled = [(n, None if n == 3 else 2) for n in range(19, -1, -1)]
+        assert [(row["n"], row["double"]) for row in harness.rows(name)] == doubled
     assert [row["n"] for row in harness.rows("made")] == [n for n in range(20) if n != 3]
 
 
