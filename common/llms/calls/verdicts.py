@@ -101,7 +101,11 @@ COMMON: Sequence[Rule] = (
     Rule("setup", (429, 429), _says(r"insufficient_quota|exceeded your current quota|billing|credit balance"), CREDIT),
     Rule("setup", (400, 400), _says(r"credit balance is too low|billing"), CREDIT),
     Rule("busy", (429, 429)),
-    Rule("busy", (503, 503), _says(r"resource[ _]unavailable|overloaded|at capacity|rate.?limit")),
+    Rule(
+        "busy",
+        (503, 503),
+        _says(r"resource[ _]unavailable|overloaded|at capacity|rate.?limit|queue is full|waiting timeout"),
+    ),
     Rule("away", (503, 503), _says("loading")),  # llama.cpp and others: not up yet
     Rule("request", (403, 403), _says(r"moderation|flagged|content[ _]policy|safety"), ""),
     Rule("setup", (401, 401), None, KEY),

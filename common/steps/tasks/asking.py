@@ -23,7 +23,11 @@ from common.steps.retry import GivenUp, Halts, OutOfRetries, Retry, RetryPolicy
 T = TypeVar("T")
 CUT_SHORT = ("length", "max_tokens", "model_length")
 FILTERED = ("content_filter", "safety", "SAFETY", "RECITATION", "guardrail_intervened")
-"""Words of endpoints for an answer that ended before its end."""
+BROKEN_OFF = (
+    *("abort", "aborted", "cancelled", "error", "incomplete", "insufficient_system_resource", "pause_turn"),
+    "repetition",
+)
+"""Words of endpoints for an answer that ended before its end, such as vLLM's and SGLang's where they go down."""
 SHOWN_CHARACTERS = 500
 
 
@@ -82,6 +86,8 @@ def check_answer(answer: Generation, model: str, accept: Collection[str] = ()) -
         )
     if reason in FILTERED and reason not in accept:
         raise BadAnswer(f"the answer of model '{model}' was filtered (finish_reason: {reason})", answer)
+    if reason in BROKEN_OFF and reason not in accept:
+        raise BadAnswer(f"the answer of model '{model}' was broken off (finish_reason: {reason})", answer)
     if not has_text and not answer.tool_calls:
         raise BadAnswer(f"model '{model}' gave no text (finish_reason: {reason or 'not given'})", answer)
 

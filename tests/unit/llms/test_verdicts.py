@@ -19,6 +19,7 @@ CASES = [
     (400, "", "invalid_request_error", "Your credit balance is too low to access the API", "setup"),
     (429, "rate_limit_exceeded", "tokens", "Rate limit reached for gpt-4o", "busy"),
     (503, "", "", "The model is overloaded. Please try again later.", "busy"),
+    (503, "503", "", "The request queue is full.", "busy"),  # SGLang
     (503, "503", "unavailable_error", "Loading model", "away"),
     (403, "", "", "Your input was flagged by moderation", "request"),
     (401, "invalid_api_key", "invalid_request_error", "Incorrect API key provided", "setup"),
