@@ -5,18 +5,14 @@ from __future__ import annotations
 import codecs
 import io
 import re
-import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 from common.errors import RowError, UsageError
 from common.steps.loading.html_text import text_of
-
-if TYPE_CHECKING:
-    from bs4 import BeautifulSoup
 
 Format = Literal["txt", "md", "html", "pdf"]
 DOCUMENT_SUFFIXES: dict[str, Format] = {
@@ -30,10 +26,15 @@ DOCUMENT_SUFFIXES: dict[str, Format] = {
     ".pdf": "pdf",
 }
 """Suffix -> format."""
-PACKAGES: dict[Format, tuple[str, str]] = {"html": ("bs4", "beautifulsoup4"), "pdf": ("pypdf", "pypdf")}
+PACKAGES: dict[Format, tuple[str, str]] = {"html": ("lxml", "lxml"), "pdf": ("pypdf", "pypdf")}
 """Module and package that a format needs."""
 
 _BOM = "\ufeff"
+_CUT_OFF = frozenset({"ERR_RESOURCE_LIMIT", "ERR_INTERNAL_ERROR", "ERR_NO_MEMORY"})
+"""Faults after which the parser drops the rest; it repairs all others."""
+_HEAD_BYTES = 4096
+_CHARSET = re.compile(rb"""<(?:meta\s[^>]*?charset|\?xml\s[^>]*?encoding)\s*=\s*["']?\s*([\w.:-]+)""", re.IGNORECASE)
+"""Where an HTML document, or one of XHTML, declares its encoding."""
 _FRONT_MATTER = re.compile(r"---[ \t]*\n(?P<yaml>.*?)^(?:---|\.\.\.)[ \t]*(?:\n|\Z)", re.DOTALL | re.MULTILINE)
 _FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 _HEADING = re.compile(r" {0,3}#{1,6}[ \t]+(?P<title>.*?)(?:[ \t]+#+)?[ \t]*")
@@ -117,21 +118,25 @@ def read_markdown(data: bytes, encoding: TextEncoding) -> Document:
 
 def read_html(data: bytes, encoding: TextEncoding) -> Document:
     """The text that a browser would show, blocks as paragraphs."""
-    from bs4.dammit import EncodingDetector
+    from lxml import etree
 
-    declared = EncodingDetector.find_declared_encoding(data, is_html=True)
-    soup = _parsed(encoding.decode(data, _known(declared)))
-    named = {str(tag.get("name") or tag.get("property")).lower(): tag.get("content") for tag in soup.find_all("meta")}
-    titles = (
-        soup.title.get_text() if soup.title else None,
-        named.get("og:title"),
-        soup.h1.get_text() if soup.h1 else None,
-    )
+    text = encoding.decode(data, _declared(data)).replace("\0", "\ufffd")  # where the parser would end
+    parser = etree.HTMLParser(encoding="utf-8", huge_tree=True)
+    root = etree.fromstring(text.encode("utf-8", "replace"), parser) if text.strip() else None
+    for fault in parser.error_log:
+        if fault.type_name in _CUT_OFF:
+            raise BadDocument(f"it cannot be read as HTML to its end: {fault.message}")
+    if root is None:
+        return Document("")
+    named = {str(tag.get("name") or tag.get("property")).lower(): tag.get("content") for tag in root.iter("meta")}
+    first = {name: next(root.iter(name), None) for name in ("title", "h1")}
+    inside = {name: None if tag is None else "".join(tag.itertext()) for name, tag in first.items()}
+    titles = (inside["title"], named.get("og:title"), inside["h1"])
     return Document(
-        text_of(soup),
+        text_of(root),
         next(filter(None, map(_shown, titles)), None),
         author=_shown(named.get("author")),
-        language=_shown(soup.html.get("lang")) if soup.html else None,
+        language=_shown(root.get("lang")),
         created=_shown(named.get("article:published_time") or named.get("date")),
     )
 
@@ -194,25 +199,16 @@ def _headings(text: str) -> Iterator[str]:
         before = line
 
 
-def _parsed(text: str) -> BeautifulSoup:
-    """The tree of an HTML document; a damaged one is repaired as far as possible."""
-    from bs4 import BeautifulSoup
-    from bs4.exceptions import ParserRejectedMarkup
+def _declared(data: bytes) -> str | None:
+    """The encoding that an HTML document declares; None if it declares none, or one that Python does not know.
 
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # such as that it is XHTML, or looks like a path
-        try:
-            return BeautifulSoup(text, "html.parser")
-        except ParserRejectedMarkup as error:
-            raise BadDocument(f"it cannot be read as HTML: {error}") from None
-
-
-def _known(declared: str | None) -> str | None:
-    """The encoding that is meant by a declared one: browsers take Latin-1 for its superset. None if Python has none."""
-    if declared is None:
+    Browsers take Latin-1 for its superset.
+    """
+    found = _CHARSET.search(data, 0, _HEAD_BYTES)
+    if found is None:
         return None
     with suppress(LookupError):
-        name = codecs.lookup(declared).name
+        name = codecs.lookup(found[1].decode()).name
         return "cp1252" if name in ("iso8859-1", "ascii") else name
     return None
 

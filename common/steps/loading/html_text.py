@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from bs4.element import PageElement
+from typing import Any
 
 _LEFT_OUT = frozenset({"head", "iframe", "noscript", "object", "script", "style", "svg", "template", "title"})
 _PARAGRAPHS = frozenset(
@@ -18,29 +15,30 @@ _LINES = frozenset(
     | {"tbody", "tfoot", "thead", "tr"}
 )
 _CELLS = frozenset({"td", "th"})
+_BORDERS = ("", " ", "\t", "\n", "\n\n")
+"""What separates texts, from the smallest to the largest."""
+_BORDER_OF = {**dict.fromkeys(_CELLS, 2), **dict.fromkeys(_LINES, 3), **dict.fromkeys(_PARAGRAPHS, 4)}
+"""Element -> the place in `_BORDERS` of what its text is separated with from the rest."""
 _SPACE = re.compile(r"[ \t\n\r\f]+")
 
 
-def text_of(root: PageElement) -> str:
-    """The text below an element: blocks are paragraphs or lines, cells are separated by tabs, `pre` keeps its space."""
-    from bs4.element import CData, NavigableString, Tag
-
+def text_of(root: Any) -> str:
+    """The text below an element of lxml: blocks are paragraphs or lines, tabs separate cells, `pre` keeps its space."""
     flow = _Flow()
-    waiting: list[tuple[PageElement | str, bool]] = [(root, False)]
+    waiting: list[tuple[Any, bool]] = [(root, False)]
     while waiting:  # without recursion: a document may be nested deeply
-        element, is_pre = waiting.pop()
-        if isinstance(element, Tag):
-            if element.name in _LEFT_OUT:
-                continue
-            border = _border(element.name)
-            is_pre = is_pre or element.name == "pre"
+        item, is_pre = waiting.pop()
+        if isinstance(item, int):
+            flow.separate(item)
+        elif isinstance(item, str):
+            flow.add(item, is_pre)
+        elif isinstance(item.tag, str) and item.tag not in _LEFT_OUT:  # a comment has another tag
+            border = _BORDER_OF.get(item.tag, 0)
+            is_inner_pre = is_pre or item.tag == "pre"
             waiting.append((border, is_pre))
-            waiting += [(child, is_pre) for child in reversed(element.contents)]
-            waiting.append((border, is_pre))
-        elif type(element) is str:
-            flow.separate(element)
-        elif type(element) in (NavigableString, CData):
-            flow.add(str(element), is_pre)
+            for child in reversed(item):
+                waiting += [(child.tail or "", is_inner_pre), (child, is_inner_pre)]
+            waiting += [(item.text or "", is_inner_pre), (border, is_pre)]
     return flow.text()
 
 
@@ -49,37 +47,27 @@ class _Flow:
 
     def __init__(self) -> None:
         self._pieces: list[str] = []
-        self._border = ""
+        self._border = 0
 
-    def separate(self, border: str) -> None:
+    def separate(self, border: int) -> None:
         """Puts a border before what follows; of several borders in a row, the largest counts."""
-        self._border = max(self._border, border, key=_BORDERS.index)
+        if border > self._border:
+            self._border = border
 
     def add(self, text: str, is_pre: bool) -> None:
         if not is_pre:
             text = _SPACE.sub(" ", text)
             if text.startswith(" "):
-                self.separate(" ")
+                self.separate(1)
                 text = text[1:]
         if not text:
             return
         if self._pieces:
-            self._pieces.append(self._border)
-        self._border = ""
+            self._pieces.append(_BORDERS[self._border])
+        self._border = 0
         if not is_pre and text.endswith(" "):
-            self._border, text = " ", text[:-1]
+            self._border, text = 1, text[:-1]
         self._pieces.append(text)
 
     def text(self) -> str:
         return "".join(self._pieces)
-
-
-_BORDERS = ("", " ", "\t", "\n", "\n\n")
-"""From the smallest to the largest."""
-
-
-def _border(name: str) -> str:
-    """What an element's text is separated with from the rest."""
-    if name in _PARAGRAPHS:
-        return "\n\n"
-    return "\n" if name in _LINES else "\t" if name in _CELLS else ""

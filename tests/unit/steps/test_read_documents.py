@@ -152,11 +152,9 @@ def test_a_path_without_documents_says_what_is_there(tmp_path: Path) -> None:
 def test_a_missing_package_is_said_before_the_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.meta_path", [])
     monkeypatch.setattr(
-        "sys.modules", {name: module for name, module in __import__("sys").modules.items() if "bs4" not in name}
+        "sys.modules", {name: module for name, module in __import__("sys").modules.items() if "lxml" not in name}
     )
-    with pytest.raises(
-        UsageError, match=r"needs the package beautifulsoup4 for html: pip install 'penstock\[documents\]'"
-    ):
+    with pytest.raises(UsageError, match=r"needs the package lxml for html: pip install 'penstock\[documents\]'"):
         step(write(tmp_path, a_html="<p>hi")).check_here()
 
 
@@ -176,8 +174,10 @@ def test_html_becomes_the_text_that_a_browser_shows(tmp_path: Path) -> None:
 
 
 def test_html_that_is_nested_deeply_or_damaged_is_read(tmp_path: Path) -> None:
-    write(tmp_path, a_html="<div>" * 50_000 + "deep", b_html="<p>open <b>bold</i> &amp; <", c_html="<p>x<![if")
-    assert texts(tmp_path)[:2] == [("a.html", "deep"), ("b.html", "open bold & <")]
+    write(tmp_path, a_html="<div>" * 1_000 + "de\0ep", b_html="<p>open <b>bold</i> &amp; <", c_html="<p>x<![if")
+    assert texts(tmp_path)[:2] == [("a.html", "de\ufffdep"), ("b.html", "open bold & <")]
+    (error,) = errors(write(tmp_path / "deeper", a_html="<div>" * 50_000 + "deep"))
+    assert "a.html: it cannot be read as HTML to its end: Excessive depth" in error
 
 
 @pytest.mark.parametrize(
