@@ -43,4 +43,19 @@ def init(recipe: str | None, folder: Path | None) -> None:
     folder = Path(recipe) if folder is None else folder
     for path in Recipe.named(recipe).write(folder):
         say(f"wrote {path}")
+    if lacking := _what_is_missing(folder / SPEC):
+        say(f"\nBefore you run it: {lacking}")
     say(f"\nRun it: pipeline-coordinator run {shlex.quote(str(folder / SPEC))}")
+
+
+def _what_is_missing(spec: Path) -> str:
+    """What the pipeline needs and this host lacks, such as a package; empty if nothing."""
+    from common.errors import UsageError
+    from coordinator.plan.host_check import check_host
+    from coordinator.plan.load import prepare
+
+    try:
+        check_host(prepare(spec))
+    except UsageError as error:
+        return str(error)
+    return ""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import re
 import shlex
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -52,6 +53,7 @@ def rows_of(spec: Path) -> list[Row]:
 def test_a_recipe_runs_as_it_is_without_a_model(name: str, tmp_path: Path) -> None:
     result = init(name, tmp_path / "my data")
     assert result.exit_code == 0, result.output
+    assert "Before you run it" not in result.output
     [command] = re.findall(r"^Run it: (.*)$", result.output, re.MULTILINE)
     program, verb, spec = shlex.split(command)
     assert (program, verb) == ("pipeline-coordinator", "run")
@@ -126,6 +128,14 @@ def test_a_folder_that_cannot_be_made_is_one_message(tmp_path: Path) -> None:
     result = init("sft", tmp_path / "file" / "sft")
     assert result.exit_code == 2
     assert "cannot be written: Not a directory; choose another folder" in result.output
+
+
+def test_a_package_that_is_missing_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "datasketch", None)
+    result = init("magpie", tmp_path)
+    assert result.exit_code == 0
+    assert "Before you run it: " in result.output
+    assert "needs the package datasketch: pip install 'penstock[dedup]'" in result.output
 
 
 def test_an_unknown_recipe_is_answered_with_the_nearest() -> None:
