@@ -7,46 +7,21 @@ import re
 import shlex
 import sys
 from pathlib import Path
-from typing import Any
 
 import pytest
 from click.shell_completion import ShellComplete
 from click.testing import CliRunner, Result
 
-from common.steps.base import AsyncStep, GeneratorStep, Row, Step
-from common.steps.mappings import apply_input_mappings, apply_output_mappings
 from coordinator.cli import group
-from coordinator.launch.one_row import processed
 from coordinator.plan.cautions import cautions
 from coordinator.plan.load import prepare
 from coordinator.recipes.recipe import NAMES, Recipe
+from tests.support.in_process import rows_of
 from tests.support.places import REPOSITORY
 
 
 def init(*arguments: object) -> Result:
     return CliRunner().invoke(group, ["init", *map(str, arguments)], prog_name="pipeline-coordinator")
-
-
-def rows_of(spec: Path) -> list[Row]:
-    """The rows at the end of a pipeline without routing: each step after those before it, in this process."""
-    prepared = prepare(spec)
-    made: dict[str, list[Row]] = {}
-    for name, plan in prepared.plan.steps.items():
-        step: Any = prepared.steps[name]
-        inputs = [[dict(row) for row in made[before]] for before in plan.predecessors]
-        if isinstance(step, AsyncStep):
-            made[name] = [found for row in inputs[0] for found in processed(step, row)]
-            continue
-        step.load()
-        mapped = [apply_input_mappings(step, rows) for rows in inputs]
-        if isinstance(step, GeneratorStep):
-            found = [row for rows, _ in step.process() for row in rows]
-        else:
-            assert isinstance(step, Step)
-            found = [row for rows in step.process(*(rows for rows, _ in mapped)) for row in rows]
-        made[name] = apply_output_mappings(step, found, mapped[0][1] if mapped else None)
-    (leaf,) = prepared.plan.leaves
-    return made[leaf]
 
 
 @pytest.mark.parametrize("name", NAMES)

@@ -1,19 +1,17 @@
-"""Each recipe that `init` writes runs with the models that its comments name."""
+"""Each recipe gives the rows that its description promises, with the models that its comments name."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-from click.testing import CliRunner
 
-from coordinator.cli import group
-from coordinator.recipes.recipe import NAMES
+from coordinator.recipes.recipe import NAMES, SPEC, Recipe
+from tests.support.in_process import rows_of
 from tests.support.recipe_models import MODELS, endpoint_of
-from tests.support.runs.harness import Harness, harnesses
 from tests.support.servers.chat_server import serving
 from tests.support.servers.on_a_thread import on_a_thread
 
@@ -22,18 +20,6 @@ STAND_IN = re.compile(
 )
 """A stand-in, and the commented lines for a real model below it."""
 Rows = list[dict[str, Any]]
-
-
-@pytest.fixture
-def harness(tmp_path: Path) -> Iterator[Harness]:
-    yield from harnesses(tmp_path)
-
-
-def written(folder: Path, name: str) -> Path:
-    """The spec that `init` writes."""
-    result = CliRunner().invoke(group, ["init", name, str(folder / name)])
-    assert result.exit_code == 0, result.output
-    return folder / name / "pipeline.yaml"
 
 
 def with_real_models(spec: str) -> str:
@@ -119,12 +105,12 @@ CHECKS: dict[str, Callable[[Rows], None]] = {
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_a_recipe_runs_with_the_models_that_its_comments_name(harness: Harness, name: str) -> None:
-    spec = written(harness.folder, name)
+def test_a_recipe_makes_what_it_says_with_the_models_that_its_comments_name(name: str, tmp_path: Path) -> None:
+    Recipe.named(name).write(tmp_path)
+    spec = tmp_path / SPEC
     changed = with_real_models(spec.read_text())
     assert "EchoLLM" not in changed
     with on_a_thread(serving(endpoint_of(MODELS[name]))) as server:
         spec.write_text(changed.replace("http://127.0.0.1:8000/v1", server.url))
-        code, text = harness.run(spec)
-    assert code == 0, text
-    CHECKS[name](harness.rows())
+        rows = rows_of(spec)
+    CHECKS[name](rows)
