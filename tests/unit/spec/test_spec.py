@@ -268,9 +268,9 @@ UPPER = "type: tests.support.steps.sample_steps:Upper\n    after: load\n    "
         ),
         (
             step("type: FilterRows\n    after: load\n    keep: x > 1"),
-            "spec.yaml:7: step 'up': FilterRows has no parameter 'keep'; it has condition, on_missing, "
-            "input_batch_size, input_mappings, output_mappings, resources, on_error, retries, backoff, max_deliveries, "
-            "batch_timeout, max_failure_rate, ...",
+            "spec.yaml:7: step 'up': FilterRows has no parameter 'keep'; it has condition, function, "
+            "on_missing, input_batch_size, input_mappings, output_mappings, skip_when, resources, on_error, retries, "
+            "backoff, max_deliveries, ...",
         ),
         (
             step(SAMPLE + "a: {draw: uniform, low: 1, hihg: 2}"),
