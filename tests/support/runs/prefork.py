@@ -101,7 +101,9 @@ class Parent:
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
-                env={**os.environ, "PYTHONPATH": str(REPOSITORY)},
+                # By the PENSTOCK_CACHE_DIR of the test at hand it would be taken for one of its processes, and killed.
+                env={name: value for name, value in os.environ.items() if not name.startswith("PENSTOCK_")}
+                | {"PYTHONPATH": str(REPOSITORY)},
                 start_new_session=True,
             )
 

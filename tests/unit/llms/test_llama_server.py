@@ -185,7 +185,11 @@ def test_a_wrong_key_halts_the_run(guarded: str) -> None:
 @pytest.mark.parametrize("stream", [False, True])
 def test_the_messages_api_is_spoken_too(url: str, stream: bool) -> None:
     answer = ask(
-        url, [{"role": "system", "content": "Be brief."}, *HI], cls=AnthropicLLM, stream=stream, options=ENDLESS
+        url,
+        [{"role": "system", "content": "Be brief."}, *HI],
+        cls=AnthropicLLM,
+        stream=stream,
+        options=ENDLESS | {"temperature": 0},
     )
     assert (len(answer.text or ""), answer.finish_reason) == (12, "length")
     assert answer.input_tokens == 9 + 1 + 1 + 5
