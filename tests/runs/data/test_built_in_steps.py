@@ -15,6 +15,7 @@ from common.steps import DataSampler, make_generator_step
 from tests.support.runs.harness import Harness, harnesses
 
 pytest.importorskip("datasketch")
+pytest.importorskip("faiss")
 
 EXAMPLES = [{"example": f"example {number}"} for number in range(10)]
 
@@ -49,6 +50,14 @@ STEPS: dict[str, Any] = {
     "pairs": {"type": "FormatTextGenerationDPO", "after": "dedup", "retries": 0, "input_batch_size": 9},
     "answers": {"type": "ExpandColumns", "after": "dedup", "columns": {"generations": "generation"}},
     "sft": {"type": "FormatTextGenerationSFT", "after": "answers"},
+    "embed": {
+        "type": "GenerateEmbeddings",
+        "after": "load",
+        "llm": {"type": "EchoEmbeddings", "dimensions": 256},
+        "input_mappings": {"text": "instruction"},
+    },
+    "near": {"type": "FaissNearestNeighbour", "after": "embed", "k": 3},
+    "unique": {"type": "EmbeddingDedup", "after": "near", "threshold": 0.7},
     "chat": {"type": "FormatChatGenerationSFT", "after": "sft", "output_mappings": {"messages": "longer"}},
 }
 
@@ -88,6 +97,12 @@ def test_steps_that_format_and_filter_make_one_dataset_that_another_run_loads(ha
     chats = harness.rows("chat")
     assert len(chats) == 240
     assert [turn["content"] for turn in chats[3]["longer"]] == [subject(1), "second 1", "second 1"]
+
+    unique = harness.rows("unique")
+    assert [row["duplicate_of"] for row in unique] == [
+        number - 1 if number % 5 == 4 else None for number in range(len(ROWS))
+    ]
+    assert all(len(row["nn_indices"]) == len(row["nn_scores"]) == 3 for row in unique)
 
     again = harness.write_spec(
         json.dumps(
