@@ -5,8 +5,10 @@ from __future__ import annotations
 import io
 import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import fsspec
 import pytest
@@ -19,6 +21,7 @@ from pypdf.generic import DecodedStreamObject, DictionaryObject, NameObject
 from common.errors import FileChanged, RowError, UsageError
 from common.steps import ReadDocuments
 from common.steps.base import Row
+from common.steps.loading.file_sources import FileSource
 from tests.support.files import compress
 
 
@@ -294,6 +297,26 @@ def test_a_document_that_changes_while_it_is_read_halts_the_run(tmp_path: Path, 
     write(tmp_path, b_pdf=b"damaged" if meanwhile == "damaged" else pdf("Others."))
     with pytest.raises(FileChanged, match=r"b\.pdf has changed"):
         list(found)
+
+
+class Rewritten:
+    """Watches a file that is rewritten while it is read."""
+
+    @contextmanager
+    def reading(self, source: FileSource) -> Iterator[None]:
+        yield
+        raise FileChanged(source.shown, "its last bytes differ")
+
+    def tap(self, raw: BinaryIO) -> BinaryIO:
+        return raw
+
+
+@pytest.mark.parametrize("name", ["a.txt", "a.pdf", "a.txt.gz", "a.txt.zst"])
+def test_damage_that_is_a_change_is_not_taken_for_a_damaged_document(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).write_bytes(b"\xff")
+    source = FileSource(fsspec.filesystem("file"), str(tmp_path / name), Rewritten())
+    with pytest.raises(FileChanged, match="its last bytes differ"):
+        list(step(tmp_path)._rows([source], 0))
 
 
 def test_other_documents_and_other_paths_are_another_run(tmp_path: Path) -> None:
