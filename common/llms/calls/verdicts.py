@@ -147,7 +147,8 @@ COMMON: Sequence[Rule] = (
             r"unsupported_(parameter|value)|unknown_parameter|invalid_type|unrecognized (request )?argument"
             r"|unexpected keyword|extra_forbidden|extra inputs are not permitted|extra fields not permitted"
             r"|unexpected fields?"
-            r"|json\.exception\.type_error|requires logprobs"  # llama.cpp
+            r"|json\.exception\.type_error|requires logprobs|field '\w+': value must|invalid tool_choice"  # llama.cpp
+            r"|custom grammar constraints"
             r"|loc\W+body\W+(?!messages|prompt|input|function-)\w"  # servers that check requests with pydantic
         ),
         OPTION,
@@ -169,8 +170,13 @@ COMMON: Sequence[Rule] = (
     Rule("request", (413, 422)),
     Rule("busy", (424, 425)),
     Rule("away", (529, 529)),
-    # llama.cpp, about a text that does not fit into a batch of an embedding model, and about a model without eyes.
-    Rule("request", (500, 501), _says(r"too large to process|(image|audio|video) input is not supported")),
+    # llama.cpp says 500 of requests that it never answers.
+    Rule("setup", (500, 500), _says("failed to parse tools|cannot use both json_schema"), OPTION),
+    Rule(
+        "request",
+        (500, 501),
+        _says("too large to process|(image|audio|video) input is not supported|failed to parse messages"),
+    ),
     Rule("setup", (501, 501), None, ABILITY),
     Rule("fault", (500, 599)),
     Rule("setup", (300, 499), None, MODEL),

@@ -144,11 +144,25 @@ def test_an_image_for_a_model_that_sees_none_fails_once(url: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("cls", "more"),
+    [(OpenAILLM, {}), (OpenAILLM, {"api": "responses"}), (AnthropicLLM, {})],
+    ids=["chat", "responses", "messages"],
+)
+def test_tools_of_chat_completions_are_understood_by_each_api(
+    url: str, cls: type[EndpointLLM], more: dict[str, Any]
+) -> None:
+    tools = [{"type": "function", "function": {"name": "locate", "description": "Finds it.", "parameters": POINT}}]
+    assert ask(url, cls=cls, options={"tools": tools, "tool_choice": "auto", **ENDLESS}, **more).text
+
+
+@pytest.mark.parametrize(
     ("options", "more", "message"),
     [
         ({}, {"base_url": "{url}/v2"}, r"404: .*base_url is wrong"),
         ({"temperature": "hot"}, {}, r"type must be number.*see generation_kwargs"),
         ({"top_logprobs": 2}, {}, r"requires logprobs.*see generation_kwargs"),
+        ({"tools": [{"type": "function"}]}, {}, r"(?s)500: Failed to parse tools.*see generation_kwargs"),
+        ({"tool_choice": "whenever"}, {}, r"Invalid tool_choice.*see generation_kwargs"),
         ({}, {"structured_output": {"format": "grammar", "schema": "root ::= ("}}, "does not take this structured"),
         ({}, {"structured_output": {"schema": HUGE}}, "does not take this structured_output: simplify its schema"),
     ],
