@@ -23,18 +23,21 @@ class Asked:
     """What an endpoint did with the requests that it got.
 
     Args:
-        answered: row -> how often it was answered, whether or not the answer arrived.
-        times: when; in seconds of the monotonic clock.
+        answers: when, in seconds of the monotonic clock, and of which row, whether or not the answer arrived.
         refused: with 429.
         errors: with 500.
         resets: connections that it reset in the middle of an answer.
     """
 
-    answered: Counter[int]
-    times: tuple[float, ...]
+    answers: tuple[tuple[float, int], ...]
     refused: int
     errors: int
     resets: int
+
+    @property
+    def answered(self) -> Counter[int]:
+        """Row -> how often it was answered."""
+        return Counter(row for _, row in self.answers)
 
 
 @dataclass(slots=True)
@@ -89,9 +92,8 @@ class ChaosEndpoint:
         """So far."""
         noted = [line.split(" ", 2) for line in self.log.read_text().splitlines()] if self.was_asked else []
         counts = Counter(what for _, _, what in noted)
-        answered = Counter(int(row) for _, row, what in noted if what == ANSWERED)
-        times = tuple(float(when) for when, _, what in noted if what == ANSWERED)
-        return Asked(answered, times, counts[REFUSED], counts[ERRORS], counts[RESETS])
+        answers = tuple((float(when), int(row)) for when, row, what in noted if what == ANSWERED)
+        return Asked(answers, counts[REFUSED], counts[ERRORS], counts[RESETS])
 
 
 def own_port() -> int:
