@@ -10,7 +10,7 @@ from common.llms.price_table import TABLE, Price
 from common.protocol.usage import Counts
 
 _SNAPSHOT = re.compile(r"-(\d{4}-\d{2}-\d{2}|\d{8}|latest)$")
-_VENDORS = ("openai/", "anthropic/", "google/", "models/")
+_VENDORS = ("openai/", "anthropic/", "google/", "mistralai/", "models/", "x-ai/")
 
 
 class Prices:
@@ -26,7 +26,8 @@ class Prices:
     def of(self, model: str) -> Price | None:
         """That of the name itself, else that of the name without a vendor in front and a date at its end.
 
-        `openai/gpt-4o-2024-08-06` has the price of `gpt-4o`; `gpt-4o-audio-preview` has none.
+        `openai/gpt-4o-2024-08-06` has the price of `gpt-4o`; `gpt-4o-audio-preview` has none. OpenRouter's
+        `anthropic/claude-sonnet-4.5` is Anthropic's `claude-sonnet-4-5`.
         """
         for name in _spellings(model):
             if (price := self._own.get(name) or TABLE.get(name)) is not None:
@@ -39,6 +40,8 @@ def _spellings(model: str) -> Iterable[str]:
     short = model
     for vendor in _VENDORS:
         short = short.removeprefix(vendor)
+    if short.startswith("claude-"):
+        short = short.replace(".", "-")
     yield short
     yield _SNAPSHOT.sub("", model)
     yield _SNAPSHOT.sub("", short)

@@ -20,6 +20,8 @@ from common.protocol.usage import Counts
         ("claude-sonnet-4-5-20250929", "claude-sonnet-4-5"),
         ("claude-3-7-sonnet-latest", "claude-3-7-sonnet"),
         ("models/gemini-2.5-flash", "gemini-2.5-flash"),
+        ("anthropic/claude-sonnet-4.5", "claude-sonnet-4-5"),
+        ("x-ai/grok-4.5", "grok-4.5"),
     ],
 )
 def test_a_dated_name_and_one_with_its_vendor_have_the_price_of_the_model(model: str, priced_as: str) -> None:
