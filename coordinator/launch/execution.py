@@ -16,6 +16,7 @@ from common.errors import Fenced, RunError, SpecError, Stopped
 from common.settings import Settings
 from common.spec.requirements import check_requirements
 from common.steps.base import AsyncStep
+from common.steps.open_batches import open_batches
 from coordinator.dataset.arrow import load_in_background
 from coordinator.engine.descriptors import DescriptorWait
 from coordinator.engine.service import Coordinator, Halted
@@ -44,7 +45,6 @@ from coordinator.view.view import Outcome, Reporter
 
 WINDOW = 2
 """Batches that a worker of a synchronous step has in hand: one is running, one is read ahead."""
-ASYNC_WINDOW = 32
 
 
 class Execution:
@@ -218,7 +218,8 @@ class Execution:
             pipeline=prepared.spec.name,
             plan=prepared.plan,
             windows={
-                name: ASYNC_WINDOW if isinstance(step, AsyncStep) else WINDOW for name, step in prepared.steps.items()
+                name: open_batches(step) if isinstance(step, AsyncStep) else WINDOW
+                for name, step in prepared.steps.items()
             },
             parts=self._directory.parts,
             failures=FailureLog(self._directory.failures),

@@ -32,7 +32,7 @@ def test_there_is_no_compiler_in_it(image: str) -> None:
 
 
 def test_it_checks_the_quickstart_that_it_carries(image: str) -> None:
-    assert "5 steps" in in_image("pipeline-coordinator", "validate", "examples/quickstart.yaml")
+    assert "7 steps" in in_image("pipeline-coordinator", "validate", "examples/quickstart.yaml")
 
 
 def test_it_has_labels_and_a_health_check_and_begins_with_an_init(facts: dict[str, Any]) -> None:

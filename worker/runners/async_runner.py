@@ -15,15 +15,13 @@ from common.process.garbage import collect_less_often, leave_out_what_lasts
 from common.protocol.batch import Batch
 from common.protocol.usage import Usage
 from common.steps.base import AsyncStep, Row
+from common.steps.open_batches import open_batches
 from worker.batches.batch_work import Work
 from worker.batches.outcome import FailedRow, Outcome, give_up
 from worker.runners.isolation import Isolation
 from worker.runners.row_attempts import RowAttempts, RowMade
 from worker.runners.runner import Bench, Runner
 from worker.runners.step_loop import StepLoop
-
-MOST_OPEN = 32
-"""Most batches open at once."""
 
 
 @dataclass(slots=True)
@@ -70,7 +68,7 @@ class AsyncRunner(Runner):
         if missing <= 0 or self._isolated:
             return 0
         batches = -(-missing // self._step.input_batch_size)
-        return min(batches - len(self._arriving), MOST_OPEN - self.intake.held)
+        return min(batches - len(self._arriving), open_batches(self._step) - self.intake.held)
 
     def deliver(self, work: Work) -> None:
         """Hands a batch from the intake's thread to the event loop."""

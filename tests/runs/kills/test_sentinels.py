@@ -121,6 +121,7 @@ def test_a_server_that_was_demoted_is_left_for_the_master(setup: Sentinels) -> N
     worker = run.worker("w1")
     (taken,) = take(worker)
     before = setup.master
+    setup.wait_for_replica(before)
     setup.failover()
     wait_for(lambda: role(before) == b"slave", what="the demotion")
     wait_for(lambda: _is_reached(worker.consumer.connection), what="the master")

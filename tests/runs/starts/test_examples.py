@@ -11,6 +11,9 @@ from pathlib import Path
 import pytest
 
 from tests.support.runs.harness import REPOSITORY, Harness, harnesses
+from tests.support.servers.api_server import KEY
+from tests.support.servers.argilla_server import serving_argilla
+from tests.support.servers.on_a_thread import on_a_thread
 
 PAGES = [REPOSITORY / "README.md", *sorted((REPOSITORY / "docs").rglob("*.md"))]
 FENCED = re.compile(r"^```(?:yaml|python) (?P<mark>\S+)\n(?P<text>.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -38,6 +41,16 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
         yield harness
 
 
+@pytest.fixture
+def argilla(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A server for the steps that push to one, named by the environment as on a worker's host."""
+    with on_a_thread(serving_argilla()) as server:
+        monkeypatch.setenv("ARGILLA_API_URL", server.url)
+        monkeypatch.setenv("ARGILLA_API_KEY", KEY)
+        yield
+
+
+@pytest.mark.usefixtures("argilla")
 @pytest.mark.parametrize("text", examples("spec"))
 def test_a_spec_of_the_documents_runs(harness: Harness, text: str) -> None:
     spec = harness.folder / "spec.yaml"
