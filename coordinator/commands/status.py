@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 NAME_WIDTH = 11
 """Width of the names on the left."""
+_ROOMY = 7
+"""Titles of a table that fits into 80 characters with wide gaps."""
 
 
 @click.command(short_help="Show how a run is doing.")
@@ -241,7 +243,8 @@ def _counted(connection: Connection, record: RunRecord, workers: list[WorkerReco
 def _empty_table(*titles: str) -> Table:
     from rich.table import Table
 
-    table = Table(box=None, pad_edge=False, padding=(0, 2, 0, 0), header_style="bold")
+    gap = 2 if len(titles) <= _ROOMY else 1
+    table = Table(box=None, pad_edge=False, padding=(0, gap, 0, 0), header_style="bold")
     table.add_column("step", overflow="fold")
     for title in titles:
         table.add_column(title, justify="right", no_wrap=True)
