@@ -6,10 +6,12 @@ the API cannot hold an answer to is left out; the answer is checked against the 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from graphlib import CycleError, TopologicalSorter
 from typing import Any
+
+from common.llms.structured.structured_output import references
 
 _KEPT = frozenset({"$ref", "allOf", "anyOf", "const", "description", "enum", "title", "type"})
 _SILENT = frozenset({"$schema", "$id", "$comment", "default", "examples", "deprecated", "readOnly", "writeOnly"})
@@ -113,23 +115,12 @@ def _definitions(schema: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _check_references(schema: Mapping[str, Any]) -> None:
     """Raises _NotClosed if one leads to something else than a definition, or a definition to itself."""
-    if not all(ref.startswith(_DEFINITION) for ref in _references(schema)):
+    if not all(ref.startswith(_DEFINITION) for ref in references(schema)):
         raise _NotClosed
     graph = {
-        name: [ref.removeprefix(_DEFINITION) for ref in _references(each)]
-        for name, each in _definitions(schema).items()
+        name: [ref.removeprefix(_DEFINITION) for ref in references(each)] for name, each in _definitions(schema).items()
     }
     try:
         TopologicalSorter(graph).prepare()
     except CycleError:
         raise _NotClosed from None
-
-
-def _references(schema: Any) -> Iterator[str]:
-    if isinstance(schema, Mapping):
-        if isinstance(ref := schema.get("$ref"), str):
-            yield ref
-        schema = list(schema.values())
-    if isinstance(schema, list):
-        for each in schema:
-            yield from _references(each)

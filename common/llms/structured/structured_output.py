@@ -125,19 +125,20 @@ def _check_json_schema(schema: Any) -> None:
         validator_for(schema, default=Draft202012Validator).check_schema(schema)
     except SchemaError as error:
         raise ValueError(f"the schema is not a JSON Schema: {error.json_path}: {error.message}") from None
-    for ref in _references(schema):
+    for ref in references(schema):
         if not ref.startswith("#") or (ref.startswith("#/") and _at(schema, ref) is None):
             raise ValueError(f"the schema refers to '{ref}', which is not in it; a reference begins with #/$defs/")
 
 
-def _references(schema: Any) -> Iterator[str]:
-    if isinstance(schema, dict):
+def references(schema: Any) -> Iterator[str]:
+    """Every `$ref` of a schema."""
+    if isinstance(schema, Mapping):
         if isinstance(ref := schema.get("$ref"), str):
             yield ref
         schema = list(schema.values())
     if isinstance(schema, list):
         for each in schema:
-            yield from _references(each)
+            yield from references(each)
 
 
 def _at(schema: Any, ref: str) -> Any:
