@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Any
 
 from common.errors import RowError
@@ -46,5 +47,9 @@ class SkipRule:
 
     def passed(self, row: Row) -> Row:
         """The row behind the step: unchanged, and None in the step's output columns that it does not have."""
-        outputs = (output_name(self._step, column) for column in self._step.outputs)
-        return {**row, **{column: None for column in outputs if column not in row}}
+        return {**row, **{column: None for column in self._outputs if column not in row}}
+
+    @cached_property
+    def _outputs(self) -> list[str]:
+        """Named as behind the step; found with the first row, when the step is loaded."""
+        return [output_name(self._step, column) for column in self._step.outputs]
