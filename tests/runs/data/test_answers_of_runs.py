@@ -22,6 +22,7 @@ from tests.support.runs.harness import Harness, harnesses, wait_for
 from tests.support.runs.sight import Sight
 from tests.support.servers.chat_server import Answer, ChatServer, completion, serving
 from tests.support.servers.on_a_thread import on_a_thread
+from tests.support.small_disk import mounted_disk
 
 ROWS = 12
 PROMPTS = [f"row {number % 9}" for number in range(ROWS)]
@@ -227,15 +228,8 @@ def test_two_runs_of_two_workers_each_use_one_file_at_once(harness: Harness) -> 
 @pytest.fixture
 def disk(tmp_path: Path) -> Iterator[Path]:
     """A folder with room for 256 KB."""
-    folder = tmp_path / "disk"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=256k", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk takes root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted_disk(tmp_path / "disk", "256k") as disk:
+        yield disk
 
 
 def check_that_no_row_is_lost(harness: Harness, chat: ChatServer, spec: Path, why: str) -> None:

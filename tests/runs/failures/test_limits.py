@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -13,6 +12,7 @@ import redis
 from coordinator.runs.run_directory import RunDirectory
 from tests.support.runs.harness import Harness, harnesses, wait_for
 from tests.support.servers.redis_server import RedisServer
+from tests.support.small_disk import mounted_disk
 
 ROW = 4_000
 
@@ -25,15 +25,8 @@ def harness(tmp_path: Path) -> Iterator[Harness]:
 @pytest.fixture
 def small_disk(tmp_path: Path) -> Iterator[Path]:
     """A folder with room for 2 MB."""
-    folder = tmp_path / "small"
-    folder.mkdir()
-    mount = ["mount", "-t", "tmpfs", "-o", "size=2m", "tmpfs", str(folder)]
-    if os.geteuid() or subprocess.run(mount, capture_output=True, check=False).returncode:
-        pytest.skip("mounting a small disk takes root")
-    try:
-        yield folder
-    finally:
-        subprocess.run(["umount", "-l", str(folder)], check=True)
+    with mounted_disk(tmp_path / "small", "2m") as disk:
+        yield disk
 
 
 @pytest.fixture
